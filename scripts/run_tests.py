@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""Build one preset and run its test programs, the examples and the Python tests.
+
+Each lane prints how many tests ran; the last line is "N passed, N failed, N skipped".
+The names of failed and skipped tests are listed before it.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OUTPUT_BYTES_MAX = 20000
+
+
+class Totals:
+    """What ran so far, and the names of what did not pass."""
+
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.notes = []
+
+    def add(self, lane, counts, seconds):
+        passed, failed, skipped = counts
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+        print(f"lane {lane}: {passed} passed, {failed} failed, {skipped} skipped "
+              f"({seconds:.1f} s)", flush=True)
+
+    def close(self, lane, counts, code, output, seconds):
+        """Add a lane; an unsuccessful end without a failed test counts as one failure."""
+        passed, failed, skipped = counts
+        if code != 0:
+            sys.stdout.write(output.decode(errors="replace")[-OUTPUT_BYTES_MAX:])
+            if failed == 0:
+                failed = 1
+                self.notes.append(f"FAILED {lane}: ended with code {code}")
+        self.add(lane, (passed, failed, skipped), seconds)
+
+
+def run(command, limit_seconds, environment=None):
+    """Run to the end or the limit. Returns (code, output, seconds)."""
+    started = time.monotonic()
+    try:
+        done = subprocess.run([str(part) for part in command], cwd=ROOT, env=environment,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=limit_seconds)
+        code, output = done.returncode, done.stdout
+    except subprocess.TimeoutExpired as expired:
+        code, output = -1, (expired.stdout or b"") + b"\nno end within the limit\n"
+    return code, output, time.monotonic() - started
+
+
+def build(preset, options, jobs):
+    started = time.monotonic()
+    subprocess.run(["cmake", "--preset", preset, *options], cwd=ROOT, check=True,
+                   stdout=subprocess.DEVNULL)
+    environment = dict(os.environ, NINJA_STATUS="[%f/%t %es] ")
+    subprocess.run(["ninja", "-C", str(ROOT / "build" / preset), f"-j{jobs}"], check=True,
+                   env=environment)
+    print(f"build: preset {preset}, {time.monotonic() - started:.0f} s", flush=True)
+
+
+def gtest_lane(totals, program, gtest_filter, limit_seconds):
+    with tempfile.TemporaryDirectory() as scratch:
+        report = Path(scratch) / "report.json"
+        command = [program, f"--gtest_output=json:{report}", "--gtest_brief=1"]
+        if gtest_filter:
+            command.append(f"--gtest_filter={gtest_filter}")
+        code, output, seconds = run(command, limit_seconds)
+        passed = failed = skipped = 0
+        suites = json.loads(report.read_text())["testsuites"] if report.exists() else []
+        for case in (case for suite in suites for case in suite["testsuite"]):
+            name = f"{program.name}: {case['classname']}.{case['name']}"
+            if case.get("result") == "SKIPPED":
+                skipped += 1
+                reasons = [entry.get("message", "") for entry in case.get("skipped", [])]
+                totals.notes.append(f"skipped {name} {' '.join(reasons).strip()}")
+            elif case.get("failures"):
+                failed += 1
+                totals.notes.append(f"FAILED {name}")
+            elif case.get("status") == "RUN":
+                passed += 1
+        totals.close(program.name, (passed, failed, skipped), code, output, seconds)
+
+
+def junit_counts(totals, lane, report):
+    """Count a JUnit file as ctest or pytest writes it."""
+    passed = failed = skipped = 0
+    if report.exists():
+        for case in ElementTree.parse(report).getroot().iter("testcase"):
+            name = f"{lane}: {case.get('classname')}.{case.get('name')}"
+            if (case.find("failure") is not None or case.find("error") is not None
+                    or case.get("status") == "fail"):
+                failed += 1
+                totals.notes.append(f"FAILED {name}")
+            elif case.find("skipped") is not None or case.get("status") in ("notrun", "disabled"):
+                skipped += 1
+                node = case.find("skipped")
+                reason = node.get("message", "") if node is not None else ""
+                totals.notes.append(f"skipped {name} {reason}")
+            else:
+                passed += 1
+    return passed, failed, skipped
+
+
+def extra_lane(totals, binary, limit_seconds):
+    """Examples, commands and compile checks: the tests that ctest knows by the label extra."""
+    with tempfile.TemporaryDirectory() as scratch:
+        report = Path(scratch) / "report.xml"
+        code, output, seconds = run(["ctest", "--test-dir", binary, "-L", "^extra$",
+                                     "--output-on-failure", "--output-junit", report],
+                                    limit_seconds)
+        counts = junit_counts(totals, "extra", report)
+        totals.close("extra (examples, commands, compile checks)", counts, code, output, seconds)
+
+
+def python_lane(totals, binary, limit_seconds):
+    environment = dict(os.environ, PYTHONPATH=str(binary / "python"),
+                       KNATIVE_SOURCE_DIR=str(ROOT), PYTHONDONTWRITEBYTECODE="1")
+    with tempfile.TemporaryDirectory() as scratch:
+        report = Path(scratch) / "report.xml"
+        code, output, seconds = run(["/usr/bin/python3", "-m", "pytest", "-q", "-p",
+                                     "no:cacheprovider", f"--junitxml={report}",
+                                     "bindings/python/tests"], limit_seconds, environment)
+        counts = junit_counts(totals, "python", report)
+        totals.close("python", counts, code, output, seconds)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", default="release")
+    parser.add_argument("--only", nargs="*", help="test programs to run, e.g. base_test")
+    parser.add_argument("--filter", default="", help="gtest filter for every program")
+    parser.add_argument("--no-python", action="store_true", help="leave out the Python module")
+    parser.add_argument("--no-build", action="store_true")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--limit", type=int, default=900, help="seconds per lane")
+    arguments = parser.parse_args()
+
+    binary = ROOT / "build" / arguments.preset
+    if not arguments.no_build:
+        python = "OFF" if arguments.no_python else "ON"
+        build(arguments.preset, [f"-DKNATIVE_PYTHON={python}",
+                                 "-DPython_EXECUTABLE=/usr/bin/python3"], arguments.jobs)
+    totals = Totals()
+    for program in sorted((binary / "tests").glob("*_test")):
+        if not arguments.only or program.name in arguments.only:
+            gtest_lane(totals, program, arguments.filter, arguments.limit)
+    if not arguments.only:
+        extra_lane(totals, binary, arguments.limit)
+        if not arguments.no_python:
+            python_lane(totals, binary, arguments.limit)
+    for note in totals.notes:
+        print(note)
+    print(f"{totals.passed} passed, {totals.failed} failed, {totals.skipped} skipped", flush=True)
+    return 1 if totals.failed or not totals.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
