@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""Compile every public header alone, with g++ and clang, within its budgets.
+
+Budgets: 1.0 s of CPU for one header, 1.5 s and 100,000 preprocessed lines for knative.hpp
+(docs/architecture.md, compile-time budget). The best of three runs counts, because machines are
+shared. Prints "N passed, N failed, N skipped".
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FLAGS = ["-std=c++20", "-Wall", "-Wextra", "-Wconversion", "-Werror",
+         "-Wno-missing-field-initializers", "-I", str(ROOT / "include")]
+SECONDS_MAX, UMBRELLA_SECONDS_MAX, UMBRELLA_LINES_MAX = 1.0, 1.5, 100_000
+
+
+def cpu_seconds(command):
+    before = os.times()
+    done = subprocess.run(command, capture_output=True, text=True)
+    after = os.times()
+    spent = (after.children_user - before.children_user
+             + after.children_system - before.children_system)
+    return done, spent
+
+
+def check(header, source):
+    umbrella = header.name == "knative.hpp"
+    source.write_text(f"#include <knative/{header.name}>\n#include <knative/{header.name}>\n")
+    limit = UMBRELLA_SECONDS_MAX if umbrella else SECONDS_MAX
+    best = None
+    for _ in range(3):
+        done, seconds = cpu_seconds(["g++", *FLAGS, "-fsyntax-only", str(source)])
+        if done.returncode != 0:
+            return done.stderr[:2000]
+        best = seconds if best is None else min(best, seconds)
+        if best <= limit:
+            break
+    if best > limit:
+        return f"{best:.2f} s of CPU, at most {limit}"
+    if umbrella:
+        text = subprocess.run(["g++", *FLAGS, "-E", "-P", str(source)], capture_output=True,
+                              text=True, check=True).stdout
+        lines = text.count("\n")
+        if lines > UMBRELLA_LINES_MAX:
+            return f"{lines} preprocessed lines, at most {UMBRELLA_LINES_MAX}"
+        print(f"headers: knative.hpp {best:.2f} s, {lines} preprocessed lines")
+    if shutil.which("clang++-14"):
+        done = subprocess.run(["clang++-14", *FLAGS, "-fsyntax-only", str(source)],
+                              capture_output=True, text=True)
+        if done.returncode != 0:
+            return done.stderr[:2000]
+    return None
+
+
+def main():
+    passed = failed = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        for header in sorted((ROOT / "include/knative").glob("*.hpp")):
+            problem = check(header, Path(scratch) / "alone.cpp")
+            if problem:
+                failed += 1
+                print(f"headers: {header.name} FAILED: {problem}")
+            else:
+                passed += 1
+    print(f"{passed} passed, {failed} failed, 0 skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
