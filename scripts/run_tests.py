@@ -58,13 +58,13 @@ def run(command, limit_seconds, environment=None):
     return code, output, time.monotonic() - started
 
 
-def build(preset, options, jobs):
+def build(preset, options, jobs, targets):
     started = time.monotonic()
     subprocess.run(["cmake", "--preset", preset, *options], cwd=ROOT, check=True,
                    stdout=subprocess.DEVNULL)
     environment = dict(os.environ, NINJA_STATUS="[%f/%t %es] ")
-    subprocess.run(["ninja", "-C", str(ROOT / "build" / preset), f"-j{jobs}"], check=True,
-                   env=environment)
+    subprocess.run(["ninja", "-C", str(ROOT / "build" / preset), f"-j{jobs}", *targets],
+                   check=True, env=environment)
     print(f"build: preset {preset}, {time.monotonic() - started:.0f} s", flush=True)
 
 
@@ -140,6 +140,8 @@ def main():
     parser.add_argument("--only", nargs="*", help="test programs to run, e.g. base_test")
     parser.add_argument("--filter", default="", help="gtest filter for every program")
     parser.add_argument("--no-python", action="store_true", help="leave out the Python module")
+    parser.add_argument("--units", action="store_true",
+                        help="only the test programs, and build nothing else")
     parser.add_argument("--no-build", action="store_true")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--limit", type=int, default=900, help="seconds per lane")
@@ -148,13 +150,14 @@ def main():
     binary = ROOT / "build" / arguments.preset
     if not arguments.no_build:
         python = "OFF" if arguments.no_python else "ON"
+        targets = (arguments.only or ["unit_tests"]) if arguments.units else ["all"]
         build(arguments.preset, [f"-DKNATIVE_PYTHON={python}",
-                                 "-DPython_EXECUTABLE=/usr/bin/python3"], arguments.jobs)
+                                 "-DPython_EXECUTABLE=/usr/bin/python3"], arguments.jobs, targets)
     totals = Totals()
     for program in sorted((binary / "tests").glob("*_test")):
         if not arguments.only or program.name in arguments.only:
             gtest_lane(totals, program, arguments.filter, arguments.limit)
-    if not arguments.only:
+    if not arguments.only and not arguments.units:
         extra_lane(totals, binary, arguments.limit)
         if not arguments.no_python:
             python_lane(totals, binary, arguments.limit)
