@@ -24,7 +24,7 @@ HEADERS = {
     "log": 3, "store": 3,
     "workload": 4, "router": 4, "autoscaler": 4, "event_broker": 4, "builder": 4,
     "controller": 4,
-    "platform": 5, "simulation": 5,
+    "platform": 5, "simulation": 5, "load": 5,
     "knative": 6, "fwd": 6,
 }
 FLOORS = {"base": 0, "wire": 1, "model": 2, "state": 3, "engines": 4, "platform": 5}
