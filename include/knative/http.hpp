@@ -12,7 +12,8 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <initializer_list>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,40 +28,93 @@
 namespace knative::http {
 
 /// Header fields in arrival order; names compare without case (RFC 9110 section 5.1).
+///
+/// All fields live in one text, in the form in which they are sent, so that a message is built
+/// and forwarded by copying few bytes. Views into it are valid until the next change.
 class KNATIVE_EXPORT Headers {
  public:
   struct Field {
-    std::string name;
-    std::string value;
+    std::string_view name;
+    std::string_view value;
     friend bool operator==(const Field&, const Field&) = default;
+  };
+  class Iterator {
+   public:
+    using value_type = Field;
+    using difference_type = std::ptrdiff_t;
+    using reference = Field;
+    using pointer = void;
+    using iterator_category = std::input_iterator_tag;
+    Iterator() = default;
+    Iterator(const Headers* headers, std::size_t index) noexcept
+        : headers_(headers), index_(index) {}
+    Field operator*() const noexcept { return headers_->at(index_); }
+    Iterator& operator++() noexcept {
+      ++index_;
+      return *this;
+    }
+    Iterator operator++(int) noexcept { return Iterator(headers_, index_++); }
+    friend bool operator==(const Iterator&, const Iterator&) = default;
+
+   private:
+    const Headers* headers_ = nullptr;
+    std::size_t index_ = 0;
   };
 
   Headers() = default;
-  Headers(std::initializer_list<Field> fields) : fields_(fields) {}
+  Headers(std::initializer_list<Field> fields) {
+    for (const Field& field : fields) add(field.name, field.value);
+  }
 
-  /// The first field of that name.
+  /// The value of the first field of that name.
   std::optional<std::string_view> get(std::string_view name) const noexcept;
   bool has(std::string_view name) const noexcept { return get(name).has_value(); }
-  /// Replace all fields of that name by one.
-  void set(std::string_view name, std::string_view value);
-  /// Append a field, keeping others of that name.
-  void add(std::string_view name, std::string_view value);
+  /// Replace all fields of that name by one. See `add` for what is refused.
+  bool set(std::string_view name, std::string_view value);
+  /// Append a field, keeping others of that name. Surrounding blanks of the value are cut;
+  /// CR, LF and NUL in it become blanks (RFC 9110 section 5.5). A name that is no token is
+  /// refused: nothing is added and false is returned.
+  bool add(std::string_view name, std::string_view value);
   /// Remove all fields of that name. Returns how many there were.
   std::size_t remove(std::string_view name);
-  void clear() noexcept { fields_.clear(); }
+  void clear() noexcept {
+    text_.clear();
+    lines_.clear();
+  }
 
-  std::size_t size() const noexcept { return fields_.size(); }
-  bool empty() const noexcept { return fields_.empty(); }
-  auto begin() const noexcept { return fields_.begin(); }
-  auto end() const noexcept { return fields_.end(); }
-  friend bool operator==(const Headers&, const Headers&) = default;
+  std::size_t size() const noexcept { return lines_.size(); }
+  bool empty() const noexcept { return lines_.empty(); }
+  /// The field at a position below `size()`.
+  Field at(std::size_t index) const noexcept {
+    const Line& line = lines_[index];
+    return Field{
+        std::string_view(text_).substr(line.begin, line.name_length),
+        std::string_view(text_).substr(line.begin + line.name_length + 2, line.value_length)};
+  }
+  Iterator begin() const noexcept { return Iterator(this, 0); }
+  Iterator end() const noexcept { return Iterator(this, lines_.size()); }
+  /// Same fields with the same spelling in the same order.
+  friend bool operator==(const Headers& a, const Headers& b) { return a.text_ == b.text_; }
 
  private:
-  std::vector<Field> fields_;
+  friend struct HeadersAccess;
+  struct Line {
+    std::uint32_t begin;  ///< Offset of the name in `text_`; "name: value CR LF" follows.
+    std::uint32_t name_length;
+    std::uint32_t value_length;
+  };
+  void append(std::string_view name, std::string_view value);
+  std::string text_;
+  std::vector<Line> lines_;
 };
 
 /// Compare header names without case (ASCII).
 KNATIVE_EXPORT bool same_name(std::string_view a, std::string_view b) noexcept;
+
+/// Remove the fields that concern one connection only: Connection and every field it names,
+/// Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer,
+/// Transfer-Encoding, Upgrade (RFC 9110 section 7.6.1). A proxy calls it on both messages.
+KNATIVE_EXPORT void remove_hop_by_hop(Headers& headers);
 
 /// A body that is read piece by piece. Pull it to its end, or drop it.
 class KNATIVE_EXPORT BodySource {
@@ -68,6 +122,9 @@ class KNATIVE_EXPORT BodySource {
   virtual ~BodySource() = default;
   /// The next piece; empty at the end. The view is valid until the next call.
   virtual Task<Result<std::string_view>> next() = 0;
+  /// The next piece if it is there already; empty when only `next()` can tell. Like `next()` it
+  /// ends the validity of the piece before.
+  virtual std::string_view take_ready() { return {}; }
   /// Total length when it is known beforehand.
   virtual std::optional<std::uint64_t> length() const { return std::nullopt; }
 };
@@ -76,8 +133,8 @@ class KNATIVE_EXPORT BodySource {
 class KNATIVE_EXPORT Body {
  public:
   Body() = default;
-  Body(std::string bytes) : bytes_(std::move(bytes)) {}      // NOLINT: implicit on purpose
-  Body(const char* text) : bytes_(text) {}                   // NOLINT
+  Body(std::string bytes) : bytes_(std::move(bytes)) {}  // NOLINT: implicit on purpose
+  Body(const char* text) : bytes_(text) {}               // NOLINT
   explicit Body(std::unique_ptr<BodySource> source) : source_(std::move(source)) {}
 
   bool streamed() const noexcept { return source_ != nullptr; }
@@ -171,21 +228,31 @@ std::unique_ptr<Handler> make_handler(F f) {
 
 /// Bounds and times of a server. Every bound answers with the status in parentheses.
 struct ServerOptions {
-  std::size_t connections_max = 10'000;              ///< Beyond: 503 and close.
-  std::size_t header_bytes_max = 32 * 1024;          ///< (431)
-  std::size_t header_count_max = 128;                ///< (431)
+  std::size_t connections_max = 10'000;                    ///< Beyond: 503 and close.
+  std::size_t request_line_bytes_max = 8 * 1024;           ///< (414)
+  std::size_t header_bytes_max = 32 * 1024;                ///< With the request line. (431)
+  std::size_t header_count_max = 128;                      ///< (431)
   std::uint64_t body_bytes_max = std::uint64_t{64} << 20;  ///< (413)
-  Duration header_timeout = std::chrono::seconds(10);///< From first byte to last header. (408)
-  Duration body_timeout = std::chrono::seconds(30);  ///< Longest pause inside a body. (408)
-  Duration idle_timeout = std::chrono::seconds(60);  ///< Keep-alive without a request.
-  Duration write_timeout = std::chrono::seconds(30); ///< A peer that does not read. (close)
-  std::string server_name;                           ///< "Server" field; empty: none.
+  Duration header_timeout = std::chrono::seconds(10);  ///< From first byte to last header. (408)
+  Duration body_timeout = std::chrono::seconds(30);    ///< Longest pause inside a body. (408)
+  Duration idle_timeout = std::chrono::seconds(60);    ///< Keep-alive without a request.
+  Duration write_timeout = std::chrono::seconds(30);   ///< A peer that does not read. (close)
+  /// Of a request body that the handler left unread, this much is read to keep the connection.
+  std::uint64_t unread_body_bytes_max = 256 * 1024;
+  /// Bodies up to this size that arrived with their header are given to the handler in memory.
+  std::size_t memory_body_bytes_max = 64 * 1024;
+  std::string server_name;  ///< "Server" field; empty: none.
 };
 
 /// A running HTTP/1.1 server (strict by RFC 9112: every framing ambiguity is 400 and close).
+///
+/// Requests of one connection are answered in order. A handler that waits is dropped when its
+/// client closes the connection; one that throws is answered with 500. Framing fields
+/// (Content-Length, Transfer-Encoding, Connection) are the server's: a handler's are ignored.
 class KNATIVE_EXPORT Server {
  public:
-  /// Serves `handler`, which must outlive the server, on `listener` until destroyed.
+  /// Serves `handler`, which must outlive the server, on `listener` until destroyed. Must not
+  /// be destroyed from inside one of its handlers.
   Server(Executor& executor, Timers& timers, Logger& logger, std::unique_ptr<Listener> listener,
          Handler& handler, ServerOptions options = {});
   ~Server();
@@ -193,6 +260,8 @@ class KNATIVE_EXPORT Server {
   Server& operator=(const Server&) = delete;
 
   Endpoint endpoint() const;
+  /// Requests answered since the start.
+  std::uint64_t requests() const noexcept;
   /// Stop accepting, let requests in progress finish, close idle connections.
   Task<void> drain();
   std::size_t connections() const noexcept;
@@ -203,15 +272,19 @@ class KNATIVE_EXPORT Server {
 };
 
 struct ClientOptions {
-  std::size_t connections_max = 1024;            ///< Then requests wait.
+  std::size_t connections_max = 1024;  ///< Then requests wait.
   std::size_t idle_connections_max = 64;
   Duration connect_timeout = std::chrono::seconds(5);
   Duration response_timeout = std::chrono::seconds(300);  ///< To the response's header.
   std::size_t header_bytes_max = 64 * 1024;
+  Duration body_timeout = std::chrono::seconds(60);  ///< Longest pause inside a body.
+  Duration idle_timeout = std::chrono::seconds(30);  ///< An idle connection is closed then.
 };
 
 /// A remote HTTP/1.1 service as a Handler, with a pool of connections. Connection failures
-/// become 502, time-outs 504; `send()` tells them apart as errors.
+/// become 502, time-outs 504; `send()` tells them apart as errors. A request is repeated on a
+/// fresh connection only when the kept one turned out to be closed before any byte of an answer,
+/// and the method is idempotent (RFC 9110 section 9.2.2) and its body is in memory.
 class KNATIVE_EXPORT Client final : public Handler {
  public:
   Client(Executor& executor, Timers& timers, Network& network, Endpoint endpoint,
@@ -220,19 +293,28 @@ class KNATIVE_EXPORT Client final : public Handler {
   Task<Response> handle(Request& request) override;
   /// Like `handle`, with transport errors as `unavailable` or `deadline_exceeded`.
   /// The response's body is streamed; read it before the next use of its connection.
+  /// The body of `request` is consumed when it is streamed. Fails with `resource_exhausted` when
+  /// no connection becomes free within `connect_timeout`.
   Task<Result<Response>> send(Request& request);
+  /// Connections now, in use or idle.
+  std::size_t connections() const noexcept;
+  std::size_t idle_connections() const noexcept;
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 
-/// A parsed absolute http URL.
+/// Decode %XX; with `plus_is_space` also '+'. Wrong escapes stay as they are.
+KNATIVE_EXPORT std::string percent_decode(std::string_view text, bool plus_is_space = false);
+
+/// A parsed absolute http or https URL. Fragments and user names are refused.
 struct KNATIVE_EXPORT Url {
   std::string scheme = "http";
   std::string host;
   std::uint16_t port = 80;
   std::string target = "/";  ///< Path and query.
+  /// Fails with `invalid_argument`, naming the byte offset.
   static Result<Url> parse(std::string_view text);
   std::string to_string() const;
   Endpoint endpoint() const { return Endpoint{host, port, {}}; }
