@@ -1,0 +1,252 @@
+/// \file
+/// The event broker: accept events durably, deliver them to triggers until done.
+///
+/// One `EventBroker` is one Knative Broker on one `Log`. Accepting appends to the log; every
+/// trigger follows the log with its own durable cursor, filters, delivers with retries, and moves
+/// its cursor only when an event was acknowledged, dead-lettered or dropped and counted. So every
+/// accepted event is delivered at least once, one slow subscriber holds back nobody else, and a
+/// backlog costs disk, not memory. Belongs to its loop.
+///
+/// \code
+/// knative::EventBroker broker(env.executor, env.timers, *log, env.logger, env.random.split("b"));
+/// broker.set_trigger("audit", options, sink).value();
+/// knative::CloudEvent order("order.created", "/web", {{"id", 7}});
+/// (co_await broker.publish(order)).value();
+/// \endcode
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "knative/env.hpp"
+#include "knative/error.hpp"
+#include "knative/event.hpp"
+#include "knative/http.hpp"
+#include "knative/log.hpp"
+#include "knative/task.hpp"
+
+namespace knative {
+
+/// How the delay grows with the number of the retry.
+enum class BackoffPolicy : unsigned char { linear = 0, exponential = 1 };
+
+/// Delivery as in Knative's DeliverySpec, with bounds that it lacks.
+struct DeliveryOptions {
+  int retry = 10;  ///< Attempts after the first.
+  BackoffPolicy policy = BackoffPolicy::exponential;
+  Duration delay = std::chrono::milliseconds(200);  ///< Base of the back-off.
+  Duration delay_max = std::chrono::minutes(5);     ///< No back-off is longer.
+  double jitter = 0.2;                              ///< Each delay varies by this share, 0 to 1.
+  Duration timeout = std::chrono::seconds(30);      ///< Of one attempt.
+  /// Honour Retry-After of 429 and 503 answers up to this; empty: ignore the field.
+  std::optional<Duration> retry_after_max;
+  /// Count retries from 0 in the formula, as the Go data plane does: linear begins with no delay.
+  bool count_from_zero = false;
+};
+
+/// The pure arithmetic of retries. With n counted from 1: `delay * n`, or `delay * 2^n`.
+class KNATIVE_EXPORT RetrySchedule {
+ public:
+  explicit RetrySchedule(const DeliveryOptions& options) : options_(options) {}
+  /// Whether an answer is worth another attempt: no answer, 404, 408, 409, 429, and 5xx.
+  static bool retryable(int status) noexcept;
+  /// The wait before retry `number` (from 1) after this failed attempt; empty: give up.
+  std::optional<Duration> next(int number, const DeliveryAttempt& failed, Random& random) const;
+  /// The back-off without jitter and Retry-After.
+  Duration backoff(int number) const noexcept;
+
+ private:
+  DeliveryOptions options_;
+};
+
+/// Which offsets of a trigger are in progress and how far its cursor may move. Pure.
+///
+/// Offsets enter in log order and finish in any order; the cursor is the lowest unfinished one.
+class KNATIVE_EXPORT Dispatcher {
+ public:
+  /// `window`: offsets in progress at once. `span_max`: distance between the cursor and the newest
+  /// offset, which bounds memory and what is delivered again after a crash.
+  Dispatcher(Offset cursor, std::size_t window, std::size_t span_max)
+      : cursor_(cursor), next_(cursor), window_(window), span_max_(span_max) {}
+
+  /// The next offset to read from the log.
+  Offset next() const noexcept { return next_; }
+  /// Everything before this is done.
+  Offset cursor() const noexcept { return cursor_; }
+  std::size_t in_progress() const noexcept { return in_progress_.size(); }
+  /// How many offsets may enter now.
+  std::size_t room() const noexcept;
+  /// `offset` (at least `next()`) enters. Returns false when it was finished before a `restart()`.
+  bool enter(Offset offset);
+  /// `offset` entered and needs no work, or its work has ended.
+  void finish(Offset offset);
+  /// Forget what is in progress; it will be given again.
+  void restart() noexcept;
+
+ private:
+  void advance();
+  Offset cursor_;
+  Offset next_;
+  std::size_t window_;
+  std::size_t span_max_;
+  std::set<Offset> in_progress_;
+  std::set<Offset> finished_;  ///< Finished offsets above the cursor.
+};
+
+/// What one trigger wants.
+struct TriggerOptions {
+  Filter filter;
+  DeliveryOptions delivery;
+  /// Where events go whose attempts are exhausted; null: they are dropped, counted and logged.
+  Sink* dead_letter = nullptr;
+  std::size_t window = 100;  ///< Deliveries at once; 1 keeps the order of the log.
+  /// Distance between the oldest unfinished and the newest started event.
+  std::size_t span_max = 10'000;
+  /// Where a new trigger begins; empty: with the next event that is accepted.
+  std::optional<Offset> begin;
+};
+
+/// Counts of one trigger since it was set, and where it stands.
+struct TriggerStats {
+  std::uint64_t matched = 0;    ///< Passed the filter.
+  std::uint64_t filtered = 0;   ///< Did not.
+  std::uint64_t delivered = 0;  ///< Acknowledged by the subscriber.
+  std::uint64_t attempts = 0;
+  std::uint64_t retries = 0;
+  std::uint64_t replies = 0;          ///< Accepted into the broker.
+  std::uint64_t replies_dropped = 0;  ///< Hop limit reached.
+  std::uint64_t dead_lettered = 0;
+  std::uint64_t dropped = 0;  ///< Exhausted without (working) dead letter sink.
+  std::size_t in_progress = 0;
+  Offset cursor = 0;          ///< Everything before it is done.
+  std::uint64_t backlog = 0;  ///< Accepted events after the cursor.
+  std::string last_error;     ///< Of the last failed attempt; empty after a success.
+};
+
+/// Counts of the broker.
+struct BrokerStats {
+  std::uint64_t accepted = 0;
+  std::uint64_t rejected = 0;
+  std::uint64_t hops_exhausted = 0;  ///< Events whose hop limit was reached.
+};
+
+/// Bounds and hooks of a broker.
+struct BrokerOptions {
+  std::string name = "default";
+  std::size_t event_bytes_max = std::size_t{1} << 20;  ///< Body of an HTTP request. (413)
+  int hops_max = 255;                                  ///< First value of `knativebrokerttl`.
+  std::chrono::seconds retry_after{5};                 ///< Told to senders with 503.
+  /// Cursors are written at most this late; what is lost by a crash is delivered again.
+  Duration commit_delay = std::chrono::milliseconds(20);
+  /// Called once for every new pair of type and source, for at most `event_types_max` of them.
+  std::function<void(const CloudEvent&)> on_event_type;
+  std::size_t event_types_max = 10'000;
+};
+
+/// One broker on one log.
+class KNATIVE_EXPORT EventBroker {
+ public:
+  /// All references must outlive the broker.
+  EventBroker(Executor& executor, Timers& timers, Log& log, Logger& logger, Random random,
+              BrokerOptions options = {});
+  ~EventBroker();
+  EventBroker(const EventBroker&) = delete;
+  EventBroker& operator=(const EventBroker&) = delete;
+
+  /// Accept an event: when done it is durable. An event without id or time gets them. Fails with
+  /// `invalid_argument` (not a valid event), `resource_exhausted` (hop limit, bounds of the log),
+  /// `unavailable` (the log cannot write), `failed_precondition` (stopped).
+  Task<Result<Offset>> publish(const CloudEvent& event);
+  Task<Result<Offset>> publish(CloudEvent&& event) = delete;
+
+  /// The HTTP door: POST an event, 202 when durable; 400 names the attribute, 405, 413, 415; 503
+  /// with Retry-After when the log is full or the broker stopped. Any path.
+  http::Handler& ingress() noexcept;
+
+  /// Add a trigger, or replace its options: a known name goes on where its cursor stands.
+  /// `subscriber` and the dead letter sink must stay until the trigger is removed or replaced.
+  /// Must not be called from the trigger's own subscriber. Fails with `failed_precondition` when
+  /// stopped and `invalid_argument` when an option is out of range.
+  Result<void> set_trigger(const std::string& name, TriggerOptions options, Sink& subscriber);
+  /// Stop delivering and keep the cursor, so that a trigger of that name goes on later. Attempts
+  /// in progress are dropped at once; their events are not acknowledged. The same caveat.
+  void detach_trigger(const std::string& name);
+  /// Stop delivering and forget the cursor.
+  Task<Result<void>> remove_trigger(std::string name);
+  std::vector<std::string> triggers() const;
+  std::optional<TriggerStats> trigger_stats(std::string_view name) const;
+  BrokerStats stats() const noexcept;
+
+  /// True when every trigger is done with every accepted event.
+  bool idle() const;
+  /// Refuse new events, let attempts in progress finish (for at most `grace`), store cursors.
+  Task<void> stop(Duration grace = std::chrono::seconds(5));
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Leads `POST /<namespace>/<name>` to the broker of that name: 404 when there is none, 400 for
+/// other paths, 405 for other methods; OPTIONS answers as the webhook specification asks.
+class KNATIVE_EXPORT BrokerIngress final : public http::Handler {
+ public:
+  /// Route to `broker`, which must stay until removed.
+  void add(std::string_view namespace_, std::string_view name, EventBroker& broker);
+  void remove(std::string_view namespace_, std::string_view name);
+  Task<http::Response> handle(http::Request& request) override;
+
+ private:
+  std::map<std::string, EventBroker*, std::less<>> brokers_;  ///< "namespace/name"
+};
+
+/// What to do with a successful answer whose body is no event.
+enum class NonEventReply : unsigned char {
+  ignore = 0,  ///< The delivery succeeded.
+  fail = 1,    ///< The delivery failed and is tried again, as Knative's Triggers do.
+};
+
+/// How an `HttpSink` speaks.
+struct HttpSinkOptions {
+  std::string target = "/";  ///< Path and query.
+  std::string host;          ///< Host field; empty: what the handler sets.
+  ContentMode mode = ContentMode::binary;
+  NonEventReply non_event_reply = NonEventReply::ignore;
+  std::size_t reply_bytes_max = std::size_t{1} << 20;  ///< Larger replies fail the delivery.
+  http::Headers headers;                               ///< Sent along.
+};
+
+/// Delivers by HTTP POST through a Handler: a client of a remote service, a router, a function.
+/// 2xx is success; an event in the answer is the reply, except with 202, which never has one.
+class KNATIVE_EXPORT HttpSink final : public Sink {
+ public:
+  /// `handler` must outlive the sink.
+  explicit HttpSink(http::Handler& handler, HttpSinkOptions options = {});
+  ~HttpSink() override;
+  Task<Result<Reply>> deliver(const CloudEvent& event) override;
+  Task<DeliveryAttempt> attempt(const CloudEvent& event) override;
+
+ private:
+  http::Handler& handler_;
+  HttpSinkOptions options_;
+};
+
+/// A sink that publishes into a broker: for dead letters and channels.
+class KNATIVE_EXPORT BrokerSink final : public Sink {
+ public:
+  explicit BrokerSink(EventBroker& broker) : broker_(broker) {}
+  Task<Result<Reply>> deliver(const CloudEvent& event) override;
+
+ private:
+  EventBroker& broker_;
+};
+
+}  // namespace knative
