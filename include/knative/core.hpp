@@ -1,0 +1,109 @@
+/// \file
+/// The Kubernetes core/v1 kinds that Build, Serving and Eventing use: Namespace, Secret, ConfigMap,
+/// ServiceAccount and Service.
+///
+/// Plain aggregates whose members follow the JSON names; see pod.hpp for containers.
+///
+/// \code
+/// knative::core::Secret secret{.metadata = {.name = "git"}, .type = "kubernetes.io/basic-auth",
+///                              .string_data = {{"username", "ada"}, {"password", "x"}}};
+/// \endcode
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "knative/meta.hpp"
+#include "knative/pod.hpp"
+
+namespace knative::core {
+
+struct NamespaceStatus {
+  std::string phase;
+  friend bool operator==(const NamespaceStatus&, const NamespaceStatus&) = default;
+};
+
+struct Namespace {
+  static constexpr std::string_view api_version = "v1";
+  static constexpr std::string_view kind = "Namespace";
+  ObjectMeta metadata;
+  NamespaceStatus status;
+  friend bool operator==(const Namespace&, const Namespace&) = default;
+};
+
+/// Confidential data. `string_data` is write-only convenience: defaulting moves it into `data`.
+struct Secret {
+  static constexpr std::string_view api_version = "v1";
+  static constexpr std::string_view kind = "Secret";
+  ObjectMeta metadata;
+  std::string type;  ///< Defaulted to "Opaque".
+  std::map<std::string, Bytes, std::less<>> data;
+  StringMap string_data;
+  std::optional<bool> immutable;
+  friend bool operator==(const Secret&, const Secret&) = default;
+};
+
+struct ConfigMap {
+  static constexpr std::string_view api_version = "v1";
+  static constexpr std::string_view kind = "ConfigMap";
+  ObjectMeta metadata;
+  StringMap data;
+  std::map<std::string, Bytes, std::less<>> binary_data;
+  std::optional<bool> immutable;
+  friend bool operator==(const ConfigMap&, const ConfigMap&) = default;
+};
+
+struct ServiceAccount {
+  static constexpr std::string_view api_version = "v1";
+  static constexpr std::string_view kind = "ServiceAccount";
+  ObjectMeta metadata;
+  std::vector<LocalObjectReference> secrets;
+  std::vector<LocalObjectReference> image_pull_secrets;
+  std::optional<bool> automount_service_account_token;
+  friend bool operator==(const ServiceAccount&, const ServiceAccount&) = default;
+};
+
+struct ServicePort {
+  std::string name;
+  std::string protocol;  ///< Defaulted to "TCP".
+  std::optional<std::string> app_protocol;
+  std::int32_t port = 0;
+  IntOrString target_port;  ///< Defaulted to `port`.
+  std::int32_t node_port = 0;
+  friend bool operator==(const ServicePort&, const ServicePort&) = default;
+};
+
+struct ServiceSpec {
+  std::string type;  ///< Defaulted to "ClusterIP".
+  std::string cluster_ip;
+  std::vector<ServicePort> ports;
+  StringMap selector;
+  std::string external_name;
+  std::string session_affinity;
+  friend bool operator==(const ServiceSpec&, const ServiceSpec&) = default;
+};
+
+/// A network name in a namespace (not a Knative Service, see serving.hpp).
+struct Service {
+  static constexpr std::string_view api_version = "v1";
+  static constexpr std::string_view kind = "Service";
+  ObjectMeta metadata;
+  ServiceSpec spec;
+  Value status;
+  friend bool operator==(const Service&, const Service&) = default;
+};
+
+/// Fill in what Kubernetes fills in: string_data into data, types, protocols, target ports.
+KNATIVE_EXPORT void apply_defaults(Secret& secret);
+KNATIVE_EXPORT void apply_defaults(Service& service);
+/// Everything that is wrong, metadata apart.
+KNATIVE_EXPORT FieldErrors validate(const Secret& secret);
+KNATIVE_EXPORT FieldErrors validate(const ConfigMap& config_map);
+KNATIVE_EXPORT FieldErrors validate(const ServiceAccount& account);
+KNATIVE_EXPORT FieldErrors validate(const Service& service);
+
+}  // namespace knative::core
