@@ -181,6 +181,14 @@ class KNATIVE_EXPORT StreamOp {
   bool is_read() const noexcept { return is_read_; }
   std::span<char> read_buffer() const noexcept { return read_; }
   std::span<const std::string_view> write_buffers() const noexcept { return write_; }
+  /// Start the operation before anybody awaits it; true when it is complete already. Then not
+  /// to be awaited with `co_await`: `park` a fiber, or look at `pending`.
+  bool begin() { return await_ready(); }
+  bool pending() const noexcept { return pending_; }
+  /// Have `fiber` made ready on completion. One fiber at a time.
+  void park(Fiber& fiber) noexcept { waiter_.park(fiber); }
+  /// Forget the parked fiber; the operation goes on.
+  void unpark() noexcept { waiter_.forget(); }
   /// For stream implementations: finish the operation and wake the fiber.
   void complete(Result<std::size_t> result) noexcept;
 

@@ -251,6 +251,8 @@ class Waiter {
     if (fiber_ != nullptr) std::exchange(fiber_, nullptr)->make_ready();
   }
   bool parked() const noexcept { return fiber_ != nullptr; }
+  /// Forget the parked fiber, which somebody else will wake.
+  void forget() noexcept { fiber_ = nullptr; }
 
  private:
   Fiber* fiber_ = nullptr;

@@ -1,0 +1,109 @@
+/// \file
+/// Characters of HTTP: tables and small scans shared by parser, headers and URL.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+namespace knative::http::wire {
+
+/// What a byte may be part of.
+enum : std::uint8_t {
+  token_char = 1,   ///< RFC 9110 section 5.6.2
+  target_char = 2,  ///< RFC 3986: path and query, '%' included
+  host_char = 4,    ///< RFC 3986: reg-name, '%' included
+};
+
+constexpr std::array<std::uint8_t, 256> make_char_table() {
+  std::array<std::uint8_t, 256> table{};
+  auto mark = [&table](std::string_view text, std::uint8_t bit) {
+    for (const char c : text) table[static_cast<unsigned char>(c)] |= bit;
+  };
+  constexpr std::string_view alphanumeric =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+  mark(alphanumeric, token_char | target_char | host_char);
+  mark("!#$%&'*+-.^_`|~", token_char);
+  mark("-._~%!$&'()*+,;=", host_char);
+  mark("-._~%!$&'()*+,;=:@/?", target_char);
+  return table;
+}
+inline constexpr std::array<std::uint8_t, 256> char_table = make_char_table();
+
+constexpr bool has_class(char c, std::uint8_t bit) noexcept {
+  return (char_table[static_cast<unsigned char>(c)] & bit) != 0;
+}
+
+constexpr char to_lower(char c) noexcept {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+}
+
+constexpr int hex_value(char c) noexcept {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+inline bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
+  if (a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (a[i] != b[i] && to_lower(a[i]) != to_lower(b[i])) return false;
+  }
+  return true;
+}
+
+/// The position of the first byte that is not of the class; `text.size()` when all are.
+inline std::size_t first_not(std::string_view text, std::uint8_t bit) noexcept {
+  std::size_t i = 0;
+  while (i < text.size() && has_class(text[i], bit)) ++i;
+  return i;
+}
+
+inline bool is_token(std::string_view text) noexcept {
+  return !text.empty() && first_not(text, token_char) == text.size();
+}
+
+constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t'; }
+
+inline std::string_view trim(std::string_view text) noexcept {
+  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+/// The position of the first byte that no field value may hold (controls but HTAB, and DEL;
+/// RFC 9110 section 5.5). Bytes from 0x80 on are opaque and allowed.
+inline std::size_t first_invalid_in_value(std::string_view text) noexcept {
+  constexpr std::uint64_t ones = 0x0101010101010101U;
+  constexpr std::uint64_t highs = 0x8080808080808080U;
+  std::size_t i = 0;
+  // Eight bytes at a time: a byte below 0x20 borrows, a byte equal to 0x7f becomes zero.
+  for (; i + 8 <= text.size(); i += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, text.data() + i, 8);
+    const std::uint64_t low = (word - ones * 0x20) & ~word & highs;
+    const std::uint64_t del_zero = word ^ (ones * 0x7f);
+    const std::uint64_t del = (del_zero - ones) & ~del_zero & highs;
+    if ((low | del) != 0) break;
+  }
+  for (; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    if ((byte < 0x20 && byte != '\t') || byte == 0x7f) return i;
+  }
+  return i;
+}
+
+/// Call `f` with each element of a comma-separated list; blanks are cut, empty ones skipped.
+template <class F>
+void for_each_element(std::string_view list, F f) {
+  while (!list.empty()) {
+    const std::size_t end = list.find(',');
+    const std::string_view element = trim(list.substr(0, end));
+    list = end == std::string_view::npos ? "" : list.substr(end + 1);
+    if (!element.empty()) f(element);
+  }
+}
+
+}  // namespace knative::http::wire
