@@ -1,0 +1,377 @@
+/// \file
+/// The Eventing and Messaging kinds: Broker, Trigger, EventType, Channel, Subscription, with what
+/// they share (destinations, delivery options, filters), their defaults, validation and
+/// conditions.
+///
+/// Fields carry the names of eventing.knative.dev/v1 and messaging.knative.dev/v1 in snake_case.
+/// Nothing here runs anything: the event broker turns a `SubscriptionsAPIFilter` into a `Filter`.
+///
+/// \code
+/// auto trigger = knative::eventing::trigger("orders", "default", "http://127.0.0.1:8080/");
+/// trigger.spec.filter = knative::eventing::TriggerFilter{{{"type", "order.created"}}};
+/// knative::eventing::apply_defaults(trigger);
+/// auto errors = knative::eventing::validate(trigger);  // empty when valid
+/// \endcode
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "knative/event.hpp"
+#include "knative/meta.hpp"
+#include "knative/value.hpp"
+
+namespace knative::eventing {
+
+/// Label and annotation keys of Eventing.
+namespace keys {
+inline constexpr std::string_view broker_class = "eventing.knative.dev/broker.class";
+inline constexpr std::string_view broker = "eventing.knative.dev/broker";
+inline constexpr std::string_view injection = "eventing.knative.dev/injection";
+inline constexpr std::string_view dependency = "knative.dev/dependency";
+inline constexpr std::string_view subscribable = "messaging.knative.dev/subscribable";
+}  // namespace keys
+
+// ---------------------------------------------------------------------------- shared parts
+
+/// A reference to an object; an empty namespace means the referrer's own.
+struct KReference {
+  std::string api_version;
+  std::string kind;
+  std::string namespace_;
+  std::string name;
+  std::string address;  ///< Which of the target's addresses; empty: its first.
+  friend bool operator==(const KReference&, const KReference&) = default;
+};
+
+/// Where events go: an object with an address, or a URI (absolute; relative only with `ref`).
+struct Destination {
+  std::optional<KReference> ref;
+  std::string uri;
+  std::string ca_certs;  ///< PEM.
+  std::string audience;
+  friend bool operator==(const Destination&, const Destination&) = default;
+};
+
+struct Addressable {
+  std::string name;
+  std::string url;
+  std::string ca_certs;
+  std::string audience;
+  friend bool operator==(const Addressable&, const Addressable&) = default;
+};
+
+/// How delivery is tried again and where failures go. Durations are ISO 8601 ("PT0.2S"), see
+/// `parse_iso8601_duration`.
+struct DeliverySpec {
+  std::optional<Destination> dead_letter_sink;
+  std::optional<std::int32_t> retry;  ///< Tries after the first; unset: the broker's default.
+  std::string timeout;                ///< Of one attempt.
+  std::string backoff_policy;         ///< "linear" or "exponential".
+  std::string backoff_delay;
+  std::string retry_after_max;  ///< Upper bound of a server's Retry-After.
+  std::string format;           ///< "json", "binary" or empty: as received.
+  friend bool operator==(const DeliverySpec&, const DeliverySpec&) = default;
+};
+
+/// A value on the heap that is copied and compared like a member: lets a struct contain itself.
+template <class T>
+class Boxed {
+ public:
+  Boxed() = default;
+  Boxed(T value) : value_(std::make_unique<T>(std::move(value))) {}  // NOLINT: implicit
+  Boxed(const Boxed& other) : value_(other.value_ ? std::make_unique<T>(*other.value_) : nullptr) {}
+  Boxed(Boxed&&) noexcept = default;
+  Boxed& operator=(Boxed other) noexcept {
+    value_ = std::move(other.value_);
+    return *this;
+  }
+  ~Boxed() = default;
+  using value_type = T;
+  bool has_value() const noexcept { return value_ != nullptr; }
+  explicit operator bool() const noexcept { return has_value(); }
+  T& operator*() noexcept { return *value_; }
+  const T& operator*() const noexcept { return *value_; }
+  T* operator->() noexcept { return value_.get(); }
+  const T* operator->() const noexcept { return value_.get(); }
+  T& emplace() {
+    value_ = std::make_unique<T>();
+    return *value_;
+  }
+  void reset() noexcept { value_.reset(); }
+  friend bool operator==(const Boxed& a, const Boxed& b) {
+    return a.has_value() == b.has_value() && (!a || *a == *b);
+  }
+
+ private:
+  std::unique_ptr<T> value_;
+};
+
+/// One filter expression; exactly one member is set.
+struct SubscriptionsAPIFilter {
+  StringMap exact;
+  StringMap prefix;
+  StringMap suffix;
+  std::vector<SubscriptionsAPIFilter> all;
+  std::vector<SubscriptionsAPIFilter> any;
+  Boxed<SubscriptionsAPIFilter> not_;
+  std::string cesql;
+  friend bool operator==(const SubscriptionsAPIFilter&, const SubscriptionsAPIFilter&) = default;
+};
+
+/// The older filter: every attribute equals the value; an empty value means any.
+struct TriggerFilter {
+  StringMap attributes;
+  friend bool operator==(const TriggerFilter&, const TriggerFilter&) = default;
+};
+
+// ---------------------------------------------------------------------------- Broker
+
+struct BrokerSpec {
+  std::optional<KReference> config;  ///< Immutable.
+  std::optional<DeliverySpec> delivery;
+  friend bool operator==(const BrokerSpec&, const BrokerSpec&) = default;
+};
+
+/// IngressReady, TriggerChannelReady, FilterReady, Addressable and DeadLetterSinkResolved make
+/// Ready. Each `mark_*` sets one condition and recomputes Ready at `now`.
+struct KNATIVE_EXPORT BrokerStatus {
+  std::int64_t observed_generation = 0;
+  Conditions conditions;
+  StringMap annotations;
+  std::optional<Addressable> address;
+  std::vector<Addressable> addresses;
+  std::string dead_letter_sink_uri;
+  friend bool operator==(const BrokerStatus&, const BrokerStatus&) = default;
+
+  void initialize_conditions(Timestamp now);
+  void mark_ingress_ready(Timestamp now);
+  void mark_ingress_failed(std::string reason, std::string message, Timestamp now);
+  void mark_trigger_channel_ready(Timestamp now);
+  void mark_trigger_channel_failed(std::string reason, std::string message, Timestamp now);
+  void mark_filter_ready(Timestamp now);
+  void mark_filter_failed(std::string reason, std::string message, Timestamp now);
+  /// Set the address and Addressable; an empty url makes it False.
+  void set_address(std::string url, Timestamp now);
+  void mark_dead_letter_sink_resolved(std::string uri, Timestamp now);
+  void mark_dead_letter_sink_not_configured(Timestamp now);
+  void mark_dead_letter_sink_failed(std::string reason, std::string message, Timestamp now);
+};
+
+struct Broker {
+  static constexpr std::string_view api_version = "eventing.knative.dev/v1";
+  static constexpr std::string_view kind = "Broker";
+  ObjectMeta metadata;
+  BrokerSpec spec;
+  BrokerStatus status;
+  friend bool operator==(const Broker&, const Broker&) = default;
+};
+
+// ---------------------------------------------------------------------------- Trigger
+
+struct TriggerSpec {
+  std::string broker;                           ///< Immutable.
+  std::optional<TriggerFilter> filter;          ///< Ignored when `filters` is not empty.
+  std::vector<SubscriptionsAPIFilter> filters;  ///< All must pass.
+  Destination subscriber;
+  std::optional<DeliverySpec> delivery;  ///< When set, the Broker's delivery does not count.
+  friend bool operator==(const TriggerSpec&, const TriggerSpec&) = default;
+};
+
+/// BrokerReady, SubscriptionReady, DependencyReady, SubscriberResolved and DeadLetterSinkResolved
+/// make Ready.
+struct KNATIVE_EXPORT TriggerStatus {
+  std::int64_t observed_generation = 0;
+  Conditions conditions;
+  StringMap annotations;
+  std::string subscriber_uri;
+  std::string dead_letter_sink_uri;
+  friend bool operator==(const TriggerStatus&, const TriggerStatus&) = default;
+
+  void initialize_conditions(Timestamp now);
+  /// Copy the Broker's Ready into BrokerReady.
+  void propagate_broker(const BrokerStatus& broker, Timestamp now);
+  /// Reasons: BrokerDoesNotExist, FailedToGetBroker.
+  void mark_broker_failed(std::string reason, std::string message, Timestamp now);
+  void mark_subscribed(Timestamp now);
+  /// Reason: NotSubscribed.
+  void mark_not_subscribed(std::string reason, std::string message, Timestamp now);
+  void mark_dependency_succeeded(Timestamp now);
+  void mark_dependency_failed(std::string reason, std::string message, Timestamp now);
+  void mark_subscriber_resolved(std::string uri, Timestamp now);
+  void mark_subscriber_unresolved(std::string reason, std::string message, Timestamp now);
+  void mark_dead_letter_sink_resolved(std::string uri, Timestamp now);
+  void mark_dead_letter_sink_not_configured(Timestamp now);
+  void mark_dead_letter_sink_failed(std::string reason, std::string message, Timestamp now);
+};
+
+struct Trigger {
+  static constexpr std::string_view api_version = "eventing.knative.dev/v1";
+  static constexpr std::string_view kind = "Trigger";
+  ObjectMeta metadata;
+  TriggerSpec spec;
+  TriggerStatus status;
+  friend bool operator==(const Trigger&, const Trigger&) = default;
+};
+
+// ---------------------------------------------------------------------------- EventType
+
+/// What kind of events somebody sends. Everything in it is immutable.
+struct EventTypeSpec {
+  std::string type;
+  std::string source;
+  std::string schema;
+  std::string schema_data;
+  std::string broker;  ///< Deprecated in favour of `reference`.
+  std::optional<KReference> reference;
+  std::string description;
+  friend bool operator==(const EventTypeSpec&, const EventTypeSpec&) = default;
+};
+
+/// ReferenceExists makes Ready.
+struct KNATIVE_EXPORT EventTypeStatus {
+  std::int64_t observed_generation = 0;
+  Conditions conditions;
+  StringMap annotations;
+  friend bool operator==(const EventTypeStatus&, const EventTypeStatus&) = default;
+
+  void initialize_conditions(Timestamp now);
+  void mark_reference_exists(Timestamp now);
+  void mark_reference_does_not_exist(Timestamp now);
+  void mark_reference_not_set(Timestamp now);
+};
+
+struct EventType {
+  static constexpr std::string_view api_version = "eventing.knative.dev/v1";
+  static constexpr std::string_view kind = "EventType";
+  ObjectMeta metadata;
+  EventTypeSpec spec;
+  EventTypeStatus status;
+  friend bool operator==(const EventType&, const EventType&) = default;
+};
+
+// ---------------------------------------------------------------------------- Channel
+
+struct ChannelTemplateSpec {
+  std::string api_version;
+  std::string kind;
+  Value spec;
+  friend bool operator==(const ChannelTemplateSpec&, const ChannelTemplateSpec&) = default;
+};
+
+struct ChannelSpec {
+  std::optional<ChannelTemplateSpec> channel_template;  ///< Immutable.
+  std::optional<DeliverySpec> delivery;
+  friend bool operator==(const ChannelSpec&, const ChannelSpec&) = default;
+};
+
+/// BackingChannelReady, Addressable and DeadLetterSinkResolved make Ready.
+struct KNATIVE_EXPORT ChannelStatus {
+  std::int64_t observed_generation = 0;
+  Conditions conditions;
+  StringMap annotations;
+  std::optional<Addressable> address;
+  std::optional<KReference> channel;  ///< The backing channel.
+  std::string dead_letter_sink_uri;
+  friend bool operator==(const ChannelStatus&, const ChannelStatus&) = default;
+
+  void initialize_conditions(Timestamp now);
+  void mark_backing_channel_ready(Timestamp now);
+  void mark_backing_channel_failed(std::string reason, std::string message, Timestamp now);
+  void set_address(std::string url, Timestamp now);
+  void mark_dead_letter_sink_resolved(std::string uri, Timestamp now);
+  void mark_dead_letter_sink_not_configured(Timestamp now);
+  void mark_dead_letter_sink_failed(std::string reason, std::string message, Timestamp now);
+};
+
+struct Channel {
+  static constexpr std::string_view api_version = "messaging.knative.dev/v1";
+  static constexpr std::string_view kind = "Channel";
+  ObjectMeta metadata;
+  ChannelSpec spec;
+  ChannelStatus status;
+  friend bool operator==(const Channel&, const Channel&) = default;
+};
+
+// ---------------------------------------------------------------------------- Subscription
+
+struct SubscriptionSpec {
+  KReference channel;  ///< Immutable; in the same namespace.
+  std::optional<Destination> subscriber;
+  std::optional<Destination> reply;
+  std::optional<DeliverySpec> delivery;
+  friend bool operator==(const SubscriptionSpec&, const SubscriptionSpec&) = default;
+};
+
+struct PhysicalSubscription {
+  std::string subscriber_uri;
+  std::string reply_uri;
+  std::string dead_letter_sink_uri;
+  friend bool operator==(const PhysicalSubscription&, const PhysicalSubscription&) = default;
+};
+
+/// ReferencesResolved, AddedToChannel and ChannelReady make Ready.
+struct KNATIVE_EXPORT SubscriptionStatus {
+  std::int64_t observed_generation = 0;
+  Conditions conditions;
+  StringMap annotations;
+  PhysicalSubscription physical_subscription;
+  friend bool operator==(const SubscriptionStatus&, const SubscriptionStatus&) = default;
+
+  void initialize_conditions(Timestamp now);
+  void mark_references_resolved(Timestamp now);
+  void mark_references_not_resolved(std::string reason, std::string message, Timestamp now);
+  void mark_added_to_channel(Timestamp now);
+  void mark_not_added_to_channel(std::string reason, std::string message, Timestamp now);
+  void mark_channel_ready(Timestamp now);
+  void mark_channel_failed(std::string reason, std::string message, Timestamp now);
+};
+
+struct Subscription {
+  static constexpr std::string_view api_version = "messaging.knative.dev/v1";
+  static constexpr std::string_view kind = "Subscription";
+  ObjectMeta metadata;
+  SubscriptionSpec spec;
+  SubscriptionStatus status;
+  friend bool operator==(const Subscription&, const Subscription&) = default;
+};
+
+// ---------------------------------------------------------------------------- functions
+
+/// Fill in what was left out; a second call changes nothing.
+KNATIVE_EXPORT void apply_defaults(Broker& object);
+KNATIVE_EXPORT void apply_defaults(Trigger& object);
+KNATIVE_EXPORT void apply_defaults(EventType& object);
+KNATIVE_EXPORT void apply_defaults(Channel& object);
+KNATIVE_EXPORT void apply_defaults(Subscription& object);
+
+/// Everything that is wrong with the object, with Knative's wording; empty when valid. A filter
+/// that does not parse is an error.
+KNATIVE_EXPORT FieldErrors validate(const Broker& object);
+KNATIVE_EXPORT FieldErrors validate(const Trigger& object);
+KNATIVE_EXPORT FieldErrors validate(const EventType& object);
+KNATIVE_EXPORT FieldErrors validate(const Channel& object);
+KNATIVE_EXPORT FieldErrors validate(const Subscription& object);
+
+/// Immutable fields that differ between `old` and `object`.
+KNATIVE_EXPORT FieldErrors validate_update(const Broker& object, const Broker& old);
+KNATIVE_EXPORT FieldErrors validate_update(const Trigger& object, const Trigger& old);
+KNATIVE_EXPORT FieldErrors validate_update(const EventType& object, const EventType& old);
+KNATIVE_EXPORT FieldErrors validate_update(const Channel& object, const Channel& old);
+KNATIVE_EXPORT FieldErrors validate_update(const Subscription& object, const Subscription& old);
+
+/// Compile a filter expression. Fails with `invalid_argument`.
+KNATIVE_EXPORT Result<Filter> make_filter(const SubscriptionsAPIFilter& expression);
+/// All of `filters`, or `filter` when there are none, or a filter that everything passes.
+KNATIVE_EXPORT Result<Filter> make_filter(const TriggerSpec& trigger);
+
+/// A Broker of the default class.
+KNATIVE_EXPORT Broker broker(std::string name);
+/// A Trigger that sends everything from `broker` to `uri`.
+KNATIVE_EXPORT Trigger trigger(std::string name, std::string broker, std::string uri);
+
+}  // namespace knative::eventing
