@@ -303,7 +303,8 @@ class KNATIVE_EXPORT ImageStore {
   virtual ~ImageStore() = default;
 
   virtual Result<std::unique_ptr<BlobWriter>> new_blob() = 0;
-  virtual Result<bool> has_blob(const Digest& digest) = 0;
+  /// The size of a blob in bytes; nothing when the store does not have it.
+  virtual Result<std::optional<std::uint64_t>> blob_size(const Digest& digest) = 0;
   /// Read a blob; the last read fails with `data_loss` if size or digest do not match.
   /// `not_found` when absent.
   virtual Result<std::unique_ptr<ByteSource>> open_blob(const Descriptor& blob) = 0;

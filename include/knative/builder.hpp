@@ -1,0 +1,226 @@
+/// \file
+/// From source to image: fetch, run steps in a workspace, pack what they left into an image.
+///
+/// `Builder` composes three seams: a `Fetcher` brings sources, a `StepRunner` runs one step, an
+/// `oci::ImageStore` takes the image. It executes the steps of build.knative.dev/v1alpha1 as local
+/// processes or registered functions; it does not pull step images and isolates nothing: a step may
+/// do whatever this process may. Objects belong to their loop; blocking work runs on `Offload`.
+///
+/// `/workspace`, `/builder/home` and emptyDir mounts are folders of the build's own directory.
+/// There is no mount namespace, so a step sees their real places: as its working directory, in
+/// `$WORKSPACE` and `$HOME`, and wherever such a path stands in its command, arguments, working
+/// directory or environment.
+///
+/// \code
+/// knative::StepFunctions functions;
+/// auto fetcher = knative::source_fetcher(env.executor, env.timers, env.network, env.files,
+///                                        env.offload);
+/// auto runner = knative::local_step_runner(env.processes, functions);
+/// knative::Builder builder(env.timers, env.files, env.offload, *fetcher, *runner, store);
+/// auto result = co_await builder.run(build);  // result->image == "local/shop@sha256:..."
+/// \endcode
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "knative/build.hpp"
+#include "knative/env.hpp"
+#include "knative/error.hpp"
+#include "knative/oci.hpp"
+#include "knative/task.hpp"
+
+namespace knative {
+
+// ---------------------------------------------------------------------------- steps
+
+/// One step, ready to run: parameters and paths are filled in, all paths are real.
+struct StepSpec {
+  std::string name;   ///< "build-step-compile"
+  std::string image;  ///< "fn:NAME" names a function; a local process ignores anything else.
+  std::vector<std::string> command;
+  std::vector<std::string> args;
+  std::map<std::string, std::string> environment;
+  std::string working_directory;
+  std::string workspace;  ///< What "/workspace" stands for.
+};
+
+/// A piece of a step's standard output or error, as it comes.
+using StepLog = std::function<void(std::string_view)>;
+
+/// Runs one step to its end. Dropping the task kills what the step started; that is also how
+/// builds time out and are cancelled.
+class KNATIVE_EXPORT StepRunner {
+ public:
+  virtual ~StepRunner() = default;
+  /// Fails when the step cannot be started (`not_found`: no such program, function or directory);
+  /// a step that ends badly is an exit status. `step` and `log` must stay until the task is done.
+  virtual Task<Result<ExitStatus>> run(const StepSpec& step, const StepLog& log) = 0;
+  virtual Task<Result<ExitStatus>> run(StepSpec&&, const StepLog&) = delete;
+};
+
+/// A step written in C++: returns its exit code. An exception or error fails the step.
+using StepFunction = std::function<Task<Result<int>>(const StepSpec&, const StepLog&)>;
+
+/// Functions that steps name as "fn:NAME". Add before building; must outlive the runner.
+class KNATIVE_EXPORT StepFunctions {
+ public:
+  /// Replaces a function of the same name.
+  void add(std::string name, StepFunction function);
+  /// Null when unknown.
+  const StepFunction* find(std::string_view name) const noexcept;
+  std::vector<std::string> names() const;
+
+ private:
+  std::map<std::string, StepFunction, std::less<>> functions_;
+};
+
+struct LocalStepOptions {
+  /// Variables of every process step; the step's own win. Nothing else is inherited.
+  std::map<std::string, std::string> environment = {
+      {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+      {"LANG", "C.UTF-8"}};
+};
+
+/// Steps as processes of this host, or as functions when the image is "fn:NAME".
+KNATIVE_EXPORT std::unique_ptr<StepRunner> local_step_runner(Processes& processes,
+                                                             const StepFunctions& functions,
+                                                             LocalStepOptions options = {});
+
+// ---------------------------------------------------------------------------- sources
+
+/// What came out of fetching one source.
+struct Fetched {
+  build::ResolvedSource resolved;            ///< Commit id of git, digest of archives.
+  std::optional<std::int64_t> time_seconds;  ///< Committer time of git.
+};
+
+/// Brings a source into a directory.
+class KNATIVE_EXPORT Fetcher {
+ public:
+  virtual ~Fetcher() = default;
+  /// Fill `directory` (exists, may have files of earlier sources). Errors say what is wrong with
+  /// URL or revision, with the server's message where it sends one: `not_found`,
+  /// `invalid_argument`, `unavailable`, `unimplemented` (a kind of source it does not know).
+  virtual Task<Result<Fetched>> fetch(const build::SourceSpec& source,
+                                      const std::string& directory) = 0;
+  virtual Task<Result<Fetched>> fetch(build::SourceSpec&&, const std::string&) = delete;
+};
+
+struct FetcherOptions {
+  /// Bounds of one source.
+  std::uint64_t bytes_max = std::uint64_t{4} << 30;
+  std::uint64_t files_max = 1'000'000;
+  Duration connect_timeout = std::chrono::seconds(30);
+  /// No byte for that long ends a transfer.
+  Duration idle_timeout = std::chrono::seconds(60);
+};
+
+/// Git (path, file://, http://, https://), folders and archives.
+///
+/// Git: the revision is a branch, a tag, a full or short commit id, or any ref; empty means the
+/// remote's default branch. The commit is checked out detached, with its repository in ".git".
+/// Hooks and content filters never run, submodules are not fetched. Over http:// only the wanted
+/// commit is transferred when the server allows it.
+/// Archive: a gcs source of type Archive or TarGzArchive whose location is a tar file, plain or
+/// gzip, given as path, file:// or http:// URL. A custom source is a step and not fetched here.
+KNATIVE_EXPORT std::unique_ptr<Fetcher> source_fetcher(Executor& executor, Timers& timers,
+                                                       Network& network, Files& files,
+                                                       Offload& offload,
+                                                       FetcherOptions options = {});
+
+// ---------------------------------------------------------------------------- templates
+
+/// Fill a template in: `spec.template_` is replaced by the template's steps and volumes with
+/// ${NAME} substituted in one pass from parameter defaults and arguments. What is not a known name
+/// stays as it is. Fails with `invalid_argument`; the detail begins with Knative's token
+/// (DuplicateArgName, UnsatisfiedParameter, NestedPlaceholder).
+KNATIVE_EXPORT Result<build::BuildSpec> instantiate(const build::BuildSpec& spec,
+                                                    const build::BuildTemplateSpec& from);
+
+// ---------------------------------------------------------------------------- detection
+
+/// How to build and start a source that brings no build instructions.
+struct DetectedSource {
+  std::string kind;    ///< "procfile", "cmake", "make", "go", "node", "python" or "shell".
+  std::string reason;  ///< For people: what was found.
+  std::vector<build::Step> steps;
+  build::ImageConfig image;  ///< Entrypoint, environment and contents.
+};
+
+/// Recognise the source in `directory`. Blocks briefly. `not_found` lists what is recognised.
+KNATIVE_EXPORT Result<DetectedSource> detect_source(Files& files, const std::string& directory);
+
+// ---------------------------------------------------------------------------- builder
+
+struct BuilderOptions {
+  /// Builds get directories below this one, removed when they end.
+  std::string directory = "/tmp/knative-build";
+  /// Looks up "BuildTemplate" (in the namespace) or "ClusterBuildTemplate"; empty: none exist.
+  std::function<Result<build::BuildTemplateSpec>(std::string_view kind, std::string_view namespace_,
+                                                 std::string_view name)>
+      find_template;
+  /// Time of files in images, seconds since the epoch. The image's own time is the commit's.
+  std::int64_t source_date_epoch = 0;
+  int compression_level = 1;
+  /// Keep the directory of a failed build, for looking at it.
+  bool keep_failed = false;
+};
+
+/// Called on the loop while a build runs; either may be empty.
+struct BuildCallbacks {
+  /// Output of a step or source, by its container name ("build-step-compile").
+  std::function<void(std::string_view step, std::string_view text)> on_log;
+  /// After every change of the status, the last one included.
+  std::function<void(const build::BuildStatus&)> on_status;
+};
+
+/// How a build ended.
+struct BuildOutcome {
+  build::BuildStatus status;
+  std::optional<Error> error;  ///< Set when the condition Succeeded is False.
+};
+
+/// A build that succeeded.
+struct BuildResult {
+  std::string image;  ///< "name@sha256:…", empty when the build makes no image.
+  oci::Digest digest;
+  build::BuildStatus status;
+};
+
+/// Runs builds: sources in order, then custom sources and steps, then the image.
+///
+/// Several builds may run at once; each has its own directory. Dropping a task cancels its build.
+/// Same sources, steps and configuration give the same image digest as far as the steps are
+/// deterministic themselves (they get SOURCE_DATE_EPOCH).
+class KNATIVE_EXPORT Builder {
+ public:
+  /// Everything must outlive the builder, and the builder its tasks.
+  Builder(Timers& timers, Files& files, Offload& offload, Fetcher& fetcher, StepRunner& runner,
+          std::shared_ptr<oci::ImageStore> store, BuilderOptions options = {});
+  ~Builder();
+  Builder(const Builder&) = delete;
+  Builder& operator=(const Builder&) = delete;
+
+  /// Build to the end, whatever it is; conditions carry Knative's reasons. The object is defaulted
+  /// and validated first. `callbacks` must stay until the task is done.
+  Task<BuildOutcome> execute(const build::Build& build, const BuildCallbacks& callbacks);
+  Task<BuildOutcome> execute(build::Build&&, const BuildCallbacks&) = delete;
+
+  /// Build and report failure as an error: `invalid_argument` (not valid), `failed_precondition`
+  /// (a step failed), `deadline_exceeded`, `cancelled` (spec.status), or the fetcher's.
+  Task<Result<BuildResult>> run(const build::Build& build);
+  Task<Result<BuildResult>> run(build::Build&&) = delete;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace knative

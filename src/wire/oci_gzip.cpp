@@ -1,0 +1,159 @@
+// Gzip both ways: blocks out through libdeflate (whole buffers, fast), streams in through zlib
+// (any member size, bounded memory).
+#include <libdeflate.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "wire/oci_tar.hpp"
+
+namespace knative::oci::tar {
+
+struct BlockCompressor::Impl {
+  struct Free {
+    void operator()(libdeflate_compressor* c) const { libdeflate_free_compressor(c); }
+  };
+  std::unique_ptr<libdeflate_compressor, Free> compressor;
+  std::vector<char> output;
+};
+
+BlockCompressor::BlockCompressor(int level) : impl_(std::make_unique<Impl>()) {
+  impl_->compressor.reset(libdeflate_alloc_compressor(std::clamp(level, 1, 12)));
+  KN_ASSERT(impl_->compressor != nullptr);
+}
+BlockCompressor::~BlockCompressor() = default;
+
+std::string_view BlockCompressor::compress(std::string_view block) {
+  const std::size_t bound = libdeflate_gzip_compress_bound(impl_->compressor.get(), block.size());
+  if (impl_->output.size() < bound) impl_->output.resize(bound);
+  const std::size_t used =
+      libdeflate_gzip_compress(impl_->compressor.get(), block.data(), block.size(),
+                               impl_->output.data(), impl_->output.size());
+  KN_ASSERT(used > 0);  // the bound is large enough by contract
+  // Header bytes 4..7 are the time: libdeflate writes 0, and the digest depends on it.
+  KN_ASSERT(std::all_of(impl_->output.begin() + 4, impl_->output.begin() + 8,
+                        [](char c) { return c == 0; }));
+  return std::string_view(impl_->output.data(), used);
+}
+
+namespace {
+
+constexpr std::size_t input_bytes = 64 << 10;
+
+// Gives back the bytes that were looked at, then the rest.
+class Prefixed : public ByteSource {
+ public:
+  Prefixed(std::string head, ByteSource& rest) : head_(std::move(head)), rest_(rest) {}
+  Result<std::size_t> read(std::span<char> into) override {
+    if (offset_ == head_.size()) return rest_.read(into);
+    const std::size_t count = std::min(into.size(), head_.size() - offset_);
+    std::memcpy(into.data(), head_.data() + offset_, count);
+    offset_ += count;
+    return count;
+  }
+
+ private:
+  std::string head_;
+  std::size_t offset_ = 0;
+  ByteSource& rest_;
+};
+
+class Inflater : public ByteSource {
+ public:
+  Inflater(std::string head, ByteSource& rest) : inner_(std::move(head), rest) {
+    KN_ASSERT(inflateInit2(&stream_, 16 + MAX_WBITS) == Z_OK);
+  }
+  ~Inflater() override { inflateEnd(&stream_); }
+  Inflater(const Inflater&) = delete;
+  Inflater& operator=(const Inflater&) = delete;
+
+  Result<std::size_t> read(std::span<char> into) override {
+    if (into.empty()) return std::size_t{0};
+    stream_.next_out = reinterpret_cast<Bytef*>(into.data());
+    stream_.avail_out = static_cast<uInt>(std::min<std::size_t>(into.size(), 1u << 30));
+    const uInt room = stream_.avail_out;
+    while (stream_.avail_out == room && !done_) {
+      if (stream_.avail_in == 0) {
+        if (Result<void> filled = fill(); !filled) return filled.error();
+        if (stream_.avail_in == 0) {
+          if (!between_members_) return fail(Errc::data_loss, "gzip stream is truncated");
+          done_ = true;
+          break;
+        }
+      }
+      if (Result<void> stepped = step(); !stepped) return stepped.error();
+    }
+    return static_cast<std::size_t>(room - stream_.avail_out);
+  }
+
+ private:
+  Result<void> fill() {
+    Result<std::size_t> count = inner_.read(std::span<char>(input_));
+    if (!count) return count.error();
+    stream_.next_in = reinterpret_cast<Bytef*>(input_.data());
+    stream_.avail_in = static_cast<uInt>(*count);
+    return {};
+  }
+
+  Result<void> step() {
+    if (between_members_ && *stream_.next_in == 0) {  // tolerated: zero padding at the end
+      ++stream_.next_in;
+      --stream_.avail_in;
+      padding_ = true;
+      return {};
+    }
+    if (padding_) return fail(Errc::data_loss, "gzip stream: garbage after the end");
+    between_members_ = false;
+    const int code = inflate(&stream_, Z_NO_FLUSH);
+    if (code == Z_STREAM_END) {
+      KN_ASSERT(inflateReset(&stream_) == Z_OK);
+      between_members_ = true;
+      return {};
+    }
+    if (code != Z_OK && code != Z_BUF_ERROR) {
+      return fail(Errc::data_loss, std::string("gzip stream is damaged: ") +
+                                       (stream_.msg != nullptr ? stream_.msg : "bad data"));
+    }
+    return {};
+  }
+
+  Prefixed inner_;
+  z_stream stream_{};
+  std::array<char, input_bytes> input_;
+  bool between_members_ = false;
+  bool padding_ = false;
+  bool done_ = false;
+};
+
+class Owned : public ByteSource {
+ public:
+  Owned(std::string head, ByteSource& rest) : inner_(std::move(head), rest) {}
+  Result<std::size_t> read(std::span<char> into) override { return inner_.read(into); }
+
+ private:
+  Prefixed inner_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<ByteSource>> decompress(ByteSource& inner) {
+  std::string head(4, '\0');
+  std::size_t have = 0;
+  while (have < head.size()) {
+    Result<std::size_t> count = inner.read(std::span<char>(head).subspan(have));
+    if (!count) return count.error();
+    if (*count == 0) break;
+    have += *count;
+  }
+  head.resize(have);
+  if (head == "\x28\xb5\x2f\xfd") {
+    return fail(Errc::unimplemented, "zstd-compressed archives are not supported");
+  }
+  if (head.substr(0, 2) == "\x1f\x8b") {
+    return std::unique_ptr<ByteSource>(std::make_unique<Inflater>(std::move(head), inner));
+  }
+  return std::unique_ptr<ByteSource>(std::make_unique<Owned>(std::move(head), inner));
+}
+
+}  // namespace knative::oci::tar

@@ -1,0 +1,89 @@
+// One unpacked root per manifest digest. The folder's name is the promise: it appears by rename
+// when everything in it has been checked.
+#include "knative/oci.hpp"
+
+namespace knative::oci {
+
+namespace {
+
+std::string folder_of(const std::string& directory, const Digest& digest) {
+  return directory + "/sha256-" + std::string(digest.hex());
+}
+
+// Runs beside the loop, so it owns what it uses.
+Result<UnpackedImage> fetch_root(ImageStore& store, Files& files, const Reference& name,
+                                 const std::string& directory) {
+  Result<Descriptor> manifest = store.resolve(name);
+  if (!manifest) return manifest.error();
+  Result<ImageConfig> config = store.config(name);
+  if (!config) return config.error();
+  UnpackedImage image{folder_of(directory, manifest->digest), manifest->digest, std::move(*config)};
+  Result<FileInfo> there = files.info(image.directory);
+  if (there) return image;
+  if (there.error().code != Errc::not_found) return there.error();
+  if (Result<void> made = files.make_directories(directory); !made) return made.error();
+  Result<std::string> temporary = files.make_temporary_directory(directory + "/.unpack-");
+  if (!temporary) return temporary.error();
+  Reference exact = name;
+  exact.digest = manifest->digest;
+  Result<ImageConfig> unpacked = store.unpack(files, exact, *temporary + "/root");
+  if (unpacked) {
+    Result<void> moved = files.rename(*temporary + "/root", image.directory);
+    // Another process may have been faster; its root is as good.
+    if (!moved && !files.info(image.directory)) {
+      (void)files.remove_all(*temporary);
+      return moved.error();
+    }
+  }
+  (void)files.remove_all(*temporary);
+  if (!unpacked) return unpacked.error();
+  return image;
+}
+
+}  // namespace
+
+struct UnpackCache::Impl {
+  std::shared_ptr<ImageStore> store;
+  Files& files;
+  Offload& offload;
+  std::string directory;
+  std::map<Reference, std::shared_ptr<Event>> running;
+
+  // Ends the turn of one name, also when its task is dropped.
+  struct Turn {
+    Impl& impl;
+    Reference name;
+    ~Turn() {
+      const auto at = impl.running.find(name);
+      const std::shared_ptr<Event> finished = std::move(at->second);
+      impl.running.erase(at);
+      finished->set();
+    }
+  };
+};
+
+UnpackCache::UnpackCache(std::shared_ptr<ImageStore> store, Files& files, Offload& offload,
+                         std::string directory)
+    : impl_(new Impl{std::move(store), files, offload, std::move(directory), {}}) {}
+UnpackCache::~UnpackCache() = default;
+
+Task<Result<UnpackedImage>> UnpackCache::get(const Reference& name) {
+  Impl& impl = *impl_;
+  const Reference wanted = name.with_default_tag();
+  while (true) {
+    const auto at = impl.running.find(wanted);
+    if (at == impl.running.end()) break;
+    const std::shared_ptr<Event> other = at->second;
+    co_await other->wait();
+  }
+  impl.running[wanted] = std::make_shared<Event>();
+  const Impl::Turn turn{impl, wanted};
+  auto work = [store = impl.store, &files = impl.files, wanted, directory = impl.directory] {
+    return fetch_root(*store, files, wanted, directory);
+  };
+  Task<Result<UnpackedImage>> task = impl.offload.run(std::move(work));
+  Result<UnpackedImage> image = co_await std::move(task);
+  co_return image;
+}
+
+}  // namespace knative::oci
