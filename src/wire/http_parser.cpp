@@ -212,6 +212,7 @@ bool RequestParser::request_line(std::string_view buffer, Span line) {
   if (target_end == std::string_view::npos) {
     return fail(400, line.begin + text.size(), "request line without version");
   }
+  if (target_end == target) return fail(400, line.begin + target, "empty target");
   if (!version(buffer, line.begin + target_end + 1, line.begin + text.size())) return false;
   return request_target(buffer, line.begin + target, line.begin + target_end);
 }
@@ -232,7 +233,6 @@ bool RequestParser::version(std::string_view buffer, std::size_t begin, std::siz
 bool RequestParser::request_target(std::string_view buffer, std::size_t begin, std::size_t end) {
   const std::string_view text = buffer.substr(begin, end - begin);
   const std::string_view method = method_.of(buffer);
-  if (text.empty()) return fail(400, begin, "empty target");
   if (method == "CONNECT") return fail(501, method_.begin, "CONNECT is not supported");
   std::size_t path = 0;
   if (text == "*") {
