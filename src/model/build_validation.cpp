@@ -1,0 +1,206 @@
+// The admission rules of Knative Build 0.7, with the paths its webhook prints (some of them odd:
+// "spec.steps.Image", "spec.sources.subpath"), because people search for them.
+#include <algorithm>
+#include <set>
+
+#include "knative/build.hpp"
+
+namespace knative::build {
+namespace {
+
+// The webhook's own limits on names, beside the general rules.
+FieldErrors validate_name(const ObjectMeta& metadata) {
+  FieldErrors errors;
+  if (metadata.name.find('.') != std::string::npos) {
+    errors.add(field_error("invalid resource name: must not contain '.'", {"metadata.name"}));
+  }
+  if (metadata.name.size() > 63) {
+    errors.add(field_error("invalid resource name: must be no more than 63 characters",
+                           {"metadata.name"}));
+  }
+  return errors;
+}
+
+FieldErrors validate_volumes(const std::vector<core::Volume>& volumes) {
+  FieldErrors errors;
+  std::set<std::string_view> names;
+  for (const core::Volume& volume : volumes) {
+    if (!names.insert(volume.name).second) errors.add(multiple_one_of({"name"}));
+  }
+  return errors;
+}
+
+FieldErrors validate_steps(const std::vector<Step>& steps) {
+  FieldErrors errors;
+  std::set<std::string_view> names;
+  for (const Step& step : steps) {
+    if (step.image.empty()) errors.add(missing_field({"Image"}));
+    if (!step.name.empty() && !names.insert(step.name).second) {
+      errors.add(multiple_one_of({"name"}));
+    }
+  }
+  return errors;
+}
+
+// What a cluster would find out only when it makes the pod.
+FieldErrors validate_source(const SourceSpec& source) {
+  FieldErrors errors;
+  if (source.git) {
+    if (source.git->url.empty()) errors.add(missing_field({"git.url"}));
+  } else if (source.gcs) {
+    if (source.gcs->location.empty()) errors.add(missing_field({"gcs.location"}));
+  } else if (source.custom) {
+    if (!source.custom->name.empty()) errors.add(disallowed_field({"custom.name"}));
+    if (source.custom->image.empty()) errors.add(missing_field({"custom.image"}));
+  }
+  return errors;
+}
+
+std::vector<std::string_view> components(std::string_view path) {
+  std::vector<std::string_view> out;
+  while (!path.empty()) {
+    const std::size_t slash = std::min(path.find('/'), path.size());
+    if (slash > 0) out.push_back(path.substr(0, slash));
+    path.remove_prefix(std::min(slash + 1, path.size()));
+  }
+  return out;
+}
+
+// One path lies in the other. The webhook compared text, so that it also refused "a/b" beside
+// "a/bc"; whole components are compared here.
+bool overlap(std::string_view a, std::string_view b) {
+  const std::vector<std::string_view> left = components(a);
+  const std::vector<std::string_view> right = components(b);
+  const std::size_t shared = std::min(left.size(), right.size());
+  return std::equal(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(shared),
+                    right.begin());
+}
+
+FieldErrors validate_sources(const std::vector<SourceSpec>& sources) {
+  FieldErrors errors;
+  std::set<std::string_view> names;
+  std::vector<std::string_view> targets;
+  int sub_paths = 0;
+  int without_target = 0;
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    const SourceSpec& source = sources[i];
+    if (!names.insert(source.name).second) errors.add(multiple_one_of({"name"}));
+    if (!source.sub_path.empty() && ++sub_paths == 2) errors.add(multiple_one_of({"subpath"}));
+    const bool custom = source.custom && !source.git && !source.gcs;
+    if (custom) {
+      if (!source.target_path.empty()) {
+        errors.add(invalid_value(source.target_path, "targetPath"));
+      }
+    } else if (source.target_path.empty()) {
+      if (++without_target == 2) errors.add(invalid_value("Empty Target Path", "targetPath"));
+    } else {
+      const bool clash = std::any_of(targets.begin(), targets.end(), [&](std::string_view other) {
+        return overlap(source.target_path, other);
+      });
+      if (clash) errors.add(field_error("Overlapping Target Paths", {"targetPath"}));
+      targets.push_back(source.target_path);
+    }
+  }
+  return errors;
+}
+
+FieldErrors validate_template(const TemplateInstantiationSpec& instantiation) {
+  FieldErrors errors;
+  if (instantiation.name.empty()) errors.add(missing_field({"name"}));
+  const std::string& kind = instantiation.kind;
+  if (!kind.empty() && kind != BuildTemplate::kind && kind != ClusterBuildTemplate::kind) {
+    errors.add(invalid_value(kind, "kind"));
+  }
+  return errors;
+}
+
+FieldErrors validate_image_config(const ImageConfig& config) {
+  FieldErrors errors;
+  for (std::size_t i = 0; i < config.env.size(); ++i) {
+    FieldErrors wrong;
+    if (config.env[i].name.empty()) wrong.add(missing_field({"name"}));
+    if (config.env[i].value_from) wrong.add(disallowed_field({"valueFrom"}));
+    errors.add(std::move(wrong).via_field_index("env", i));
+  }
+  for (std::size_t i = 0; i < config.ports.size(); ++i) {
+    if (config.ports[i] >= 1 && config.ports[i] <= 65535) continue;
+    errors.add(
+        FieldErrors(out_of_bounds(config.ports[i], 1, 65535, "")).via_field_index("ports", i));
+  }
+  for (std::size_t i = 0; i < config.contents.size(); ++i) {
+    for (const std::string_view part : components(config.contents[i].path)) {
+      if (part != "..") continue;
+      errors.add(FieldErrors(invalid_value(config.contents[i].path, "path",
+                                           "must stay inside the workspace"))
+                     .via_field_index("contents", i));
+      break;
+    }
+  }
+  return errors;
+}
+
+FieldErrors validate_spec(const BuildSpec& spec) {
+  FieldErrors errors;
+  if (spec.template_ && !spec.steps.empty()) {
+    errors.add(multiple_one_of({"template", "steps"}));
+  } else if (!spec.template_ && spec.steps.empty() && spec.image.empty()) {
+    errors.add(missing_one_of({"template", "steps"}));
+  }
+  if (spec.template_) errors.add(validate_template(*spec.template_).via_field("template"));
+  if (!spec.source.empty() && !spec.sources.empty()) {
+    errors.add(multiple_one_of({"source", "sources"}));
+  }
+  errors.add(validate_source(spec.source).via_field("source"));
+  errors.add(validate_sources(spec.sources).via_field("sources"));
+  for (std::size_t i = 0; i < spec.sources.size(); ++i) {
+    errors.add(validate_source(spec.sources[i]).via_field_index("sources", i));
+  }
+  errors.add(validate_volumes(spec.volumes).via_field("volumes"));
+  if (spec.timeout &&
+      (*spec.timeout < Duration::zero() || *spec.timeout > std::chrono::hours(24))) {
+    errors.add(out_of_bounds(format_duration(*spec.timeout), "0", "24", "timeout"));
+  }
+  errors.add(validate_steps(spec.steps).via_field("steps"));
+  if (!spec.status.empty() && spec.status != build_cancelled) {
+    errors.add(invalid_value(spec.status, "status"));
+  }
+  if (spec.image_config) {
+    if (spec.image.empty()) errors.add(missing_field({"image"}));
+    errors.add(validate_image_config(*spec.image_config).via_field("imageConfig"));
+  }
+  return errors;
+}
+
+FieldErrors validate_template_spec(const BuildTemplateSpec& spec) {
+  FieldErrors errors = validate_steps(spec.steps);
+  errors.add(validate_volumes(spec.volumes));
+  std::set<std::string_view> names;
+  for (const ParameterSpec& parameter : spec.parameters) {
+    if (!names.insert(parameter.name).second) {
+      errors.add(invalid_key_name("ParamName", "b.spec.params"));
+    }
+  }
+  return errors;
+}
+
+}  // namespace
+
+FieldErrors validate(const Build& build) {
+  FieldErrors errors = validate_name(build.metadata);
+  errors.add(validate_spec(build.spec).via_field("spec"));
+  return errors;
+}
+
+FieldErrors validate(const BuildTemplate& build_template) {
+  FieldErrors errors = validate_name(build_template.metadata);
+  errors.add(validate_template_spec(build_template.spec).via_field("spec"));
+  return errors;
+}
+
+FieldErrors validate(const ClusterBuildTemplate& build_template) {
+  FieldErrors errors = validate_name(build_template.metadata);
+  errors.add(validate_template_spec(build_template.spec).via_field("spec"));
+  return errors;
+}
+
+}  // namespace knative::build

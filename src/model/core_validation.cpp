@@ -1,0 +1,138 @@
+#include <set>
+
+#include "knative/core.hpp"
+
+namespace knative::core {
+namespace {
+
+constexpr std::size_t data_bytes_max = 1024 * 1024;
+
+template <class Map, class Size>
+FieldErrors validate_keys(const Map& map, std::string_view field, Size size, std::size_t& bytes) {
+  FieldErrors errors;
+  for (const auto& [key, value] : map) {
+    if (std::string wrong = check_config_key(key); !wrong.empty()) {
+      errors.add(invalid_key_name(key, field, std::move(wrong)));
+    }
+    bytes += size(value);
+  }
+  return errors;
+}
+
+std::size_t text_size(const std::string& value) { return value.size(); }
+std::size_t bytes_size(const Bytes& value) { return value.bytes.size(); }
+
+FieldErrors too_large(std::size_t bytes) {
+  if (bytes <= data_bytes_max) return {};
+  return field_error("data is too long: more than 1048576 bytes", {"data"});
+}
+
+// The keys that a type promises.
+FieldErrors validate_secret_type(const Secret& secret) {
+  const auto has = [&](std::string_view key) {
+    return secret.data.contains(key) || secret.string_data.contains(key);
+  };
+  FieldErrors errors;
+  if (secret.type == "kubernetes.io/basic-auth") {
+    if (!has("username") && !has("password")) {
+      errors.add(missing_field({"data[username]", "data[password]"}));
+    }
+  } else if (secret.type == "kubernetes.io/ssh-auth") {
+    if (!has("ssh-privatekey")) errors.add(missing_field({"data[ssh-privatekey]"}));
+  } else if (secret.type == "kubernetes.io/tls") {
+    if (!has("tls.crt")) errors.add(missing_field({"data[tls.crt]"}));
+    if (!has("tls.key")) errors.add(missing_field({"data[tls.key]"}));
+  } else if (secret.type == "kubernetes.io/dockerconfigjson") {
+    if (!has(".dockerconfigjson")) {
+      errors.add(missing_field({"data[.dockerconfigjson]"}));
+    } else if (const auto entry = secret.data.find(".dockerconfigjson");
+               entry != secret.data.end() && !Value::parse_json(entry->second.bytes)) {
+      errors.add(field_error("not a JSON text", {"data[.dockerconfigjson]"}));
+    }
+  }
+  return errors;
+}
+
+FieldErrors validate_port(const ServicePort& port, bool named) {
+  FieldErrors errors;
+  if (named && port.name.empty()) errors.add(missing_field({"name"}));
+  if (!port.name.empty()) {
+    if (std::string wrong = check_dns1123_label(port.name); !wrong.empty()) {
+      errors.add(invalid_value(port.name, "name", std::move(wrong)));
+    }
+  }
+  if (port.port < 1 || port.port > 65535) errors.add(out_of_bounds(port.port, 1, 65535, "port"));
+  const std::string& protocol = port.protocol;
+  if (!protocol.empty() && protocol != "TCP" && protocol != "UDP" && protocol != "SCTP") {
+    errors.add(invalid_value(protocol, "protocol"));
+  }
+  const IntOrString& target = port.target_port;
+  if (!target.is_string() && !target.is_zero() &&
+      (target.number() < 1 || target.number() > 65535)) {
+    errors.add(out_of_bounds(target.number(), 1, 65535, "targetPort"));
+  }
+  return errors;
+}
+
+}  // namespace
+
+FieldErrors validate(const Secret& secret) {
+  std::size_t bytes = 0;
+  FieldErrors errors = validate_keys(secret.data, "data", bytes_size, bytes);
+  errors.add(validate_keys(secret.string_data, "stringData", text_size, bytes));
+  errors.add(too_large(bytes));
+  errors.add(validate_secret_type(secret));
+  return errors;
+}
+
+FieldErrors validate(const ConfigMap& config_map) {
+  std::size_t bytes = 0;
+  FieldErrors errors = validate_keys(config_map.data, "data", text_size, bytes);
+  errors.add(validate_keys(config_map.binary_data, "binaryData", bytes_size, bytes));
+  for (const auto& [key, value] : config_map.binary_data) {
+    if (config_map.data.contains(key)) {
+      errors.add(multiple_one_of({"data[" + key + "]", "binaryData[" + key + "]"}));
+    }
+  }
+  errors.add(too_large(bytes));
+  return errors;
+}
+
+FieldErrors validate(const ServiceAccount& account) {
+  FieldErrors errors;
+  const auto check = [&](const std::vector<LocalObjectReference>& list, std::string_view field) {
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      if (list[i].name.empty()) {
+        errors.add(FieldErrors(missing_field({"name"})).via_field_index(field, i));
+      }
+    }
+  };
+  check(account.secrets, "secrets");
+  check(account.image_pull_secrets, "imagePullSecrets");
+  return errors;
+}
+
+FieldErrors validate(const Service& service) {
+  FieldErrors errors;
+  const ServiceSpec& spec = service.spec;
+  const bool external = spec.type == "ExternalName";
+  if (!spec.type.empty() && !external && spec.type != "ClusterIP" && spec.type != "NodePort" &&
+      spec.type != "LoadBalancer") {
+    errors.add(invalid_value(spec.type, "type"));
+  }
+  if (external && spec.external_name.empty()) errors.add(missing_field({"externalName"}));
+  if (!external && spec.ports.empty() && spec.cluster_ip != "None") {
+    errors.add(missing_field({"ports"}));
+  }
+  std::set<std::string_view> names;
+  for (std::size_t i = 0; i < spec.ports.size(); ++i) {
+    FieldErrors wrong = validate_port(spec.ports[i], spec.ports.size() > 1);
+    if (!spec.ports[i].name.empty() && !names.insert(spec.ports[i].name).second) {
+      wrong.add(multiple_one_of({"name"}));
+    }
+    errors.add(std::move(wrong).via_field_index("ports", i));
+  }
+  return std::move(errors).via_field("spec");
+}
+
+}  // namespace knative::core
