@@ -1,0 +1,313 @@
+// Files of the real world: plain system calls, no state, hence thread-safe.
+#include "files_posix.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "posix_error.hpp"
+
+namespace knative::base {
+
+Error posix_error(int number, const std::string& what) {
+  Errc code = Errc::internal;
+  switch (number) {
+    case ENOENT:
+    case ENOTDIR: code = Errc::not_found; break;
+    case EEXIST:
+    case EADDRINUSE: code = Errc::already_exists; break;
+    case EINVAL:
+    case ENAMETOOLONG:
+    case ELOOP:
+    case EADDRNOTAVAIL:
+    case EAFNOSUPPORT: code = Errc::invalid_argument; break;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+    case EISDIR:
+    case ENOTEMPTY:
+    case EXDEV:
+    case ETXTBSY:
+    case EBUSY: code = Errc::failed_precondition; break;
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOBUFS:
+    case EMLINK: code = Errc::resource_exhausted; break;
+    case EIO:
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case ECONNABORTED:
+    case EPIPE:
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case ENOTCONN:
+    case EAGAIN:
+    case ETIMEDOUT: code = Errc::unavailable; break;
+    default: break;
+  }
+  const char* text = strerrordesc_np(number);
+  return fail(code, what + ": " + (text != nullptr ? text : "unknown error"));
+}
+
+namespace {
+
+template <class F>
+auto retry(F call) {
+  for (;;) {
+    const auto result = call();
+    if (result >= 0 || errno != EINTR) return result;
+  }
+}
+
+class PosixFile final : public File {
+ public:
+  PosixFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  ~PosixFile() override { ::close(fd_); }
+  PosixFile(const PosixFile&) = delete;
+  PosixFile& operator=(const PosixFile&) = delete;
+
+  Result<std::size_t> read_at(std::uint64_t offset, std::span<char> into) override {
+    std::size_t filled = 0;
+    while (filled < into.size()) {
+      const ssize_t got = retry([&] {
+        return ::pread(fd_, into.data() + filled, into.size() - filled,
+                       static_cast<off_t>(offset + filled));
+      });
+      if (got < 0) return posix_error(errno, path_);
+      if (got == 0) break;
+      filled += static_cast<std::size_t>(got);
+    }
+    return filled;
+  }
+
+  Result<void> write_at(std::uint64_t offset, std::string_view bytes) override {
+    while (!bytes.empty()) {
+      const ssize_t put = retry(
+          [&] { return ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset)); });
+      if (put < 0) return posix_error(errno, path_);
+      if (put == 0) return fail(Errc::resource_exhausted, path_ + ": nothing could be written");
+      bytes.remove_prefix(static_cast<std::size_t>(put));
+      offset += static_cast<std::size_t>(put);
+    }
+    return {};
+  }
+
+  Result<void> sync() override {
+    if (retry([&] { return ::fdatasync(fd_); }) < 0) return posix_error(errno, path_);
+    return {};
+  }
+
+  Result<void> truncate(std::uint64_t size) override {
+    if (retry([&] { return ::ftruncate(fd_, static_cast<off_t>(size)); }) < 0) {
+      return posix_error(errno, path_);
+    }
+    return {};
+  }
+
+  Result<std::uint64_t> size() override {
+    struct stat status;
+    if (::fstat(fd_, &status) < 0) return posix_error(errno, path_);
+    return static_cast<std::uint64_t>(status.st_size);
+  }
+
+ private:
+  const int fd_;
+  const std::string path_;
+};
+
+std::string_view last_component(std::string_view path) {
+  while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+  const std::size_t slash = path.rfind('/');
+  return slash == path.npos || path.size() == 1 ? path : path.substr(slash + 1);
+}
+
+FileInfo info_of(const struct stat& status, std::string_view name) {
+  FileInfo info;
+  info.name = name;
+  info.type = S_ISREG(status.st_mode)   ? FileType::regular
+              : S_ISDIR(status.st_mode) ? FileType::directory
+              : S_ISLNK(status.st_mode) ? FileType::symlink
+                                        : FileType::other;
+  info.size_bytes = static_cast<std::uint64_t>(status.st_size);
+  info.mode = status.st_mode & 07777;
+  return info;
+}
+
+struct CloseDirectory {
+  void operator()(DIR* directory) const { ::closedir(directory); }
+};
+using Directory = std::unique_ptr<DIR, CloseDirectory>;
+
+/// Names of the entries below an open directory.
+std::vector<std::string> entry_names(DIR* directory) {
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(directory)) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  return names;
+}
+
+/// Remove `name` below the directory `parent` and everything in it. By descriptors, so that a
+/// directory that is swapped for a symbolic link meanwhile leads nowhere.
+int remove_tree(int parent, const char* name) {
+  if (::unlinkat(parent, name, 0) == 0 || errno == ENOENT) return 0;
+  if (errno != EISDIR && errno != EPERM) return errno;
+  const int fd = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return errno == ENOENT ? 0 : errno;
+  const Directory directory(::fdopendir(fd));
+  if (directory == nullptr) {
+    const int error = errno;
+    ::close(fd);
+    return error;
+  }
+  for (const std::string& entry : entry_names(directory.get())) {
+    if (const int error = remove_tree(fd, entry.c_str()); error != 0) return error;
+  }
+  return ::unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : errno;
+}
+
+class PosixFiles final : public PosixFilesBase {
+ public:
+  Result<std::unique_ptr<File>> open(const std::string& path, const OpenOptions& options) override {
+    int flags = O_CLOEXEC | (options.write ? O_RDWR : O_RDONLY);
+    if (options.create) flags |= O_CREAT;
+    if (options.create && options.exclusive) flags |= O_EXCL;
+    if (options.truncate) flags |= O_TRUNC;
+    const int fd = retry([&] { return ::open(path.c_str(), flags, options.mode); });
+    if (fd < 0) return posix_error(errno, path);
+    return std::unique_ptr<File>(std::make_unique<PosixFile>(fd, path));
+  }
+
+  Result<FileInfo> info(const std::string& path) override {
+    struct stat status;
+    if (::lstat(path.c_str(), &status) < 0) return posix_error(errno, path);
+    return info_of(status, last_component(path));
+  }
+
+  Result<std::vector<FileInfo>> list(const std::string& path) override {
+    const Directory directory(::opendir(path.c_str()));
+    if (directory == nullptr) return posix_error(errno, path);
+    std::vector<FileInfo> entries;
+    for (const std::string& name : entry_names(directory.get())) {
+      struct stat status;
+      if (::fstatat(::dirfd(directory.get()), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) < 0) {
+        if (errno == ENOENT) continue;  // removed meanwhile
+        return posix_error(errno, path + "/" + name);
+      }
+      entries.push_back(info_of(status, name));
+    }
+    std::sort(entries.begin(), entries.end(),
+              [](const FileInfo& a, const FileInfo& b) { return a.name < b.name; });
+    return entries;
+  }
+
+  Result<void> make_directories(const std::string& path) override {
+    for (std::size_t end = 0; end != path.npos;) {
+      end = path.find('/', end + 1);
+      const std::string part = path.substr(0, end);
+      if (part.empty() || ::mkdir(part.c_str(), 0755) == 0) continue;
+      const int error = errno;
+      struct stat status;
+      if (::stat(part.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) continue;
+      return posix_error(error, part);
+    }
+    return {};
+  }
+
+  Result<void> make_symlink(const std::string& target, const std::string& path) override {
+    if (::symlink(target.c_str(), path.c_str()) < 0) return posix_error(errno, path);
+    return {};
+  }
+
+  Result<std::string> read_symlink(const std::string& path) override {
+    std::string target(256, '\0');
+    for (;;) {
+      const ssize_t length = ::readlink(path.c_str(), target.data(), target.size());
+      if (length < 0) return posix_error(errno, path);
+      if (static_cast<std::size_t>(length) < target.size()) {
+        target.resize(static_cast<std::size_t>(length));
+        return target;
+      }
+      target.resize(target.size() * 2);  // it may have been cut
+    }
+  }
+
+  Result<void> set_mode(const std::string& path, unsigned mode) override {
+    if (::chmod(path.c_str(), mode) < 0) return posix_error(errno, path);
+    return {};
+  }
+
+  Result<void> rename(const std::string& from, const std::string& to) override {
+    if (::rename(from.c_str(), to.c_str()) < 0) return posix_error(errno, from + " -> " + to);
+    return {};
+  }
+
+  Result<void> remove(const std::string& path) override {
+    if (::remove(path.c_str()) < 0) return posix_error(errno, path);
+    return {};
+  }
+
+  Result<void> remove_all(const std::string& path) override {
+    if (const int error = remove_tree(AT_FDCWD, path.c_str()); error != 0) {
+      return posix_error(error, path);
+    }
+    return {};
+  }
+
+  Result<void> sync_directory(const std::string& path) override {
+    const int fd = retry([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
+    if (fd < 0) return posix_error(errno, path);
+    const int result = retry([&] { return ::fsync(fd); });
+    const int error = errno;
+    ::close(fd);
+    // Some file systems have nothing to sync in a directory and say EINVAL.
+    if (result < 0 && error != EINVAL) return posix_error(error, path);
+    return {};
+  }
+
+  Result<std::string> make_temporary_directory(const std::string& prefix) override {
+    std::string path = prefix;
+    if (path.find('/') == path.npos) {
+      const char* parent = ::secure_getenv("TMPDIR");
+      path = std::string(parent != nullptr && *parent == '/' ? parent : "/tmp") + "/" + path;
+    }
+    path += "XXXXXX";
+    if (::mkdtemp(path.data()) == nullptr) return posix_error(errno, path);
+    return path;
+  }
+
+  Result<std::unique_ptr<File>> lock(const std::string& path) override {
+    const int fd = retry([&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644); });
+    if (fd < 0) return posix_error(errno, path);
+    auto file = std::make_unique<PosixFile>(fd, path);
+    // flock belongs to the open file, so it also keeps out another holder in this process.
+    if (retry([&] { return ::flock(fd, LOCK_EX | LOCK_NB); }) < 0) {
+      if (errno == EWOULDBLOCK) {
+        return fail(Errc::failed_precondition, path + ": locked by another holder");
+      }
+      return posix_error(errno, path);
+    }
+    return std::unique_ptr<File>(std::move(file));
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<PosixFilesBase> make_posix_files() { return std::make_unique<PosixFiles>(); }
+
+}  // namespace knative::base

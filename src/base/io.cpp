@@ -1,0 +1,152 @@
+// The parts of io.hpp that are the same in every world.
+#include "knative/io.hpp"
+
+#include <charconv>
+#include <limits>
+#include <utility>
+
+namespace knative {
+namespace {
+
+Result<std::uint16_t> parse_port(std::string_view text, std::string_view whole) {
+  unsigned port = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  if (text.empty() || error != std::errc{} || end != text.data() + text.size() ||
+      port > std::numeric_limits<std::uint16_t>::max()) {
+    return fail(Errc::invalid_argument,
+                "endpoint \"" + std::string(whole) + "\": bad port \"" + std::string(text) + "\"");
+  }
+  return static_cast<std::uint16_t>(port);
+}
+
+}  // namespace
+
+Result<Endpoint> Endpoint::parse(std::string_view text) {
+  Endpoint endpoint;
+  if (text.starts_with("unix:")) {
+    endpoint.path = text.substr(5);
+    if (endpoint.path.empty()) {
+      return fail(Errc::invalid_argument, "endpoint \"unix:\": the path is missing");
+    }
+    return endpoint;
+  }
+  const auto bad = [text](std::string_view why) {
+    return fail(Errc::invalid_argument,
+                "endpoint \"" + std::string(text) + "\": " + std::string(why));
+  };
+  std::string_view host;
+  std::string_view port;
+  if (text.starts_with('[')) {
+    const std::size_t end = text.find(']');
+    if (end == text.npos) return bad("']' is missing");
+    host = text.substr(1, end - 1);
+    if (host.find(':') == host.npos) return bad("brackets are for IPv6 addresses");
+    if (end + 1 >= text.size() || text[end + 1] != ':') return bad("the port is missing");
+    port = text.substr(end + 2);
+  } else {
+    const std::size_t colon = text.rfind(':');
+    if (colon == text.npos) return bad("the port is missing");
+    host = text.substr(0, colon);
+    port = text.substr(colon + 1);
+    if (host.find(':') != host.npos) return bad("an IPv6 address needs brackets");
+    if (host.find_first_of(" \t/@") != host.npos) return bad("bad host name");
+    if (host.empty()) host = "0.0.0.0";
+  }
+  Result<std::uint16_t> number = parse_port(port, text);
+  if (!number) return number.error();
+  endpoint.host = host;
+  endpoint.port = *number;
+  return endpoint;
+}
+
+std::string Endpoint::to_string() const {
+  if (!path.empty()) return "unix:" + path;
+  const bool brackets = host.find(':') != host.npos;
+  return (brackets ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
+bool Endpoint::is_loopback() const {
+  if (!path.empty() || host == "::1" || host == "localhost") return true;
+  if (!host.starts_with("127.")) return false;
+  // 127.0.0.0/8 and not a name such as 127.example.org
+  return host.find_first_not_of("0123456789.") == host.npos;
+}
+
+StreamOp::~StreamOp() {
+  if (pending_) stream_.cancel(*this);
+}
+
+bool StreamOp::await_ready() {
+  pending_ = true;
+  return stream_.start(*this);
+}
+
+void StreamOp::complete(Result<std::size_t> result) noexcept {
+  pending_ = false;
+  result_ = std::move(result);
+  waiter_.wake();
+}
+
+Task<Result<std::size_t>> Stream::write_all(std::string_view bytes) {
+  const std::string_view buffers[] = {bytes};
+  co_return co_await write(buffers);
+}
+
+std::string ExitStatus::to_string() const {
+  if (signal != 0) return "killed by signal " + std::to_string(signal);
+  return "exit code " + std::to_string(code);
+}
+
+Result<std::string> Files::read_file(const std::string& path, std::uint64_t bytes_max) {
+  const OpenOptions options;
+  Result<std::unique_ptr<File>> file = open(path, options);
+  if (!file) return file.error();
+  // The size is only a hint: files of /proc say 0, and others may grow meanwhile.
+  Result<std::uint64_t> size = (*file)->size();
+  if (!size) return size.error();
+  const auto too_large = [&] {
+    return fail(Errc::resource_exhausted,
+                path + ": larger than " + std::to_string(bytes_max) + " bytes");
+  };
+  if (*size > bytes_max) return too_large();
+  std::string bytes(static_cast<std::size_t>(*size), '\0');
+  std::size_t filled = 0;
+  for (;;) {
+    if (filled == bytes.size()) {
+      if (filled > bytes_max) return too_large();
+      bytes.resize(filled + 4096);
+    }
+    Result<std::size_t> got =
+        (*file)->read_at(filled, std::span(bytes.data() + filled, bytes.size() - filled));
+    if (!got) return std::move(got).error();
+    if (*got == 0) break;
+    filled += *got;
+  }
+  if (filled > bytes_max) return too_large();
+  bytes.resize(filled);
+  return bytes;
+}
+
+Result<void> Files::write_file(const std::string& path, std::string_view bytes, unsigned mode) {
+  const std::string temporary = path + ".new";
+  OpenOptions options;
+  options.write = options.create = options.truncate = true;
+  options.mode = mode;
+  const auto write = [&]() -> Result<void> {
+    Result<std::unique_ptr<File>> file = open(temporary, options);
+    if (!file) return file.error();
+    if (Result<void> done = (*file)->write_at(0, bytes); !done) return done;
+    return (*file)->sync();
+  };
+  Result<void> done = write();
+  if (done) done = rename(temporary, path);
+  if (!done) {
+    (void)remove(temporary);  // the first failure is the one to tell
+    return done;
+  }
+  const std::size_t slash = path.rfind('/');
+  if (slash == path.npos) return sync_directory(".");
+  return sync_directory(slash == 0 ? "/" : path.substr(0, slash));
+}
+
+}  // namespace knative

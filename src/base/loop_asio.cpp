@@ -1,0 +1,371 @@
+// The real world's loop. An Asio io_context sleeps, resolves names and takes posts from other
+// threads; descriptors live in an edge-triggered epoll set of our own, which the io_context
+// watches as one descriptor. Why not Asio's own waits: `async_wait` costs an epoll_ctl each, and
+// `async_receive` an extra recv that finds nothing; here a keep-alive request costs one recv,
+// one send and a share of epoll_wait.
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <mutex>
+#include <random>
+#include <utility>
+
+#include "files_posix.hpp"
+#include "loop_core.hpp"
+#include "posix_error.hpp"
+
+namespace asio = boost::asio;
+
+namespace knative {
+namespace {
+
+using base::LoopCore;
+using base::Watch;
+
+Instant monotonic_now() {
+  timespec time{};
+  ::clock_gettime(CLOCK_MONOTONIC, &time);
+  return Instant(std::chrono::seconds(time.tv_sec) + Duration(time.tv_nsec));
+}
+
+WallTime wall_now() {
+  timespec time{};
+  ::clock_gettime(CLOCK_REALTIME, &time);
+  return WallTime(std::chrono::seconds(time.tv_sec) + Duration(time.tv_nsec));
+}
+
+class ReadyQueue final : public Executor {
+  void on_ready() override {}  // the loop looks before it sleeps
+};
+
+class LoopTimers final : public Timers {
+ public:
+  Instant now() const noexcept override { return in_turn_ ? now_ : monotonic_now(); }
+  WallTime wall() const noexcept override { return wall_now(); }
+  void arm(TimerNode& node, Instant due) override { queue_.add(node, due); }
+
+  void begin_turn() noexcept {
+    now_ = monotonic_now();
+    in_turn_ = true;
+  }
+  void end_turn() noexcept { in_turn_ = false; }
+  TimerQueue& queue() noexcept { return queue_; }
+
+ private:
+  TimerQueue queue_;
+  Instant now_{};
+  bool in_turn_ = false;
+};
+
+class LoopLogger final : public Logger {
+ public:
+  LoopLogger(LogSink sink, LogLevel level)
+      : sink_(sink ? std::move(sink) : stderr_log_sink()), level_(level) {}
+  void write(LogLevel level, std::string_view component, std::string_view message,
+             std::span<const LogField> fields) override {
+    const LogRecord record{level, wall_now(), component, message, fields};
+    const std::lock_guard lock(mutex_);
+    sink_(record);
+  }
+  bool enabled(LogLevel level) const noexcept override { return level >= level_; }
+
+ private:
+  std::mutex mutex_;
+  const LogSink sink_;
+  const LogLevel level_;
+};
+
+std::uint64_t system_seed() {
+  std::random_device device;
+  return (std::uint64_t{device()} << 32) ^ device();
+}
+
+/// How many turns with work may pass before Asio's handlers get a look.
+constexpr unsigned busy_turns_max = 16;
+constexpr std::size_t events_max = 256;
+
+}  // namespace
+
+struct Loop::Impl final : LoopCore {
+  explicit Impl(LoopOptions options)
+      : logger(std::move(options.log_sink), options.log_level),
+        random(options.seed ? *options.seed : system_seed()),
+        context(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
+        work(asio::make_work_guard(context)),
+        resolver(context),
+        epoll_watch(context),
+        files(base::make_posix_files()),
+        network(base::make_posix_network(*this)),
+        processes(base::make_posix_processes(*this)),
+        offload(base::make_thread_offload(*this, options.offload_threads_max)),
+        env{ready, clock, *network, *files, *processes, random, *offload, logger} {
+    const int fd = ::epoll_create1(EPOLL_CLOEXEC);
+    if (fd < 0) throw Exception(base::posix_error(errno, "epoll_create"));
+    epoll_watch.assign(fd);
+    epoll_fd = fd;
+  }
+
+  ~Impl() {
+    offload->join();
+    processes.reset();  // kills and reaps
+    // Callbacks that nobody will run may own tasks; they go while everything is still there.
+    drop_posted();
+    KN_ASSERT(watches == 0);
+  }
+
+  // ---- LoopCore
+
+  Executor& executor() noexcept override { return ready; }
+  Timers& timers() noexcept override { return clock; }
+
+  void post(std::function<void()> work_item) override {
+    bool wake = false;
+    {
+      const std::lock_guard lock(post_mutex);
+      wake = posted.empty();
+      posted.push_back(std::move(work_item));
+    }
+    has_posted.store(true, std::memory_order_release);
+    // An empty handler is enough to end the sleep.
+    if (wake) asio::post(context, [] {});
+  }
+
+  Task<Result<std::vector<std::string>>> resolve(std::string host) override {
+    struct Answer {
+      Event arrived;
+      boost::system::error_code error;
+      std::vector<std::string> addresses;
+    };
+    auto answer = std::make_shared<Answer>();  // outlives the task when that is dropped
+    auto take = [answer](boost::system::error_code error,
+                         const asio::ip::tcp::resolver::results_type& results) {
+      answer->error = error;
+      for (const auto& entry : results) {
+        answer->addresses.push_back(entry.endpoint().address().to_string());
+      }
+      answer->arrived.set();
+    };
+    resolver.async_resolve(host, "", asio::ip::resolver_base::flags{}, std::move(take));
+    co_await answer->arrived.wait();
+    if (answer->error) {
+      co_return fail(Errc::unavailable, host + ": " + answer->error.message());
+    }
+    co_return std::move(answer->addresses);
+  }
+
+  Result<void> add(Watch& watch, int fd, std::uint32_t events) override {
+    epoll_event event{};
+    event.events = events | EPOLLET;
+    event.data.ptr = &watch;
+    ++watches;
+    if (::epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+      return base::posix_error(errno, "epoll_ctl");
+    }
+    return {};
+  }
+
+  void remove(Watch& watch, int fd) noexcept override {
+    --watches;
+    ::epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, nullptr);
+    for (std::size_t i = dispatched; i < batch; ++i) {
+      if (events[i].data.ptr == &watch) events[i].data.ptr = nullptr;
+    }
+  }
+
+  void retry(Watch& watch) override { retries.push_back(&watch); }
+  void forget_retry(Watch& watch) noexcept override {
+    std::replace(retries.begin(), retries.end(), &watch, static_cast<Watch*>(nullptr));
+    std::replace(retrying.begin(), retrying.end(), &watch, static_cast<Watch*>(nullptr));
+  }
+
+  // ---- the turn
+
+  /// Hand out what epoll knows now. Returns how many descriptors had something.
+  std::size_t poll_descriptors() {
+    const int count = ::epoll_wait(epoll_fd, events.data(), static_cast<int>(events.size()), 0);
+    if (count <= 0) return 0;
+    batch = static_cast<std::size_t>(count);
+    for (dispatched = 0; dispatched < batch;) {
+      const epoll_event event = events[dispatched++];
+      if (event.data.ptr != nullptr) {
+        dispatch(*static_cast<Watch*>(event.data.ptr), event.events);
+      }
+    }
+    dispatched = batch = 0;
+    return static_cast<std::size_t>(count);
+  }
+
+  void run_retries() {
+    if (retries.empty()) return;
+    retrying.swap(retries);
+    for (std::size_t i = 0; i < retrying.size(); ++i) {
+      Watch* watch = std::exchange(retrying[i], nullptr);
+      if (watch == nullptr) continue;
+      clear_retrying(*watch);
+      dispatch(*watch, 0);
+    }
+    retrying.clear();
+  }
+
+  void run_posted() {
+    if (!has_posted.load(std::memory_order_acquire)) return;
+    std::vector<std::function<void()>> batch_of_work;
+    {
+      const std::lock_guard lock(post_mutex);
+      has_posted.store(false, std::memory_order_relaxed);
+      batch_of_work.swap(posted);
+    }
+    for (std::function<void()>& item : batch_of_work) {
+      item();
+      item = nullptr;
+    }
+  }
+
+  void drop_posted() {
+    std::vector<std::function<void()>> dropped;
+    const std::lock_guard lock(post_mutex);
+    dropped.swap(posted);
+  }
+
+  /// Everything that can be done without waiting.
+  void turn() {
+    ++turn_;
+    clock.begin_turn();
+    clock.queue().fire_due(clock.now());
+    run_retries();
+    run_posted();
+    ready.run_ready();
+  }
+
+  /// Look at the descriptors, and sleep until something happens, but not beyond `limit`.
+  void wait(std::optional<Instant> limit) {
+    std::optional<Instant> due = clock.queue().next();
+    if (limit && (!due || *limit < *due)) due = limit;
+    const bool found = poll_descriptors() != 0;
+    const bool busy = found || ready.has_ready() || !retries.empty() ||
+                      has_posted.load(std::memory_order_acquire) || (due && *due <= clock.now());
+    clock.end_turn();
+    if (busy) {
+      if (++busy_turns % busy_turns_max == 0) context.poll();
+      return;
+    }
+    watch_epoll();
+    // A handler may have nothing to say to us; the caller comes back anyway.
+    if (due) {
+      context.run_one_for(*due - monotonic_now());
+    } else {
+      context.run_one();
+    }
+  }
+
+  void watch_epoll() {
+    if (watching_epoll) return;
+    watching_epoll = true;
+    auto readable = [this](boost::system::error_code) { watching_epoll = false; };
+    epoll_watch.async_wait(asio::posix::stream_descriptor::wait_read, std::move(readable));
+  }
+
+  template <class Done>
+  void run(std::optional<Instant> limit, Done done) {
+    KN_ASSERT(!running);  // a loop does not run inside itself
+    running = true;
+    const auto leave = [this] {
+      clock.end_turn();
+      running = false;
+    };
+    try {
+      for (;;) {
+        turn();
+        if (done()) break;
+        if (limit && clock.now() >= *limit) break;
+        if (stopping.exchange(false)) break;
+        wait(limit);
+      }
+    } catch (...) {
+      leave();
+      throw;
+    }
+    leave();
+  }
+
+  ReadyQueue ready;
+  LoopTimers clock;
+  LoopLogger logger;
+  Random random;
+  asio::io_context context;
+  asio::executor_work_guard<asio::io_context::executor_type> work;
+  asio::ip::tcp::resolver resolver;
+  asio::posix::stream_descriptor epoll_watch;
+  int epoll_fd = -1;
+  bool watching_epoll = false;
+  bool running = false;
+  unsigned busy_turns = 0;
+  std::size_t watches = 0;
+  std::array<epoll_event, events_max> events;
+  std::size_t batch = 0;
+  std::size_t dispatched = 0;
+  std::vector<Watch*> retries;
+  std::vector<Watch*> retrying;
+
+  std::mutex post_mutex;
+  std::vector<std::function<void()>> posted;
+  std::atomic<bool> has_posted{false};
+  std::atomic<bool> stopping{false};
+
+  std::unique_ptr<base::PosixFilesBase> files;
+  std::unique_ptr<base::PosixNetwork> network;
+  std::unique_ptr<base::PosixProcesses> processes;
+  std::unique_ptr<base::ThreadOffload> offload;
+  Env env;
+};
+
+namespace base {
+
+void Watch::close() noexcept {
+  if (retrying_) {
+    core_.forget_retry(*this);
+    retrying_ = false;
+  }
+  if (fd_ < 0) return;
+  core_.remove(*this, fd_);
+  ::close(std::exchange(fd_, -1));
+}
+
+}  // namespace base
+
+Loop::Loop(LoopOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+Loop::~Loop() = default;
+
+Env& Loop::env() noexcept { return impl_->env; }
+
+void Loop::run() {
+  impl_->run(std::nullopt, [] { return false; });
+}
+
+void Loop::run_for(Duration duration) {
+  impl_->run(monotonic_now() + duration, [] { return false; });
+}
+
+void Loop::run_until(const std::function<bool()>& done) {
+  impl_->run(std::nullopt, [&done] { return done(); });
+  if (!done()) throw Exception(fail(Errc::cancelled, "the loop was stopped"));
+}
+
+void Loop::stop() noexcept {
+  impl_->stopping.store(true);
+  impl_->post([] {});
+}
+
+void Loop::post(std::function<void()> work) { impl_->post(std::move(work)); }
+
+}  // namespace knative
