@@ -4,6 +4,7 @@
 #include <set>
 
 #include "knative/build.hpp"
+#include "knative/oci.hpp"
 
 namespace knative::build {
 namespace {
@@ -163,6 +164,11 @@ FieldErrors validate_spec(const BuildSpec& spec) {
   errors.add(validate_steps(spec.steps).via_field("steps"));
   if (!spec.status.empty() && spec.status != build_cancelled) {
     errors.add(invalid_value(spec.status, "status"));
+  }
+  if (!spec.image.empty()) {
+    if (const auto reference = oci::Reference::parse(spec.image); !reference) {
+      errors.add(invalid_value(spec.image, "image", reference.error().detail));
+    }
   }
   if (spec.image_config) {
     if (spec.image.empty()) errors.add(missing_field({"image"}));
