@@ -1,0 +1,130 @@
+#include "knative/metrics.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+namespace knative {
+namespace {
+
+TEST(Metrics, SameNameAndLabelsGiveTheSameHandleInAnyOrder) {
+  Metrics metrics;
+  Counter& one = metrics.counter("hits_total", "Hits.", {{"a", "1"}, {"b", "2"}});
+  Counter& two = metrics.counter("hits_total", "Hits.", {{"b", "2"}, {"a", "1"}});
+  Counter& other = metrics.counter("hits_total", "Hits.", {{"b", "1"}, {"a", "2"}});
+  EXPECT_EQ(&one, &two);
+  EXPECT_NE(&one, &other);
+}
+
+TEST(Metrics, HandlesStayValidWhileOthersComeAndGo) {
+  Metrics metrics(5000);
+  Counter& first = metrics.counter("hits_total", "Hits.", {{"n", "first"}});
+  for (int n = 0; n < 2000; ++n) {
+    metrics.counter("hits_total", "Hits.", {{"n", std::to_string(n)}}).add();
+    metrics.gauge("g" + std::to_string(n), "G.");
+  }
+  EXPECT_EQ(metrics.remove_labelled("n", "17"), 1u);
+  EXPECT_TRUE(metrics.remove("hits_total", {{"n", "18"}}));
+  EXPECT_FALSE(metrics.remove("hits_total", {{"n", "18"}}));
+  first.add(3);
+  EXPECT_EQ(metrics.counter("hits_total", "Hits.", {{"n", "first"}}).value(), 3u);
+}
+
+TEST(Metrics, WritesHelpTypeAndValuesSortedByName) {
+  Metrics metrics;
+  metrics.gauge("b_gauge", "A gauge.").set(-1.5);
+  metrics.counter("a_total", "A counter.").add(12);
+  metrics.counter("c_total", "With labels.", {{"code", "200"}, {"app", "x"}}).add(1);
+  metrics.counter("c_total", "With labels.", {{"code", "500"}, {"app", "x"}});
+  EXPECT_EQ(metrics.prometheus_text(),
+            "# HELP a_total A counter.\n"
+            "# TYPE a_total counter\n"
+            "a_total 12\n"
+            "# HELP b_gauge A gauge.\n"
+            "# TYPE b_gauge gauge\n"
+            "b_gauge -1.5\n"
+            "# HELP c_total With labels.\n"
+            "# TYPE c_total counter\n"
+            "c_total{app=\"x\",code=\"200\"} 1\n"
+            "c_total{app=\"x\",code=\"500\"} 0\n");
+}
+
+TEST(Metrics, EscapesHelpAndLabelValues) {
+  Metrics metrics;
+  metrics.counter("x_total", "Back\\slash, \"quote\",\nline.", {{"v", "a\\b\"c\nd"}}).add();
+  EXPECT_EQ(metrics.prometheus_text(),
+            "# HELP x_total Back\\\\slash, \"quote\",\\nline.\n"
+            "# TYPE x_total counter\n"
+            "x_total{v=\"a\\\\b\\\"c\\nd\"} 1\n");
+}
+
+TEST(Metrics, WritesHistogramsCumulativelyWithInfinitySumAndCount) {
+  Metrics metrics;
+  Histogram& latency = metrics.histogram("t_seconds", "Time.", {0.5, 1}, {{"app", "x"}});
+  for (const double value : {0.25, 0.5, 0.75, 3.0}) latency.observe(value);
+  EXPECT_EQ(metrics.prometheus_text(),
+            "# HELP t_seconds Time.\n"
+            "# TYPE t_seconds histogram\n"
+            "t_seconds_bucket{app=\"x\",le=\"0.5\"} 2\n"
+            "t_seconds_bucket{app=\"x\",le=\"1\"} 3\n"
+            "t_seconds_bucket{app=\"x\",le=\"+Inf\"} 4\n"
+            "t_seconds_sum{app=\"x\"} 4.5\n"
+            "t_seconds_count{app=\"x\"} 4\n");
+}
+
+TEST(Metrics, HistogramKeepsItsSumWhenAValueIsNotANumber) {
+  Histogram histogram({1});
+  histogram.observe(std::numeric_limits<double>::quiet_NaN());
+  histogram.observe(std::numeric_limits<double>::infinity());
+  EXPECT_EQ(histogram.count(), 2u);
+  EXPECT_EQ(histogram.in_bucket(0), 0u);
+  EXPECT_EQ(histogram.in_bucket(1), 2u);
+  EXPECT_TRUE(std::isinf(histogram.sum()));
+}
+
+TEST(Metrics, WritesNumbersThatAreNone) {
+  Metrics metrics;
+  metrics.gauge("a", "A.").set(std::numeric_limits<double>::quiet_NaN());
+  metrics.gauge("b", "B.").set(-std::numeric_limits<double>::infinity());
+  metrics.gauge("c", "C.").set(1e21);
+  const std::string text = metrics.prometheus_text();
+  EXPECT_NE(text.find("\na NaN\n"), text.npos);
+  EXPECT_NE(text.find("\nb -Inf\n"), text.npos);
+  EXPECT_NE(text.find("\nc 1e+21\n"), text.npos);
+}
+
+TEST(Metrics, AsksForComputedGaugesWhenTheTextIsMade) {
+  Metrics metrics;
+  double now = 1;
+  metrics.gauge_from("depth", "Depth.", [&now] { return now; });
+  now = 7;
+  EXPECT_NE(metrics.prometheus_text().find("\ndepth 7\n"), std::string::npos);
+}
+
+TEST(Metrics, BoundsTheSeriesOfAName) {
+  Metrics metrics(3);
+  for (int n = 0; n < 10; ++n) {
+    metrics.counter("x_total", "X.", {{"path", "/" + std::to_string(n)}}).add();
+  }
+  EXPECT_EQ(metrics.prometheus_text(),
+            "# HELP x_total X.\n"
+            "# TYPE x_total counter\n"
+            "x_total{path=\"/0\"} 1\n"
+            "x_total{path=\"/1\"} 1\n"
+            "x_total{path=\"/2\"} 1\n"
+            "x_total{path=\"other\"} 7\n");
+}
+
+TEST(MetricsDeathTest, RejectsContradictionsAndMalformedNames) {
+  Metrics metrics;
+  metrics.counter("x_total", "X.", {{"a", "1"}});
+  EXPECT_DEATH(metrics.gauge("x_total", "X.", {{"a", "1"}}), "invariant");
+  EXPECT_DEATH(metrics.counter("x_total", "X.", {{"b", "1"}}), "invariant");
+  EXPECT_DEATH(metrics.counter("x-total", "X."), "invariant");
+  EXPECT_DEATH(metrics.counter("y_total", "Y.", {{"__name", "1"}}), "invariant");
+  EXPECT_DEATH(metrics.histogram("h", "H.", {2, 1}), "invariant");
+}
+
+}  // namespace
+}  // namespace knative
