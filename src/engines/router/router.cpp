@@ -1,0 +1,262 @@
+#include <algorithm>
+#include <map>
+
+#include "knative/router.hpp"
+
+namespace knative {
+namespace {
+
+constexpr std::string_view tag_header = "Knative-Serving-Tag";
+constexpr std::string_view default_route_header = "Knative-Serving-Default-Route";
+/// Fields that only the platform's own parts may send.
+constexpr std::string_view internal_headers[] = {
+    "Knative-Serving-Revision", "Knative-Serving-Namespace", "Knative-Serving-Default-Route",
+    "K-Original-Host",          "K-Proxy-Request",           "K-Passthrough-Lb"};
+
+std::string_view host_of(const http::Request& request) noexcept {
+  std::string_view host = request.headers.get("Host").value_or(std::string_view());
+  if (!host.empty() && host.front() == '[') {
+    const auto end = host.find(']');
+    return end == std::string_view::npos ? host : host.substr(0, end + 1);
+  }
+  host = host.substr(0, host.find(':'));
+  if (!host.empty() && host.back() == '.') host.remove_suffix(1);
+  return host;
+}
+
+bool is_internal(std::string_view name) noexcept {
+  if (name.size() < 2 || (name.front() != 'K' && name.front() != 'k')) return false;
+  return std::any_of(std::begin(internal_headers), std::end(internal_headers),
+                     [name](std::string_view other) { return http::same_name(name, other); });
+}
+
+void strip_internal(http::Headers& headers) {
+  const std::size_t n = headers.size();
+  bool any = false;
+  for (std::size_t i = 0; i < n && !any; ++i) any = is_internal(headers.at(i).name);
+  if (!any) return;
+  for (const std::string_view name : internal_headers) headers.remove(name);
+}
+
+/// "10.0.0.1" of "10.0.0.1:4242", "::1" of "[::1]:4242"; empty for Unix sockets.
+std::string_view address_of(std::string_view peer) noexcept {
+  if (peer.empty() || peer.front() == '/' || peer.substr(0, 5) == "unix:") return {};
+  if (peer.front() == '[') {
+    const auto end = peer.find(']');
+    return end == std::string_view::npos ? std::string_view() : peer.substr(1, end - 1);
+  }
+  return peer.substr(0, peer.rfind(':'));
+}
+
+void add_forwarded(http::Request& request) {
+  const std::string_view address = address_of(request.peer);
+  if (address.empty()) return;
+  http::Headers& headers = request.headers;
+  std::string addresses(headers.get("X-Forwarded-For").value_or(std::string_view()));
+  addresses.append(addresses.empty() ? "" : ", ").append(address);
+  headers.set("X-Forwarded-For", addresses);
+  if (!headers.has("X-Forwarded-Proto")) headers.add("X-Forwarded-Proto", "http");
+  if (!headers.has("X-Forwarded-Host")) {
+    const std::string host(headers.get("Host").value_or(std::string_view()));
+    headers.add("X-Forwarded-Host", host);
+  }
+  if (headers.has("Forwarded")) return;
+  const std::string value = forwarded_value(addresses, *headers.get("X-Forwarded-Host"),
+                                            *headers.get("X-Forwarded-Proto"));
+  headers.add("Forwarded", value);
+}
+
+Task<http::Response> answer(http::Response response) { co_return response; }
+
+Task<http::Response> no_route(std::string_view host) {
+  std::string text = "no route for host \"";
+  text.append(host).append("\"");
+  return answer(http::error_response(404, text));
+}
+
+}  // namespace
+
+std::string forwarded_value(std::string_view addresses, std::string_view host,
+                            std::string_view proto) {
+  std::string value;
+  const auto attach = [&value, host, proto] {
+    if (!host.empty()) value.append(value.empty() ? "host=" : ";host=").append(host);
+    if (!proto.empty()) value.append(value.empty() ? "proto=" : ";proto=").append(proto);
+  };
+  bool first = true;
+  while (!addresses.empty()) {
+    const auto comma = addresses.find(',');
+    std::string_view address = addresses.substr(0, comma);
+    addresses.remove_prefix(comma == std::string_view::npos ? addresses.size() : comma + 1);
+    while (!address.empty() && address.front() == ' ') address.remove_prefix(1);
+    while (!address.empty() && address.back() == ' ') address.remove_suffix(1);
+    if (address.empty()) continue;
+    value.append(first ? "for=" : ", for=");
+    const bool v6 = address.find(':') != std::string_view::npos;
+    const bool bracketed = address.front() == '[';
+    value.append(!v6 ? "" : bracketed ? "\"" : "\"[").append(address);
+    value.append(!v6 ? "" : bracketed ? "\"" : "]\"");
+    if (first) attach();
+    first = false;
+  }
+  if (first) attach();
+  return value;
+}
+
+// ---------------------------------------------------------------------------- activator
+
+struct Activator::Impl {
+  Timers& timers;
+  Random random;
+  Demand& demand;
+  std::map<std::string, std::unique_ptr<Throttler>, std::less<>> throttlers;
+  std::vector<std::unique_ptr<Throttler>> retired;
+  std::uint64_t version = 0;
+
+  void sweep() {
+    std::erase_if(retired, [](const auto& throttler) { return throttler->in_flight() == 0; });
+  }
+};
+
+Activator::Activator(Timers& timers, const Random& random, Demand& demand)
+    : impl_(new Impl{timers, random.split("activator"), demand, {}, {}, 0}) {}
+
+Activator::~Activator() = default;
+
+Throttler& Activator::add(const RevisionOptions& options) {
+  impl_->sweep();
+  std::unique_ptr<Throttler>& throttler = impl_->throttlers[options.revision];
+  if (throttler) {
+    throttler->update(options);
+  } else {
+    throttler = std::make_unique<Throttler>(impl_->timers, impl_->random, impl_->demand, options);
+    ++impl_->version;
+  }
+  return *throttler;
+}
+
+Throttler* Activator::find(std::string_view revision) const noexcept {
+  const auto found = impl_->throttlers.find(revision);
+  return found == impl_->throttlers.end() ? nullptr : found->second.get();
+}
+
+void Activator::remove(std::string_view revision) {
+  impl_->sweep();
+  const auto found = impl_->throttlers.find(revision);
+  if (found == impl_->throttlers.end()) return;
+  found->second->fail_waiting("the revision was deleted");
+  // Requests in progress still use it.
+  impl_->retired.push_back(std::move(found->second));
+  impl_->throttlers.erase(found);
+  ++impl_->version;
+  impl_->sweep();
+}
+
+std::uint64_t Activator::version() const noexcept { return impl_->version; }
+
+// ---------------------------------------------------------------------------- router
+
+struct Router::Impl {
+  /// A rule with its throttlers looked up.
+  struct Rule {
+    std::vector<Throttler*> targets;
+    std::vector<Throttler*> tags;
+    std::optional<TrafficSplit> split;  ///< None for a single target.
+  };
+
+  Activator& activator;
+  Random random;
+  RouterOptions options;
+  std::shared_ptr<const RouteTable> table;
+  std::vector<Rule> rules;
+  std::uint64_t version = 0;
+
+  void look_up() {
+    for (std::size_t r = 0; r < rules.size(); ++r) {
+      const RouteRule& rule = table->rules()[r];
+      rules[r].targets.clear();
+      rules[r].tags.clear();
+      for (const RouteTarget& target : rule.targets) {
+        rules[r].targets.push_back(activator.find(target.revision));
+      }
+      for (const RouteTag& tag : rule.tags) rules[r].tags.push_back(activator.find(tag.revision));
+    }
+    version = activator.version();
+  }
+
+  std::uint32_t tag_by_header(const RouteRule& rule, http::Request& request) const {
+    const auto value = request.headers.get(tag_header);
+    if (!value) return RouteTable::no_tag;
+    for (std::uint32_t t = 0; t < rule.tags.size(); ++t) {
+      if (rule.tags[t].tag == *value) return t;
+    }
+    return RouteTable::no_tag;
+  }
+
+  Task<http::Response> dispatch(http::Request& request, RouteTable::Match match) {
+    Rule& rule = rules[match.rule];
+    const RouteRule& named = table->rules()[match.rule];
+    if (options.tag_header_routing) {
+      if (match.tag != RouteTable::no_tag) {
+        request.headers.set(tag_header, named.tags[match.tag].tag);
+      } else {
+        match.tag = tag_by_header(named, request);
+        if (match.tag == RouteTable::no_tag) request.headers.set(default_route_header, "true");
+      }
+    }
+    if (options.forwarded && !request.peer.empty()) add_forwarded(request);
+    if (match.tag != RouteTable::no_tag) {
+      Throttler* tagged = rule.tags[match.tag];
+      if (tagged != nullptr) return tagged->handle(request);
+      return unknown_revision(named.tags[match.tag].revision);
+    }
+    const std::size_t target = rule.split ? rule.split->next() : 0;
+    if (rule.targets[target] != nullptr) return rule.targets[target]->handle(request);
+    return unknown_revision(named.targets[target].revision);
+  }
+
+  static Task<http::Response> unknown_revision(const std::string& revision) {
+    return answer(http::error_response(404, "revision " + revision + " does not exist"));
+  }
+};
+
+Router::Router(Activator& activator, const Random& random, RouterOptions options)
+    : impl_(new Impl{activator, random.split("router"), options, nullptr, {}, 0}) {}
+
+Router::~Router() = default;
+
+void Router::set_table(std::shared_ptr<const RouteTable> table) {
+  std::map<std::string_view, std::size_t> before;
+  for (std::size_t r = 0; impl_->table && r < impl_->rules.size(); ++r) {
+    before.emplace(impl_->table->rules()[r].name, r);
+  }
+  std::vector<Impl::Rule> rules(table ? table->rules().size() : 0);
+  for (std::size_t r = 0; r < rules.size(); ++r) {
+    const RouteRule& rule = table->rules()[r];
+    if (rule.targets.size() < 2) continue;
+    const auto same = before.find(rule.name);
+    if (same != before.end() && impl_->table->rules()[same->second].targets == rule.targets) {
+      rules[r].split = std::move(impl_->rules[same->second].split);
+      continue;
+    }
+    std::vector<int> percents;
+    for (const RouteTarget& target : rule.targets) percents.push_back(target.percent);
+    rules[r].split.emplace(percents, impl_->random.split(rule.name));
+  }
+  impl_->rules = std::move(rules);
+  impl_->table = std::move(table);
+  if (impl_->table) impl_->look_up();
+}
+
+const std::shared_ptr<const RouteTable>& Router::table() const noexcept { return impl_->table; }
+
+Task<http::Response> Router::handle(http::Request& request) {
+  const std::string_view host = host_of(request);
+  const auto match = impl_->table ? impl_->table->find(host) : std::nullopt;
+  if (!match) return no_route(host);
+  if (impl_->version != impl_->activator.version()) impl_->look_up();
+  strip_internal(request.headers);
+  return impl_->dispatch(request, *match);
+}
+
+}  // namespace knative
