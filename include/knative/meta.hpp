@@ -147,11 +147,11 @@ class KNATIVE_EXPORT ConditionSet {
 
 /// A struct of the model that is an object by itself.
 template <class T>
-concept Resource = requires(const T& object) {
+concept Resource = std::copyable<T> && requires(const T& object) {
   { T::api_version } -> std::convertible_to<std::string_view>;
   { T::kind } -> std::convertible_to<std::string_view>;
   requires std::same_as<std::remove_cvref_t<decltype(object.metadata)>, ObjectMeta>;
-} && std::copyable<T>;
+};
 
 /// What to do with fields that a kind does not have.
 enum class Strictness : unsigned char {
@@ -277,6 +277,10 @@ ObjectRef ref_of(const T& object) {
   return ObjectRef{std::string(T::api_version), std::string(T::kind), object.metadata.namespace_,
                    object.metadata.name};
 }
+
+/// The name of an object made for another one: `parent` followed by `suffix`, cut to 63 characters
+/// with an MD5 digest in the middle when longer. Source: knative/pkg kmeta.ChildName.
+KNATIVE_EXPORT std::string child_name(std::string_view parent, std::string_view suffix);
 
 /// Name, generateName, labels, annotations and owners. Paths begin at "name", "labels", ….
 KNATIVE_EXPORT FieldErrors validate_metadata(const ObjectMeta& metadata, const KindInfo& kind);
