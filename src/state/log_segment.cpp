@@ -1,0 +1,519 @@
+// The segment log: group commit on the loop's side, files on the offload's side.
+//
+// Appends collect in a batch. One writer task takes a batch as soon as it is free, so a lone
+// append is synced at once and many share a sync while the one before is under way.
+#include <algorithm>
+#include <deque>
+
+#include "knative/log.hpp"
+#include "state/log_segments.hpp"
+
+namespace knative {
+namespace {
+
+namespace format = log_format;
+namespace files = log_segments;
+
+/// What waits for one sync.
+struct Batch {
+  format::FrameBuilder frame;
+  std::vector<std::pair<std::string, std::optional<Offset>>> cursors;
+  std::size_t payload = 0;  ///< Bytes of records, as counted against the bound.
+  Offset first = 0;
+  std::optional<Error> error;
+  Event done;
+};
+
+/// What a writing job brings back.
+struct Written {
+  std::optional<Error> error;
+  bool sealed = false;      ///< The segment must not be written any more.
+  std::uint32_t chain = 0;  ///< After the batch.
+  std::optional<files::Segment> created;
+  std::uint32_t created_chain = 0;  ///< After the new segment's first frame.
+};
+
+/// What a writing job needs; it owns everything it touches.
+struct WriteJob {
+  std::shared_ptr<files::Place> place;
+  std::shared_ptr<Batch> batch;
+  std::shared_ptr<File> file;
+  std::uint64_t byte = 0;
+  std::uint32_t chain = 0;
+  Offset first = 0;
+  std::int64_t now = 0;
+  /// Set: begin this segment first.
+  std::optional<std::uint64_t> new_segment;
+  format::Cursors cursors;
+
+  Written operator()() {
+    Written written;
+    if (new_segment) {
+      Result<files::Segment> made = files::create(*place, *new_segment, first, now, cursors, chain);
+      if (!made) {
+        written.error = made.error();
+        written.sealed = true;
+        return written;
+      }
+      file = made->file;
+      byte = made->bytes;
+      written.created = std::move(*made);
+      written.created_chain = chain;
+    }
+    written.chain = batch->frame.seal(place->seed, chain, first, now);
+    if (Result<void> done = file->write_at(byte, batch->frame.bytes()); !done) {
+      written.error = done.error();
+      written.sealed = done.error().code != Errc::resource_exhausted;
+      return written;
+    }
+    if (place->fsync_mode == FsyncMode::none) return written;
+    if (Result<void> done = file->sync(); !done) {
+      written.error = done.error();
+      written.sealed = true;  // nobody knows what a failed sync left behind
+    }
+    return written;
+  }
+};
+
+class SegmentLog final : public Log {
+ public:
+  SegmentLog(Env& env, std::shared_ptr<files::Place> place, files::Recovered state,
+             SegmentLogOptions options)
+      : timers_(env.timers),
+        offload_(env.offload),
+        logger_(env.logger),
+        place_(std::move(place)),
+        options_(std::move(options)),
+        cursors_(std::move(state.cursors)),
+        chain_(state.chain),
+        end_(state.end),
+        writer_(env.executor) {
+    for (files::Segment& segment : state.segments) {
+      stats_.bytes += segment.bytes;
+      Held held;
+      held.marks.push_back(
+          files::Position{segment.first, format::header_bytes, segment.header_chain});
+      held.segment = std::move(segment);
+      segments_.push_back(std::move(held));
+    }
+    // A small retention bound needs small segments, else nothing could ever be given back.
+    options_.segment_bytes =
+        std::min(options_.segment_bytes, std::max<std::uint64_t>(4096, bytes_max() / 4));
+    writer_.add(write_batches());
+  }
+
+  Task<Result<Offset>> append(std::string_view bytes) override {
+    if (Result<void> room = co_await make_room(bytes.size()); !room) {
+      ++stats_.rejected;
+      co_return room.error();
+    }
+    const std::shared_ptr<Batch> batch = open_batch();
+    const std::uint32_t index = batch->frame.events();
+    batch->frame.add(format::RecordType::event, bytes);
+    batch->payload += bytes.size();
+    pending_bytes_ += bytes.size();
+    wake_.notify_all();
+    co_await batch->done.wait();
+    if (batch->error) {
+      ++stats_.rejected;
+      co_return *batch->error;
+    }
+    co_return batch->first + index;
+  }
+
+  Task<Result<std::vector<Record>>> read(Offset from, ReadLimits limits) override {
+    limits.records_max = std::max<std::size_t>(limits.records_max, 1);
+    from = std::max(from, first());
+    if (from >= end_) co_return std::vector<Record>();
+    if (!cache_.empty() && from >= cache_.front().offset) co_return cached(from, limits);
+    const std::size_t index = segment_of(from);
+    const Held& held = segments_[index];
+    const Offset end = index + 1 < segments_.size() ? segments_[index + 1].segment.first : end_;
+    const auto after = std::upper_bound(
+        held.marks.begin(), held.marks.end(), from,
+        [](Offset offset, const files::Position& mark) { return offset < mark.offset; });
+    const files::Position begin = *(after - 1);
+    const std::uint64_t number = held.segment.number;
+    auto job = [place = place_, segment = held.segment, begin, from, end, limits] {
+      return files::read(*place, segment, begin, from, end, limits);
+    };
+    Result<files::ReadResult> result = co_await offload_.run(std::move(job));
+    if (!result) {
+      // Retention may have taken the segment meanwhile.
+      if (from < first()) co_return co_await read(first(), limits);
+      co_return result.error();
+    }
+    remember(number, *result);
+    co_return std::move(result->records);
+  }
+
+  Task<void> wait_for(Offset offset) override {
+    while (end_ <= offset && !closing_) co_await appended_.wait();
+  }
+
+  Task<Result<void>> commit(std::string cursor, Offset next) override {
+    return set_cursor(std::move(cursor), next);
+  }
+  Task<Result<void>> remove_cursor(std::string cursor) override {
+    return set_cursor(std::move(cursor), std::nullopt);
+  }
+
+  std::optional<Offset> cursor(std::string_view name) const override {
+    const auto found = cursors_.find(name);
+    if (found == cursors_.end()) return std::nullopt;
+    return found->second;
+  }
+  std::map<std::string, Offset, std::less<>> cursors() const override { return cursors_; }
+  Offset first() const noexcept override { return segments_.front().segment.first; }
+  Offset end() const noexcept override { return end_; }
+
+  Task<Result<Offset>> trim() override { return trim_for(0); }
+
+  Task<Result<void>> close() override {
+    closing_ = true;
+    wake_.notify_all();
+    appended_.notify_all();
+    co_await closed_.wait();
+    co_return Result<void>();
+  }
+
+  LogStats stats() const override {
+    LogStats stats = stats_;
+    stats.segments = segments_.size();
+    return stats;
+  }
+
+ private:
+  /// A segment and the places in it from which reading can begin.
+  struct Held {
+    files::Segment segment;
+    std::vector<files::Position> marks;
+  };
+  static constexpr std::uint64_t mark_distance = 64 * 1024;
+  /// What one append costs beside its bytes, at most, without a new segment.
+  static constexpr std::uint64_t overhead =
+      format::frame_header_bytes + format::record_header_bytes;
+
+  std::uint64_t bytes_max() const noexcept { return options_.retention.bytes_max; }
+
+  // ---- appending
+
+  Task<Result<void>> make_room(std::size_t size) {
+    if (closing_) co_return fail(Errc::failed_precondition, "the log is closed");
+    if (size > options_.record_bytes_max) {
+      co_return fail(Errc::resource_exhausted, "a record of " + std::to_string(size) +
+                                                   " bytes, at most " +
+                                                   std::to_string(options_.record_bytes_max));
+    }
+    if (pending_bytes_ + size > options_.pending_bytes_max) {
+      co_return fail(Errc::resource_exhausted, "too much waits to be written");
+    }
+    const std::uint64_t wanted = size + overhead;
+    if (stats_.bytes + pending_bytes_ + wanted > bytes_max()) {
+      if (Result<Offset> trimmed = co_await trim_for(wanted); !trimmed) co_return trimmed.error();
+      if (stats_.bytes + pending_bytes_ + wanted > bytes_max()) {
+        co_return fail(Errc::resource_exhausted,
+                       "the log holds its " + std::to_string(bytes_max()) + " bytes");
+      }
+    }
+    co_return Result<void>();
+  }
+
+  std::shared_ptr<Batch> open_batch() {
+    if (batches_.empty() || batches_.back()->frame.size() >= options_.batch_bytes_max) {
+      batches_.push_back(std::make_shared<Batch>());
+    }
+    return batches_.back();
+  }
+
+  Task<Result<void>> set_cursor(std::string name, std::optional<Offset> next) {
+    if (closing_) co_return fail(Errc::failed_precondition, "the log is closed");
+    if (next && *next > end_) {
+      co_return fail(Errc::invalid_argument, "cursor " + name + " beyond the end of the log");
+    }
+    const std::shared_ptr<Batch> batch = open_batch();
+    if (next) {
+      batch->frame.add(format::RecordType::cursor, format::cursor_head(*next), name);
+    } else {
+      batch->frame.add(format::RecordType::cursor_removed, name);
+    }
+    batch->cursors.emplace_back(std::move(name), next);
+    wake_.notify_all();
+    co_await batch->done.wait();
+    if (batch->error) co_return *batch->error;
+    co_return Result<void>();
+  }
+
+  // ---- writing
+
+  Task<void> write_batches() {
+    for (;;) {
+      while (batches_.empty() && !closing_) co_await wake_.wait();
+      if (batches_.empty()) break;
+      const std::shared_ptr<Batch> batch = std::move(batches_.front());
+      batches_.pop_front();
+      WriteJob job = next_job(batch);
+      Written written = co_await offload_.run(std::move(job));
+      finish(*batch, std::move(written));
+      if (removable(0)) {
+        if (Result<Offset> trimmed = co_await trim(); !trimmed) {
+          logger_.log(LogLevel::warning, "log", "cannot remove old segments",
+                      {{"error", trimmed.error().to_string()}});
+        }
+      }
+    }
+    closed_.set();
+  }
+
+  WriteJob next_job(const std::shared_ptr<Batch>& batch) {
+    const files::Segment& newest = segments_.back().segment;
+    WriteJob job;
+    job.place = place_;
+    job.batch = batch;
+    job.file = newest.file;
+    job.byte = newest.bytes;
+    job.chain = chain_;
+    job.first = end_;
+    job.now = timers_.wall().time_since_epoch().count();
+    if (sealed_ || newest.bytes >= options_.segment_bytes) {
+      job.new_segment = newest.number + 1;
+      job.cursors = cursors_;
+      sealed_ = true;  // until the new one exists: it may be on disk although creating it failed
+    }
+    return job;
+  }
+
+  void finish(Batch& batch, Written written) {
+    pending_bytes_ -= batch.payload;
+    ++stats_.syncs;
+    if (written.created) {
+      stats_.bytes += written.created->bytes;
+      chain_ = written.created_chain;
+      sealed_ = false;
+      Held held;
+      held.marks.push_back(files::Position{written.created->first, format::header_bytes,
+                                           written.created->header_chain});
+      held.segment = std::move(*written.created);
+      segments_.back().segment.file.reset();
+      segments_.push_back(std::move(held));
+    }
+    if (written.error) {
+      ++stats_.sync_failures;
+      sealed_ = sealed_ || written.sealed;
+      const bool full = written.error->code == Errc::resource_exhausted;
+      batch.error = fail(full ? Errc::resource_exhausted : Errc::unavailable,
+                         "the log cannot write: " + written.error->to_string());
+      logger_.log(LogLevel::error, "log", "commit failed", {{"error", written.error->to_string()}});
+    } else {
+      committed(batch, written.chain);
+    }
+    batch.done.set();
+    appended_.notify_all();
+  }
+
+  void committed(Batch& batch, std::uint32_t chain) {
+    Held& newest = segments_.back();
+    if (newest.segment.bytes - newest.marks.back().byte >= mark_distance) {
+      newest.marks.push_back(files::Position{end_, newest.segment.bytes, chain_});
+    }
+    newest.segment.bytes += batch.frame.size();
+    stats_.bytes += batch.frame.size();
+    stats_.appended += batch.frame.events();
+    chain_ = chain;
+    batch.first = end_;
+    const WallTime time = timers_.wall();
+    Offset offset = end_;
+    batch.frame.each_event([&](std::string_view bytes) {
+      keep(Record{offset++, time, {}}, bytes);
+    });
+    end_ += batch.frame.events();
+    for (auto& [name, next] : batch.cursors) {
+      if (next) {
+        cursors_.insert_or_assign(name, *next);
+      } else {
+        cursors_.erase(name);
+      }
+    }
+  }
+
+  // ---- reading
+
+  void keep(Record record, std::string_view bytes) {
+    if (options_.cache_bytes_max == 0) return;
+    record.bytes = bytes;
+    cache_bytes_ += bytes.size();
+    cache_.push_back(std::move(record));
+    while (cache_bytes_ > options_.cache_bytes_max && !cache_.empty()) {
+      cache_bytes_ -= cache_.front().bytes.size();
+      cache_.pop_front();
+    }
+  }
+
+  std::vector<Record> cached(Offset from, ReadLimits limits) const {
+    std::vector<Record> records;
+    std::size_t bytes = 0;
+    for (auto at = static_cast<std::size_t>(from - cache_.front().offset); at < cache_.size();
+         ++at) {
+      bytes += cache_[at].bytes.size();
+      const bool full = records.size() >= limits.records_max || bytes > limits.bytes_max;
+      if (full && !records.empty()) break;
+      records.push_back(cache_[at]);
+    }
+    return records;
+  }
+
+  /// The segment that holds `from`: the newest of those that begin at or before it.
+  std::size_t segment_of(Offset from) const {
+    const auto after = std::upper_bound(
+        segments_.begin(), segments_.end(), from,
+        [](Offset offset, const Held& held) { return offset < held.segment.first; });
+    return static_cast<std::size_t>(after - segments_.begin()) - 1;
+  }
+
+  void remember(std::uint64_t number, const files::ReadResult& result) {
+    for (Held& held : segments_) {
+      if (held.segment.number != number) continue;
+      if (!held.segment.file) held.segment.file = result.file;
+      if (result.next.byte >= held.marks.back().byte + mark_distance) {
+        held.marks.push_back(result.next);
+      }
+    }
+  }
+
+  // ---- retention
+
+  std::optional<Offset> slowest() const {
+    std::optional<Offset> least;
+    for (const auto& [name, next] : cursors_) least = std::min(least.value_or(next), next);
+    return least;
+  }
+
+  /// Apply the retention rules so that `wanted` more bytes fit.
+  Task<Result<Offset>> trim_for(std::uint64_t wanted) {
+    while (trimming_) co_await trimmed_.wait();
+    trimming_ = true;
+    std::optional<Error> failed;
+    while (!failed) {
+      const std::optional<bool> passed = removable(wanted);
+      if (!passed) break;
+      Held oldest = std::move(segments_.front());
+      segments_.pop_front();
+      auto job = [place = place_, path = oldest.segment.path]() -> Result<void> {
+        if (Result<void> removed = place->files.remove(path); !removed) return removed;
+        // One after the other, so that a crash never leaves a gap.
+        return place->files.sync_directory(place->directory);
+      };
+      Result<void> removed = co_await offload_.run(std::move(job));
+      if (!removed && removed.error().code != Errc::not_found) {
+        failed = removed.error();
+        segments_.push_front(std::move(oldest));
+      } else {
+        if (!*passed) count_expired(oldest.segment.first);
+        stats_.bytes -= std::min(stats_.bytes, oldest.segment.bytes);
+      }
+    }
+    trimming_ = false;
+    trimmed_.notify_all();
+    if (failed) co_return *failed;
+    co_return first();
+  }
+
+  /// Whether the oldest segment may go; then true when every cursor has passed it.
+  std::optional<bool> removable(std::uint64_t wanted) const {
+    if (segments_.size() < 2) return std::nullopt;
+    const files::Segment& next = segments_[1].segment;
+    const std::optional<Offset> least = slowest();
+    if (least && *least >= next.first) return true;
+    const std::int64_t age = timers_.wall().time_since_epoch().count() - next.created;
+    if (age > options_.retention.age_max.count()) return false;
+    const bool over = stats_.bytes + pending_bytes_ + wanted > bytes_max();
+    const bool may_drop = !least || options_.retention.when_full == LogFullPolicy::drop_oldest;
+    if (over && may_drop) return false;
+    return std::nullopt;
+  }
+
+  void count_expired(Offset begin) {
+    const std::optional<Offset> least = slowest();
+    const Offset end = first();
+    if (least && *least < end) stats_.records_expired += end - std::max(begin, *least);
+  }
+
+  Timers& timers_;
+  Offload& offload_;
+  Logger& logger_;
+  std::shared_ptr<files::Place> place_;
+  SegmentLogOptions options_;
+  std::deque<Held> segments_;
+  format::Cursors cursors_;
+  std::uint32_t chain_;
+  Offset end_;
+  bool sealed_ = false;
+  bool closing_ = false;
+  bool trimming_ = false;
+  std::deque<std::shared_ptr<Batch>> batches_;
+  std::size_t pending_bytes_ = 0;
+  std::deque<Record> cache_;
+  std::size_t cache_bytes_ = 0;
+  LogStats stats_;
+  Event wake_;
+  Event appended_;
+  Event closed_;
+  Event trimmed_;
+  TaskSet writer_;
+};
+
+/// What opening brings back from the offload.
+struct Opened {
+  std::shared_ptr<files::Place> place;
+  files::Recovered state;
+};
+
+Result<Opened> open_blocking(const std::shared_ptr<files::Place>& place, std::uint64_t log_id,
+                             std::int64_t now) {
+  if (Result<void> made = place->files.make_directories(place->directory); !made) {
+    return made.error();
+  }
+  // The way to the directory must survive a crash too. A directory that we may not even read is
+  // not one that we made.
+  std::string parent = place->directory;
+  while (parent != "/" && parent != ".") {
+    const std::size_t slash = parent.rfind('/');
+    parent = slash == std::string::npos ? "." : slash == 0 ? "/" : parent.substr(0, slash);
+    Result<void> synced = place->files.sync_directory(parent);
+    if (!synced && synced.error().code != Errc::failed_precondition) return synced.error();
+  }
+  Result<std::unique_ptr<File>> lock = place->files.lock(place->directory + "/lock");
+  if (!lock) return lock.error();
+  place->lock = std::move(*lock);
+  Result<files::Recovered> state = files::recover(*place, log_id, now);
+  if (!state) return state.error();
+  return Opened{place, std::move(*state)};
+}
+
+}  // namespace
+
+Task<Result<std::unique_ptr<Log>>> open_segment_log(Env& env, Files& files, std::string directory,
+                                                    SegmentLogOptions options) {
+  auto place = std::make_shared<files::Place>(files::Place{files, std::move(directory)});
+  place->fsync_mode = options.fsync_mode;
+  const std::uint64_t log_id = env.random() | 1;  // never 0
+  const std::int64_t now = env.timers.wall().time_since_epoch().count();
+  auto job = [place, log_id, now] { return open_blocking(place, log_id, now); };
+  Result<Opened> opened = co_await env.offload.run(std::move(job));
+  if (!opened) co_return opened.error().within("log " + place->directory);
+  if (opened->state.truncated > 0) {
+    env.logger.log(
+        LogLevel::warning, "log", "cut off an incomplete commit",
+        {{"directory", place->directory}, {"bytes", std::to_string(opened->state.truncated)}});
+  }
+  std::unique_ptr<Log> log = std::make_unique<SegmentLog>(env, std::move(opened->place),
+                                                          std::move(opened->state), options);
+  co_return log;
+}
+
+Task<Result<std::unique_ptr<Log>>> open_segment_log(Env& env, std::string directory,
+                                                    SegmentLogOptions options) {
+  return open_segment_log(env, env.files, std::move(directory), std::move(options));
+}
+
+}  // namespace knative

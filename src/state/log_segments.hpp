@@ -1,0 +1,74 @@
+/// \file
+/// The files of a segment log: creating, recovering, reading, writing. Everything here blocks and
+/// runs on the offload; nothing here knows about tasks. Private to the state floor.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "knative/env.hpp"
+#include "knative/log.hpp"
+#include "state/log_format.hpp"
+
+namespace knative::log_segments {
+
+/// Where a log lives; shared by the log and its jobs, so that the lock outlives both.
+struct Place {
+  Files& files;
+  std::string directory;
+  std::unique_ptr<File> lock;
+  std::uint64_t log_id = 0;
+  std::uint32_t seed = 0;
+  FsyncMode fsync_mode = FsyncMode::data;
+};
+
+/// One file.
+struct Segment {
+  std::uint64_t number = 0;
+  std::string path;
+  Offset first = 0;
+  std::int64_t created = 0;
+  std::uint32_t header_chain = 0;
+  std::uint64_t bytes = 0;     ///< Valid bytes, or the file's size when it was not scanned.
+  std::shared_ptr<File> file;  ///< Open for reading; for writing only the newest.
+};
+
+/// What is on disk.
+struct Recovered {
+  std::vector<Segment> segments;  ///< Oldest first; never empty.
+  log_format::Cursors cursors;
+  Offset end = 0;
+  std::uint32_t chain = 0;      ///< For the next frame in the newest segment.
+  std::int64_t last_time = 0;   ///< Of the newest frame.
+  std::uint64_t truncated = 0;  ///< Bytes of an incomplete commit that were cut off.
+};
+
+/// Read the state of `place`, creating the first segment when there is none.
+Result<Recovered> recover(Place& place, std::uint64_t new_log_id, std::int64_t now);
+
+/// Make the next segment durable before anything is written to it.
+Result<Segment> create(Place& place, std::uint64_t number, Offset first, std::int64_t now,
+                       const log_format::Cursors& cursors, std::uint32_t& chain);
+
+/// Where a frame begins.
+struct Position {
+  Offset offset = 0;  ///< Of the frame's first event, or of the next one.
+  std::uint64_t byte = 0;
+  std::uint32_t chain = 0;
+};
+
+/// Records, and where to go on.
+struct ReadResult {
+  std::vector<Record> records;
+  Position next;  ///< The frame that holds the record after the last one given.
+  std::shared_ptr<File> file;
+};
+
+/// Read events from `from` on, beginning at the frame at `begin`, and not beyond `end`.
+Result<ReadResult> read(Place& place, const Segment& segment, Position begin, Offset from,
+                        Offset end, ReadLimits limits);
+
+}  // namespace knative::log_segments

@@ -1,0 +1,337 @@
+#include "knative/event.hpp"
+
+#include <array>
+#include <limits>
+
+#include "wire/event_text.hpp"
+
+namespace knative {
+namespace text = event_text;
+
+// ---------------------------------------------------------------------------- data
+
+EventData EventData::json(const Value& value) { return of(value.to_json(), "application/json"); }
+
+EventData EventData::text(std::string text) { return of(std::move(text), "text/plain"); }
+
+EventData EventData::of(std::string bytes, std::string content_type) {
+  EventData data;
+  data.present_ = true;
+  data.bytes_ = std::move(bytes);
+  data.content_type_ = std::move(content_type);
+  return data;
+}
+
+bool EventData::is_json() const noexcept {
+  const std::string_view type = text::media_type(content_type_);
+  const std::size_t slash = type.find('/');
+  if (slash == std::string_view::npos) return false;
+  const std::string_view subtype = type.substr(slash + 1);
+  return text::same_letters(subtype, "json") ||
+         (subtype.size() > 5 && text::same_letters(subtype.substr(subtype.size() - 5), "+json"));
+}
+
+Result<Value> EventData::parse() const {
+  if (!present_) return fail(Errc::not_found, "the event has no data");
+  Result<Value> value = Value::parse_json(bytes_);
+  if (!value) return value.error().within("data");
+  return value;
+}
+
+std::string to_string(const ExtensionValue& value) {
+  if (const bool* boolean = std::get_if<bool>(&value)) return *boolean ? "true" : "false";
+  if (const std::int32_t* number = std::get_if<std::int32_t>(&value)) {
+    return std::to_string(*number);
+  }
+  return std::get<std::string>(value);
+}
+
+// ---------------------------------------------------------------------------- attributes
+
+const ExtensionValue* CloudEvent::extension(std::string_view name) const noexcept {
+  const auto found = extensions_.find(name);
+  return found == extensions_.end() ? nullptr : &found->second;
+}
+
+std::optional<std::string> CloudEvent::attribute(std::string_view name) const {
+  const text::Slot slot = text::slot_of(name);
+  if (slot == text::Slot::extension) {
+    const ExtensionValue* value = extension(name);
+    if (value == nullptr) return std::nullopt;
+    return to_string(*value);
+  }
+  const std::string_view value = text::context_text(*this, slot);
+  if (value.empty()) return std::nullopt;
+  return std::string(value);
+}
+
+CloudEvent& CloudEvent::set_time(WallTime time) { return set_time(text::rfc3339(time)); }
+
+CloudEvent& CloudEvent::set_extension(std::string name, ExtensionValue value) {
+  extensions_.insert_or_assign(std::move(name), std::move(value));
+  return *this;
+}
+
+CloudEvent& CloudEvent::remove_extension(std::string_view name) {
+  const auto found = extensions_.find(name);
+  if (found != extensions_.end()) extensions_.erase(found);
+  return *this;
+}
+
+CloudEvent& CloudEvent::set_attribute(std::string_view name, std::string value) {
+  if (name == "schemaurl" && specversion_ == "0.3") return set_dataschema(std::move(value));
+  switch (text::slot_of(name)) {
+    case text::Slot::id: return set_id(std::move(value));
+    case text::Slot::source: return set_source(std::move(value));
+    case text::Slot::type: return set_type(std::move(value));
+    case text::Slot::specversion: return set_specversion(std::move(value));
+    case text::Slot::subject: return set_subject(std::move(value));
+    case text::Slot::time: return set_time(std::move(value));
+    case text::Slot::dataschema: return set_dataschema(std::move(value));
+    case text::Slot::datacontenttype: data_.set_content_type(std::move(value)); return *this;
+    case text::Slot::datamediatype:
+    case text::Slot::extension: break;
+  }
+  return set_extension(std::string(name), std::move(value));
+}
+
+// ---------------------------------------------------------------------------- validation
+
+namespace {
+
+Error bad(std::string_view attribute, std::string_view why) {
+  return fail(Errc::invalid_argument, std::string(attribute) + ": " + std::string(why));
+}
+
+Result<void> check_text(std::string_view name, std::string_view value) {
+  if (const auto at = text::bad_character(value)) {
+    return bad(name, "a character that is not allowed at byte " + std::to_string(*at));
+  }
+  return {};
+}
+
+Result<void> check_required(std::string_view name, std::string_view value) {
+  if (value.empty()) return bad(name, "missing");
+  return check_text(name, value);
+}
+
+/// RFC 3986 characters; letters beyond ASCII are let through, as everyone does.
+Result<void> check_uri(std::string_view name, std::string_view value, bool absolute) {
+  const auto is_hex = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+  };
+  for (std::size_t at = 0; at < value.size(); ++at) {
+    const char c = value[at];
+    const bool broken_escape =
+        c == '%' && (value.size() - at < 3 || !is_hex(value[at + 1]) || !is_hex(value[at + 2]));
+    if (c == ' ' || std::string_view("\"<>\\^`{|}").find(c) != std::string_view::npos ||
+        broken_escape) {
+      return bad(name, "no URI: unexpected character at byte " + std::to_string(at));
+    }
+  }
+  if (!absolute) return {};
+  const std::size_t colon = value.find(':');
+  const std::string_view scheme = value.substr(0, colon);
+  bool good = colon != std::string_view::npos && !scheme.empty() && value.size() > colon + 1;
+  for (std::size_t at = 0; good && at < scheme.size(); ++at) {
+    const char c = scheme[at];
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    good = letter || (at > 0 && ((c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.'));
+  }
+  if (!good) return bad(name, "must be an absolute URI");
+  return {};
+}
+
+Result<void> check_content_type(std::string_view value) {
+  const std::string_view type = text::media_type(value);
+  const std::size_t slash = type.find('/');
+  bool good = slash != std::string_view::npos && slash > 0 && slash + 1 < type.size();
+  for (std::size_t at = 0; good && at < type.size(); ++at) {
+    const char c = type[at];
+    good = at == slash || (c > 0x20 && c < 0x7f &&
+                           std::string_view("()<>@,;:\\\"/[]?=").find(c) == std::string_view::npos);
+  }
+  if (!good) return bad("datacontenttype", "must be a media type such as application/json");
+  return {};
+}
+
+Result<void> check_extensions(const CloudEvent& event) {
+  for (const auto& [name, value] : event.extensions()) {
+    if (!text::is_attribute_name(name)) {
+      return bad(name.empty() ? "extension" : name,
+                 "names of attributes are of lower-case letters and digits");
+    }
+    if (name == "data" || name == "data_base64" || text::slot_of(name) != text::Slot::extension) {
+      return bad(name, "the name is taken by the specification");
+    }
+    if (const std::string* string = std::get_if<std::string>(&value)) {
+      if (Result<void> checked = check_text(name, *string); !checked) return checked;
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> CloudEvent::validate() const {
+  if (specversion_.empty()) return bad("specversion", "missing");
+  if (specversion_ != "1.0" && specversion_ != "0.3") {
+    return bad("specversion", "\"" + specversion_.substr(0, 20) + "\" is not supported");
+  }
+  if (Result<void> checked = check_required("id", id_); !checked) return checked;
+  if (Result<void> checked = check_required("source", source_); !checked) return checked;
+  if (Result<void> checked = check_required("type", type_); !checked) return checked;
+  if (Result<void> checked = check_uri("source", source_, false); !checked) return checked;
+  if (Result<void> checked = check_text("subject", subject_); !checked) return checked;
+  if (!time_.empty() && !text::is_rfc3339(time_)) {
+    return bad("time", "must be an RFC 3339 timestamp");
+  }
+  if (!dataschema_.empty()) {
+    if (Result<void> checked = check_text("dataschema", dataschema_); !checked) return checked;
+    const bool absolute = specversion_ == "1.0";
+    Result<void> checked = check_uri("dataschema", dataschema_, absolute);
+    if (!checked) return checked;
+  }
+  if (!data_.content_type().empty()) {
+    if (Result<void> checked = check_content_type(data_.content_type()); !checked) return checked;
+    Result<void> checked = check_text("datacontenttype", data_.content_type());
+    if (!checked) return checked;
+  }
+  return check_extensions(*this);
+}
+
+// ---------------------------------------------------------------------------- sinks
+
+int http_status(Errc code) noexcept {
+  switch (code) {
+    case Errc::invalid_argument: return 400;
+    case Errc::not_found: return 404;
+    case Errc::already_exists:
+    case Errc::conflict: return 409;
+    case Errc::resource_exhausted: return 429;
+    case Errc::unimplemented: return 501;
+    case Errc::failed_precondition:
+    case Errc::unavailable:
+    case Errc::cancelled: return 503;
+    case Errc::deadline_exceeded: return 504;
+    case Errc::data_loss:
+    case Errc::internal: break;
+  }
+  return 500;
+}
+
+DeliveryAttempt DeliveryAttempt::from(Result<Reply> result) {
+  DeliveryAttempt attempt;
+  if (result) {
+    attempt.reply = std::move(*result);
+    attempt.status = attempt.reply ? 200 : 202;
+  } else {
+    attempt.status = http_status(result.error().code);
+    attempt.detail = result.error().to_string();
+  }
+  return attempt;
+}
+
+Task<DeliveryAttempt> Sink::attempt(const CloudEvent& event) {
+  std::optional<Result<Reply>> result;
+  try {
+    result.emplace(co_await deliver(event));
+  } catch (const Exception& exception) {
+    result.emplace(exception.error());
+  } catch (const std::exception& exception) {
+    result.emplace(fail(Errc::internal, std::string("the subscriber threw: ") + exception.what()));
+  } catch (...) {
+    result.emplace(fail(Errc::internal, "the subscriber threw something unknown"));
+  }
+  co_return DeliveryAttempt::from(std::move(*result));
+}
+
+// ---------------------------------------------------------------------------- durations
+
+namespace {
+
+/// One "12.5H" of a duration; the number in billionths so that nothing is lost.
+struct DurationField {
+  std::int64_t whole = 0;
+  std::int64_t billionths = 0;
+  char unit = 0;
+};
+
+std::optional<DurationField> duration_field(std::string_view& text) {
+  DurationField field;
+  std::size_t at = 0;
+  while (at < text.size() && text[at] >= '0' && text[at] <= '9') {
+    if (field.whole > 100'000'000'000) return std::nullopt;
+    field.whole = field.whole * 10 + (text[at++] - '0');
+  }
+  if (at == 0) return std::nullopt;
+  if (at < text.size() && (text[at] == '.' || text[at] == ',')) {
+    std::int64_t place = 100'000'000;
+    const std::size_t begin = ++at;
+    for (; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at, place /= 10) {
+      field.billionths += place * (text[at] - '0');
+    }
+    if (at == begin) return std::nullopt;
+  }
+  if (at == text.size()) return std::nullopt;
+  field.unit = text[at++];
+  text.remove_prefix(at);
+  return field;
+}
+
+}  // namespace
+
+Result<Duration> parse_iso_duration(std::string_view input) {
+  const Error wrong = fail(Errc::invalid_argument, "\"" + std::string(input.substr(0, 40)) +
+                                                       "\" is no ISO 8601 duration like PT0.2S");
+  std::string_view text = input;
+  if (!text.empty() && text.front() == '+') text.remove_prefix(1);
+  if (text == "P0") return Duration(0);
+  if (text.empty() || text.front() != 'P') return wrong;
+  text.remove_prefix(1);
+  struct Unit {
+    char letter;
+    std::int64_t seconds;
+    bool time;
+  };
+  constexpr std::array<Unit, 7> units{{{'Y', 31'556'952, false},
+                                       {'M', 2'629'746, false},
+                                       {'W', 604'800, false},
+                                       {'D', 86'400, false},
+                                       {'H', 3'600, true},
+                                       {'M', 60, true},
+                                       {'S', 1, true}}};
+  constexpr std::int64_t seconds_max = std::numeric_limits<std::int64_t>::max() / 1'000'000'000 / 2;
+  std::size_t next = 0;
+  bool in_time = false;
+  bool any = false;
+  std::int64_t seconds = 0;
+  std::int64_t nanoseconds = 0;
+  while (!text.empty()) {
+    if (text.front() == 'T' && !in_time) {
+      in_time = true;
+      any = false;
+      text.remove_prefix(1);
+      continue;
+    }
+    const auto field = duration_field(text);
+    if (!field) return wrong;
+    while (next < units.size() &&
+           (units[next].letter != field->unit || units[next].time != in_time))
+      ++next;
+    if (next == units.size()) return wrong;
+    const std::int64_t unit = units[next++].seconds;
+    if (field->whole > (seconds_max - seconds) / unit) return wrong;
+    seconds += field->whole * unit;
+    // billionths of a unit: at most 1e9 * 3.2e7, which fits
+    nanoseconds += field->billionths * unit;
+    seconds += nanoseconds / 1'000'000'000;
+    nanoseconds %= 1'000'000'000;
+    if (seconds > seconds_max) return wrong;
+    any = true;
+  }
+  if (!any) return wrong;
+  return Duration(seconds * 1'000'000'000 + nanoseconds);
+}
+
+}  // namespace knative

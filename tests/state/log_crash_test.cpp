@@ -1,0 +1,329 @@
+// Whatever happens to the disk, an acknowledged append is there after recovery, and damage is
+// reported instead of being served.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "knative/log.hpp"
+#include "knative/simulation.hpp"
+
+namespace knative {
+namespace {
+
+using namespace std::chrono_literals;
+
+const std::string directory = "/data/log";
+
+SegmentLogOptions small_segments() {
+  SegmentLogOptions options;
+  options.segment_bytes = 2000;
+  options.cache_bytes_max = 0;
+  return options;
+}
+
+/// What a client was told.
+struct Acknowledged {
+  std::map<Offset, std::string> records;
+  std::optional<Offset> cursor;     ///< The last commit that succeeded.
+  std::optional<Offset> attempted;  ///< The last commit that was begun.
+  int failures = 0;
+  bool opened = false;
+};
+
+Task<void> append_one(Log& log, std::string text, Acknowledged& told) {
+  const Result<Offset> at = co_await log.append(text);
+  if (at) {
+    EXPECT_TRUE(told.records.emplace(*at, text).second) << "an offset was given twice";
+  } else {
+    ++told.failures;
+    EXPECT_TRUE(at.error().code == Errc::unavailable || at.error().code == Errc::resource_exhausted)
+        << at.error().to_string();
+  }
+}
+
+/// Groups of appends, some commits, some trims; goes on after failures.
+Task<void> workload(Env& env, Acknowledged& told) {
+  Result<std::unique_ptr<Log>> opened = co_await open_segment_log(env, directory, small_segments());
+  if (!opened) co_return;
+  told.opened = true;
+  Log& log = **opened;
+  int number = 0;
+  for (int round = 0; round < 12; ++round) {
+    std::vector<Task<void>> group;
+    for (int i = 0; i <= round % 4; ++i) {
+      std::string text = "record " + std::to_string(number++) + " ";
+      text.append(static_cast<std::size_t>(number * 37 % 200), 'x');
+      group.push_back(append_one(log, std::move(text), told));
+    }
+    co_await when_all(std::move(group));
+    if (round % 3 == 1) {
+      told.attempted = log.end();
+      const Offset end = log.end();
+      const Result<void> committed = co_await log.commit("reader", end);
+      if (committed) told.cursor = end;
+    }
+    if (round % 4 == 3) (void)co_await log.trim();
+  }
+}
+
+Task<void> verify(Env& env, const Acknowledged& told, const std::string& what) {
+  SCOPED_TRACE(what);
+  Result<std::unique_ptr<Log>> opened = co_await open_segment_log(env, directory, small_segments());
+  EXPECT_TRUE(opened) << (opened ? "" : opened.error().to_string());
+  if (!opened) co_return;
+  Log& log = **opened;
+  std::map<Offset, std::string> found;
+  Offset from = log.first();
+  while (from < log.end()) {
+    const auto records = co_await log.read(from, ReadLimits());
+    EXPECT_TRUE(records) << (records ? "" : records.error().to_string());
+    if (!records || records->empty()) break;
+    for (const Record& record : *records) {
+      EXPECT_EQ(record.offset, from++);
+      found[record.offset] = record.bytes;
+    }
+  }
+  for (const auto& [offset, text] : told.records) {
+    if (offset < log.first()) {
+      EXPECT_LT(offset, told.attempted.value_or(0)) << "gone although nobody had read it";
+      continue;
+    }
+    EXPECT_TRUE(found.contains(offset)) << "lost record " << offset;
+    EXPECT_EQ(found[offset], text);
+  }
+  if (told.cursor) {
+    const std::optional<Offset> cursor = log.cursor("reader");
+    EXPECT_TRUE(cursor.has_value()) << "lost the cursor";
+    EXPECT_TRUE(cursor == told.cursor || cursor == told.attempted) << cursor.value_or(999999);
+  }
+  const Offset end = log.end();
+  const Result<Offset> next = co_await log.append("after recovery");
+  EXPECT_TRUE(next && *next == end) << (next ? "" : next.error().to_string());
+}
+
+std::uint64_t count_operations() {
+  Simulation world(1);
+  Acknowledged told;
+  world.run(workload(world.env(), told));
+  EXPECT_EQ(told.failures, 0);
+  EXPECT_EQ(told.records.size(), 30u);
+  return world.faults().file_operations();
+}
+
+TEST(SegmentLogCrash, keeps_every_acknowledged_record_when_the_machine_dies_at_any_operation) {
+  const std::uint64_t operations = count_operations();
+  ASSERT_GT(operations, 40u);
+  for (const CrashMode mode : {CrashMode::lose_all, CrashMode::torn, CrashMode::reordered,
+                               CrashMode::keep_all, CrashMode::seeded}) {
+    for (std::uint64_t n = 1; n <= operations; ++n) {
+      Simulation world(n * 10 + static_cast<std::uint64_t>(mode));
+      Acknowledged told;
+      world.faults().fail_nth_file_operation(n, Faults::forever);
+      world.run(workload(world.env(), told));
+      world.run_until_quiet(1h);
+      world.crash(mode);
+      world.faults().clear();
+      world.run(verify(
+          world.env(), told,
+          "operation " + std::to_string(n) + ", mode " + std::to_string(static_cast<int>(mode))));
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST(SegmentLogCrash, goes_on_after_any_single_failed_operation_and_loses_nothing) {
+  const std::uint64_t operations = count_operations();
+  for (std::uint64_t n = 1; n <= operations; ++n) {
+    Simulation world(n);
+    Acknowledged told;
+    world.faults().fail_nth_file_operation(n);
+    world.run(workload(world.env(), told));
+    if (told.opened) {
+      EXPECT_GE(told.records.size(), 24u) << "operation " << n;
+    }
+    world.run_until_quiet(1h);
+    world.crash(CrashMode::lose_all);
+    world.faults().clear();
+    world.run(verify(world.env(), told, "operation " + std::to_string(n)));
+    if (HasFailure()) return;
+  }
+}
+
+TEST(SegmentLogCrash, never_trusts_a_segment_after_a_failed_sync) {
+  for (std::uint64_t n = 1; n <= 12; ++n) {
+    Simulation world(n);
+    Acknowledged told;
+    auto main = [](Simulation& sim, Acknowledged& said, std::uint64_t nth) -> Task<void> {
+      auto log = co_await open_segment_log(sim.env(), directory, small_segments());
+      log.value();
+      sim.faults().fail_nth(SimOperation::file_sync, nth);
+      for (int i = 0; i < 15; ++i) {
+        co_await append_one(**log, "text " + std::to_string(i), said);
+      }
+      EXPECT_EQ(said.failures, 1);
+      EXPECT_GE((*log)->stats().segments, 2u);
+    };
+    world.run(main(world, told, n));
+    world.run_until_quiet(1h);
+    world.crash(CrashMode::lose_all);
+    world.run(verify(world.env(), told, "sync " + std::to_string(n)));
+    if (HasFailure()) return;
+  }
+}
+
+TEST(SegmentLogCrash, refuses_while_the_disk_is_full_and_recovers_when_there_is_space) {
+  Simulation world(3);
+  Acknowledged told;
+  auto main = [](Simulation& sim, Acknowledged& said) -> Task<void> {
+    auto log = co_await open_segment_log(sim.env(), directory, small_segments());
+    log.value();
+    co_await append_one(**log, "before", said);
+    sim.disk().set_capacity(sim.disk().used_bytes() + 100);
+    const std::string large(500, 'x');
+    for (int i = 0; i < 3; ++i) {
+      const Result<Offset> refused = co_await (*log)->append(large);
+      EXPECT_EQ(refused.error().code, Errc::resource_exhausted);
+    }
+    sim.disk().set_capacity(Faults::forever);
+    co_await append_one(**log, "after", said);
+    co_await append_one(**log, large, said);
+    EXPECT_EQ((*log)->end(), 3u);
+  };
+  world.run(main(world, told));
+  EXPECT_EQ(told.records.size(), 3u);
+  world.crash(CrashMode::lose_all);
+  world.run(verify(world.env(), told, "disk full"));
+}
+
+TEST(SegmentLogCrash, without_sync_it_does_lose_acknowledged_records) {
+  Simulation world(4);
+  Acknowledged told;
+  auto main = [](Simulation& sim, Acknowledged& said) -> Task<void> {
+    SegmentLogOptions options = small_segments();
+    options.fsync_mode = FsyncMode::none;
+    auto log = co_await open_segment_log(sim.env(), directory, options);
+    log.value();
+    for (int i = 0; i < 5; ++i) co_await append_one(**log, "text", said);
+  };
+  world.run(main(world, told));
+  EXPECT_EQ(told.records.size(), 5u);
+  world.crash(CrashMode::lose_all);
+  auto look = [](Simulation& sim) -> Task<Offset> {
+    auto log = co_await open_segment_log(sim.env(), directory, small_segments());
+    log.value();
+    co_return (*log)->end();
+  };
+  EXPECT_LT(world.run(look(world)), 5u);
+}
+
+/// Opens the log and reads everything; the records, or the first error.
+Task<Result<std::vector<std::string>>> read_all(Env& env) {
+  auto log = co_await open_segment_log(env, directory, small_segments());
+  if (!log) co_return log.error();
+  std::vector<std::string> texts;
+  for (Offset from = (*log)->first(); from < (*log)->end();) {
+    const auto records = co_await (*log)->read(from, ReadLimits());
+    if (!records) co_return records.error();
+    for (const Record& record : *records) texts.push_back(record.bytes);
+    from += records->size();
+  }
+  co_return texts;
+}
+
+Task<void> fill(Env& env, int count) {
+  auto log = co_await open_segment_log(env, directory, small_segments());
+  log.value();
+  for (int i = 0; i < count; ++i) {
+    const std::string text = "number " + std::to_string(i) + std::string(100, '.');
+    (co_await (*log)->append(text)).value();
+  }
+  (co_await (*log)->close()).value();
+}
+
+TEST(SegmentLogCrash, reports_every_flipped_bit_before_the_last_commit_as_data_loss) {
+  std::map<std::string, std::string> files;
+  {
+    Simulation world(5);
+    world.run(fill(world.env(), 30));
+    files = world.disk().snapshot();
+  }
+  std::vector<std::string> segments;
+  for (const auto& [path, bytes] : files) {
+    if (path.ends_with(".segment")) segments.push_back(path);
+  }
+  ASSERT_GE(segments.size(), 2u);
+  int flips = 0;
+  for (const std::string& path : segments) {
+    const bool newest = path == segments.back();
+    // the last commit of the newest segment cannot be told from one that was cut off
+    const std::uint64_t bits = files[path].size() * 8 - (newest ? 200 * 8 : 0);
+    for (std::uint64_t bit = static_cast<std::uint64_t>(flips) % 7; bit < bits; bit += 61) {
+      Simulation world(5);
+      world.run(fill(world.env(), 30));
+      ASSERT_TRUE(world.disk().flip_bit(path, bit));
+      const auto before = world.disk().snapshot();
+      const Result<std::vector<std::string>> read = world.run(read_all(world.env()));
+      ++flips;
+      if (read) {  // only bytes that mean nothing may be ignored
+        EXPECT_EQ(read->size(), 30u) << path << " bit " << bit;
+        EXPECT_TRUE(!newest && bit / 8 >= 12 && bit / 8 < 60) << path << " bit " << bit;
+      } else {
+        EXPECT_EQ(read.error().code, Errc::data_loss) << read.error().to_string();
+        EXPECT_NE(read.error().detail.find(path), std::string::npos);
+        EXPECT_EQ(world.disk().snapshot(), before) << "damage must stay as it was found";
+      }
+      if (HasFailure()) return;
+    }
+  }
+  EXPECT_GT(flips, 300);
+}
+
+TEST(SegmentLogCrash, cuts_off_an_incomplete_last_commit_at_any_byte) {
+  std::string newest;
+  std::uint64_t size = 0;
+  {
+    Simulation world(6);
+    world.run(fill(world.env(), 5));
+    for (const auto& [path, bytes] : world.disk().snapshot()) {
+      if (path.ends_with(".segment")) newest = path, size = bytes.size();
+    }
+  }
+  for (std::uint64_t cut = 1; cut < 158; ++cut) {
+    Simulation world(6);
+    world.run(fill(world.env(), 5));
+    OpenOptions options;
+    options.write = true;
+    auto file = world.env().files.open(newest, options);
+    ASSERT_TRUE((*file)->truncate(size - cut));
+    file->reset();
+    const Result<std::vector<std::string>> read = world.run(read_all(world.env()));
+    ASSERT_TRUE(read) << cut << " " << read.error().to_string();
+    EXPECT_EQ(read->size(), 4u) << cut;
+  }
+}
+
+TEST(SegmentLogCrash, says_data_loss_when_a_segment_in_the_middle_is_missing) {
+  Simulation world(8);
+  world.run(fill(world.env(), 60));
+  std::vector<std::string> segments;
+  for (const auto& [path, bytes] : world.disk().snapshot()) {
+    if (path.ends_with(".segment")) segments.push_back(path);
+  }
+  ASSERT_GE(segments.size(), 3u);
+  ASSERT_TRUE(world.env().files.remove(segments[1]));
+  const Result<std::vector<std::string>> read = world.run(read_all(world.env()));
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().code, Errc::data_loss);
+}
+
+TEST(Crc32c, agrees_with_the_published_vectors) {
+  EXPECT_EQ(crc32c(std::string(32, '\0')), 0x8a9136aau);
+  EXPECT_EQ(crc32c(std::string(32, '\xff')), 0x62a8ab43u);
+  EXPECT_EQ(crc32c("123456789"), 0xe3069283u);
+  EXPECT_EQ(crc32c("6789", crc32c("12345")), 0xe3069283u);
+}
+
+}  // namespace
+}  // namespace knative
