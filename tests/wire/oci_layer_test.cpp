@@ -1,0 +1,410 @@
+// Layers: packed deterministically, readable by tar, unpacked without leaving the root.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "knative/env.hpp"
+#include "knative/oci.hpp"
+#include "wire/oci_tar.hpp"
+
+namespace knative::oci {
+namespace {
+
+namespace fs = std::filesystem;
+
+class StringSink : public ByteSink {
+ public:
+  Result<void> write(std::string_view bytes) override {
+    text.append(bytes);
+    return {};
+  }
+  std::string text;
+};
+
+// One raw tar entry, for archives that our writer would never make.
+struct Raw {
+  std::string name;
+  char type = '0';
+  std::string content;
+  std::string link;
+  unsigned mode = 0644;
+};
+
+std::string octal(std::uint64_t value, int width) {
+  std::array<char, 32> text;
+  std::snprintf(text.data(), text.size(), "%0*llo", width, static_cast<unsigned long long>(value));
+  return text.data();
+}
+
+std::string raw_entry(const Raw& raw) {
+  tar::Header header{};
+  const auto put = [](auto& field, std::string_view text) {
+    std::copy_n(text.begin(), std::min(text.size(), field.size()), field.begin());
+  };
+  put(header.name, raw.name);
+  put(header.mode, octal(raw.mode, 7));
+  put(header.size, octal(raw.content.size(), 11));
+  put(header.mtime, octal(0, 11));
+  header.type = raw.type;
+  put(header.link, raw.link);
+  put(header.magic, std::string_view("ustar\0", 6));
+  put(header.version, "00");
+  put(header.checksum, octal(tar::checksum(header), 6));
+  std::string bytes(reinterpret_cast<const char*>(&header), sizeof header);
+  bytes += raw.content;
+  bytes.append(tar::padding_after(raw.content.size()), '\0');
+  return bytes;
+}
+
+std::string raw_tar(const std::vector<Raw>& entries) {
+  std::string bytes;
+  for (const Raw& entry : entries) bytes += raw_entry(entry);
+  return bytes + std::string(1024, '\0');
+}
+
+class LayerTest : public ::testing::Test {
+ protected:
+  void SetUp() override { root_ = files().make_temporary_directory("layer-test-").value(); }
+  void TearDown() override { EXPECT_TRUE(files().remove_all(root_)); }
+
+  Files& files() { return loop_.env().files; }
+  std::string path(const std::string& name) const { return root_ + "/" + name; }
+  void write(const std::string& name, const std::string& text, unsigned mode = 0644) {
+    const std::string full = path(name);
+    fs::create_directories(fs::path(full).parent_path());
+    std::ofstream(full) << text;
+    ASSERT_EQ(::chmod(full.c_str(), mode), 0);
+  }
+  std::string read(const std::string& name) { return files().read_file(path(name)).value(); }
+
+  LayerInfo pack(const std::string& tree, std::string& out, LayerOptions options = {},
+                 std::string_view prefix = "") {
+    StringSink sink;
+    LayerWriter writer(sink, options);
+    writer.add_tree(files(), path(tree), prefix).value();
+    LayerInfo info = writer.finish().value();
+    out = std::move(sink.text);
+    return info;
+  }
+  Result<UnpackedLayer> unpack(const std::string& archive, const std::string& into,
+                               const UnpackOptions& options = {}) {
+    fs::create_directories(path(into));
+    const std::unique_ptr<ByteSource> source = memory_source(archive);
+    return unpack_layer(files(), *source, path(into), options);
+  }
+  Error refused(const std::vector<Raw>& entries, const UnpackOptions& options = {}) {
+    fs::remove_all(path("jail"));
+    Result<UnpackedLayer> result = unpack(raw_tar(entries), "jail/root", options);
+    // Nothing but the root may be there, whatever happened.
+    EXPECT_EQ(files().list(path("jail")).value().size(), 1u);
+    EXPECT_FALSE(result.has_value());
+    return result ? Error{} : result.error();
+  }
+
+  Loop loop_;
+  std::string root_;
+};
+
+TEST_F(LayerTest, RoundTripsATree) {
+  write("in/a.txt", "alpha");
+  write("in/bin/run", "#!/bin/sh\n", 0755);
+  write("in/deep/er/file", std::string(3'000'000, 'x'));
+  write("in/empty", "");
+  fs::create_directories(path("in/hollow"));
+  fs::create_symlink("../a.txt", path("in/bin/link"));
+  std::string blob;
+  const LayerInfo info = pack("in", blob);
+  EXPECT_EQ(info.blob.digest, Digest::of(blob));
+  EXPECT_EQ(info.blob.size_bytes, blob.size());
+  EXPECT_EQ(info.blob.media_type, media_type::layer_gzip);
+  const UnpackedLayer back = unpack(blob, "out").value();
+  EXPECT_EQ(back.diff_id, info.diff_id);
+  EXPECT_EQ(back.entries, info.entries);
+  EXPECT_EQ(back.tar_bytes, info.tar_bytes);
+  EXPECT_EQ(read("out/a.txt"), "alpha");
+  EXPECT_EQ(read("out/deep/er/file").size(), 3'000'000u);
+  EXPECT_EQ(files().info(path("out/bin/run")).value().mode & 0777, 0755u);
+  EXPECT_EQ(files().info(path("out/a.txt")).value().mode & 0777, 0644u);
+  EXPECT_EQ(files().read_symlink(path("out/bin/link")).value(), "../a.txt");
+  EXPECT_EQ(files().info(path("out/hollow")).value().type, FileType::directory);
+}
+
+TEST_F(LayerTest, SameTreeGivesSameBytesWhateverTimesOwnersAndOrder) {
+  write("one/a", "1");
+  write("one/b/c", "2", 0700);
+  write("one/z", "3", 0600);
+  write("two/z", "3", 0644);  // other order, other time, other mode bits
+  write("two/b/c", "2", 0755);
+  write("two/a", "1", 0640);
+  const auto long_ago = fs::file_time_type::clock::now() - std::chrono::hours(24 * 365);
+  fs::last_write_time(path("two/a"), long_ago);
+  fs::last_write_time(path("two/b"), long_ago);
+  std::string first, second;
+  const LayerInfo one = pack("one", first);
+  const LayerInfo two = pack("two", second);
+  EXPECT_EQ(first, second);
+  EXPECT_EQ(one.blob, two.blob);
+  // Pinned: a change of these bytes is a change of every image's digest and must be deliberate.
+  EXPECT_EQ(one.diff_id.to_string(),
+            "sha256:d83acdcea6f410c89b16622a12f3d2d503c2c8bfbc6b2064a43c44e857da1d70");
+}
+
+TEST_F(LayerTest, TimeIsTheGivenOneAndTheGzipHeaderHasNone) {
+  write("in/a", "1");
+  std::string early, late;
+  const LayerInfo one = pack("in", early, {.mtime_seconds = 0});
+  const LayerInfo two = pack("in", late, {.mtime_seconds = 1'700'000'000});
+  EXPECT_NE(one.diff_id, two.diff_id);
+  EXPECT_EQ(early.substr(4, 4), std::string(4, '\0'));
+  EXPECT_EQ(static_cast<unsigned char>(early[9]), 255) << "operating system: unknown";
+}
+
+TEST_F(LayerTest, TarReadsWhatWeWriteAndWeReadWhatTarWrites) {
+  const std::string longish(60, 'd');
+  write("in/" + longish + "/" + longish + "/" + std::string(90, 'f'), "long");
+  write("in/" + std::string(200, 'g'), "too long for ustar");
+  write("in/umlaut-\xc3\xa4", "utf-8");
+  fs::create_symlink(std::string(150, 'l'), path("in/link"));
+  std::string blob;
+  pack("in", blob);
+  std::ofstream(path("layer.tgz"), std::ios::binary) << blob;
+  ASSERT_EQ(
+      std::system(("mkdir " + path("ours") + " && tar -xzf " + path("layer.tgz") + " -C " +
+                   path("ours") + " && diff -r --no-dereference " + path("in") + " " + path("ours"))
+                      .c_str()),
+      0);
+  const std::vector<std::string> formats{
+      "gnu", "pax", "ustar --exclude='" + std::string(200, 'g') + "' --exclude=link"};
+  for (const std::string& format : formats) {
+    fs::remove_all(path("theirs"));
+    ASSERT_EQ(std::system(("tar -cf " + path("their.tar") + " --format=" + format + " -C " +
+                           path("in") + " .")
+                              .c_str()),
+              0);
+    ASSERT_TRUE(unpack(files().read_file(path("their.tar")).value(), "theirs")) << format;
+    EXPECT_EQ(read("theirs/umlaut-\xc3\xa4"), "utf-8");
+    EXPECT_EQ(read("theirs/" + longish + "/" + longish + "/" + std::string(90, 'f')), "long");
+  }
+}
+
+TEST_F(LayerTest, NamesMustAscendAndBeClean) {
+  StringSink sink;
+  LayerWriter writer(sink);
+  EXPECT_TRUE(writer.add_directory("a"));
+  EXPECT_TRUE(writer.add_file("a/x", "1"));
+  EXPECT_TRUE(writer.add_file("a.b", "1")) << "after everything in a";
+  EXPECT_EQ(writer.add_file("a/y", "1").error().code, Errc::invalid_argument);
+  EXPECT_EQ(writer.add_file("a.b", "1").error().code, Errc::invalid_argument);
+  for (const char* wrong : {"", "/b", "b/../c", "b//c", "./b", "b/"}) {
+    EXPECT_FALSE(writer.add_file(wrong, "1")) << wrong;
+  }
+}
+
+TEST_F(LayerTest, AFileThatChangesWhilePackedIsAnError) {
+  StringSink sink;
+  LayerWriter writer(sink);
+  const std::unique_ptr<ByteSource> shorter = memory_source("abc");
+  EXPECT_EQ(writer.add_file("a", 4, *shorter, false).error().code, Errc::failed_precondition);
+  const std::unique_ptr<ByteSource> longer = memory_source("abcde");
+  EXPECT_EQ(writer.add_file("b", 4, *longer, false).error().code, Errc::failed_precondition);
+}
+
+TEST_F(LayerTest, PrefixBringsItsParentsAndExcludeLeavesOut) {
+  write("in/a", "1");
+  write("in/.git/config", "x");
+  StringSink sink;
+  LayerWriter writer(sink);
+  writer.add_tree(files(), path("in"), "opt/app", {".git"}).value();
+  EXPECT_EQ(writer.finish().value().entries, 3u);  // opt, opt/app, opt/app/a
+  ASSERT_TRUE(unpack(sink.text, "out"));
+  EXPECT_EQ(read("out/opt/app/a"), "1");
+}
+
+// ---------------------------------------------------------------------------- hostile archives
+
+TEST_F(LayerTest, RefusesNamesThatLeaveTheRoot) {
+  for (const char* name : {"../evil", "a/../../evil", "/etc/evil", "..", "a/.."}) {
+    const Error error = refused({{.name = name, .content = "x"}});
+    EXPECT_EQ(error.code, Errc::invalid_argument) << name;
+    EXPECT_NE(error.detail.find(name), std::string::npos) << error.detail;
+  }
+}
+
+TEST_F(LayerTest, WritesThroughLinksStayInsideTheRoot) {
+  const std::string outside = path("outside");
+  fs::create_directories(outside);
+  const auto tar = raw_tar({{.name = "abs", .type = '2', .content = "", .link = outside},
+                            {.name = "abs/file", .content = "x"},
+                            {.name = "up", .type = '2', .content = "", .link = "../../outside"},
+                            {.name = "up/file2", .content = "y"}});
+  ASSERT_TRUE(unpack(tar, "jail/root"));
+  EXPECT_TRUE(fs::is_empty(outside));
+  EXPECT_EQ(read("jail/root" + outside + "/file"), "x");
+  EXPECT_EQ(read("jail/root/outside/file2"), "y");
+}
+
+TEST_F(LayerTest, AFileOverALinkReplacesTheLink) {
+  write("victim", "precious");
+  const auto tar = raw_tar({{.name = "link", .type = '2', .content = "", .link = path("victim")},
+                            {.name = "link", .content = "overwritten"}});
+  ASSERT_TRUE(unpack(tar, "jail/root"));
+  EXPECT_EQ(read("victim"), "precious");
+  EXPECT_EQ(read("jail/root/link"), "overwritten");
+}
+
+TEST_F(LayerTest, HardLinksCopyFromInsideOnly) {
+  write("victim", "precious");
+  EXPECT_EQ(refused({{.name = "h", .type = '1', .content = "", .link = "../../victim"}}).code,
+            Errc::invalid_argument);
+  EXPECT_EQ(refused({{.name = "h", .type = '1', .content = "", .link = path("victim")}}).code,
+            Errc::invalid_argument);
+  EXPECT_EQ(refused({{.name = "h", .type = '1', .content = "", .link = "missing"}}).code,
+            Errc::invalid_argument);
+  ASSERT_TRUE(unpack(raw_tar({{.name = "a", .content = "same"},
+                              {.name = "b", .type = '1', .content = "", .link = "a"}}),
+                     "ok"));
+  EXPECT_EQ(read("ok/b"), "same");
+}
+
+TEST_F(LayerTest, LinkLoopsEnd) {
+  EXPECT_EQ(refused({{.name = "a", .type = '2', .content = "", .link = "b"},
+                     {.name = "b", .type = '2', .content = "", .link = "a"},
+                     {.name = "a/file", .content = "x"}})
+                .code,
+            Errc::invalid_argument);
+}
+
+TEST_F(LayerTest, SourceArchivesMayNotLinkOutside) {
+  const UnpackOptions strict{.refuse_escaping_links = true};
+  for (const char* target : {"/etc/passwd", "../x", "a/../../x"}) {
+    EXPECT_EQ(refused({{.name = "l", .type = '2', .content = "", .link = target}}, strict).code,
+              Errc::invalid_argument)
+        << target;
+  }
+  ASSERT_TRUE(
+      unpack(raw_tar({{.name = "d/l", .type = '2', .content = "", .link = "../x"}}), "ok", strict));
+}
+
+TEST_F(LayerTest, RefusesDevicesAndUnknownTypes) {
+  for (const char type : {'3', '4', '6'}) {
+    const Error error = refused({{.name = "dev", .type = type}});
+    EXPECT_EQ(error.code, Errc::invalid_argument);
+    EXPECT_NE(error.detail.find("\"dev\""), std::string::npos);
+  }
+  EXPECT_EQ(refused({{.name = "x", .type = 'Z'}}).code, Errc::unimplemented);
+}
+
+TEST_F(LayerTest, SetIdBitsAreDroppedAndDirectoriesStayUsable) {
+  ASSERT_TRUE(unpack(raw_tar({{.name = "d/", .type = '5', .content = "", .link = "", .mode = 0},
+                              {.name = "d/f", .content = "x", .link = "", .mode = 06755}}),
+                     "out"));
+  struct stat info {};
+  ASSERT_EQ(::stat(path("out/d/f").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0755u);
+}
+
+TEST_F(LayerTest, BoundsStopBombs) {
+  write("in/zeros", std::string(4 << 20, '\0'));
+  std::string blob;
+  pack("in", blob);
+  ASSERT_LT(blob.size(), 40'000u);
+  EXPECT_EQ(unpack(blob, "a", {.bytes_max = 1 << 20}).error().code, Errc::resource_exhausted);
+  std::vector<Raw> many;
+  for (int i = 0; i < 100; ++i) many.push_back({.name = "f" + std::to_string(i)});
+  EXPECT_EQ(unpack(raw_tar(many), "b", {.entries_max = 99}).error().code, Errc::resource_exhausted);
+  std::vector<Raw> links{{.name = "a", .content = std::string(1000, 'x')}};
+  for (int i = 0; i < 100; ++i) {
+    links.push_back({.name = "h" + std::to_string(i), .type = '1', .content = "", .link = "a"});
+  }
+  EXPECT_EQ(unpack(raw_tar(links), "c", {.bytes_max = 80'000}).error().code,
+            Errc::resource_exhausted);
+  EXPECT_EQ(unpack(raw_tar({{.name = "x", .type = 'L', .content = std::string(2 << 20, 'n')}}), "d")
+                .error()
+                .code,
+            Errc::resource_exhausted);
+}
+
+TEST_F(LayerTest, SaysWhatIsNoArchive) {
+  EXPECT_EQ(unpack("", "a").error().code, Errc::invalid_argument);
+  EXPECT_EQ(unpack("hello", "b").error().code, Errc::invalid_argument);
+  EXPECT_EQ(unpack(std::string(2000, 'x'), "c").error().code, Errc::invalid_argument);
+  EXPECT_EQ(unpack("\x28\xb5\x2f\xfd" + std::string(100, 'x'), "d").error().code,
+            Errc::unimplemented);
+  EXPECT_EQ(unpack("\x1f\x8b" + std::string(100, 'x'), "e").error().code, Errc::data_loss);
+}
+
+TEST_F(LayerTest, EveryTruncationIsNoticed) {
+  write("in/a", "alpha");
+  write("in/b", std::string(700, 'b'));
+  std::string blob;
+  pack("in", blob);
+  for (std::size_t length = 0; length < blob.size(); ++length) {
+    Result<UnpackedLayer> result = unpack(blob.substr(0, length), "cut");
+    EXPECT_FALSE(result.has_value()) << length;
+  }
+}
+
+TEST_F(LayerTest, DamageNeverCrashes) {
+  write("in/a", "alpha");
+  fs::create_symlink("a", path("in/l"));
+  std::string blob;
+  pack("in", blob, {.gzip = false});
+  Random random(7);
+  for (int round = 0; round < 2000; ++round) {
+    std::string damaged = blob;
+    for (int i = 0; i < 3; ++i) {
+      damaged[random.below(damaged.size())] = static_cast<char>(random.below(256));
+    }
+    (void)unpack(damaged, "damage/root");
+    ASSERT_EQ(files().list(path("damage")).value().size(), 1u);
+  }
+}
+
+TEST_F(LayerTest, ReadsSeveralGzipMembersAndPadding) {
+  write("in/a", std::string(2'500'000, 'q'));
+  std::string blob;
+  pack("in", blob);
+  EXPECT_TRUE(unpack(blob + std::string(512, '\0'), "a"));
+  EXPECT_EQ(unpack(blob + "garbage", "b").error().code, Errc::data_loss);
+}
+
+// ---------------------------------------------------------------------------- whiteouts
+
+TEST_F(LayerTest, WhiteoutsHideLowerLayersOnly) {
+  write("root/gone", "1");
+  write("root/dir/old", "1");
+  write("root/dir/sub/old", "1");
+  write("root/kept", "1");
+  ASSERT_TRUE(unpack(raw_tar({{.name = ".wh.gone"},
+                              {.name = "dir/new", .content = "2"},
+                              {.name = "dir/sub/new", .content = "2"},
+                              {.name = "dir/.wh..wh..opq"},
+                              {.name = "again", .content = "2"},
+                              {.name = ".wh.again"}}),
+                     "root"));
+  EXPECT_FALSE(fs::exists(path("root/gone")));
+  EXPECT_FALSE(fs::exists(path("root/dir/old")));
+  EXPECT_FALSE(fs::exists(path("root/dir/sub/old")));
+  EXPECT_EQ(read("root/dir/new"), "2");
+  EXPECT_EQ(read("root/dir/sub/new"), "2");
+  EXPECT_EQ(read("root/kept"), "1");
+  EXPECT_EQ(read("root/again"), "2");
+  EXPECT_EQ(refused({{.name = ".wh."}}).code, Errc::invalid_argument);
+  EXPECT_EQ(refused({{.name = "a/.wh..."}}).code, Errc::invalid_argument);
+}
+
+TEST_F(LayerTest, AFileReplacesADirectoryAndBack) {
+  write("root/x/inner", "1");
+  ASSERT_TRUE(unpack(raw_tar({{.name = "x", .content = "file"}}), "root"));
+  EXPECT_EQ(read("root/x"), "file");
+  ASSERT_TRUE(
+      unpack(raw_tar({{.name = "x/", .type = '5'}, {.name = "x/y", .content = "2"}}), "root"));
+  EXPECT_EQ(read("root/x/y"), "2");
+}
+
+}  // namespace
+}  // namespace knative::oci
