@@ -1,0 +1,296 @@
+// Brings sources: picks the way by the kind of source and the form of its URL.
+#include <algorithm>
+
+#include "engines/builder/fetch_git.hpp"
+#include "knative/http.hpp"
+
+namespace knative {
+
+namespace {
+
+using builder::git::CancelOnDrop;
+using builder::git::Checkout;
+using builder::git::CloneRequest;
+
+constexpr std::size_t copy_bytes = 256 << 10;
+constexpr std::size_t directory_depth_max = 256;
+
+bool begins(std::string_view text, std::string_view prefix) {
+  return text.substr(0, prefix.size()) == prefix;
+}
+
+// Move "user:password@" out of a URL, so that it appears in no file, log or error.
+CloneRequest split_credentials(const build::GitSource& git) {
+  CloneRequest request;
+  request.url = git.url;
+  request.revision = git.revision;
+  const std::size_t scheme = request.url.find("://");
+  if (scheme == std::string::npos) return request;
+  const std::size_t start = scheme + 3;
+  const std::size_t slash = std::min(request.url.find('/', start), request.url.size());
+  const std::size_t at = request.url.rfind('@', slash);
+  if (at == std::string::npos || at < start) return request;
+  const std::string who = request.url.substr(start, at - start);
+  request.url.erase(start, at - start + 1);
+  const std::size_t colon = std::min(who.find(':'), who.size());
+  request.credentials.user = http::percent_decode(who.substr(0, colon));
+  if (colon < who.size()) {
+    request.credentials.password = http::percent_decode(who.substr(colon + 1));
+  }
+  return request;
+}
+
+// Runs beside the loop.
+Result<void> copy_tree(Files& files, const std::string& from, const std::string& to,
+                       const FetcherOptions& limits, const std::atomic<bool>& cancelled) {
+  std::uint64_t bytes = 0;
+  std::uint64_t count = 0;
+  std::vector<std::string> pending{""};
+  std::vector<char> buffer(copy_bytes);
+  while (!pending.empty()) {
+    const std::string relative = std::move(pending.back());
+    pending.pop_back();
+    if (cancelled.load()) return fail(Errc::cancelled, "the fetch was cancelled");
+    Result<std::vector<FileInfo>> entries = files.list(from + relative);
+    if (!entries) return entries.error();
+    for (const FileInfo& entry : *entries) {
+      const std::string name = relative + "/" + entry.name;
+      bytes += entry.size_bytes;
+      if (++count > limits.files_max || bytes > limits.bytes_max || pending.size() > 100'000 ||
+          static_cast<std::size_t>(std::count(name.begin(), name.end(), '/')) >
+              directory_depth_max) {
+        return fail(Errc::resource_exhausted, from + " is larger than a source may be");
+      }
+      Result<void> done;
+      if (entry.type == FileType::directory) {
+        done = files.make_directories(to + name);
+        pending.push_back(name);
+      } else if (entry.type == FileType::symlink) {
+        Result<std::string> target = files.read_symlink(from + name);
+        if (!target) return target.error();
+        done = files.make_symlink(*target, to + name);
+      } else if (entry.type == FileType::regular) {
+        Result<std::unique_ptr<oci::ByteSource>> source = oci::open_source(files, from + name);
+        if (!source) return source.error();
+        const OpenOptions how{
+            .write = true, .create = true, .truncate = true, .mode = entry.mode & 0777u};
+        Result<std::unique_ptr<File>> file = files.open(to + name, how);
+        if (!file) return file.error();
+        std::uint64_t offset = 0;
+        while (done) {
+          Result<std::size_t> got = (*source)->read(buffer);
+          if (!got) return got.error();
+          if (*got == 0) break;
+          done = (*file)->write_at(offset, std::string_view(buffer.data(), *got));
+          offset += *got;
+        }
+      }
+      if (!done) return done;
+    }
+  }
+  return {};
+}
+
+// Hashes what passes through.
+class HashingSource final : public oci::ByteSource {
+ public:
+  explicit HashingSource(std::unique_ptr<oci::ByteSource> inner) : inner_(std::move(inner)) {}
+  Result<std::size_t> read(std::span<char> into) override {
+    Result<std::size_t> count = inner_->read(into);
+    if (count) hasher_.update(std::string_view(into.data(), *count));
+    return count;
+  }
+  oci::Digest digest() { return hasher_.finish(); }
+
+ private:
+  std::unique_ptr<oci::ByteSource> inner_;
+  oci::Hasher hasher_;
+};
+
+Result<std::string> unpack_archive(Files& files, const std::string& path,
+                                   const std::string& directory, const FetcherOptions& limits) {
+  Result<std::unique_ptr<oci::ByteSource>> file = oci::open_source(files, path);
+  if (!file) return file.error();
+  HashingSource source(std::move(*file));
+  oci::UnpackOptions options;
+  options.bytes_max = limits.bytes_max;
+  options.entries_max = limits.files_max;
+  options.refuse_escaping_links = true;
+  options.whiteouts = false;
+  Result<oci::UnpackedLayer> unpacked = oci::unpack_layer(files, source, directory, options);
+  if (!unpacked) return unpacked.error();
+  return source.digest().to_string();
+}
+
+class SourceFetcher final : public Fetcher {
+ public:
+  SourceFetcher(Executor& executor, Timers& timers, Network& network, Files& files,
+                Offload& offload, FetcherOptions options)
+      : executor_(executor),
+        timers_(timers),
+        network_(network),
+        files_(files),
+        offload_(offload),
+        options_(options) {}
+
+  Task<Result<Fetched>> fetch(const build::SourceSpec& source,
+                              const std::string& directory) override {
+    if (source.git) return fetch_git(source, directory);
+    if (source.gcs) return fetch_archive(source, directory);
+    return nothing_known();
+  }
+
+ private:
+  static Task<Result<Fetched>> nothing_known() {
+    co_return fail(Errc::unimplemented, "this kind of source cannot be fetched");
+  }
+
+  static Result<Fetched> finish(const build::SourceSpec& source, const std::string& url,
+                                const Result<Checkout>& checkout) {
+    if (!checkout) return checkout.error().within("git source " + url);
+    Fetched fetched;
+    fetched.resolved = {source.name, url, checkout->commit};
+    fetched.time_seconds = checkout->time_seconds;
+    return fetched;
+  }
+
+  Task<Result<Fetched>> fetch_git(const build::SourceSpec& source, const std::string& directory) {
+    CloneRequest request = split_credentials(*source.git);
+    request.directory = directory;
+    request.limits = options_;
+    const std::string shown = request.url;
+    if (request.url.empty()) co_return fail(Errc::invalid_argument, "git source: url is missing");
+    const std::size_t scheme = request.url.find("://");
+    const bool scp_form = scheme == std::string::npos && request.url.front() != '/' &&
+                          request.url.find(':') < request.url.find('/');
+    if (begins(request.url, "ssh://") || begins(request.url, "git+ssh://") || scp_form) {
+      co_return fail(Errc::unimplemented, "git source " + shown + ": ssh is not supported yet");
+    }
+    if (begins(request.url, "http://")) {
+      std::string redirected;
+      Task<Result<Checkout>> cloning = builder::git::clone_http(
+          executor_, timers_, network_, files_, offload_, library_, request, redirected);
+      Result<Checkout> checkout = co_await std::move(cloning);
+      if (redirected.empty() || !checkout) co_return finish(source, shown, checkout);
+      request.url = redirected;
+    } else if (scheme != std::string::npos && !begins(request.url, "file://") &&
+               !begins(request.url, "https://") && !begins(request.url, "git://")) {
+      co_return fail(Errc::invalid_argument, "git source " + shown + ": unknown kind of URL");
+    }
+    const CancelOnDrop drop;
+    auto work = [request, library = library_, flag = drop.flag] {
+      return builder::git::clone(request, *flag);
+    };
+    Task<Result<Checkout>> cloning = offload_.run(std::move(work));
+    Result<Checkout> checkout = co_await std::move(cloning);
+    co_return finish(source, shown, checkout);
+  }
+
+  Task<Result<Fetched>> fetch_archive(const build::SourceSpec& source,
+                                      const std::string& directory) {
+    const std::string location = source.gcs->location;
+    const std::string type = source.gcs->type;
+    const std::string where = "source " + location;
+    if (type != "Archive" && type != "TarGzArchive") {
+      co_return fail(Errc::unimplemented, where + ": type \"" + type +
+                                              "\" is not supported, only Archive and TarGzArchive");
+    }
+    std::string path = location;
+    std::shared_ptr<DownloadFolder> downloaded;
+    if (begins(location, "http://")) {
+      Result<std::string> made = files_.make_temporary_directory(directory + ".download-");
+      if (!made) co_return made.error();
+      downloaded.reset(new DownloadFolder{files_, *made});
+      path = *made + "/archive";
+      Task<Result<void>> downloading = download(location, path);
+      Result<void> done = co_await std::move(downloading);
+      if (!done) co_return done.error().within(where);
+    } else if (begins(location, "file://")) {
+      path = location.substr(7);
+    } else if (location.find("://") != std::string::npos) {
+      co_return fail(Errc::unimplemented,
+                     where + ": only paths, file:// and http:// are supported");
+    }
+    const CancelOnDrop drop;
+    auto work = [&files = files_, path, directory, limits = options_, flag = drop.flag,
+                 downloaded]() -> Result<std::string> {
+      Result<FileInfo> info = files.info(path);
+      if (!info) return info.error();
+      if (info->type != FileType::directory) {
+        return unpack_archive(files, path, directory, limits);
+      }
+      Result<void> copied = copy_tree(files, path, directory, limits, *flag);
+      if (!copied) return copied.error();
+      return std::string();
+    };
+    Task<Result<std::string>> unpacking = offload_.run(std::move(work));
+    Result<std::string> digest = co_await std::move(unpacking);
+    if (!digest) co_return digest.error().within(where);
+    Fetched fetched;
+    fetched.resolved = {source.name, location, *digest};
+    co_return fetched;
+  }
+
+  struct DownloadFolder {
+    Files& files;
+    std::string path;
+    ~DownloadFolder() { (void)files.remove_all(path); }
+  };
+
+  Task<Result<void>> download(const std::string& location, const std::string& path) {
+    Result<http::Url> url = http::Url::parse(location);
+    if (!url) co_return url.error();
+    http::ClientOptions client_options;
+    client_options.connect_timeout = options_.connect_timeout;
+    client_options.response_timeout = options_.idle_timeout;
+    client_options.body_timeout = options_.idle_timeout;
+    http::Client client(executor_, timers_, network_, url->endpoint(), client_options);
+    http::Request request = http::get(url->target);
+    request.headers.set("Host", url->host + ":" + std::to_string(url->port));
+    Task<Result<http::Response>> sent = client.send(request);
+    Result<http::Response> response = co_await std::move(sent);
+    if (!response) co_return response.error();
+    if (response->status != 200) {
+      co_return fail(response->status == 404 ? Errc::not_found : Errc::unavailable,
+                     "the server answered " + std::to_string(response->status) + " " +
+                         std::string(http::reason_phrase(response->status)));
+    }
+    const OpenOptions how{.write = true, .create = true, .truncate = true};
+    Result<std::unique_ptr<File>> file = files_.open(path, how);
+    if (!file) co_return file.error();
+    http::BodySource* body = response->body.source();
+    if (body == nullptr) co_return (*file)->write_at(0, response->body.bytes());
+    std::uint64_t size = 0;
+    while (true) {
+      Task<Result<std::string_view>> reading = body->next();
+      Result<std::string_view> piece = co_await std::move(reading);
+      if (!piece) co_return piece.error();
+      if (piece->empty()) co_return Result<void>();
+      if (size + piece->size() > options_.bytes_max) {
+        co_return fail(Errc::resource_exhausted,
+                       "is larger than " + std::to_string(options_.bytes_max) + " bytes");
+      }
+      Result<void> written = (*file)->write_at(size, *piece);
+      if (!written) co_return written;
+      size += piece->size();
+    }
+  }
+
+  Executor& executor_;
+  Timers& timers_;
+  Network& network_;
+  Files& files_;
+  Offload& offload_;
+  FetcherOptions options_;
+  // libgit2 stays initialised while this fetcher or any of its work lives.
+  std::shared_ptr<builder::git::Library> library_ = std::make_shared<builder::git::Library>();
+};
+
+}  // namespace
+
+std::unique_ptr<Fetcher> source_fetcher(Executor& executor, Timers& timers, Network& network,
+                                        Files& files, Offload& offload, FetcherOptions options) {
+  return std::make_unique<SourceFetcher>(executor, timers, network, files, offload, options);
+}
+
+}  // namespace knative

@@ -1,0 +1,72 @@
+// Git repositories through libgit2, as blocking calls for a worker thread, and over HTTP with the
+// loop's own connections. libgit2 itself appears in fetch_git.cpp only.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engines/builder/git_protocol.hpp"
+#include "knative/builder.hpp"
+
+namespace knative::builder::git {
+
+// Keeps libgit2 initialised (it counts); whoever uses the library holds one.
+class Library {
+ public:
+  Library();
+  ~Library();
+  Library(const Library&) = delete;
+  Library& operator=(const Library&) = delete;
+};
+
+struct Checkout {
+  std::string commit;
+  std::int64_t time_seconds = 0;
+};
+
+struct Credentials {
+  std::string user;
+  std::string password;
+};
+
+struct CloneRequest {
+  std::string url;
+  std::string revision;
+  std::string directory;
+  Credentials credentials;
+  FetcherOptions limits;
+};
+
+// Fetch and check out through libgit2's own transports (path, file://, https://).
+Result<Checkout> clone(const CloneRequest& request, const std::atomic<bool>& cancelled);
+
+// What arrived over HTTP: a pack file and what it is of.
+struct ReceivedPack {
+  std::string file;
+  std::vector<std::string> shallow;
+};
+
+// Make `directory` a repository of `url` with this pack, then check out `id`: a commit or tag,
+// full or short.
+Result<Checkout> check_out_pack(Files& files, const CloneRequest& request, const ReceivedPack& pack,
+                                const std::string& id, const std::atomic<bool>& cancelled);
+
+// Set when whoever waits for the work is gone; the work looks at it now and then.
+struct CancelOnDrop {
+  std::shared_ptr<std::atomic<bool>> flag = std::make_shared<std::atomic<bool>>(false);
+  CancelOnDrop() = default;
+  CancelOnDrop(const CancelOnDrop&) = delete;
+  CancelOnDrop& operator=(const CancelOnDrop&) = delete;
+  ~CancelOnDrop() { flag->store(true); }
+};
+
+// Fetch http:// URLs with the loop's connections: cancellable, with time limits, and only the
+// wanted commit when the server allows that. `redirected` gets an https URL the server pointed to;
+// the result is then empty.
+Task<Result<Checkout>> clone_http(Executor& executor, Timers& timers, Network& network,
+                                  Files& files, Offload& offload, std::shared_ptr<Library> library,
+                                  CloneRequest request, std::string& redirected);
+
+}  // namespace knative::builder::git
