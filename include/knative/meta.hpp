@@ -278,6 +278,10 @@ ObjectRef ref_of(const T& object) {
                    object.metadata.name};
 }
 
+/// The name of an object made for another one: `parent` followed by `suffix`, cut to 63 characters
+/// with an MD5 digest in the middle when longer. Source: knative/pkg kmeta.ChildName.
+KNATIVE_EXPORT std::string child_name(std::string_view parent, std::string_view suffix);
+
 /// Name, generateName, labels, annotations and owners. Paths begin at "name", "labels", ….
 KNATIVE_EXPORT FieldErrors validate_metadata(const ObjectMeta& metadata, const KindInfo& kind);
 

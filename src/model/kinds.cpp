@@ -3,6 +3,7 @@
 #include "model/build_codec.hpp"
 #include "model/core_codec.hpp"
 #include "model/kind_ops.hpp"
+#include "model/serving_codec.hpp"
 
 namespace knative {
 namespace {
@@ -18,6 +19,13 @@ constexpr KindInfo kinds[] = {
     namespaced_kind<build::Build>("builds"),
     namespaced_kind<build::BuildTemplate>("buildtemplates"),
     cluster_kind<build::ClusterBuildTemplate>("clusterbuildtemplates"),
+    // serving.knative.dev
+    namespaced_kind<serving::Service>("services", "ksvc,kservice", NameRule::dns1035_label),
+    namespaced_kind<serving::Configuration>("configurations", "config,cfg",
+                                            NameRule::dns1035_label),
+    namespaced_kind<serving::Revision>("revisions", "rev"),
+    namespaced_kind<serving::Route>("routes", "rt", NameRule::dns1035_label),
+    namespaced_kind<serving::PodAutoscaler>("podautoscalers", "kpa,pa"),
 };
 
 }  // namespace

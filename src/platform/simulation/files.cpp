@@ -370,7 +370,7 @@ Result<NodePtr> VirtualDisk::directory(const std::string& path) const {
   Result<Place> place = existing(path, true);
   if (!place) return place.error();
   if (place->node->type != FileType::directory) {
-    return fail(Errc::failed_precondition, path + ": not a directory");
+    return fail(Errc::not_found, path + ": not a directory");
   }
   return place->node;
 }

@@ -170,6 +170,7 @@ Duration LoadReport::latency_mean() const {
 
 Duration LoadReport::latency(double fraction) const {
   if (finished == 0) return Duration(0);
+  if (fraction <= 0) return latency_min;
   const double wanted = std::ceil(std::clamp(fraction, 0.0, 1.0) * static_cast<double>(finished));
   const auto rank = static_cast<std::uint64_t>(std::max(1.0, wanted));
   std::uint64_t seen = 0;
