@@ -1,0 +1,90 @@
+#include <gtest/gtest.h>
+
+#include <array>
+
+#include "knative/router.hpp"
+
+namespace knative {
+namespace {
+
+RouteRule rule(std::string name, std::vector<std::string> hosts, std::vector<RouteTarget> targets) {
+  return RouteRule{std::move(name), std::move(hosts), std::move(targets), {}};
+}
+
+TEST(RouteTable, FindsByHostWithoutCase) {
+  const auto table = RouteTable::make({rule("a", {"a.example.com", "a.ns"}, {{"ns/a-1", 100}}),
+                                       rule("b", {"B.Example.com"}, {{"ns/b-1", 100}})})
+                         .value();
+  EXPECT_EQ(table->find("a.example.com")->rule, 0U);
+  EXPECT_EQ(table->find("A.EXAMPLE.COM")->rule, 0U);
+  EXPECT_EQ(table->find("b.example.com")->rule, 1U);
+  EXPECT_EQ(table->find("b.example.com")->tag, RouteTable::no_tag);
+  EXPECT_FALSE(table->find("c.example.com"));
+  EXPECT_FALSE(table->find(""));
+}
+
+TEST(RouteTable, FindsTagsByTheirHosts) {
+  RouteRule one = rule("a", {"a.example.com"}, {{"ns/a-1", 100}});
+  one.tags = {{"blue", "ns/a-1", {"blue-a.example.com"}}, {"green", "ns/a-2", {"green-a.ns"}}};
+  const auto table = RouteTable::make({one}).value();
+  EXPECT_EQ(table->find("green-a.ns")->tag, 1U);
+  EXPECT_EQ(table->find("blue-a.example.com")->tag, 0U);
+}
+
+TEST(RouteTable, MergesEqualRevisionsAndDropsZeroes) {
+  const auto table =
+      RouteTable::make({rule("a", {"a"}, {{"r1", 30}, {"r2", 0}, {"r1", 40}, {"r3", 30}})}).value();
+  const std::vector<RouteTarget> expected{{"r1", 70}, {"r3", 30}};
+  EXPECT_EQ(table->rules()[0].targets, expected);
+}
+
+TEST(RouteTable, RefusesWhatDoesNotAddUp) {
+  const auto short_of = RouteTable::make({rule("ns/a", {"a"}, {{"r1", 50}, {"r2", 49}})});
+  ASSERT_FALSE(short_of);
+  EXPECT_EQ(short_of.error().detail, "route ns/a: percents sum to 99, not 100");
+  EXPECT_FALSE(RouteTable::make({rule("a", {"a"}, {{"r1", 150}, {"r2", -50}})}));
+  EXPECT_FALSE(RouteTable::make({rule("a", {"a"}, {})}));
+  const auto twice = RouteTable::make(
+      {rule("ns/a", {"same"}, {{"r1", 100}}), rule("ns/b", {"SAME"}, {{"r2", 100}})});
+  ASSERT_FALSE(twice);
+  EXPECT_EQ(twice.error().detail, "route ns/b: host SAME is claimed twice");
+}
+
+TEST(TrafficSplit, EveryDeckIsExact) {
+  for (const std::vector<int>& percents :
+       {std::vector<int>{90, 10}, {50, 50}, {1, 99}, {33, 33, 34}, {60, 25, 15}, {100}}) {
+    TrafficSplit split(percents, Random(3));
+    for (int deck = 0; deck < 20; ++deck) {
+      std::vector<int> dealt(percents.size());
+      for (std::size_t i = 0; i < split.deck_size(); ++i) ++dealt[split.next()];
+      for (std::size_t t = 0; t < percents.size(); ++t) {
+        ASSERT_EQ(dealt[t] * 100, percents[t] * static_cast<int>(split.deck_size()));
+      }
+    }
+  }
+  EXPECT_EQ(TrafficSplit({90, 10}, Random(1)).deck_size(), 10U);
+}
+
+TEST(TrafficSplit, DoesNotLockOntoAPatternInTheTraffic) {
+  // Every second request is a write: both targets must see both kinds.
+  TrafficSplit split({50, 50}, Random(4));
+  std::array<std::array<int, 2>, 2> seen{};
+  for (std::size_t i = 0; i < 10'000; ++i) ++seen[split.next()][i % 2];
+  for (const auto& target : seen) {
+    EXPECT_GT(target[0], 2300);
+    EXPECT_GT(target[1], 2300);
+  }
+}
+
+TEST(ForwardedValue, FollowsTheShim) {
+  EXPECT_EQ(forwarded_value("1.2.3.4", "", ""), "for=1.2.3.4");
+  EXPECT_EQ(forwarded_value("1.2.3.4, 5.6.7.8", "a.com", "http"),
+            "for=1.2.3.4;host=a.com;proto=http, for=5.6.7.8");
+  EXPECT_EQ(forwarded_value("::1", "", "https"), "for=\"[::1]\";proto=https");
+  EXPECT_EQ(forwarded_value("[::1]", "", ""), "for=\"[::1]\"");
+  EXPECT_EQ(forwarded_value("", "a.com", "http"), "host=a.com;proto=http");
+  EXPECT_EQ(forwarded_value("", "", ""), "");
+}
+
+}  // namespace
+}  // namespace knative
