@@ -28,6 +28,7 @@
 
 #include "knative/env.hpp"
 #include "knative/error.hpp"
+#include "knative/event.hpp"
 #include "knative/http.hpp"
 #include "knative/task.hpp"
 
@@ -41,6 +42,16 @@ class KNATIVE_EXPORT Function {
   virtual ~Function() = default;
   /// Answer `request`; exceptions are the caller's to catch.
   virtual Task<http::Response> call(http::Request& request, Offload& offload) const = 0;
+};
+
+/// A function of events, served over HTTP: binary and structured events in, the reply out (200),
+/// 202 without a reply, 400 for what is no event. An error answers 400, 503 or 500 by condition.
+class KNATIVE_EXPORT EventFunction : public Function {
+ public:
+  Task<http::Response> call(http::Request& request, Offload& offload) const final;
+
+ protected:
+  virtual Task<Result<Reply>> deliver(const CloudEvent& event) const = 0;
 };
 
 /// Functions by name; the images "fn:NAME" of a platform.
@@ -70,6 +81,13 @@ class KNATIVE_EXPORT FunctionTable {
   void http_blocking(std::string name, F f) {
     add(std::move(name), std::make_shared<const BlockingFunction<F>>(std::move(f)));
   }
+  /// Add a function of events: `Task<Reply>(const CloudEvent&)`, `Task<Result<Reply>>(...)`, or
+  /// plain with `Reply`, `Result<Reply>`, `CloudEvent` or nothing as its result.
+  template <class F>
+  requires std::invocable<F&, const CloudEvent&>
+  void event(std::string name, F f) {
+    add(std::move(name), std::make_shared<const EventCall<F>>(std::move(f)));
+  }
   /// Add any implementation.
   void add(std::string name, std::shared_ptr<const Function> function);
   /// Null when absent.
@@ -92,6 +110,35 @@ class KNATIVE_EXPORT FunctionTable {
 
    private:
     Task<http::Response> plain(http::Request& request) const { co_return f_(request); }
+    mutable F f_;
+  };
+  template <class F>
+  class EventCall final : public EventFunction {
+   public:
+    explicit EventCall(F f) : f_(std::move(f)) {}
+
+   private:
+    using Outcome = std::invoke_result_t<F&, const CloudEvent&>;
+    Task<Result<Reply>> deliver(const CloudEvent& event) const override {
+      if constexpr (std::is_same_v<Outcome, Task<Result<Reply>>>) {
+        return f_(event);
+      } else {
+        return convert(event);
+      }
+    }
+    Task<Result<Reply>> convert(const CloudEvent& event) const {
+      if constexpr (std::is_same_v<Outcome, Task<Reply>>) {
+        Reply reply = co_await f_(event);
+        co_return reply;
+      } else if constexpr (std::is_void_v<Outcome>) {
+        f_(event);
+        co_return Reply();
+      } else if constexpr (std::is_same_v<Outcome, Result<Reply>>) {
+        co_return f_(event);
+      } else {
+        co_return Reply(f_(event));
+      }
+    }
     mutable F f_;
   };
   template <class F>
@@ -225,13 +272,13 @@ struct ProcessRuntimeOptions {
 class KNATIVE_EXPORT ProcessRuntime final : public WorkloadRuntime {
  public:
   ProcessRuntime(Env& env, ImageProvider& images, ProcessRuntimeOptions options = {});
-  /// Its instances must be gone.
   ~ProcessRuntime() override;
   Task<Result<std::unique_ptr<Instance>>> start(const WorkloadSpec& spec) override;
 
- private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+
+ private:
+  std::shared_ptr<Impl> impl_;
 };
 
 // ---------------------------------------------------------------------------- pool
