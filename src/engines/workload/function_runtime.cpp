@@ -5,18 +5,6 @@
 namespace knative {
 namespace {
 
-constexpr std::size_t event_bytes_max = std::size_t{16} << 20;
-
-int status_of(Errc code) noexcept {
-  switch (code) {
-    case Errc::invalid_argument: return 400;
-    case Errc::unavailable:
-    case Errc::resource_exhausted: return 503;
-    case Errc::deadline_exceeded: return 504;
-    default: return 500;
-  }
-}
-
 /// A function on this loop. It is ready at once and ends only when stopped.
 class FunctionInstance final : public Instance {
  public:
@@ -58,22 +46,6 @@ class FunctionInstance final : public Instance {
 };
 
 }  // namespace
-
-Task<http::Response> EventFunction::call(http::Request& request, Offload&) const {
-  const Result<void> read = co_await request.body.read_all(event_bytes_max);
-  if (!read) co_return http::error_response(413, read.error().detail);
-  const Result<CloudEvent> event = from_http(request);
-  if (!event) {
-    const bool known = event.error().code == Errc::invalid_argument;
-    co_return http::error_response(known ? 400 : 415, event.error().detail);
-  }
-  const Result<Reply> reply = co_await deliver(*event);
-  if (!reply) co_return http::error_response(status_of(reply.error().code), reply.error().detail);
-  http::Response response;
-  response.status = 202;
-  if (*reply) response = to_http_response(**reply);
-  co_return response;
-}
 
 struct FunctionTable::Impl {
   std::map<std::string, std::shared_ptr<const Function>, std::less<>> functions;
