@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # floor number of every public header; a header may include its own floor and lower ones
 HEADERS = {
-    "version": 0, "error": 0, "value": 0, "task": 0, "io": 0, "env": 0, "metrics": 0,
+    "version": 0, "error": 0, "value": 0, "fiber": 0, "task": 0, "io": 0, "env": 0, "metrics": 0,
     "http": 1, "event": 1, "oci": 1,
     "meta": 2, "core": 2, "build": 2, "serving": 2, "eventing": 2, "manifest": 2,
     "log": 3, "store": 3,

@@ -1,12 +1,9 @@
 /// \file
 /// `Task<T>`: a lazily started coroutine that is pumped, never resumed inside another one.
 ///
-/// A *fiber* is a chain of tasks that await each other. It remembers its innermost frame, and a
-/// small loop (the pump) resumes that frame until it parks; so the stack never grows with the
-/// number of awaits. Two rules keep it sound:
-///  - a fiber is resumed only by its `Executor`'s ready queue, never inside another fiber;
-///  - whatever parks a fiber (a `Waiter` inside a leaf awaitable) deregisters in its destructor,
-///    so dropping a `Task` at any suspension point cancels it.
+/// Tasks that await each other form a fiber (fiber.hpp), which its loop resumes at the innermost
+/// one. So a million awaits in a row need no stack, a task runs only from its loop's ready queue,
+/// and dropping a task at any suspension point cancels what it waits for.
 ///
 /// Everything here belongs to the one loop it was made on; nothing is thread-safe.
 ///
@@ -18,7 +15,6 @@
 /// \endcode
 #pragma once
 
-#include <chrono>
 #include <coroutine>
 #include <cstddef>
 #include <exception>
@@ -29,99 +25,22 @@
 #include <vector>
 
 #include "knative/error.hpp"
+#include "knative/fiber.hpp"
 
 namespace knative {
 
 template <class T>
 class Task;
-class Fiber;
-class TaskSet;
-
-/// The ready queue of a loop. `Loop` and `Simulation` own one each.
-class KNATIVE_EXPORT Executor {
- public:
-  Executor() = default;
-  Executor(const Executor&) = delete;
-  Executor& operator=(const Executor&) = delete;
-
-  /// Resume, in order, the fibers that were ready when the call began. Returns how many ran.
-  std::size_t run_ready();
-  bool has_ready() const noexcept { return first_ != nullptr; }
-
- protected:
-  /// Destroy only after every fiber is gone.
-  virtual ~Executor();
-  /// Called when the ready queue stops being empty outside `run_ready()`.
-  virtual void on_ready() = 0;
-
- private:
-  friend class Fiber;
-  void push(Fiber& fiber) noexcept;
-  void unlink(Fiber& fiber) noexcept;
-
-  Fiber* first_ = nullptr;
-  Fiber* last_ = nullptr;
-  bool running_ = false;
-};
-
-/// Run by `Executor` when made ready. Users meet it only as the argument of `Waiter::park`.
-class KNATIVE_EXPORT Fiber {
- public:
-  explicit Fiber(Executor& executor) noexcept : executor_(executor) {}
-  Fiber(const Fiber&) = delete;
-  Fiber& operator=(const Fiber&) = delete;
-
-  Executor& executor() const noexcept { return executor_; }
-  /// Queue the fiber to be resumed; does nothing when it is queued already.
-  void make_ready() noexcept;
-  /// True while one of the fiber's frames is executing.
-  bool running() const noexcept { return running_; }
-
- protected:
-  virtual ~Fiber();
-  /// Called from the pump when the outermost frame has finished. May destroy the fiber.
-  virtual void on_done() noexcept = 0;
-  void start(std::coroutine_handle<> frame) noexcept {
-    current_ = frame;
-    make_ready();
-  }
-
- private:
-  template <class T>
-  friend class Task;
-  friend class Executor;
-  friend struct TaskAccess;
-  void pump();
-
-  Executor& executor_;
-  std::coroutine_handle<> current_;
-  Fiber* previous_ = nullptr;
-  Fiber* next_ = nullptr;
-  bool queued_ = false;
-  bool running_ = false;
-  bool parked_ = false;
-};
 
 namespace detail {
-
-struct PromiseBase {
-  Fiber* fiber = nullptr;
-  std::coroutine_handle<> parent;
-  std::exception_ptr thrown;
-
-  std::suspend_always initial_suspend() const noexcept { return {}; }
-  void unhandled_exception() noexcept { thrown = std::current_exception(); }
-};
 
 template <class T>
 struct Promise : PromiseBase {
   std::optional<T> value;
   Task<T> get_return_object() noexcept;
-  template <class U>
-    requires std::is_convertible_v<U&&, T>
-  void return_value(U&& result) {
-    value.emplace(std::forward<U>(result));
-  }
+  template <class U = T>
+  requires std::is_convertible_v<U&&, T>
+  void return_value(U&& result) { value.emplace(std::forward<U>(result)); }
   auto final_suspend() noexcept;
   T take() {
     if (thrown) std::rethrow_exception(thrown);
@@ -139,19 +58,38 @@ struct Promise<void> : PromiseBase {
   }
 };
 
-}  // namespace detail
-
-/// Gives the library's own adapters access to a fiber's innermost frame.
-struct TaskAccess {
-  static void set_current(Fiber& fiber, std::coroutine_handle<> frame) noexcept {
-    fiber.current_ = frame;
+/// Runs a task inside the awaiting fiber and owns its frame meanwhile.
+template <class T>
+class Awaiter : AwaiterBase {
+ public:
+  explicit Awaiter(Promise<T>* task) noexcept {
+    KN_ASSERT(task != nullptr);  // a task is awaited once
+    child = task;
   }
-  static void set_parked(Fiber& fiber) noexcept { fiber.parked_ = true; }
+  Awaiter(const Awaiter&) = delete;
+  Awaiter& operator=(const Awaiter&) = delete;
+  ~Awaiter() {
+    if (child != nullptr) child->self.destroy();
+  }
+  bool await_ready() const noexcept { return false; }
+  template <class P>
+  void await_suspend(std::coroutine_handle<P> handle) noexcept {
+    parent = &handle.promise();
+    child->fiber = parent->fiber;
+    child->awaiter = this;
+    TaskAccess::set_current(*parent->fiber, child);
+  }
+  T await_resume() { return static_cast<Promise<T>*>(child)->take(); }
 };
+
+}  // namespace detail
 
 /// A coroutine that yields one `T` (or throws). Nothing runs until it is awaited or given to a
 /// `TaskSet`, `Loop::run` or `Simulation::run`. Destroying it destroys its frame and so cancels
-/// what it was waiting for; a task must not be destroyed from inside itself.
+/// what it was waiting for; a task must not be destroyed from inside itself (asserted).
+///
+/// Awaiting takes the frame over: from then on it belongs to the awaiting task, and this object
+/// is empty. So nobody else can destroy a task that runs.
 template <class T = void>
 class [[nodiscard]] Task {
  public:
@@ -171,94 +109,63 @@ class [[nodiscard]] Task {
   }
   ~Task() { reset(); }
 
-  /// False after a move or for a default-constructed task.
+  /// False when default-constructed, moved from, or awaited.
   bool valid() const noexcept { return static_cast<bool>(frame_); }
-  bool done() const noexcept { return frame_ && frame_.done(); }
   /// Drop the frame; what it was waiting for is cancelled.
   void reset() noexcept {
     if (frame_) std::exchange(frame_, {}).destroy();
   }
 
-  struct Awaiter {
-    Frame frame;
-    bool await_ready() const noexcept { return false; }
-    template <class P>
-    void await_suspend(std::coroutine_handle<P> parent) noexcept {
-      Fiber& fiber = *parent.promise().fiber;
-      frame.promise().fiber = &fiber;
-      frame.promise().parent = parent;
-      TaskAccess::set_current(fiber, frame);
-    }
-    T await_resume() { return frame.promise().take(); }
-  };
-  /// Start the task inside the awaiting fiber. A task may be awaited once.
-  Awaiter operator co_await() & noexcept { return Awaiter{frame_}; }
-  Awaiter operator co_await() && noexcept { return Awaiter{frame_}; }
+  /// Run the task inside the awaiting fiber. A task is awaited once.
+  detail::Awaiter<T> operator co_await() & noexcept { return awaiter(); }
+  detail::Awaiter<T> operator co_await() && noexcept { return awaiter(); }
 
+  /// For owners of fibers: the frame, which the task goes on to own.
   Frame frame() const noexcept { return frame_; }
 
  private:
+  detail::Awaiter<T> awaiter() noexcept {
+    const Frame frame = std::exchange(frame_, {});
+    return detail::Awaiter<T>(frame ? &frame.promise() : nullptr);
+  }
   Frame frame_;
 };
 
 namespace detail {
 
-template <class P>
+/// Goes back to the awaiting frame, or ends the fiber.
 struct FinalAwaiter {
   bool await_ready() const noexcept { return false; }
-  void await_suspend(std::coroutine_handle<P> done) const noexcept {
-    TaskAccess::set_current(*done.promise().fiber, done.promise().parent);
+  template <class P>
+  void await_suspend(std::coroutine_handle<P> handle) const noexcept {
+    const PromiseBase& done = handle.promise();
+    TaskAccess::set_current(*done.fiber, done.awaiter == nullptr ? nullptr : done.awaiter->parent);
   }
   void await_resume() const noexcept {}
 };
 
 template <class T>
 Task<T> Promise<T>::get_return_object() noexcept {
-  return Task<T>(std::coroutine_handle<Promise>::from_promise(*this));
+  const auto frame = std::coroutine_handle<Promise>::from_promise(*this);
+  self = frame;
+  return Task<T>(frame);
 }
 template <class T>
 auto Promise<T>::final_suspend() noexcept {
-  return FinalAwaiter<Promise>{};
+  return FinalAwaiter{};
 }
 inline Task<void> Promise<void>::get_return_object() noexcept {
-  return Task<void>(std::coroutine_handle<Promise>::from_promise(*this));
+  const auto frame = std::coroutine_handle<Promise>::from_promise(*this);
+  self = frame;
+  return Task<void>(frame);
 }
-inline auto Promise<void>::final_suspend() noexcept { return FinalAwaiter<Promise>{}; }
+inline auto Promise<void>::final_suspend() noexcept { return FinalAwaiter{}; }
 
 }  // namespace detail
 
-/// The parking place of a fiber inside a leaf awaitable. `park` suspends the calling fiber,
-/// `wake` queues it again; destruction forgets it, so a dropped task is never resumed.
-/// \code
-/// struct Leaf { Waiter waiter;
-///   bool await_ready(); void await_resume();
-///   template <class P> void await_suspend(std::coroutine_handle<P> h) {
-///     waiter.park(*h.promise().fiber); } };
-/// \endcode
-class Waiter {
- public:
-  Waiter() = default;
-  Waiter(const Waiter&) = delete;
-  Waiter& operator=(const Waiter&) = delete;
-
-  void park(Fiber& fiber) noexcept {
-    KN_ASSERT(fiber_ == nullptr);
-    fiber_ = &fiber;
-    TaskAccess::set_parked(fiber);
-  }
-  /// Resume the parked fiber at the next turn of its loop; does nothing when none is parked.
-  void wake() noexcept {
-    if (fiber_ != nullptr) std::exchange(fiber_, nullptr)->make_ready();
-  }
-  bool parked() const noexcept { return fiber_ != nullptr; }
-  /// Forget the parked fiber, which somebody else will wake.
-  void forget() noexcept { fiber_ = nullptr; }
-
- private:
-  Fiber* fiber_ = nullptr;
-};
-
 /// A flag that tasks wait for. `set()` wakes all of them; waiting on a set flag returns at once.
+/// A woken task runs at the next turn and looks again at whatever it waited for: it may have
+/// changed meanwhile.
 class KNATIVE_EXPORT Event {
  public:
   class KNATIVE_EXPORT Wait {
@@ -273,61 +180,52 @@ class KNATIVE_EXPORT Event {
       link();
       waiter_.park(*handle.promise().fiber);
     }
-    void await_resume() const noexcept {}
+    void await_resume() noexcept {
+      if (place_ != Place::none) leave();
+    }
 
    private:
     friend class Event;
+    enum class Place : unsigned char { none, waiting, notified };
     void link() noexcept;
+    void leave() noexcept;
     Event* event_;
     Wait* previous_ = nullptr;
     Wait* next_ = nullptr;
-    bool linked_ = false;
+    Place place_ = Place::none;
     Waiter waiter_;
   };
 
   Event() = default;
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
-  /// Wakes the remaining waiters: nobody waits for what is gone.
+  /// Tasks that still wait stay suspended until they are dropped: to resume them would let them
+  /// look at what is gone.
   ~Event();
 
   void set() noexcept;
   void reset() noexcept { set_ = false; }
   bool is_set() const noexcept { return set_; }
-  /// Wake the longest-waiting task without setting the flag. Returns whether there was one.
+  /// Wake the longest-waiting task without setting the flag. Returns whether there was one. When
+  /// that task is dropped before it runs, the next one is woken instead: no notice gets lost.
   bool notify_one() noexcept;
   /// Wake everyone who waits now without setting the flag.
   void notify_all() noexcept;
-  bool has_waiters() const noexcept { return first_ != nullptr; }
+  bool has_waiters() const noexcept { return waiting_.first != nullptr; }
 
   [[nodiscard]] Wait wait() noexcept { return Wait(*this); }
 
  private:
-  friend class Wait;
-  Wait* pop() noexcept;
-  Wait* first_ = nullptr;
-  Wait* last_ = nullptr;
+  struct List {
+    Wait* first = nullptr;
+    Wait* last = nullptr;
+    void append(Wait& wait) noexcept;
+    void remove(Wait& wait) noexcept;
+  };
+  void forget(List& list) noexcept;
+  List waiting_;
+  List notified_;  // woken by notify_one, not yet resumed
   bool set_ = false;
-};
-
-/// A value that arrives once and is awaited by one task.
-template <class T>
-class OneShot {
- public:
-  void set(T value) {
-    value_.emplace(std::move(value));
-    ready_.set();
-  }
-  bool is_set() const noexcept { return ready_.is_set(); }
-  /// Wait for the value and move it out.
-  Task<T> take() {
-    co_await ready_.wait();
-    co_return std::move(*value_);
-  }
-
- private:
-  Event ready_;
-  std::optional<T> value_;
 };
 
 namespace detail {
@@ -338,12 +236,17 @@ class Branch final : public Fiber {
  public:
   Branch(Executor& executor, Task<T> task, Event& finished) noexcept
       : Fiber(executor), task_(std::move(task)), finished_(finished) {}
+  ~Branch() override { unwind(); }
   void run() noexcept {
-    task_.frame().promise().fiber = this;
+    KN_ASSERT(task_.valid());
     start(task_.frame());
   }
   bool done() const noexcept { return done_; }
-  T take() { return task_.frame().promise().take(); }
+  bool threw() const noexcept { return task_.frame().promise().thrown != nullptr; }
+  T take() {
+    KN_ASSERT(done_);
+    return task_.frame().promise().take();
+  }
 
  private:
   void on_done() noexcept override {
@@ -371,7 +274,7 @@ struct CurrentExecutor {
 /// The executor of the awaiting fiber: `Executor& executor = co_await this_executor();`
 inline detail::CurrentExecutor this_executor() noexcept { return {}; }
 
-/// What `race` yields: exactly one of the two has a value (both when both finished in one turn).
+/// What `race` yields: one of the two has a value; both when both finished in the same turn.
 template <class A, class B>
 struct RaceResult {
   std::optional<A> first;
@@ -398,7 +301,8 @@ NonVoid<T> take_branch(Branch<T>& branch) {
 }
 }  // namespace detail
 
-/// Run two tasks; as soon as one finishes the other is dropped. Rethrows the winner's exception.
+/// Run two tasks side by side; as soon as one finishes the other is dropped. Rethrows the winner's
+/// exception; when both finish in the same turn a value counts more than an exception.
 template <class A, class B>
 Task<RaceResult<detail::NonVoid<A>, detail::NonVoid<B>>> race(Task<A> first, Task<B> second) {
   Executor& executor = co_await this_executor();
@@ -409,8 +313,12 @@ Task<RaceResult<detail::NonVoid<A>, detail::NonVoid<B>>> race(Task<A> first, Tas
   right.run();
   while (!left.done() && !right.done()) co_await finished.wait();
   RaceResult<detail::NonVoid<A>, detail::NonVoid<B>> result;
-  if (left.done()) result.first.emplace(detail::take_branch(left));
-  if (right.done()) result.second.emplace(detail::take_branch(right));
+  if (left.done() && !left.threw()) result.first.emplace(detail::take_branch(left));
+  if (right.done() && !right.threw()) result.second.emplace(detail::take_branch(right));
+  if (!result.first && !result.second) {
+    if (left.done()) left.take();
+    if (right.done()) right.take();
+  }
   co_return result;
 }
 
@@ -422,8 +330,7 @@ Task<std::vector<detail::NonVoid<T>>> when_all(std::vector<Task<T>> tasks) {
   Event finished;
   std::vector<std::unique_ptr<detail::Branch<T>>> branches;
   for (Task<T>& task : tasks) {
-    branches.push_back(
-        std::make_unique<detail::Branch<T>>(executor, std::move(task), finished));
+    branches.push_back(std::make_unique<detail::Branch<T>>(executor, std::move(task), finished));
     branches.back()->run();
   }
   for (auto& branch : branches) {
@@ -437,8 +344,9 @@ Task<std::vector<detail::NonVoid<T>>> when_all(std::vector<Task<T>> tasks) {
 /// Background tasks owned by their user. Destroying the set drops all of them.
 ///
 /// An exception that escapes a task is handed to `on_error` (default: asserts, because our own
-/// tasks report failure as `Result`). A task may remove itself by finishing; `clear()` and the
-/// destructor must not be called from inside one of the set's own tasks.
+/// tasks report failure as `Result`). A finished task is destroyed at once, and with its arguments
+/// may go whatever owns the set. `clear()` and the destructor must not be called while one of the
+/// set's own tasks executes (asserted).
 class KNATIVE_EXPORT TaskSet {
  public:
   explicit TaskSet(Executor& executor);
@@ -448,7 +356,7 @@ class KNATIVE_EXPORT TaskSet {
 
   /// Start `task` at the next turn of the loop.
   void add(Task<void> task);
-  /// Drop every task.
+  /// Drop every task, the latest first.
   void clear();
   std::size_t size() const noexcept { return size_; }
   bool empty() const noexcept { return size_ == 0; }
@@ -461,6 +369,7 @@ class KNATIVE_EXPORT TaskSet {
 
  private:
   class Node;
+  void remove(Node& node) noexcept;
   Executor& executor_;
   Node* first_ = nullptr;
   std::size_t size_ = 0;

@@ -2,7 +2,12 @@
 
 namespace knative {
 
-Executor::~Executor() { KN_ASSERT(first_ == nullptr); }
+// ---------------------------------------------------------------------------- fibers
+
+Executor::~Executor() {
+  KN_ASSERT(first_ == nullptr);
+  KN_ASSERT(fibers_ == 0);  // they would refer to what is gone
+}
 
 void Executor::push(Fiber& fiber) noexcept {
   const bool was_empty = first_ == nullptr;
@@ -11,6 +16,7 @@ void Executor::push(Fiber& fiber) noexcept {
   (last_ != nullptr ? last_->next_ : first_) = &fiber;
   last_ = &fiber;
   fiber.queued_ = true;
+  fiber.turn_ = turn_;
   if (was_empty && !running_) on_ready();
 }
 
@@ -24,12 +30,9 @@ void Executor::unlink(Fiber& fiber) noexcept {
 std::size_t Executor::run_ready() {
   KN_ASSERT(!running_);
   running_ = true;
-  // A marker would be needed to stop exactly at the fibers of this turn; counting them is
-  // enough, because a fiber that is dropped meanwhile only makes the turn reach a little further.
-  std::size_t turn = 0;
-  for (Fiber* fiber = first_; fiber != nullptr; fiber = fiber->next_) ++turn;
+  const std::uint64_t turn = turn_++;  // what is queued from here on belongs to the next turn
   std::size_t ran = 0;
-  while (ran < turn && first_ != nullptr) {
+  while (first_ != nullptr && first_->turn_ <= turn) {
     Fiber& fiber = *first_;
     unlink(fiber);
     ++ran;
@@ -40,57 +43,95 @@ std::size_t Executor::run_ready() {
   return ran;
 }
 
+Fiber::Fiber(Executor& executor) noexcept : executor_(executor) { ++executor_.fibers_; }
+
 Fiber::~Fiber() {
   KN_ASSERT(!running_);
   if (queued_) executor_.unlink(*this);
-}
-
-void Fiber::make_ready() noexcept {
-  if (!queued_) executor_.push(*this);
+  --executor_.fibers_;
 }
 
 void Fiber::pump() {
   running_ = true;
   parked_ = false;
-  while (current_ && !parked_) current_.resume();
+  while (current_ != nullptr && !parked_) current_->self.resume();
   running_ = false;
-  if (!current_) on_done();
+  if (current_ == nullptr) on_done();
+}
+
+void Fiber::unwind() noexcept {
+  KN_ASSERT(!running_);
+  while (current_ != nullptr && current_->awaiter != nullptr) {
+    detail::PromiseBase* innermost = current_;
+    innermost->awaiter->child = nullptr;  // its owner has nothing left to destroy
+    current_ = innermost->awaiter->parent;
+    innermost->self.destroy();
+  }
+}
+
+// ---------------------------------------------------------------------------- events
+
+void Event::List::append(Wait& wait) noexcept {
+  wait.previous_ = last;
+  wait.next_ = nullptr;
+  (last != nullptr ? last->next_ : first) = &wait;
+  last = &wait;
+}
+
+void Event::List::remove(Wait& wait) noexcept {
+  (wait.previous_ != nullptr ? wait.previous_->next_ : first) = wait.next_;
+  (wait.next_ != nullptr ? wait.next_->previous_ : last) = wait.previous_;
+  wait.previous_ = wait.next_ = nullptr;
+}
+
+void Event::forget(List& list) noexcept {
+  while (list.first != nullptr) {
+    Wait& wait = *list.first;
+    list.remove(wait);
+    wait.place_ = Wait::Place::none;
+    wait.event_ = nullptr;
+  }
 }
 
 Event::~Event() {
-  notify_all();
+  forget(waiting_);
+  forget(notified_);
 }
 
 Event::Wait::~Wait() {
-  if (!linked_) return;
-  (previous_ != nullptr ? previous_->next_ : event_->first_) = next_;
-  (next_ != nullptr ? next_->previous_ : event_->last_) = previous_;
+  if (place_ == Place::none) return;
+  const bool owes_notice = place_ == Place::notified;
+  leave();
+  if (owes_notice) event_->notify_one();
 }
 
 void Event::Wait::link() noexcept {
-  previous_ = event_->last_;
-  (previous_ != nullptr ? previous_->next_ : event_->first_) = this;
-  event_->last_ = this;
-  linked_ = true;
+  KN_ASSERT(event_ != nullptr && place_ == Place::none);
+  event_->waiting_.append(*this);
+  place_ = Place::waiting;
 }
 
-Event::Wait* Event::pop() noexcept {
-  Wait* wait = first_;
-  first_ = wait->next_;
-  (first_ != nullptr ? first_->previous_ : last_) = nullptr;
-  wait->next_ = nullptr;
-  wait->linked_ = false;
-  return wait;
+void Event::Wait::leave() noexcept {
+  (place_ == Place::waiting ? event_->waiting_ : event_->notified_).remove(*this);
+  place_ = Place::none;
 }
 
 bool Event::notify_one() noexcept {
-  if (first_ == nullptr) return false;
-  pop()->waiter_.wake();
+  if (waiting_.first == nullptr) return false;
+  Wait& wait = *waiting_.first;
+  waiting_.remove(wait);
+  notified_.append(wait);
+  wait.place_ = Wait::Place::notified;
+  wait.waiter_.wake();
   return true;
 }
 
 void Event::notify_all() noexcept {
-  while (notify_one()) {
+  while (waiting_.first != nullptr) {
+    Wait& wait = *waiting_.first;
+    waiting_.remove(wait);
+    wait.place_ = Wait::Place::none;
+    wait.waiter_.wake();
   }
 }
 
@@ -98,6 +139,8 @@ void Event::set() noexcept {
   set_ = true;
   notify_all();
 }
+
+// ---------------------------------------------------------------------------- task sets
 
 class TaskSet::Node final : public Fiber {
  public:
@@ -107,27 +150,24 @@ class TaskSet::Node final : public Fiber {
     if (next != nullptr) next->previous = this;
     set_.first_ = this;
     ++set_.size_;
-    task_.frame().promise().fiber = this;
     start(task_.frame());
   }
-  ~Node() override {
-    (previous != nullptr ? previous->next : set_.first_) = next;
-    if (next != nullptr) next->previous = previous;
-    --set_.size_;
-  }
+  ~Node() override { unwind(); }
   Node* previous = nullptr;
   Node* next = nullptr;
 
  private:
   void on_done() noexcept override {
     TaskSet& set = set_;
-    std::exception_ptr thrown = task_.frame().promise().thrown;
-    delete this;
+    const std::exception_ptr thrown = task_.frame().promise().thrown;
+    set.remove(*this);
+    if (set.size_ == 0) set.empty_.notify_all();
     if (thrown) {
       KN_ASSERT(set.handler_ != nullptr);
       set.handler_(set.context_, thrown);
     }
-    if (set.size_ == 0) set.empty_.notify_all();
+    // Last, for the task's arguments may own the set.
+    delete this;
   }
   TaskSet& set_;
   Task<void> task_;
@@ -135,7 +175,20 @@ class TaskSet::Node final : public Fiber {
 
 TaskSet::TaskSet(Executor& executor) : executor_(executor) {}
 
-TaskSet::~TaskSet() { clear(); }
+TaskSet::~TaskSet() {
+  // Nobody is told: who waits in drained() would look at a set that is gone.
+  while (first_ != nullptr) {
+    Node* node = first_;
+    remove(*node);
+    delete node;
+  }
+}
+
+void TaskSet::remove(Node& node) noexcept {
+  (node.previous != nullptr ? node.previous->next : first_) = node.next;
+  if (node.next != nullptr) node.next->previous = node.previous;
+  --size_;
+}
 
 void TaskSet::add(Task<void> task) {
   KN_ASSERT(task.valid());
@@ -143,7 +196,11 @@ void TaskSet::add(Task<void> task) {
 }
 
 void TaskSet::clear() {
-  while (first_ != nullptr) delete first_;
+  while (first_ != nullptr) {
+    Node* node = first_;
+    remove(*node);
+    delete node;
+  }
   empty_.notify_all();
 }
 

@@ -1,0 +1,172 @@
+/// \file
+/// What tasks run on: `Executor` (a ready queue), `Fiber` (a chain of tasks) and `Waiter` (where a
+/// fiber parks). Users write `Task` (task.hpp); this is for those who write a leaf awaitable, a
+/// loop, or an owner of fibers.
+///
+/// A fiber remembers its innermost frame, and a small loop (the pump) resumes that frame until it
+/// parks; so the stack never grows with the number of awaits. Two rules keep it sound:
+///  - a fiber is resumed only by its `Executor`'s ready queue, never inside another fiber;
+///  - whatever parks a fiber (a `Waiter` inside a leaf awaitable) deregisters in its destructor,
+///    so dropping a `Task` at any suspension point cancels it.
+///
+/// Everything here belongs to the one loop it was made on; nothing is thread-safe.
+///
+/// \code
+/// struct Leaf {
+///   Waiter waiter;  // somebody calls waiter.wake() later
+///   bool await_ready() { return false; }
+///   template <class P>
+///   void await_suspend(std::coroutine_handle<P> h) { waiter.park(*h.promise().fiber); }
+///   void await_resume() {}
+/// };
+/// \endcode
+#pragma once
+
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <utility>
+
+#include "knative/error.hpp"
+
+namespace knative {
+
+class Fiber;
+class Waiter;
+
+/// The ready queue of a loop. `Loop` and `Simulation` own one each.
+class KNATIVE_EXPORT Executor {
+ public:
+  Executor() = default;
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+
+  /// Resume, in order, the fibers that were ready when the call began; those that become ready
+  /// meanwhile wait for the next call. Returns how many ran.
+  std::size_t run_ready();
+  bool has_ready() const noexcept { return first_ != nullptr; }
+
+ protected:
+  /// Destroy only after every fiber is gone.
+  virtual ~Executor();
+  /// Called when the ready queue stops being empty outside `run_ready()`.
+  virtual void on_ready() = 0;
+
+ private:
+  friend class Fiber;
+  void push(Fiber& fiber) noexcept;
+  void unlink(Fiber& fiber) noexcept;
+
+  Fiber* first_ = nullptr;
+  Fiber* last_ = nullptr;
+  std::uint64_t turn_ = 0;
+  std::size_t fibers_ = 0;
+  bool running_ = false;
+};
+
+namespace detail {
+
+struct PromiseBase;
+
+/// Owns the frame of a task that is being awaited; lives in the awaiting frame.
+struct AwaiterBase {
+  PromiseBase* child = nullptr;
+  PromiseBase* parent = nullptr;
+};
+
+struct PromiseBase {
+  Fiber* fiber = nullptr;          ///< Set when the task is started.
+  AwaiterBase* awaiter = nullptr;  ///< None for the outermost frame of a fiber.
+  std::coroutine_handle<> self;
+  std::exception_ptr thrown;
+
+  std::suspend_always initial_suspend() const noexcept { return {}; }
+  void unhandled_exception() noexcept { thrown = std::current_exception(); }
+};
+
+}  // namespace detail
+
+/// A chain of frames that await each other. Derive from it to own one: begin with `start()`, call
+/// `unwind()` first in the destructor, then destroy the outermost frame.
+class KNATIVE_EXPORT Fiber {
+ public:
+  explicit Fiber(Executor& executor) noexcept;
+  Fiber(const Fiber&) = delete;
+  Fiber& operator=(const Fiber&) = delete;
+
+  Executor& executor() const noexcept { return executor_; }
+  /// Queue the fiber to be resumed; does nothing when it is queued already.
+  void make_ready() noexcept {
+    if (!queued_) executor_.push(*this);
+  }
+  /// True while one of the fiber's frames is executing.
+  bool running() const noexcept { return running_; }
+
+ protected:
+  virtual ~Fiber();
+  /// Called from the pump when the outermost frame has finished (or when there is none). May
+  /// destroy the fiber.
+  virtual void on_done() noexcept = 0;
+  /// Begin with a frame that has not been awaited. It must outlive the fiber's run.
+  template <class P>
+  void start(std::coroutine_handle<P> frame) noexcept {
+    frame.promise().fiber = this;
+    current_ = &frame.promise();
+    make_ready();
+  }
+  /// Drop all frames but the outermost, innermost first: what they wait for is cancelled, and
+  /// the stack stays flat however deep the chain is. Asserts that the fiber is not running: a
+  /// task is never dropped from inside itself.
+  void unwind() noexcept;
+
+ private:
+  friend class Executor;
+  friend class Waiter;
+  friend struct TaskAccess;
+  void pump();
+
+  Executor& executor_;
+  detail::PromiseBase* current_ = nullptr;
+  Fiber* previous_ = nullptr;
+  Fiber* next_ = nullptr;
+  std::uint64_t turn_ = 0;
+  bool queued_ = false;
+  bool running_ = false;
+  bool parked_ = false;
+};
+
+/// The parking place of a fiber inside a leaf awaitable. `park` suspends the calling fiber,
+/// `wake` queues it again; destruction forgets it, so a dropped task is never resumed.
+class Waiter {
+ public:
+  Waiter() = default;
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+
+  /// Call it from `await_suspend`; at most one fiber at a time.
+  void park(Fiber& fiber) noexcept {
+    KN_ASSERT(fiber_ == nullptr);
+    fiber_ = &fiber;
+    fiber.parked_ = true;
+  }
+  /// Resume the parked fiber at the next turn of its loop; does nothing when none is parked.
+  void wake() noexcept {
+    if (fiber_ != nullptr) std::exchange(fiber_, nullptr)->make_ready();
+  }
+  bool parked() const noexcept { return fiber_ != nullptr; }
+  /// Forget the parked fiber, which somebody else will wake.
+  void forget() noexcept { fiber_ = nullptr; }
+
+ private:
+  Fiber* fiber_ = nullptr;
+};
+
+/// Lets the library's own awaiters move a fiber from frame to frame.
+struct TaskAccess {
+  static void set_current(Fiber& fiber, detail::PromiseBase* frame) noexcept {
+    fiber.current_ = frame;
+  }
+};
+
+}  // namespace knative
