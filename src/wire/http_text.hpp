@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <string_view>
 
 namespace knative::http::wire {
@@ -93,6 +94,17 @@ inline std::size_t first_invalid_in_value(std::string_view text) noexcept {
     if ((byte < 0x20 && byte != '\t') || byte == 0x7f) return i;
   }
   return i;
+}
+
+/// A Content-Length: digits only, at most 18 (every length that exists, without overflow).
+inline std::optional<std::uint64_t> parse_length(std::string_view text) noexcept {
+  if (text.empty() || text.size() > 18) return std::nullopt;
+  std::uint64_t number = 0;
+  for (const char c : text) {
+    if (c < '0' || c > '9') return std::nullopt;
+    number = number * 10 + static_cast<std::uint64_t>(c - '0');
+  }
+  return number;
 }
 
 /// Call `f` with each element of a comma-separated list; blanks are cut, empty ones skipped.
