@@ -16,6 +16,10 @@
 
 namespace knative::http::wire {
 
+/// Long bodies are written in slices, so that a write timeout counts while nothing moves and not
+/// while a slow reader reads.
+inline constexpr std::size_t slice_bytes = 128 * 1024;
+
 /// A due time. Moving it later only stores it; the timer looks when it fires, and then waits for
 /// the rest.
 class Deadline final : private TimerNode {

@@ -24,7 +24,8 @@ constexpr int interim_responses_max = 16;
 
 class ClientConnection;
 
-struct Pool {
+/// Shared by the client and the uses of its connections, which may end after it.
+struct Pool : std::enable_shared_from_this<Pool> {
   Pool(Executor& executor_, Timers& timers_, Network& network_, Endpoint endpoint_,
        ClientOptions options_)
       : executor(executor_),
@@ -35,7 +36,9 @@ struct Pool {
         host(endpoint.path.empty() ? endpoint.to_string() : "localhost") {
     if (endpoint.path.empty() && endpoint.port == 80) host.resize(host.rfind(':'));
   }
-  ~Pool();
+  ~Pool() { close(); }
+  /// The client is gone: uses in progress fail, nothing new begins.
+  void close() noexcept;
   ClientConnection* take_idle() noexcept;
   void release(ClientConnection& connection, bool reusable) noexcept;
   void remove(ClientConnection& connection) noexcept;
@@ -46,13 +49,12 @@ struct Pool {
   const Endpoint endpoint;
   const ClientOptions options;
   std::string host;
-  ClientConnection* first = nullptr;      ///< All of them.
-  std::vector<ClientConnection*> idle;    ///< The most recently used is last.
-  std::size_t count = 0;                  ///< Connections, also those being made.
+  ClientConnection* first = nullptr;    ///< All of them.
+  std::vector<ClientConnection*> idle;  ///< The most recently used is last.
+  std::size_t count = 0;                ///< Connections, also those being made.
+  bool closed = false;
   Event freed;
 };
-
-class ClientBody;
 
 class ClientConnection {
  public:
@@ -95,7 +97,7 @@ class ClientConnection {
   wire::ResponseParser parser;
   wire::BodyReader reader;
   std::string out;
-  ClientBody* body = nullptr;
+  bool reusable = false;
   bool is_idle = false;
   bool used_before = false;
   Reaction reaction;
@@ -111,7 +113,7 @@ class Lease {
     return *this;
   }
   ~Lease() { end(false); }
-  ClientConnection* operator->() const noexcept { return connection_; }
+  ClientConnection& operator*() const noexcept { return *connection_; }
   void end(bool reusable) noexcept {
     if (connection_ == nullptr) return;
     ClientConnection& connection = *std::exchange(connection_, nullptr);
@@ -127,9 +129,10 @@ class Lease {
 class ClientBody final : public BodySource {
  public:
   ClientBody(ClientConnection& connection, std::optional<std::uint64_t> length, std::string first)
-      : connection_(&connection), length_(length), first_(std::move(first)) {
-    connection.body = this;
-  }
+      : pool_(connection.pool->shared_from_this()),
+        connection_(&connection),
+        length_(length),
+        first_(std::move(first)) {}
   ~ClientBody() override {
     if (connection_ == nullptr) return;
     connection_->reader.release(connection_->channel);
@@ -138,31 +141,32 @@ class ClientBody final : public BodySource {
   Task<Result<std::string_view>> next() override;
   std::string_view take_ready() override;
   std::optional<std::uint64_t> length() const override { return length_; }
-  void cut() noexcept { connection_ = nullptr; }
 
  private:
   void finish() noexcept {
     ClientConnection& connection = *std::exchange(connection_, nullptr);
-    connection.body = nullptr;
-    const bool reusable = connection.reader.complete() && connection.parser.keep_alive();
-    connection.pool->release(connection, reusable);
+    pool_->release(connection, connection.reader.complete() && connection.reusable);
   }
 
+  std::shared_ptr<Pool> pool_;
   ClientConnection* connection_;
   std::optional<std::uint64_t> length_;
   std::string first_;
   bool first_given_ = false;
-  bool complete_ = false;
 };
 
 ClientConnection::~ClientConnection() {
-  if (body != nullptr) body->cut();
   (previous != nullptr ? previous->next : pool->first) = next;
   if (next != nullptr) next->previous = previous;
 }
 
-Pool::~Pool() {
-  while (first != nullptr) delete first;
+void Pool::close() noexcept {
+  closed = true;
+  while (!idle.empty()) remove(*idle.back());
+  for (ClientConnection* used = first; used != nullptr; used = used->next) {
+    used->channel.stream().abort();
+  }
+  freed.notify_all();
 }
 
 void Pool::remove(ClientConnection& connection) noexcept {
@@ -189,7 +193,7 @@ ClientConnection* Pool::take_idle() noexcept {
 }
 
 void Pool::release(ClientConnection& connection, bool reusable) noexcept {
-  if (reusable && idle.size() < options.idle_connections_max &&
+  if (reusable && !closed && idle.size() < options.idle_connections_max &&
       connection.channel.input().empty()) {
     connection.channel.read_ahead();
     if (connection.channel.reading()) {
@@ -217,7 +221,6 @@ std::string_view ClientBody::take_ready() {
   const std::string_view piece = connection_->reader.take(connection_->channel);
   if (piece.empty() && connection_->reader.complete()) {
     // Give the connection back at once: the next request need not wait for the owner.
-    complete_ = true;
     finish();
   }
   return piece;
@@ -227,8 +230,7 @@ Task<Result<std::string_view>> ClientBody::next() {
   for (;;) {
     const std::string_view piece = take_ready();
     if (!piece.empty()) co_return piece;
-    if (complete_) co_return std::string_view();
-    if (connection_ == nullptr) co_return fail(Errc::cancelled, "the client is gone");
+    if (connection_ == nullptr) co_return std::string_view();
     ClientConnection& connection = *connection_;
     if (connection.reader.failed()) {
       co_return fail(Errc::unavailable,
@@ -238,7 +240,6 @@ Task<Result<std::string_view>> ClientBody::next() {
     }
     connection.channel.read_deadline().set_after(connection.pool->options.body_timeout);
     Result<std::size_t> got = co_await connection.channel.more();
-    if (connection_ == nullptr) co_return fail(Errc::cancelled, "the client is gone");
     connection.channel.read_deadline().clear();
     if (!got) {
       connection.reader.fail(400, "connection failed");
@@ -260,6 +261,7 @@ Task<Result<ClientConnection*>> acquire(Pool& pool, bool fresh_only) {
   const Instant deadline = pool.timers.now() + pool.options.connect_timeout;
   auto wait = [](Event& freed) -> Task<void> { co_await freed.wait(); };
   for (;;) {
+    if (pool.closed) co_return fail(Errc::cancelled, "the client is gone");
     if (!fresh_only) {
       if (ClientConnection* kept = pool.take_idle()) co_return kept;
     }
@@ -293,6 +295,7 @@ Task<Result<ClientConnection*>> acquire(Pool& pool, bool fresh_only) {
     co_return fail(Errc::deadline_exceeded, pool.endpoint.to_string() + ": no connection in time");
   }
   if (!*connected) co_return std::move(*connected).error();
+  if (pool.closed) co_return fail(Errc::cancelled, "the client is gone");
   slot.pool = nullptr;
   co_return new ClientConnection(pool, std::move(**connected));
 }
@@ -304,6 +307,15 @@ enum class Sent : unsigned char {
   broken,        ///< The connection does not take it; an answer may still be there.
 };
 
+/// Something arrived before the body was sent: is it the end, or an answer that makes the rest
+/// pointless? An early success means that the peer answers while it reads.
+bool refuses(wire::Channel& channel) {
+  const Result<std::size_t> got = channel.take_read();
+  if (!got || *got == 0) return true;
+  const std::string_view input = channel.input();
+  return input.size() < 10 || input[9] >= '4';
+}
+
 /// Send a streamed body after the head in `connection.out`.
 Task<Result<Sent>> send_stream(ClientConnection& connection, BodySource& source, bool chunked,
                                std::uint64_t left) {
@@ -311,6 +323,7 @@ Task<Result<Sent>> send_stream(ClientConnection& connection, BodySource& source,
   const Duration timeout = connection.pool->options.body_timeout;
   char room[18];
   bool head_sent = false;
+  bool watching = true;
   for (;;) {
     std::string_view piece = source.take_ready();
     if (piece.empty()) {
@@ -327,7 +340,10 @@ Task<Result<Sent>> send_stream(ClientConnection& connection, BodySource& source,
     }
     if (piece.size() > left) co_return fail(Errc::invalid_argument, "body longer than its length");
     left -= piece.size();
-    if (!channel.reading()) co_return Sent::early_answer;
+    if (watching && !channel.reading()) {
+      if (refuses(channel)) co_return Sent::early_answer;
+      watching = false;
+    }
     const std::string_view head = head_sent ? "" : std::string_view(connection.out);
     const std::string_view size = chunked ? wire::chunk_head(piece.size(), room) : "";
     auto write = channel.write(timeout, head, size, piece, chunked ? "\r\n" : "");
@@ -359,7 +375,7 @@ Error answer_failed(ClientConnection& connection, const Result<std::size_t>& got
 
 /// The response whose head was parsed; the connection goes back, or on into the body.
 Result<Response> take_response(Lease& lease, bool body_sent) {
-  ClientConnection& connection = *lease.operator->();
+  ClientConnection& connection = *lease;
   wire::ResponseParser& parser = connection.parser;
   wire::Channel& channel = connection.channel;
   const std::string_view input = channel.input();
@@ -382,8 +398,8 @@ Result<Response> take_response(Lease& lease, bool body_sent) {
       first.append(piece);
     }
     if (reader.failed()) {
-      return fail(Errc::unavailable, connection.pool->endpoint.to_string() + ": response body: " +
-                                         std::string(reader.error().reason));
+      return fail(Errc::unavailable, connection.pool->endpoint.to_string() +
+                                         ": response body: " + std::string(reader.error().reason));
     }
   } else if (parser.framing() == wire::Framing::length) {
     length = parser.content_length();
@@ -394,12 +410,12 @@ Result<Response> take_response(Lease& lease, bool body_sent) {
       channel.want_capacity(body_buffer_bytes);
     }
   }
+  connection.reusable = parser.keep_alive() && body_sent;
   if (reader.complete()) {
     response.body = Body(std::move(first));
-    lease.end(parser.keep_alive() && body_sent);
+    lease.end(connection.reusable);
     return response;
   }
-  connection.used_before = connection.used_before || body_sent;
   response.body = Body(std::make_unique<ClientBody>(*lease.take(), length, std::move(first)));
   return response;
 }
@@ -416,10 +432,10 @@ Task<Result<void>> read_head(ClientConnection& connection, bool to_head) {
       state = connection.parser.parse(channel.input());
     }
     if (state == wire::Parse::failed) {
-      co_return fail(Errc::unavailable, connection.pool->endpoint.to_string() + ": response: " +
-                                            std::string(connection.parser.error().reason) +
-                                            " at byte " +
-                                            std::to_string(connection.parser.error().offset));
+      co_return fail(Errc::unavailable,
+                     connection.pool->endpoint.to_string() +
+                         ": response: " + std::string(connection.parser.error().reason) +
+                         " at byte " + std::to_string(connection.parser.error().offset));
     }
     if (connection.parser.status() >= 200) co_return Result<void>();
     if (connection.parser.status() == 101) break;
@@ -432,27 +448,30 @@ Task<Result<void>> read_head(ClientConnection& connection, bool to_head) {
 }  // namespace
 
 struct Client::Impl {
-  Pool pool;
+  ~Impl() { pool->close(); }
+  std::shared_ptr<Pool> pool;
 };
 
 Client::Client(Executor& executor, Timers& timers, Network& network, Endpoint endpoint,
                ClientOptions options)
-    : impl_(new Impl{Pool(executor, timers, network, std::move(endpoint), options)}) {}
+    : impl_(new Impl{
+          std::make_shared<Pool>(executor, timers, network, std::move(endpoint), options)}) {}
 
 Client::~Client() = default;
 
-std::size_t Client::connections() const noexcept { return impl_->pool.count; }
+std::size_t Client::connections() const noexcept { return impl_->pool->count; }
 
-std::size_t Client::idle_connections() const noexcept { return impl_->pool.idle.size(); }
+std::size_t Client::idle_connections() const noexcept { return impl_->pool->idle.size(); }
 
 Task<Result<Response>> Client::send(Request& request) {
-  Pool& pool = impl_->pool;
+  const std::shared_ptr<Pool> shared = impl_->pool;
+  Pool& pool = *shared;
   BodySource* const source = request.body.source();
   std::optional<std::uint64_t> length;
   if (source != nullptr) {
     length = source->length();
-  } else if (!request.body.bytes().empty() || request.method == "POST" ||
-             request.method == "PUT" || request.method == "PATCH") {
+  } else if (!request.body.bytes().empty() || request.method == "POST" || request.method == "PUT" ||
+             request.method == "PATCH") {
     length = request.body.bytes().size();
   }
   const bool chunked = source != nullptr && !length;
@@ -476,13 +495,19 @@ Task<Result<Response>> Client::send(Request& request) {
     channel.read_ahead();
     Sent sent = Sent::all;
     if (source == nullptr) {
-      auto write =
-          channel.write(pool.options.body_timeout, connection->out, request.body.bytes());
-      Result<std::size_t> done = co_await write;
-      if (!done) sent = Sent::broken;
+      std::string_view rest = request.body.bytes();
+      std::string_view head = connection->out;
+      do {
+        auto write =
+            channel.write(pool.options.body_timeout, head, rest.substr(0, wire::slice_bytes));
+        Result<std::size_t> done = co_await write;
+        if (!done) sent = Sent::broken;
+        head = {};
+        rest.remove_prefix(std::min(rest.size(), wire::slice_bytes));
+      } while (sent == Sent::all && !rest.empty());
     } else {
-      Result<Sent> streamed = co_await send_stream(*connection, *source, chunked,
-                                                   length.value_or(~std::uint64_t{0}));
+      Result<Sent> streamed =
+          co_await send_stream(*connection, *source, chunked, length.value_or(~std::uint64_t{0}));
       if (!streamed) co_return std::move(streamed).error();
       sent = *streamed;
     }
@@ -493,18 +518,20 @@ Task<Result<Response>> Client::send(Request& request) {
     wire::Parse state = wire::Parse::more;
     bool anything = false;
     // The usual answer arrives in one piece: parsed here, without another frame.
-    if (Result<std::size_t> got = co_await channel.more(); !got || *got == 0) {
-      answered = answer_failed(*connection, got);
-    } else {
-      anything = true;
+    if (channel.input().empty()) {
+      Result<std::size_t> got = co_await channel.more();
+      if (!got || *got == 0) answered = answer_failed(*connection, got);
+    }
+    anything = !channel.input().empty();
+    if (answered) {
       state = connection->parser.parse(channel.input());
       if (state != wire::Parse::done || connection->parser.status() < 200) {
         answered = co_await read_head(*connection, to_head);
       }
     }
     if (answered) co_return take_response(lease, sent == Sent::all);
-    const bool stale = !anything && connection->used_before &&
-                       answered.error().code != Errc::deadline_exceeded;
+    const bool stale =
+        !anything && connection->used_before && answered.error().code != Errc::deadline_exceeded;
     if (!stale || !repeatable || fresh_only) co_return std::move(answered).error();
   }
 }

@@ -122,12 +122,11 @@ Result<void> render_request(const Request& request, std::optional<std::uint64_t>
   if (!is_token(request.method)) {
     return fail(Errc::invalid_argument, "method \"" + request.method + "\" is no token");
   }
-  const std::size_t invalid = first_not(request.target, target_char);
-  const bool asterisk = request.target == "*";
-  if (!asterisk && (invalid < request.target.size() || request.target.empty() ||
-                    request.target.front() != '/')) {
-    return fail(Errc::invalid_argument,
-                "target: invalid at byte " + std::to_string(invalid % (request.target.size() + 1)));
+  const std::string& target = request.target;
+  const std::size_t invalid =
+      target.empty() || target.front() != '/' ? 0 : first_not(target, target_char);
+  if (invalid < target.size() ? target != "*" : target.empty()) {
+    return fail(Errc::invalid_argument, "target: invalid at byte " + std::to_string(invalid));
   }
   out.append(request.method).append(" ").append(request.target).append(" HTTP/1.1\r\n");
   const Headers& headers = request.headers;

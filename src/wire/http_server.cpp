@@ -1,6 +1,7 @@
 // The HTTP/1.1 server. One fiber per connection: read a head, let the handler answer, write.
 // While a handler works the connection reads ahead; so a client that leaves is noticed without
 // a second coroutine and without a system call.
+#include <algorithm>
 #include <exception>
 #include <string>
 #include <utility>
@@ -284,10 +285,15 @@ Task<void> Connection::serve() {
       sent = co_await stream_body(*response.body.source(), how);
     } else {
       working_ = false;
-      const std::string_view bytes = send_body ? std::string_view(response.body.bytes()) : "";
-      auto write = channel_.write(options.write_timeout, out_, bytes);
-      Result<std::size_t> done = co_await write;
-      sent = done.has_value();
+      std::string_view rest = send_body ? std::string_view(response.body.bytes()) : "";
+      std::string_view head = out_;
+      do {
+        auto write = channel_.write(options.write_timeout, head, rest.substr(0, wire::slice_bytes));
+        Result<std::size_t> done = co_await write;
+        sent = done.has_value();
+        head = {};
+        rest.remove_prefix(std::min(rest.size(), wire::slice_bytes));
+      } while (sent && !rest.empty());
     }
     working_ = false;
     unwatch_peer();
@@ -562,8 +568,8 @@ struct Server::Impl {
 
 Server::Server(Executor& executor, Timers& timers, Logger& logger,
                std::unique_ptr<Listener> listener, Handler& handler, ServerOptions options)
-    : impl_(new Impl{Core(executor, timers, logger, std::move(listener), handler,
-                          std::move(options))}) {
+    : impl_(new Impl{
+          Core(executor, timers, logger, std::move(listener), handler, std::move(options))}) {
   impl_->core.accepting.add(impl_->core.accept_all());
 }
 
