@@ -313,7 +313,11 @@ Result<void> VirtualDisk::begin(SimOperation operation, const std::string& path,
 }
 
 Result<Place> VirtualDisk::walk(const std::string& path, bool follow_last) const {
-  if (path.empty()) return fail(Errc::invalid_argument, "empty path");
+  if (path.empty()) return missing("\"\"");
+  // A last "/" or "/." asks for a directory, behind a symbolic link too.
+  const bool last_dot = path.ends_with("/.");
+  const bool wants_directory = last_dot || path.ends_with('/');
+  if (wants_directory) follow_last = true;
   std::vector<std::string> parts = components(path);
   std::deque<std::string> rest(parts.begin(), parts.end());
   std::vector<NodePtr> chain{root_};
@@ -332,7 +336,7 @@ Result<Place> VirtualDisk::walk(const std::string& path, bool follow_last) const
     }
     const auto found = chain.back()->entries.find(name);
     if (found == chain.back()->entries.end()) {
-      if (!rest.empty()) return missing(path);
+      if (!rest.empty() || last_dot) return missing(path);
       return Place{chain.back(), name, nullptr};
     }
     const NodePtr node = found->second;
@@ -348,6 +352,9 @@ Result<Place> VirtualDisk::walk(const std::string& path, bool follow_last) const
     }
     place = Place{chain.back(), name, node};
     chain.push_back(node);
+  }
+  if (wants_directory && place.node->type != FileType::directory) {
+    return fail(Errc::not_found, path + ": not a directory");
   }
   return place;
 }
@@ -391,7 +398,8 @@ void VirtualDisk::commit(Transaction transaction) {
 Result<std::unique_ptr<File>> VirtualDisk::open_node(const std::string& path,
                                                      const OpenOptions& options, bool lock) {
   if (Result<void> ok = begin(SimOperation::file_open, path); !ok) return ok.error();
-  Result<Place> place = walk(path, true);
+  // Exclusive creation does not follow a symbolic link.
+  Result<Place> place = walk(path, !(options.create && options.exclusive));
   if (!place) return place.error();
   NodePtr node = place->node;
   if (node != nullptr) {
@@ -443,7 +451,10 @@ Result<FileInfo> VirtualDisk::info(const std::string& path) {
   if (Result<void> ok = begin(SimOperation::file_query, path); !ok) return ok.error();
   Result<Place> place = existing(path, false);
   if (!place) return place.error();
-  return info_of(place->name, *place->node);
+  std::string_view name = path;
+  while (name.size() > 1 && name.ends_with('/')) name.remove_suffix(1);
+  if (name.size() > 1) name.remove_prefix(name.rfind('/') + 1);
+  return info_of(std::string(name), *place->node);
 }
 
 Result<std::vector<FileInfo>> VirtualDisk::list(const std::string& path) {
@@ -469,13 +480,16 @@ Result<void> VirtualDisk::make_directories(const std::string& path) {
   for (const std::string& part : components(path)) {
     if (!sofar.empty() && sofar.back() != '/') sofar += '/';
     sofar += part;
-    Result<Place> place = walk(sofar, true);
+    Result<Place> place = walk(sofar, false);
     if (!place) return place.error();
     if (place->node == nullptr) {
       if (Result<void> made = make_one_directory(*place); !made) return made;
-    } else if (place->node->type != FileType::directory) {
-      return fail(Errc::already_exists, sofar + ": exists and is not a directory");
+      continue;
     }
+    const Result<Place> followed = walk(sofar, true);
+    const bool good = followed && followed->node != nullptr &&
+                      followed->node->type == FileType::directory;
+    if (!good) return fail(Errc::already_exists, sofar + ": exists and is not a directory");
   }
   return {};
 }
@@ -520,10 +534,11 @@ bool VirtualDisk::contains(const Node& tree, const Node& searched) {
 
 Result<void> VirtualDisk::rename(const std::string& from, const std::string& to) {
   if (Result<void> ok = begin(SimOperation::file_rename, from); !ok) return ok.error();
-  Result<Place> source = existing(from, false);
+  Result<Place> source = walk(from, false);
   if (!source) return source.error();
   Result<Place> target = walk(to, false);
   if (!target) return target.error();
+  if (source->node == nullptr) return missing(from);
   if (source->name.empty() || target->name.empty()) {
     return fail(Errc::invalid_argument, from + ": cannot be renamed to " + to);
   }
@@ -533,9 +548,11 @@ Result<void> VirtualDisk::rename(const std::string& from, const std::string& to)
   }
   if (target->node != nullptr) {
     const bool onto_directory = target->node->type == FileType::directory;
-    if (onto_directory != (source->node->type == FileType::directory)) {
-      return fail(Errc::failed_precondition, to + ": is of another type");
+    const bool of_directory = source->node->type == FileType::directory;
+    if (onto_directory && !of_directory) {
+      return fail(Errc::failed_precondition, to + ": is a directory");
     }
+    if (of_directory && !onto_directory) return fail(Errc::not_found, to + ": not a directory");
     if (onto_directory && !target->node->entries.empty()) {
       return fail(Errc::failed_precondition, to + ": directory not empty");
     }
@@ -567,7 +584,8 @@ Result<void> VirtualDisk::remove_all(const std::string& path) {
   if (Result<void> ok = begin(SimOperation::file_change, path); !ok) return ok.error();
   Result<Place> place = walk(path, false);
   if (!place) {
-    if (place.error().code == Errc::not_found) return {};
+    // Absent is fine; a file where a directory should be is not.
+    if (place.error() == missing(path)) return {};
     return place.error();
   }
   if (place->node == nullptr) return {};
