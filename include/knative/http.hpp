@@ -172,6 +172,7 @@ struct KNATIVE_EXPORT Request {
   std::string host() const;
 };
 
+/// What a Handler answers.
 struct KNATIVE_EXPORT Response {
   int status = 200;
   Headers headers;
@@ -271,6 +272,7 @@ class KNATIVE_EXPORT Server {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Bounds and times of a client.
 struct ClientOptions {
   std::size_t connections_max = 1024;  ///< Then requests wait.
   std::size_t idle_connections_max = 64;

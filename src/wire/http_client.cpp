@@ -445,6 +445,14 @@ Task<Result<void>> read_head(ClientConnection& connection, bool to_head) {
                  connection.pool->endpoint.to_string() + ": unexpected interim response");
 }
 
+/// Content-Length: of a body, and of an empty one where the method expects one.
+std::optional<std::uint64_t> length_to_send(const Request& request) {
+  if (request.body.streamed() || !request.body.bytes().empty()) return request.body.length();
+  const std::string_view method = request.method;
+  if (method == "POST" || method == "PUT" || method == "PATCH") return 0;
+  return std::nullopt;
+}
+
 }  // namespace
 
 struct Client::Impl {
@@ -496,15 +504,14 @@ Task<Result<Response>> Client::send(Request& request) {
     Sent sent = Sent::all;
     if (source == nullptr) {
       std::string_view rest = request.body.bytes();
-      std::string_view head = connection->out;
-      do {
+      for (std::string_view head = connection->out;; head = {}) {
         auto write =
             channel.write(pool.options.body_timeout, head, rest.substr(0, wire::slice_bytes));
         Result<std::size_t> done = co_await write;
         if (!done) sent = Sent::broken;
-        head = {};
         rest.remove_prefix(std::min(rest.size(), wire::slice_bytes));
-      } while (sent == Sent::all && !rest.empty());
+        if (!done || rest.empty()) break;
+      }
     } else {
       Result<Sent> streamed =
           co_await send_stream(*connection, *source, chunked, length.value_or(~std::uint64_t{0}));

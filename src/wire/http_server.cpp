@@ -142,8 +142,7 @@ class Connection final : public Fiber {
     watching_ = false;
   }
   void report_thrown(std::exception_ptr thrown);
-  /// What to answer instead when the request's body turned out to be bad; 0: nothing.
-  int body_failure() const noexcept { return reader_.failed() ? reader_.error().status : 0; }
+  wire::ResponsePlan prepare(Response& response, std::exception_ptr thrown);
   wire::ResponsePlan plan(const Response& response, bool keep_alive) const;
 
   Core& server_;
@@ -262,21 +261,8 @@ Task<void> Connection::serve() {
     } catch (...) {
       thrown = std::current_exception();
     }
-    if (thrown || response.status < 200 || response.status > 599) {
-      report_thrown(thrown);
-      response = error_response(500);
-    }
     if (peer_left_) co_return;
-    if (const int status = body_failure())
-      response = error_response(status, reader_.error().reason);
-
-    ++server_.requests;
-    const bool keep_alive = parser_.keep_alive() && !server_.draining && !continue_wanted_ &&
-                            body_failure() == 0 &&
-                            (reader_.complete() || reader_.left() <= options.unread_body_bytes_max);
-    const wire::ResponsePlan how = plan(response, keep_alive);
-    out_.clear();
-    wire::render_response(response, how, server_.date.text(), options.server_name, out_);
+    const wire::ResponsePlan how = prepare(response, thrown);
     const bool send_body = how.mode == wire::BodyMode::length ||
                            how.mode == wire::BodyMode::chunked ||
                            how.mode == wire::BodyMode::until_close;
@@ -286,14 +272,13 @@ Task<void> Connection::serve() {
     } else {
       working_ = false;
       std::string_view rest = send_body ? std::string_view(response.body.bytes()) : "";
-      std::string_view head = out_;
-      do {
+      for (std::string_view head = out_;; head = {}) {
         auto write = channel_.write(options.write_timeout, head, rest.substr(0, wire::slice_bytes));
         Result<std::size_t> done = co_await write;
         sent = done.has_value();
-        head = {};
         rest.remove_prefix(std::min(rest.size(), wire::slice_bytes));
-      } while (sent && !rest.empty());
+        if (!sent || rest.empty()) break;
+      }
     }
     working_ = false;
     unwatch_peer();
@@ -405,6 +390,25 @@ void Connection::report_thrown(std::exception_ptr thrown) {
 }
 
 // ---------------------------------------------------------------------------- responses
+
+/// Decide what is sent, and render its head into `out_`.
+wire::ResponsePlan Connection::prepare(Response& response, std::exception_ptr thrown) {
+  const ServerOptions& options = server_.options;
+  if (thrown || response.status < 200 || response.status > 599) {
+    report_thrown(thrown);
+    response = error_response(500);
+  }
+  // The request's body turned out to be bad: whatever the handler made of that.
+  if (reader_.failed()) response = error_response(reader_.error().status, reader_.error().reason);
+  ++server_.requests;
+  const bool keep_alive = parser_.keep_alive() && !server_.draining && !continue_wanted_ &&
+                          !reader_.failed() &&
+                          (reader_.complete() || reader_.left() <= options.unread_body_bytes_max);
+  const wire::ResponsePlan how = plan(response, keep_alive);
+  out_.clear();
+  wire::render_response(response, how, server_.date.text(), options.server_name, out_);
+  return how;
+}
 
 wire::ResponsePlan Connection::plan(const Response& response, bool keep_alive) const {
   wire::ResponsePlan plan;
