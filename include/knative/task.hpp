@@ -316,8 +316,8 @@ Task<RaceResult<detail::NonVoid<A>, detail::NonVoid<B>>> race(Task<A> first, Tas
   if (left.done() && !left.threw()) result.first.emplace(detail::take_branch(left));
   if (right.done() && !right.threw()) result.second.emplace(detail::take_branch(right));
   if (!result.first && !result.second) {
-    if (left.done()) left.take();
-    if (right.done()) right.take();
+    if (left.done()) static_cast<void>(left.take());
+    if (right.done()) static_cast<void>(right.take());
   }
   co_return result;
 }
