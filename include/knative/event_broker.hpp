@@ -50,6 +50,7 @@ struct DeliveryOptions {
   std::optional<Duration> retry_after_max;
   /// Count retries from 0 in the formula, as the Go data plane does: linear begins with no delay.
   bool count_from_zero = false;
+  friend bool operator==(const DeliveryOptions&, const DeliveryOptions&) = default;
 };
 
 /// The pure arithmetic of retries. With n counted from 1: `delay * n`, or `delay * 2^n`.

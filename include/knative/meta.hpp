@@ -147,11 +147,11 @@ class KNATIVE_EXPORT ConditionSet {
 
 /// A struct of the model that is an object by itself.
 template <class T>
-concept Resource = std::copyable<T> && requires(const T& object) {
+concept Resource = requires(const T& object) {
   { T::api_version } -> std::convertible_to<std::string_view>;
   { T::kind } -> std::convertible_to<std::string_view>;
   requires std::same_as<std::remove_cvref_t<decltype(object.metadata)>, ObjectMeta>;
-};
+} && std::copyable<T>;
 
 /// What to do with fields that a kind does not have.
 enum class Strictness : unsigned char {

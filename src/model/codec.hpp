@@ -74,12 +74,18 @@ class Decoder {
 
 struct Struct;
 
-// How values of one C++ type are read, written and recognised as absent.
+enum class Shape : unsigned char { scalar, structure, optional, list, map };
+
+// How values of one C++ type are read, written and recognised as absent; and what they look like,
+// for programs that generate documents or schemas.
 struct Ops {
   void (*decode)(void* target, const Value& from, Decoder& decoder, const Path& path);
   Value (*encode)(const void* object);
   bool (*empty)(const void* object);
   const Struct& (*fields)();  // Structs only, else null.
+  Shape shape;
+  const Ops& (*element)();  // Optionals, lists and maps only, else null.
+  std::string_view type;    // Scalars only: "string", "boolean", "int32", "quantity", ….
 };
 
 enum Flags : unsigned {
@@ -110,27 +116,29 @@ bool struct_is_empty(const Struct& type, const void* object);
 //   static void decode(T&, const Value&, Decoder&, const Path&);
 //   static Value encode(const T&);
 //   static bool empty(const T&);
+//   static constexpr std::string_view type;   // Optional, "string" when left out.
 template <class T>
 struct Custom;
 
-#define KN_CUSTOM_CODEC(Type)                                                                \
+#define KN_CUSTOM_CODEC(Type, name)                                                          \
   template <>                                                                                \
   struct Custom<Type> {                                                                      \
+    static constexpr std::string_view type = name;                                           \
     static void decode(Type& target, const Value& from, Decoder& decoder, const Path& path); \
     static Value encode(const Type& value);                                                  \
     static bool empty(const Type& value);                                                    \
   }
-KN_CUSTOM_CODEC(bool);
-KN_CUSTOM_CODEC(std::int32_t);
-KN_CUSTOM_CODEC(std::int64_t);
-KN_CUSTOM_CODEC(double);
-KN_CUSTOM_CODEC(std::string);
-KN_CUSTOM_CODEC(Value);
-KN_CUSTOM_CODEC(Timestamp);
-KN_CUSTOM_CODEC(Duration);
-KN_CUSTOM_CODEC(Quantity);
-KN_CUSTOM_CODEC(IntOrString);
-KN_CUSTOM_CODEC(Bytes);
+KN_CUSTOM_CODEC(bool, "boolean");
+KN_CUSTOM_CODEC(std::int32_t, "int32");
+KN_CUSTOM_CODEC(std::int64_t, "int64");
+KN_CUSTOM_CODEC(double, "number");
+KN_CUSTOM_CODEC(std::string, "string");
+KN_CUSTOM_CODEC(Value, "any");
+KN_CUSTOM_CODEC(Timestamp, "timestamp");
+KN_CUSTOM_CODEC(Duration, "duration");
+KN_CUSTOM_CODEC(Quantity, "quantity");
+KN_CUSTOM_CODEC(IntOrString, "int-or-string");
+KN_CUSTOM_CODEC(Bytes, "bytes");
 
 namespace detail {
 
@@ -208,6 +216,15 @@ inline constexpr MapAccess map_access = {
     &ops_of<typename M::mapped_type>};
 
 template <class T>
+constexpr std::string_view scalar_type() {
+  if constexpr (requires { Custom<T>::type; }) {
+    return Custom<T>::type;
+  } else {
+    return "string";
+  }
+}
+
+template <class T>
 constexpr Ops make_ops() {
   if constexpr (HasCustom<T>) {
     return {[](void* target, const Value& from, Decoder& decoder, const Path& path) {
@@ -215,7 +232,10 @@ constexpr Ops make_ops() {
             },
             [](const void* object) { return Custom<T>::encode(*static_cast<const T*>(object)); },
             [](const void* object) { return Custom<T>::empty(*static_cast<const T*>(object)); },
-            nullptr};
+            nullptr,
+            Shape::scalar,
+            nullptr,
+            scalar_type<T>()};
   } else if constexpr (IsOptional<T>::value) {
     return {[](void* target, const Value& from, Decoder& decoder, const Path& path) {
               ops_of<typename T::value_type>().decode(&static_cast<T*>(target)->emplace(), from,
@@ -226,19 +246,30 @@ constexpr Ops make_ops() {
               return held ? ops_of<typename T::value_type>().encode(&*held) : Value();
             },
             [](const void* object) { return !static_cast<const T*>(object)->has_value(); },
-            nullptr};
+            nullptr,
+            Shape::optional,
+            &ops_of<typename T::value_type>,
+            {}};
   } else if constexpr (IsVector<T>::value) {
     return {[](void* target, const Value& from, Decoder& decoder, const Path& path) {
               decode_list(list_access<T>, target, from, decoder, path);
             },
             [](const void* object) { return encode_list(list_access<T>, object); },
-            [](const void* object) { return static_cast<const T*>(object)->empty(); }, nullptr};
+            [](const void* object) { return static_cast<const T*>(object)->empty(); },
+            nullptr,
+            Shape::list,
+            &ops_of<typename T::value_type>,
+            {}};
   } else if constexpr (IsMap<T>::value) {
     return {[](void* target, const Value& from, Decoder& decoder, const Path& path) {
               decode_map(map_access<T>, target, from, decoder, path);
             },
             [](const void* object) { return encode_map(map_access<T>, object); },
-            [](const void* object) { return static_cast<const T*>(object)->empty(); }, nullptr};
+            [](const void* object) { return static_cast<const T*>(object)->empty(); },
+            nullptr,
+            Shape::map,
+            &ops_of<typename T::mapped_type>,
+            {}};
   } else {
     static_assert(Described<T>, "declare `const codec::Struct& describe(const T*)` first");
     return {[](void* target, const Value& from, Decoder& decoder, const Path& path) {
@@ -250,7 +281,10 @@ constexpr Ops make_ops() {
             [](const void* object) {
               return struct_is_empty(describe(static_cast<const T*>(nullptr)), object);
             },
-            []() -> const Struct& { return describe(static_cast<const T*>(nullptr)); }};
+            []() -> const Struct& { return describe(static_cast<const T*>(nullptr)); },
+            Shape::structure,
+            nullptr,
+            {}};
   }
 }
 
