@@ -567,6 +567,14 @@ TEST(RaceTask, TakesVoidAndMoveOnly) {
   EXPECT_EQ(**result.second, 3);
 }
 
+Task<Result<int>> fails_as_a_result() { co_return fail(Errc::not_found, "nothing"); }
+
+TEST(RaceTask, TakesResults) {
+  Queue queue;
+  Started<RaceResult<Result<int>, Done>> run(queue, race(fails_as_a_result(), nothing()));
+  EXPECT_EQ(run.value().first->error().code, Errc::not_found);
+}
+
 TEST(RaceTask, DropsTheLoserBeforeItReturns) {
   Queue queue;
   Event never;
