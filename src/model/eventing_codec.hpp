@@ -32,5 +32,5 @@ const codec::Struct& describe(const Subscription*);
 }  // namespace knative::eventing
 
 namespace knative::codec {
-KN_CUSTOM_CODEC(eventing::Boxed<eventing::SubscriptionsAPIFilter>);
+KN_CUSTOM_CODEC(eventing::Boxed<eventing::SubscriptionsAPIFilter>, "filter");
 }  // namespace knative::codec
