@@ -31,5 +31,5 @@ const codec::Struct& describe(const PodAutoscaler*);
 
 namespace knative::codec {
 // Anything but null, false, 0 and emptiness counts as set.
-KN_CUSTOM_CODEC(serving::Refused);
+KN_CUSTOM_CODEC(serving::Refused, "boolean");
 }  // namespace knative::codec
