@@ -112,7 +112,7 @@ KNATIVE_EXPORT std::string_view to_string(WatchEventType type) noexcept;
 struct WatchEvent {
   WatchEventType type = WatchEventType::bookmark;
   std::string resource_version;
-  std::shared_ptr<const AnyObject> object;  ///< Null in a bookmark.
+  AnyObject object;  ///< Holds nothing in a bookmark.
 };
 
 struct WatchOptions {
@@ -176,6 +176,7 @@ struct StoreOptions {
 
 /// Objects by kind (whatever the API version within one group), namespace and name. Belongs to
 /// its loop. Every object that is returned is as stored: with uid, versions and timestamps.
+/// An object whose owners are all gone is removed, also when it is created too late.
 ///
 /// Errors of all calls, with Kubernetes' texts: `not_found`, `already_exists`, `conflict` (stale
 /// resourceVersion or failed precondition), `invalid_argument` (admission, or a malformed object),

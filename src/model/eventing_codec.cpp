@@ -1,20 +1,5 @@
 #include "model/eventing_codec.hpp"
 
-namespace knative::codec {
-
-using BoxedFilter = eventing::Boxed<eventing::SubscriptionsAPIFilter>;
-
-void Custom<BoxedFilter>::decode(BoxedFilter& target, const Value& from, Decoder& decoder,
-                                 const Path& path) {
-  from_value(target.emplace(), from, decoder, path);
-}
-Value Custom<BoxedFilter>::encode(const BoxedFilter& value) {
-  return value ? to_value(*value) : Value();
-}
-bool Custom<BoxedFilter>::empty(const BoxedFilter& value) { return !value.has_value(); }
-
-}  // namespace knative::codec
-
 namespace knative::eventing {
 
 using codec::field;

@@ -5,6 +5,11 @@
 #include "model/codec.hpp"
 #include "model/meta_codec.hpp"
 
+namespace knative::codec::detail {
+template <class T>
+struct IsOptional<eventing::Boxed<T>> : std::true_type {};
+}  // namespace knative::codec::detail
+
 namespace knative::eventing {
 const codec::Struct& describe(const KReference*);
 const codec::Struct& describe(const Destination*);
@@ -30,7 +35,3 @@ const codec::Struct& describe(const PhysicalSubscription*);
 const codec::Struct& describe(const SubscriptionStatus*);
 const codec::Struct& describe(const Subscription*);
 }  // namespace knative::eventing
-
-namespace knative::codec {
-KN_CUSTOM_CODEC(eventing::Boxed<eventing::SubscriptionsAPIFilter>, "filter");
-}  // namespace knative::codec

@@ -2,6 +2,7 @@
 // docs/adding-a-kind.md.
 #include "model/build_codec.hpp"
 #include "model/core_codec.hpp"
+#include "model/eventing_codec.hpp"
 #include "model/kind_ops.hpp"
 #include "model/serving_codec.hpp"
 
@@ -26,6 +27,12 @@ constexpr KindInfo kinds[] = {
     namespaced_kind<serving::Revision>("revisions", "rev"),
     namespaced_kind<serving::Route>("routes", "rt", NameRule::dns1035_label),
     namespaced_kind<serving::PodAutoscaler>("podautoscalers", "kpa,pa"),
+    // eventing.knative.dev, messaging.knative.dev
+    namespaced_kind<eventing::Broker>("brokers"),
+    namespaced_kind<eventing::Trigger>("triggers"),
+    namespaced_kind<eventing::EventType>("eventtypes"),
+    namespaced_kind<eventing::Channel>("channels", "ch"),
+    namespaced_kind<eventing::Subscription>("subscriptions", "sub"),
 };
 
 }  // namespace

@@ -1,0 +1,546 @@
+// Reading and writing objects with Kubernetes' rules, on maps in memory; and the memory store.
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+
+#include "state/store_core.hpp"
+
+namespace knative::state {
+namespace {
+
+std::string kind_name(std::string_view api_version, std::string_view kind) {
+  std::string name(kind);
+  const std::size_t slash = api_version.find('/');
+  if (slash != std::string_view::npos) name += '.' + std::string(api_version.substr(0, slash));
+  return name;
+}
+
+Timestamp whole_seconds(WallTime time) {
+  return Timestamp(std::chrono::floor<std::chrono::seconds>(time));
+}
+
+// Who made an object stays with it when a manifest is applied that does not say.
+void keep_user_annotations(ObjectMeta& metadata, const ObjectMeta& old) {
+  for (const std::string_view key :
+       {"serving.knative.dev/creator", "serving.knative.dev/lastModifier"}) {
+    const auto found = old.annotations.find(key);
+    if (found != old.annotations.end()) metadata.annotations.insert(*found);
+  }
+}
+
+}  // namespace
+
+std::optional<Version> parse_version(std::string_view text) {
+  Version version = 0;
+  const char* end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, version);
+  if (text.empty() || parsed.ec != std::errc() || parsed.ptr != end) return std::nullopt;
+  return version;
+}
+
+StoreCore::StoreCore(Timers& timers, Random& random, StoreOptions options)
+    : timers_(timers),
+      random_(random.split("store")),
+      options_(std::move(options)),
+      hub_(std::make_shared<Hub>()) {
+  options_.history_max = std::max<std::size_t>(options_.history_max, 1);
+  for (const KindInfo& info : all_kinds()) {
+    std::string name = kind_name(info.api_version, info.kind);
+    if (!table_names_.emplace(name, tables_.size()).second) continue;  // another version
+    KindTable table;
+    table.info = &info;
+    table.resource = kind_name(info.api_version, info.plural);
+    table.name = std::move(name);
+    tables_.push_back(std::move(table));
+    hub_->kinds.emplace_back();
+  }
+  hub_->core = this;
+}
+
+StoreCore::~StoreCore() {
+  hub_->core = nullptr;
+  hub_->any.notify_all();
+  for (Event& event : hub_->kinds) event.notify_all();
+}
+
+// ---------------------------------------------------------------------------- finding
+
+Result<std::size_t> StoreCore::table_of(std::string_view api_version, std::string_view kind) const {
+  if (const std::optional<std::size_t> found = find_table(kind_name(api_version, kind))) {
+    return *found;
+  }
+  return fail(Errc::unimplemented, "no matches for kind \"" + std::string(kind) +
+                                       "\" in version \"" + std::string(api_version) + '"');
+}
+
+std::optional<std::size_t> StoreCore::find_table(std::string_view name) const {
+  const auto found = table_names_.find(name);
+  if (found == table_names_.end()) return std::nullopt;
+  return found->second;
+}
+
+Result<StoreCore::Place> StoreCore::place_of(const ObjectRef& ref) const {
+  const Result<std::size_t> kind = table_of(ref.api_version, ref.kind);
+  if (!kind) return kind.error();
+  Place place;
+  place.kind = *kind;
+  place.key = {ref.namespace_, ref.name};
+  if (tables_[*kind].info->namespaced && place.key.first.empty()) {
+    place.key.first = options_.default_namespace;
+  }
+  return place;
+}
+
+const AnyObject* StoreCore::find(const Place& place) const {
+  const auto& objects = tables_[place.kind].objects;
+  const auto found = objects.find(place.key);
+  return found == objects.end() ? nullptr : &found->second;
+}
+
+const AnyObject* StoreCore::find_uid(const std::string& uid) const {
+  const auto found = by_uid_.find(uid);
+  return found == by_uid_.end() ? nullptr : find(found->second);
+}
+
+Error StoreCore::not_found(const Place& place) const {
+  return fail(Errc::not_found,
+              tables_[place.kind].resource + " \"" + place.key.second + "\" not found");
+}
+
+Error StoreCore::conflict(const Place& place, std::string why) const {
+  return fail(Errc::conflict, "Operation cannot be fulfilled on " + tables_[place.kind].resource +
+                                  " \"" + place.key.second + "\": " + std::move(why));
+}
+
+Result<void> StoreCore::check_preconditions(const Place& place, const AnyObject& current,
+                                            std::string_view uid, std::string_view version) const {
+  const ObjectMeta& metadata = current.metadata();
+  if (!uid.empty() && uid != metadata.uid) {
+    return conflict(place, "Precondition failed: UID in precondition: " + std::string(uid) +
+                               ", UID in object meta: " + metadata.uid);
+  }
+  if (!version.empty() && version != metadata.resource_version) {
+    return conflict(place,
+                    "the object has been modified; please apply your changes to the latest "
+                    "version and try again");
+  }
+  return {};
+}
+
+Version StoreCore::trimmed(std::size_t kind) const noexcept {
+  return kind == npos ? trimmed_any_ : tables_[kind].trimmed;
+}
+
+// ---------------------------------------------------------------------------- writing
+
+Result<void> StoreCore::admit(AnyObject& object, const AnyObject* old) const {
+  if (options_.admission) return options_.admission(object, old);
+  object.apply_defaults();
+  FieldErrors errors = object.validate();
+  if (old != nullptr) errors.add(object.validate_update(*old));
+  if (Result<void> valid = errors.to_result(); !valid) {
+    return fail(valid.error().code, "validation failed: " + valid.error().detail);
+  }
+  return {};
+}
+
+std::string StoreCore::make_uid() {
+  std::string text;
+  do {
+    const std::uint64_t high = (random_() & ~std::uint64_t{0xf000}) | 0x4000;  // version 4
+    const std::uint64_t low = (random_() >> 2) | std::uint64_t{1} << 63;       // variant 1
+    char buffer[40];
+    std::snprintf(buffer, sizeof buffer, "%08x-%04x-%04x-%04x-%012llx",
+                  static_cast<unsigned>(high >> 32), static_cast<unsigned>(high >> 16 & 0xffff),
+                  static_cast<unsigned>(high & 0xffff), static_cast<unsigned>(low >> 48),
+                  static_cast<unsigned long long>(low & 0xffffffffffff));
+    text = buffer;
+  } while (by_uid_.contains(text));
+  return text;
+}
+
+std::string StoreCore::make_name(const std::string& prefix) {
+  // Without vowels and look-alikes, so that no words appear.
+  constexpr std::string_view alphabet = "bcdfghjklmnpqrstvwxz2456789";
+  constexpr std::size_t suffix_length = 5;
+  std::string name = prefix.substr(0, 63 - suffix_length);
+  for (std::size_t i = 0; i < suffix_length; ++i) name += alphabet[random_.below(alphabet.size())];
+  return name;
+}
+
+Result<AnyObject> StoreCore::create(AnyObject object) {
+  if (!object.has_value()) return fail(Errc::invalid_argument, "there is no object");
+  const Result<Place> found = place_of(object.ref());
+  if (!found) return found.error();
+  Place place = *found;
+  if (!std::as_const(object).metadata().resource_version.empty()) {
+    return fail(Errc::invalid_argument,
+                "resourceVersion should not be set on objects to be created");
+  }
+  ObjectMeta& metadata = object.metadata();
+  metadata.namespace_ = place.key.first;
+  if (metadata.name.empty() && !metadata.generate_name.empty()) {
+    constexpr int attempts_max = 8;
+    for (int i = 0; i < attempts_max; ++i) {
+      metadata.name = make_name(metadata.generate_name);
+      place.key.second = metadata.name;
+      if (find(place) == nullptr) break;
+    }
+  }
+  return create_at(place, std::move(object));
+}
+
+Result<AnyObject> StoreCore::create_at(const Place& place, AnyObject object) {
+  object.clear_status();
+  {
+    ObjectMeta& metadata = object.metadata();
+    metadata.uid.clear();
+    metadata.resource_version.clear();
+    metadata.deletion_timestamp.reset();
+    metadata.deletion_grace_period_seconds.reset();
+    metadata.generation = 1;
+    metadata.creation_timestamp.reset();
+  }
+  if (Result<void> admitted = admit(object, nullptr); !admitted) return admitted.error();
+  if (const AnyObject* existing = find(place)) {
+    const std::string subject =
+        tables_[place.kind].resource + " \"" + place.key.second + "\" already exists";
+    return fail(Errc::already_exists, existing->metadata().deletion_timestamp
+                                          ? "object is being deleted: " + subject
+                                          : subject);
+  }
+  ObjectMeta& metadata = object.metadata();
+  if (Result<void> owned = complete_owners(metadata); !owned) return owned.error();
+  metadata.uid = make_uid();
+  metadata.creation_timestamp = whole_seconds(timers_.wall());
+  const bool abandoned = is_abandoned(metadata);
+  const AnyObject created = commit(WatchEventType::added, place, std::move(object));
+  if (abandoned) {
+    work_.push_back({Work::Kind::remove, created.metadata().uid, Propagation::background});
+    collect_garbage();
+  }
+  return created;
+}
+
+Result<AnyObject> StoreCore::get(const ObjectRef& ref) const {
+  const Result<Place> place = place_of(ref);
+  if (!place) return place.error();
+  const AnyObject* found = find(*place);
+  if (found == nullptr) return not_found(*place);
+  return *found;
+}
+
+Result<AnyObject> StoreCore::update(AnyObject object) {
+  if (!object.has_value()) return fail(Errc::invalid_argument, "there is no object");
+  const Result<Place> place = place_of(object.ref());
+  if (!place) return place.error();
+  const AnyObject* found = find(*place);
+  if (found == nullptr) return not_found(*place);
+  const AnyObject current = *found;
+  return replace(*place, current, std::move(object));
+}
+
+Result<AnyObject> StoreCore::apply(AnyObject object) {
+  if (!object.has_value()) return fail(Errc::invalid_argument, "there is no object");
+  const Result<Place> place = place_of(object.ref());
+  if (!place) return place.error();
+  const AnyObject* found = find(*place);
+  if (found == nullptr) {
+    if (!std::as_const(object).metadata().resource_version.empty()) return not_found(*place);
+    return create(std::move(object));
+  }
+  const AnyObject current = *found;
+  ObjectMeta& metadata = object.metadata();
+  const ObjectMeta& old = current.metadata();
+  if (metadata.finalizers.empty()) metadata.finalizers = old.finalizers;
+  if (metadata.owner_references.empty()) metadata.owner_references = old.owner_references;
+  keep_user_annotations(metadata, old);
+  return replace(*place, current, std::move(object));
+}
+
+Result<AnyObject> StoreCore::replace(const Place& place, const AnyObject& current,
+                                     AnyObject object) {
+  if (&object.info() != &current.info()) {
+    return fail(Errc::invalid_argument, "the object is stored as " +
+                                            std::string(current.api_version()) + ", not as " +
+                                            std::string(object.api_version()));
+  }
+  const ObjectMeta& old = current.metadata();
+  {
+    const ObjectMeta& given = std::as_const(object).metadata();
+    Result<void> met = check_preconditions(place, current, given.uid, given.resource_version);
+    if (!met) return met.error();
+  }
+  ObjectMeta& metadata = object.metadata();
+  if (old.deletion_timestamp) {
+    for (const std::string& finalizer : metadata.finalizers) {
+      if (std::find(old.finalizers.begin(), old.finalizers.end(), finalizer) ==
+          old.finalizers.end()) {
+        return fail(Errc::invalid_argument,
+                    "metadata.finalizers: Forbidden: no new finalizers can be added if the object "
+                    "is being deleted, found new finalizer \"" +
+                        finalizer + '"');
+      }
+    }
+  }
+  metadata.namespace_ = old.namespace_;
+  metadata.generate_name = old.generate_name;
+  metadata.uid = old.uid;
+  metadata.resource_version = old.resource_version;
+  metadata.generation = old.generation;
+  metadata.creation_timestamp = old.creation_timestamp;
+  metadata.deletion_timestamp = old.deletion_timestamp;
+  metadata.deletion_grace_period_seconds = old.deletion_grace_period_seconds;
+  object.take_status_from(current);
+  if (Result<void> admitted = admit(object, &current); !admitted) return admitted.error();
+  if (Result<void> owned = complete_owners(object.metadata()); !owned) return owned.error();
+  if (object == current) return current;
+
+  if (!object.spec_equals(current)) ++object.metadata().generation;
+  const bool finished =
+      old.deletion_timestamp && std::as_const(object).metadata().finalizers.empty();
+  const AnyObject stored = commit(WatchEventType::modified, place, std::move(object));
+  if (finished) {
+    finish(place);
+  } else if (is_abandoned(stored.metadata()) && !is_abandoned(old)) {
+    work_.push_back({Work::Kind::remove, old.uid, Propagation::background});
+  }
+  // A reference that was given up may have been what an owner waited for.
+  for (const OwnerReference& owner : old.owner_references) {
+    work_.push_back({Work::Kind::check_foreground, owner.uid, Propagation::background});
+  }
+  collect_garbage();
+  return stored;
+}
+
+Result<AnyObject> StoreCore::update_status(AnyObject object) {
+  if (!object.has_value()) return fail(Errc::invalid_argument, "there is no object");
+  const Result<Place> place = place_of(object.ref());
+  if (!place) return place.error();
+  const AnyObject* found = find(*place);
+  if (found == nullptr) return not_found(*place);
+  if (&object.info() != &found->info() || !object.info().has_status) {
+    return fail(Errc::invalid_argument, tables_[place->kind].resource + " of " +
+                                            std::string(object.api_version()) + " have no status");
+  }
+  const ObjectMeta& given = std::as_const(object).metadata();
+  Result<void> met = check_preconditions(*place, *found, given.uid, given.resource_version);
+  if (!met) return met.error();
+  AnyObject changed = *found;
+  changed.take_status_from(object);
+  if (changed == *found) return changed;
+  return commit(WatchEventType::modified, *place, std::move(changed));
+}
+
+Result<AnyObject> StoreCore::patch(const ObjectRef& ref, const Value& patch,
+                                   const PatchOptions& options) {
+  const Result<AnyObject> current = get(ref);
+  if (!current) return current.error();
+  Value value = current->to_value();
+  if (options.type == PatchOptions::Type::json) {
+    if (Result<void> patched = json_patch(value, patch); !patched) return patched.error();
+  } else {
+    merge_patch(value, patch);
+  }
+  Result<AnyObject> changed = AnyObject::from_value(value, Strictness::lenient);
+  if (!changed) return changed.error();
+  if (changed->ref() != current->ref()) {
+    return fail(Errc::invalid_argument,
+                "a patch cannot change apiVersion, kind, namespace or name of an object");
+  }
+  return options.status ? update_status(std::move(*changed)) : update(std::move(*changed));
+}
+
+// ---------------------------------------------------------------------------- changes
+
+const AnyObject& StoreCore::commit(WatchEventType type, const Place& place, AnyObject object) {
+  KindTable& table = tables_[place.kind];
+  object.metadata().resource_version = std::to_string(++version_);
+  Change change;
+  change.version = version_;
+  change.type = type;
+  change.kind = place.kind;
+  if (const AnyObject* before = find(place)) {
+    const ObjectMeta& old = before->metadata();
+    if (old.labels != std::as_const(object).metadata().labels) change.previous = *before;
+    unindex(old);
+  }
+  change.object = object;
+  if (type == WatchEventType::deleted) {
+    table.objects.erase(place.key);
+  } else {
+    index(place, std::as_const(object).metadata());
+    table.objects.insert_or_assign(place.key, std::move(object));
+  }
+  history_.push_back(std::move(change));
+  trim_history();
+  persist(history_.back());
+  hub_->any.notify_all();
+  hub_->kinds[place.kind].notify_all();
+  return history_.back().object;
+}
+
+void StoreCore::trim_history() {
+  while (history_.size() > options_.history_max) {
+    const Change& oldest = history_.front();
+    tables_[oldest.kind].trimmed = oldest.version;
+    trimmed_any_ = oldest.version;
+    history_.pop_front();
+  }
+}
+
+void StoreCore::index(const Place& place, const ObjectMeta& metadata) {
+  by_uid_[metadata.uid] = place;
+  for (const OwnerReference& owner : metadata.owner_references) {
+    dependents_[owner.uid].insert(metadata.uid);
+  }
+}
+
+void StoreCore::unindex(const ObjectMeta& metadata) {
+  by_uid_.erase(metadata.uid);
+  for (const OwnerReference& owner : metadata.owner_references) {
+    const auto found = dependents_.find(owner.uid);
+    if (found == dependents_.end()) continue;
+    found->second.erase(metadata.uid);
+    if (found->second.empty()) dependents_.erase(found);
+  }
+}
+
+// ---------------------------------------------------------------------------- lists, watches
+
+Result<ObjectList> StoreCore::list(std::string_view api_version, std::string_view kind,
+                                   const ListOptions& options) const {
+  const Result<std::size_t> found = table_of(api_version, kind);
+  if (!found) return found.error();
+  const auto& objects = tables_[*found].objects;
+  ObjectList out;
+  out.resource_version = resource_version();
+  auto entry = objects.lower_bound(Key(options.namespace_, std::string()));
+  if (!options.continue_token.empty()) {
+    const std::size_t slash = options.continue_token.find('/');
+    if (slash == std::string::npos) {
+      return fail(Errc::invalid_argument, "continue key is not valid: " + options.continue_token);
+    }
+    const Key last(options.continue_token.substr(0, slash),
+                   options.continue_token.substr(slash + 1));
+    if (last >= Key(options.namespace_, std::string())) entry = objects.upper_bound(last);
+  }
+  for (; entry != objects.end(); ++entry) {
+    if (!options.namespace_.empty() && entry->first.first != options.namespace_) break;
+    const AnyObject& object = entry->second;
+    if (!options.labels.matches(object.metadata().labels) || !options.fields.matches(object)) {
+      continue;
+    }
+    if (options.limit != 0 && out.items.size() == options.limit) {
+      const ObjectMeta& last = std::as_const(out.items.back()).metadata();
+      out.continue_token = last.namespace_ + '/' + last.name;
+      break;
+    }
+    out.items.push_back(object);
+  }
+  return out;
+}
+
+Result<std::unique_ptr<Watch>> StoreCore::watch(std::string_view api_version, std::string_view kind,
+                                                const WatchOptions& options) {
+  std::size_t table = npos;
+  if (!kind.empty()) {
+    const Result<std::size_t> found = table_of(api_version, kind);
+    if (!found) return found.error();
+    table = *found;
+  }
+  std::deque<WatchEvent> initial;
+  Version after = version_;
+  if (!options.resource_version.empty() && options.resource_version != "0") {
+    const std::optional<Version> wanted = parse_version(options.resource_version);
+    if (!wanted || *wanted > version_) {
+      return fail(Errc::invalid_argument, "invalid resource version: " + options.resource_version);
+    }
+    if (trimmed(table) > *wanted) {
+      return fail(Errc::failed_precondition,
+                  "too old resource version: " + options.resource_version + " (" +
+                      resource_version() + ')');
+    }
+    after = *wanted;
+  } else {
+    for (std::size_t i = 0; i < tables_.size(); ++i) {
+      if (table != npos && table != i) continue;
+      for (const auto& [key, object] : tables_[i].objects) {
+        if (!options.namespace_.empty() && key.first != options.namespace_) continue;
+        if (!options.labels.matches(object.metadata().labels)) continue;
+        if (!options.fields.matches(object)) continue;
+        WatchEvent event;
+        event.type = WatchEventType::added;
+        event.resource_version = object.metadata().resource_version;
+        event.object = object;
+        initial.push_back(std::move(event));
+      }
+    }
+    if (options.bookmarks) {
+      WatchEvent bookmark;
+      bookmark.resource_version = resource_version();
+      initial.push_back(std::move(bookmark));
+    }
+  }
+  return make_watch(hub_, table, options, after, std::move(initial));
+}
+
+// ---------------------------------------------------------------------------- loading
+
+Result<void> StoreCore::restore_object(AnyObject object) {
+  const Result<Place> place = place_of(object.ref());
+  if (!place) return place.error();
+  const ObjectMeta& metadata = std::as_const(object).metadata();
+  if (metadata.uid.empty() || by_uid_.contains(metadata.uid)) {
+    return fail(Errc::data_loss, object.ref().to_string() + ": missing or repeated uid");
+  }
+  index(*place, metadata);
+  tables_[place->kind].objects.insert_or_assign(place->key, std::move(object));
+  return {};
+}
+
+Result<void> StoreCore::restore_change(Change change) {
+  if (!history_.empty() && change.version != history_.back().version + 1) {
+    return fail(Errc::data_loss,
+                "the history has a gap before version " + std::to_string(change.version));
+  }
+  history_.push_back(std::move(change));
+  return {};
+}
+
+void StoreCore::restore_version(Version version) {
+  version_ = version;
+  trimmed_any_ = history_.empty() ? version : history_.front().version - 1;
+  for (KindTable& table : tables_) table.trimmed = trimmed_any_;
+  trim_history();
+}
+
+// ---------------------------------------------------------------------------- memory store
+
+namespace {
+
+class MemoryStore final : public StoreCore {
+ public:
+  using StoreCore::StoreCore;
+  Task<Result<void>> durable(std::string resource_version) override {
+    const std::optional<Version> wanted = parse_version(resource_version);
+    if (!wanted || *wanted > version()) {
+      co_return fail(Errc::invalid_argument, "invalid resource version: " + resource_version);
+    }
+    co_return Result<void>();
+  }
+
+ private:
+  void persist(const Change&) override {}
+};
+
+}  // namespace
+}  // namespace knative::state
+
+namespace knative {
+
+std::unique_ptr<Store> memory_store(Timers& timers, Random& random, StoreOptions options) {
+  return std::make_unique<state::MemoryStore>(timers, random, std::move(options));
+}
+
+}  // namespace knative

@@ -1,0 +1,494 @@
+// A store that is written behind to a SQLite file. The only file that knows SQLite.
+//
+// Changes queue up on the loop; one job at a time writes a group of them in one transaction on a
+// worker. The format is described in docs/formats.md.
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <map>
+
+#include "state/store_core.hpp"
+
+namespace knative::state {
+namespace {
+
+constexpr std::int64_t application_id = 0x4b4e5354;  // "KNST"
+constexpr std::int64_t format_version = 1;
+
+// One change, ready to be written.
+struct Row {
+  Version version = 0;
+  WatchEventType type = WatchEventType::added;
+  std::string kind;
+  std::string namespace_;
+  std::string name;
+  std::string body;
+  std::string previous;
+};
+using Batch = std::vector<Row>;
+
+// FNV-1a over the parts, each followed by a zero byte: notices flipped bits in a row.
+class Checksum {
+ public:
+  Checksum& add(std::string_view text) {
+    for (const char c : text) mix(static_cast<unsigned char>(c));
+    mix(0);
+    return *this;
+  }
+  Checksum& add(Version number) { return add(std::to_string(number)); }
+  std::int64_t value() const { return static_cast<std::int64_t>(hash_); }
+
+ private:
+  void mix(unsigned char byte) { hash_ = (hash_ ^ byte) * 1099511628211U; }
+  std::uint64_t hash_ = 14695981039346656037U;
+};
+
+std::int64_t checksum_of(const Row& row) {
+  return Checksum()
+      .add(row.version)
+      .add(row.kind)
+      .add(row.namespace_)
+      .add(row.name)
+      .add(row.body)
+      .add(row.previous)
+      .value();
+}
+
+Errc condition_of(int code) {
+  switch (code & 0xff) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB: return Errc::data_loss;
+    case SQLITE_FULL:
+    case SQLITE_TOOBIG:
+    case SQLITE_NOMEM: return Errc::resource_exhausted;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED: return Errc::failed_precondition;
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH: return Errc::unavailable;
+    default: return Errc::internal;
+  }
+}
+
+class Statement {
+ public:
+  Statement() = default;
+  Statement(sqlite3* database, std::string_view sql) {
+    code_ = sqlite3_prepare_v2(database, sql.data(), static_cast<int>(sql.size()), &statement_,
+                               nullptr);
+  }
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+  ~Statement() { sqlite3_finalize(statement_); }
+
+  int code() const { return code_; }
+  Statement& bind(int at, std::string_view text) {
+    sqlite3_bind_text64(statement_, at, text.data(), text.size(), SQLITE_STATIC, SQLITE_UTF8);
+    return *this;
+  }
+  Statement& bind(int at, std::int64_t number) {
+    sqlite3_bind_int64(statement_, at, number);
+    return *this;
+  }
+  // SQLITE_ROW, SQLITE_DONE or an error.
+  int step() { return code_ == SQLITE_OK ? sqlite3_step(statement_) : code_; }
+  // Run to the end and make it ready for the next use.
+  int run() {
+    int result = step();
+    while (result == SQLITE_ROW) result = sqlite3_step(statement_);
+    if (code_ == SQLITE_OK) sqlite3_reset(statement_);
+    return result == SQLITE_DONE ? SQLITE_OK : result;
+  }
+  std::int64_t integer(int column) const { return sqlite3_column_int64(statement_, column); }
+  std::string text(int column) const {
+    const auto* bytes = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
+    const int size = sqlite3_column_bytes(statement_, column);
+    return bytes == nullptr ? std::string() : std::string(bytes, static_cast<std::size_t>(size));
+  }
+
+ private:
+  sqlite3_stmt* statement_ = nullptr;
+  int code_ = SQLITE_OK;
+};
+
+struct Loaded {
+  Version version = 0;
+  std::vector<Row> objects;
+  std::vector<Row> history;
+};
+
+// The file. Used by one thread at a time.
+class Database {
+ public:
+  explicit Database(std::string path) : path_(std::move(path)) {}
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+  ~Database() { sqlite3_close_v2(database_); }
+
+  Result<void> open(bool sync) {
+    const int code = sqlite3_open_v2(path_.c_str(), &database_,
+                                     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+    if (code != SQLITE_OK) return error(code);
+    sqlite3_extended_result_codes(database_, 1);
+    sqlite3_busy_timeout(database_, 0);
+    // An exclusive lock from the first access on: one store per file.
+    if (Result<void> done = execute("PRAGMA locking_mode=EXCLUSIVE"); !done) return done;
+    if (Result<void> done = execute("BEGIN IMMEDIATE; COMMIT"); !done) return done;
+    Result<bool> fresh = identify();
+    if (!fresh) return fresh.error();
+    if (Result<void> done = execute("PRAGMA journal_mode=WAL"); !done) return done;
+    const char* synchronous = sync ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=OFF";
+    if (Result<void> done = execute(synchronous); !done) return done;
+    return *fresh ? create() : check();
+  }
+
+  Result<Loaded> load() {
+    Loaded loaded;
+    Result<std::int64_t> version =
+        query_integer("SELECT CAST(value AS INTEGER) FROM meta WHERE key='resource_version'");
+    if (!version) return version.error();
+    loaded.version = static_cast<Version>(*version);
+    Result<void> read = read_rows(
+        "SELECT version,0,kind,namespace,name,body,'',checksum FROM objects "
+        "ORDER BY kind,namespace,name",
+        loaded.version, loaded.objects);
+    if (!read) return read.error();
+    read = read_rows(
+        "SELECT version,type,kind,namespace,name,body,previous,checksum FROM history "
+        "ORDER BY version",
+        loaded.version, loaded.history);
+    if (!read) return read.error();
+    return loaded;
+  }
+
+  // All rows in one transaction.
+  Result<void> write(const Batch& batch, std::size_t history_max) {
+    if (batch.empty()) return {};
+    if (Result<void> begun = execute("BEGIN IMMEDIATE"); !begun) return begun;
+    Result<void> written = write_rows(batch, history_max);
+    if (written) written = execute("COMMIT");
+    if (!written) sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
+    return written;
+  }
+
+ private:
+  Error error(int code) const {
+    std::string text = path_ + ": " + sqlite3_errstr(code);
+    if (database_ != nullptr) text += std::string(" (") + sqlite3_errmsg(database_) + ')';
+    if ((code & 0xff) == SQLITE_BUSY) text = path_ + ": another store has it open";
+    return fail(condition_of(code), std::move(text));
+  }
+  Error damaged(std::string_view why) const {
+    return fail(Errc::data_loss, path_ + ": " + std::string(why));
+  }
+
+  Result<void> execute(const char* sql) {
+    const int code = sqlite3_exec(database_, sql, nullptr, nullptr, nullptr);
+    return code == SQLITE_OK ? Result<void>() : Result<void>(error(code));
+  }
+
+  Result<std::int64_t> query_integer(std::string_view sql) {
+    Statement statement(database_, sql);
+    const int code = statement.step();
+    if (code == SQLITE_ROW) return statement.integer(0);
+    return code == SQLITE_DONE ? damaged("a required row is missing") : error(code);
+  }
+
+  // True for an empty file; an error when it is somebody else's.
+  Result<bool> identify() {
+    Result<std::int64_t> tables = query_integer("SELECT count(*) FROM sqlite_master");
+    if (!tables) return tables.error();
+    Result<std::int64_t> id = query_integer("PRAGMA application_id");
+    if (!id) return id.error();
+    if (*tables == 0 && *id == 0) return true;
+    if (*id != application_id) return damaged("not an object store");
+    Result<std::int64_t> version = query_integer("PRAGMA user_version");
+    if (!version) return version.error();
+    if (*version != format_version) {
+      return fail(Errc::failed_precondition,
+                  path_ + ": format " + std::to_string(*version) + " is not known here");
+    }
+    return false;
+  }
+
+  Result<void> create() {
+    return execute(
+        "BEGIN;"
+        "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+        "CREATE TABLE objects(kind TEXT, namespace TEXT, name TEXT, version INTEGER NOT NULL,"
+        " body TEXT NOT NULL, checksum INTEGER NOT NULL, PRIMARY KEY(kind, namespace, name))"
+        " WITHOUT ROWID;"
+        "CREATE TABLE history(version INTEGER PRIMARY KEY, type INTEGER NOT NULL,"
+        " kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,"
+        " previous TEXT NOT NULL, checksum INTEGER NOT NULL);"
+        "INSERT INTO meta VALUES('resource_version', '0');"
+        "PRAGMA application_id=1263424340;"
+        "PRAGMA user_version=1;"
+        "COMMIT");
+  }
+
+  Result<void> check() {
+    Statement statement(database_, "PRAGMA quick_check(1)");
+    const int code = statement.step();
+    if (code != SQLITE_ROW) return error(code);
+    const std::string answer = statement.text(0);
+    return answer == "ok" ? Result<void>() : Result<void>(damaged(answer));
+  }
+
+  Result<void> read_rows(std::string_view sql, Version newest, std::vector<Row>& rows) {
+    Statement statement(database_, sql);
+    for (;;) {
+      const int code = statement.step();
+      if (code == SQLITE_DONE) return {};
+      if (code != SQLITE_ROW) return error(code);
+      Row row;
+      row.version = static_cast<Version>(statement.integer(0));
+      row.type = static_cast<WatchEventType>(statement.integer(1));
+      row.kind = statement.text(2);
+      row.namespace_ = statement.text(3);
+      row.name = statement.text(4);
+      row.body = statement.text(5);
+      row.previous = statement.text(6);
+      if (checksum_of(row) != statement.integer(7) || row.version > newest) {
+        return damaged("wrong checksum of " + row.kind + ' ' + row.namespace_ + '/' + row.name +
+                       " at version " + std::to_string(row.version));
+      }
+      rows.push_back(std::move(row));
+    }
+  }
+
+  Result<void> write_rows(const Batch& batch, std::size_t history_max) {
+    Statement insert(database_, "INSERT INTO history VALUES(?1,?2,?3,?4,?5,?6,?7,?8)");
+    // The last state of every object in the group.
+    std::map<std::tuple<std::string_view, std::string_view, std::string_view>, const Row*> last;
+    for (const Row& row : batch) {
+      insert.bind(1, static_cast<std::int64_t>(row.version))
+          .bind(2, static_cast<std::int64_t>(row.type))
+          .bind(3, row.kind)
+          .bind(4, row.namespace_)
+          .bind(5, row.name)
+          .bind(6, row.body)
+          .bind(7, row.previous)
+          .bind(8, checksum_of(row));
+      if (const int code = insert.run(); code != SQLITE_OK) return error(code);
+      last[{row.kind, row.namespace_, row.name}] = &row;
+    }
+    Statement put(database_, "INSERT OR REPLACE INTO objects VALUES(?1,?2,?3,?4,?5,?6)");
+    Statement erase(database_, "DELETE FROM objects WHERE kind=?1 AND namespace=?2 AND name=?3");
+    for (const auto& entry : last) {
+      const Row& row = *entry.second;
+      const bool deleted = row.type == WatchEventType::deleted;
+      Statement& statement = deleted ? erase : put;
+      statement.bind(1, row.kind).bind(2, row.namespace_).bind(3, row.name);
+      if (!deleted) {
+        Row state = row;
+        state.previous.clear();
+        statement.bind(4, static_cast<std::int64_t>(row.version))
+            .bind(5, row.body)
+            .bind(6, checksum_of(state));
+      }
+      if (const int code = statement.run(); code != SQLITE_OK) return error(code);
+    }
+    const Version newest = batch.back().version;
+    const std::string newest_text = std::to_string(newest);
+    Statement version(database_, "UPDATE meta SET value=?1 WHERE key='resource_version'");
+    version.bind(1, newest_text);
+    if (const int code = version.run(); code != SQLITE_OK) return error(code);
+    Statement trim(database_, "DELETE FROM history WHERE version<=?1");
+    trim.bind(1, static_cast<std::int64_t>(newest) - static_cast<std::int64_t>(history_max));
+    if (const int code = trim.run(); code != SQLITE_OK) return error(code);
+    return {};
+  }
+
+  std::string path_;
+  sqlite3* database_ = nullptr;
+};
+
+// A group on its way to the disk, shared with the worker that writes it.
+struct Flight {
+  enum State : int { queued, running, finished, claimed };
+  std::shared_ptr<Database> database;
+  Batch batch;
+  std::size_t history_max = 0;
+  Result<void> result;
+  std::atomic<int> state = queued;
+
+  // On the worker. Does nothing when the store has taken the group back.
+  void fly() {
+    int expected = queued;
+    if (!state.compare_exchange_strong(expected, running)) return;
+    result = database->write(batch, history_max);
+    state.store(finished);
+    state.notify_all();
+  }
+};
+
+class SqliteStore final : public StoreCore {
+ public:
+  SqliteStore(std::shared_ptr<Database> database, Executor& executor, Timers& timers,
+              Random& random, Offload& offload, SqliteStoreOptions options)
+      : StoreCore(timers, random, options.store),
+        database_(std::move(database)),
+        timers_(timers),
+        offload_(offload),
+        retry_delay_(options.retry_delay),
+        tasks_(executor) {}
+
+  ~SqliteStore() override {
+    tasks_.clear();
+    Batch rest = std::move(unwritten_);
+    if (flight_) {
+      int expected = Flight::queued;
+      if (!flight_->state.compare_exchange_strong(expected, Flight::claimed)) {
+        flight_->state.wait(Flight::running);
+      }
+      const bool landed = flight_->state.load() == Flight::finished && flight_->result;
+      if (!landed) rest = std::move(flight_->batch);
+    }
+    take_pending(rest);
+    // Nobody is left to be told of a failure; `durable` was never answered for these.
+    if (!database_->write(rest, options().history_max)) return;
+  }
+
+  Result<void> restore() {
+    Result<Loaded> loaded = database_->load();
+    if (!loaded) return loaded.error();
+    for (const Row& row : loaded->objects) {
+      Result<AnyObject> object = decode(row, row.body);
+      if (!object) return object.error();
+      if (Result<void> restored = restore_object(std::move(*object)); !restored) return restored;
+    }
+    for (const Row& row : loaded->history) {
+      Result<AnyObject> object = decode(row, row.body);
+      if (!object) return object.error();
+      Change change;
+      change.version = row.version;
+      change.type = row.type;
+      change.kind = *find_table(row.kind);
+      change.object = std::move(*object);
+      if (!row.previous.empty()) {
+        Result<AnyObject> previous = decode(row, row.previous);
+        if (!previous) return previous.error();
+        change.previous = std::move(*previous);
+      }
+      if (Result<void> restored = restore_change(std::move(change)); !restored) return restored;
+    }
+    if (!history().empty() && history().back().version != loaded->version) {
+      return fail(Errc::data_loss, "the history does not end at the newest version");
+    }
+    restore_version(loaded->version);
+    durable_ = loaded->version;
+    tasks_.add(write_behind());
+    return {};
+  }
+
+  Task<Result<void>> durable(std::string resource_version) override {
+    const std::optional<Version> wanted = parse_version(resource_version);
+    if (!wanted || *wanted > version()) {
+      co_return fail(Errc::invalid_argument, "invalid resource version: " + resource_version);
+    }
+    const std::uint64_t failures = failures_;
+    while (durable_ < *wanted) {
+      if (failures_ != failures) co_return error_;
+      co_await landed_.wait();
+    }
+    co_return Result<void>();
+  }
+
+ private:
+  void persist(const Change& change) override {
+    pending_.push_back(change);
+    work_.set();
+  }
+
+  Result<AnyObject> decode(const Row& row, const std::string& text) const {
+    const std::string where = row.kind + ' ' + row.namespace_ + '/' + row.name;
+    Result<Value> value = Value::parse_json(text);
+    if (!value) return fail(Errc::data_loss, where + ": " + value.error().detail);
+    Result<AnyObject> object = AnyObject::from_value(*value, Strictness::lenient);
+    if (!object) return fail(Errc::data_loss, where + ": " + object.error().detail);
+    if (!find_table(row.kind)) return fail(Errc::data_loss, where + ": unknown kind");
+    return object;
+  }
+
+  // Encode what is waiting and append it to `batch`.
+  void take_pending(Batch& batch) {
+    for (const Change& change : pending_) {
+      Row row;
+      const ObjectMeta& metadata = change.object.metadata();
+      row.version = change.version;
+      row.type = change.type;
+      row.kind = table(change.kind).name;
+      row.namespace_ = metadata.namespace_;
+      row.name = metadata.name;
+      row.body = change.object.to_value().to_json();
+      if (change.previous.has_value()) row.previous = change.previous.to_value().to_json();
+      batch.push_back(std::move(row));
+    }
+    pending_.clear();
+  }
+
+  Task<void> write_behind() {
+    for (;;) {
+      while (pending_.empty() && unwritten_.empty()) {
+        work_.reset();
+        co_await work_.wait();
+      }
+      take_pending(unwritten_);
+      flight_ = std::make_shared<Flight>();
+      flight_->database = database_;
+      flight_->batch = std::exchange(unwritten_, Batch());
+      flight_->history_max = options().history_max;
+      auto job = [flight = flight_] { flight->fly(); };
+      co_await offload_.run(std::move(job));
+      const std::shared_ptr<Flight> landed = std::move(flight_);
+      flight_.reset();
+      if (landed->result) {
+        durable_ = landed->batch.back().version;
+        landed_.notify_all();
+        continue;
+      }
+      unwritten_ = std::move(landed->batch);
+      error_ = landed->result.error();
+      ++failures_;
+      landed_.notify_all();
+      co_await timers_.sleep_for(retry_delay_);
+    }
+  }
+
+  std::shared_ptr<Database> database_;
+  Timers& timers_;
+  Offload& offload_;
+  Duration retry_delay_;
+  std::vector<Change> pending_;
+  Batch unwritten_;  // What the disk refused, to be tried again.
+  std::shared_ptr<Flight> flight_;
+  Version durable_ = 0;
+  std::uint64_t failures_ = 0;
+  Error error_;
+  Event work_;
+  Event landed_;
+  TaskSet tasks_;
+};
+
+}  // namespace
+}  // namespace knative::state
+
+namespace knative {
+
+Result<std::unique_ptr<Store>> sqlite_store(std::string path, Executor& executor, Timers& timers,
+                                            Random& random, Offload& offload,
+                                            SqliteStoreOptions options) {
+  auto database = std::make_shared<state::Database>(std::move(path));
+  if (Result<void> opened = database->open(options.sync); !opened) return opened.error();
+  auto store = std::make_unique<state::SqliteStore>(database, executor, timers, random, offload,
+                                                    std::move(options));
+  if (Result<void> restored = store->restore(); !restored) return restored.error();
+  return std::unique_ptr<Store>(std::move(store));
+}
+
+}  // namespace knative
