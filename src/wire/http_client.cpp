@@ -475,13 +475,7 @@ Task<Result<Response>> Client::send(Request& request) {
   const std::shared_ptr<Pool> shared = impl_->pool;
   Pool& pool = *shared;
   BodySource* const source = request.body.source();
-  std::optional<std::uint64_t> length;
-  if (source != nullptr) {
-    length = source->length();
-  } else if (!request.body.bytes().empty() || request.method == "POST" || request.method == "PUT" ||
-             request.method == "PATCH") {
-    length = request.body.bytes().size();
-  }
+  const std::optional<std::uint64_t> length = length_to_send(request);
   const bool chunked = source != nullptr && !length;
   const bool repeatable = source == nullptr && idempotent(request.method);
   for (bool fresh_only = false;; fresh_only = true) {
@@ -522,16 +516,14 @@ Task<Result<Response>> Client::send(Request& request) {
     Result<void> answered = Result<void>();
     const bool to_head = request.method == "HEAD";
     connection->parser.reset(to_head);
-    wire::Parse state = wire::Parse::more;
-    bool anything = false;
     // The usual answer arrives in one piece: parsed here, without another frame.
     if (channel.input().empty()) {
       Result<std::size_t> got = co_await channel.more();
       if (!got || *got == 0) answered = answer_failed(*connection, got);
     }
-    anything = !channel.input().empty();
+    const bool anything = !channel.input().empty();
     if (answered) {
-      state = connection->parser.parse(channel.input());
+      const wire::Parse state = connection->parser.parse(channel.input());
       if (state != wire::Parse::done || connection->parser.status() < 200) {
         answered = co_await read_head(*connection, to_head);
       }
