@@ -18,7 +18,7 @@ import measure
 CONFIGURATION = """
 global
   nbthread 1
-  maxconn 10000
+  maxconn 2000
 defaults
   mode http
   option http-keep-alive
