@@ -81,6 +81,7 @@ class KNATIVE_EXPORT StepFunctions {
   std::map<std::string, StepFunction, std::less<>> functions_;
 };
 
+/// How process steps start.
 struct LocalStepOptions {
   /// Variables of every process step; the step's own win. Nothing else is inherited.
   std::map<std::string, std::string> environment = {
@@ -113,6 +114,7 @@ class KNATIVE_EXPORT Fetcher {
   virtual Task<Result<Fetched>> fetch(build::SourceSpec&&, const std::string&) = delete;
 };
 
+/// Bounds and time limits of fetching.
 struct FetcherOptions {
   /// Bounds of one source.
   std::uint64_t bytes_max = std::uint64_t{4} << 30;
@@ -159,6 +161,7 @@ KNATIVE_EXPORT Result<DetectedSource> detect_source(Files& files, const std::str
 
 // ---------------------------------------------------------------------------- builder
 
+/// Where and how builds run.
 struct BuilderOptions {
   /// Builds get directories below this one, removed when they end.
   std::string directory = "/tmp/knative-build";
@@ -181,7 +184,9 @@ struct BuildCallbacks {
   std::function<void(const build::BuildStatus&)> on_status;
 };
 
-/// How a build ended.
+/// How a build ended. Reasons of the condition Succeeded: "Pending" and "Building" while Unknown;
+/// when False BuildValidationFailed, BuildCancelled, BuildTimeout, BuildExecuteFailed as in Knative
+/// Build, and where that has none: SourceFailed, SourceNotRecognised, StepFailed, ImageFailed.
 struct BuildOutcome {
   build::BuildStatus status;
   std::optional<Error> error;  ///< Set when the condition Succeeded is False.

@@ -104,6 +104,7 @@ inline constexpr std::string_view layer = "application/vnd.oci.image.layer.v1.ta
 inline constexpr std::string_view layer_gzip = "application/vnd.oci.image.layer.v1.tar+gzip";
 }  // namespace media_type
 
+/// What an image runs on, in Go's names: "amd64", "linux".
 struct Platform {
   std::string architecture;
   std::string os;
@@ -205,6 +206,7 @@ KNATIVE_EXPORT std::unique_ptr<ByteSource> memory_source(std::string_view bytes)
 
 // ---------------------------------------------------------------------------- layers
 
+/// How a layer is written.
 struct LayerOptions {
   /// Time of every entry, seconds since the epoch (SOURCE_DATE_EPOCH).
   std::int64_t mtime_seconds = 0;
@@ -270,6 +272,7 @@ struct UnpackOptions {
   std::size_t strip_components = 0;
 };
 
+/// What `unpack_layer` has read.
 struct UnpackedLayer {
   Digest diff_id;  ///< Of the tar stream as read.
   std::uint64_t tar_bytes = 0;
@@ -335,6 +338,7 @@ class KNATIVE_EXPORT ImageStore {
 
 KNATIVE_EXPORT std::shared_ptr<ImageStore> memory_image_store();
 
+/// How an image layout folder is opened.
 struct ImageLayoutOptions {
   bool create = true;
   /// Make blobs and index durable before they become visible.

@@ -163,6 +163,7 @@ class SourceFetcher final : public Fetcher {
     const std::size_t scheme = request.url.find("://");
     const bool scp_form = scheme == std::string::npos && request.url.front() != '/' &&
                           request.url.find(':') < request.url.find('/');
+    const bool local = scheme == std::string::npos || begins(request.url, "file://");
     if (begins(request.url, "ssh://") || begins(request.url, "git+ssh://") || scp_form) {
       co_return fail(Errc::unimplemented, "git source " + shown + ": ssh is not supported yet");
     }
@@ -176,6 +177,14 @@ class SourceFetcher final : public Fetcher {
     } else if (scheme != std::string::npos && !begins(request.url, "file://") &&
                !begins(request.url, "https://") && !begins(request.url, "git://")) {
       co_return fail(Errc::invalid_argument, "git source " + shown + ": unknown kind of URL");
+    }
+    if (local) {
+      Result<FileInfo> info =
+          files_.info(request.url.substr(begins(request.url, "file://") ? 7 : 0));
+      if (!info) {
+        co_return fail(info.error().code,
+                       "git source " + shown + ": the repository does not exist");
+      }
     }
     const CancelOnDrop drop;
     auto work = [request, library = library_, flag = drop.flag] {

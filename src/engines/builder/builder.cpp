@@ -1,0 +1,541 @@
+// Composes sources, steps and the image into one build and keeps its status.
+#include "knative/builder.hpp"
+
+#include <algorithm>
+
+#include "engines/builder/image.hpp"
+#include "engines/builder/paths.hpp"
+
+namespace knative {
+
+namespace {
+
+constexpr std::size_t output_tail_bytes = 1024;
+constexpr std::uint64_t termination_message_bytes_max = 4096;
+constexpr std::string_view default_message_path = "/dev/termination-log";
+constexpr std::string_view succeeded = "Succeeded";
+constexpr int binding_tries_max = 200;
+constexpr Duration binding_pause = std::chrono::milliseconds(20);
+
+// Why a build ended badly: the condition's reason, and the error for callers in C++.
+struct Failure {
+  std::string reason;
+  Error error;
+};
+
+// One step of the build, with the container name it would have.
+struct NamedStep {
+  std::string name;
+  build::Step step;
+};
+
+// Everything of one build; lives in the frame of Builder::execute.
+struct Run {
+  const BuildCallbacks& callbacks;
+  build::Build build;
+  build::BuildStatus status;
+  std::string directory;  // of this build; below it workspace/, home/, tmp/, volumes/
+  std::string workspace;  // what steps see
+  std::set<std::string> excluded;
+  std::vector<NamedStep> steps;
+  build::ImageConfig image;
+  bool detected = false;
+  std::optional<std::int64_t> source_time;
+  std::string revision;
+  std::string tail;  // last output of the current step
+
+  std::string in(std::string_view name) const { return directory + "/" + std::string(name); }
+  void log(std::string_view step, std::string_view text) const {
+    if (callbacks.on_log) callbacks.on_log(step, text);
+  }
+  void publish() const {
+    if (callbacks.on_status) callbacks.on_status(status);
+  }
+};
+
+std::string source_name(const build::SourceSpec& source, std::size_t index) {
+  const std::string kind = source.git ? "git" : source.gcs ? "gcs" : "custom";
+  return "build-step-" + kind + "-source-" +
+         (source.name.empty() ? std::to_string(index) : source.name);
+}
+
+std::vector<build::SourceSpec> sources_of(const build::BuildSpec& spec) {
+  if (!spec.sources.empty()) return spec.sources;
+  if (spec.source.empty()) return {};
+  return {spec.source};
+}
+
+// The end of a step's output as one line, for the condition's message.
+std::string last_words(const std::string& tail) {
+  std::string_view text = tail;
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
+  const std::size_t line = text.rfind('\n');
+  if (line != std::string_view::npos) text.remove_prefix(line + 1);
+  std::string clean;
+  for (const char c : text.substr(0, 300)) {
+    clean.push_back(static_cast<unsigned char>(c) < 32 ? ' ' : c);
+  }
+  return clean;
+}
+
+}  // namespace
+
+struct Builder::Impl {
+  Timers& timers;
+  Files& files;
+  Offload& offload;
+  Fetcher& fetcher;
+  StepRunner& runner;
+  std::shared_ptr<oci::ImageStore> store;
+  BuilderOptions options;
+  ConditionSet conditions = build::build_conditions();
+  // Directories of dropped builds whose work may still have been running; swept later.
+  std::vector<std::string> leftovers;
+
+  // Removes a build's directory when its task ends or is dropped.
+  struct Cleanup {
+    Impl& impl;
+    std::string directory;
+    ~Cleanup() {
+      if (directory.empty()) return;
+      (void)impl.files.remove_all(directory);
+      impl.leftovers.push_back(directory);
+    }
+  };
+
+  void sweep() {
+    for (const std::string& directory : leftovers) (void)files.remove_all(directory);
+    leftovers.clear();
+  }
+
+  Result<void> make_directories(Run& run) {
+    if (Result<void> r = files.make_directories(options.directory); !r) return r;
+    Result<std::string> made = files.make_temporary_directory(options.directory + "/build-");
+    if (!made) return made.error();
+    run.directory = *made;
+    run.workspace = run.in("workspace");
+    for (const char* name : {"workspace", "home", "tmp", "messages"}) {
+      if (Result<void> r = files.make_directories(run.in(name)); !r) return r;
+    }
+    return {};
+  }
+
+  // Defaults, validation, template. Everything that can be said without touching the world.
+  std::optional<Failure> prepare(Run& run) {
+    build::apply_defaults(run.build);
+    const FieldErrors errors = build::validate(run.build);
+    if (errors.has_errors()) {
+      return Failure{"BuildValidationFailed", fail(Errc::invalid_argument, errors.to_string())};
+    }
+    build::BuildSpec& spec = run.build.spec;
+    if (spec.status == build::build_cancelled) {
+      return Failure{"BuildCancelled", fail(Errc::cancelled, "build \"" + run.build.metadata.name +
+                                                                 "\" was cancelled")};
+    }
+    if (spec.template_) {
+      Result<build::BuildTemplateSpec> from = find_template(run);
+      if (!from) return Failure{"BuildValidationFailed", from.error()};
+      Result<build::BuildSpec> filled = instantiate(spec, *from);
+      if (!filled) return Failure{"BuildValidationFailed", filled.error()};
+      spec = *std::move(filled);
+    }
+    if (!spec.image.empty()) {
+      if (Result<oci::Reference> name = oci::Reference::parse(spec.image); !name) {
+        return Failure{"BuildValidationFailed", name.error()};
+      }
+    }
+    return std::nullopt;
+  }
+
+  Result<build::BuildTemplateSpec> find_template(const Run& run) {
+    const build::TemplateInstantiationSpec& wanted = *run.build.spec.template_;
+    if (options.find_template) {
+      return options.find_template(wanted.kind, run.build.metadata.namespace_, wanted.name);
+    }
+    const bool cluster = wanted.kind == build::ClusterBuildTemplate::kind;
+    return fail(Errc::not_found, std::string(cluster ? "cluster" : "") +
+                                     "buildtemplates.build.knative.dev \"" + wanted.name +
+                                     "\" not found");
+  }
+
+  // ------------------------------------------------------------------------ sources
+
+  Task<std::optional<Failure>> fetch_sources(Run& run) {
+    const std::vector<build::SourceSpec> sources = sources_of(run.build.spec);
+    std::string sub_path;
+    for (std::size_t i = 0; i < sources.size(); ++i) {
+      const build::SourceSpec& source = sources[i];
+      const std::string name = source_name(source, i);
+      if (!source.sub_path.empty()) sub_path = source.sub_path;
+      if (!source.git && !source.gcs) continue;
+      Result<std::string> target = builder::clean_relative(source.target_path, "targetPath");
+      if (!target) co_return Failure{"BuildValidationFailed", target.error()};
+      const std::string directory = run.in("workspace") + (target->empty() ? "" : "/" + *target);
+      if (Result<void> made = files.make_directories(directory); !made) {
+        co_return Failure{"BuildExecuteFailed", made.error()};
+      }
+      run.excluded.insert(target->empty() ? ".git" : *target + "/.git");
+      Task<Result<Fetched>> fetching = fetcher.fetch(source, directory);
+      Result<Fetched> fetched = co_await std::move(fetching);
+      if (!fetched) {
+        run.log(name, fetched.error().detail + "\n");
+        co_return Failure{"SourceFailed", fetched.error()};
+      }
+      run.log(name,
+              "fetched " + fetched->resolved.url + " at " + fetched->resolved.revision + "\n");
+      if (run.revision.empty()) run.revision = fetched->resolved.revision;
+      if (!run.source_time) run.source_time = fetched->time_seconds;
+      run.status.sources.push_back(fetched->resolved);
+      run.publish();
+    }
+    co_return enter_sub_path(run, sub_path);
+  }
+
+  // The folder that steps see as the workspace.
+  std::optional<Failure> enter_sub_path(Run& run, const std::string& sub_path) {
+    if (sub_path.empty()) return std::nullopt;
+    Result<std::string> clean = builder::clean_relative(sub_path, "subPath");
+    if (!clean) return Failure{"BuildValidationFailed", clean.error()};
+    Result<FileInfo> info = builder::find_inside(files, run.workspace, *clean, "subPath");
+    if (!info) return Failure{"SourceFailed", info.error()};
+    if (info->type != FileType::directory) {
+      return Failure{"SourceFailed", fail(Errc::invalid_argument,
+                                          "subPath \"" + sub_path + "\" is not a directory")};
+    }
+    if (!clean->empty()) run.workspace += "/" + *clean;
+    return std::nullopt;
+  }
+
+  // ------------------------------------------------------------------------ steps
+
+  // Custom sources and steps by name; a source without instructions brings its own.
+  std::optional<Failure> collect_steps(Run& run) {
+    const build::BuildSpec& spec = run.build.spec;
+    const std::vector<build::SourceSpec> sources = sources_of(spec);
+    for (const build::SourceSpec& source : sources) {
+      if (source.git || source.gcs || !source.custom) continue;
+      const std::string suffix = source.name.empty() ? "" : "-" + source.name;
+      run.steps.push_back({"build-step-custom-source" + suffix, *source.custom});
+    }
+    std::vector<build::Step> steps = spec.steps;
+    if (spec.image_config) run.image = *spec.image_config;
+    if (!spec.image.empty() && (steps.empty() || run.image.entrypoint.empty())) {
+      Result<DetectedSource> found = detect_source(files, run.workspace);
+      if (!found && steps.empty() && run.steps.empty() && run.image.entrypoint.empty()) {
+        return Failure{"SourceNotRecognised", found.error()};
+      }
+      if (found) use_detected(run, *found, steps);
+    }
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      const std::string name =
+          steps[i].name.empty() ? "unnamed-" + std::to_string(i) : steps[i].name;
+      run.steps.push_back({"build-step-" + name, steps[i]});
+    }
+    return std::nullopt;
+  }
+
+  static void use_detected(Run& run, const DetectedSource& found, std::vector<build::Step>& steps) {
+    if (steps.empty()) {
+      steps = found.steps;
+      run.detected = true;
+      run.log("build", "recognised " + found.kind + " (" + found.reason + ")\n");
+      if (run.image.contents.empty()) run.image.contents = found.image.contents;
+    }
+    if (run.image.entrypoint.empty()) run.image.entrypoint = found.image.entrypoint;
+    if (run.image.working_dir.empty()) run.image.working_dir = found.image.working_dir;
+    for (const core::EnvVar& variable : found.image.env) {
+      const bool given =
+          std::any_of(run.image.env.begin(), run.image.env.end(),
+                      [&](const core::EnvVar& other) { return other.name == variable.name; });
+      if (!given) run.image.env.push_back(variable);
+    }
+  }
+
+  // Where the container's paths are for this step.
+  Result<builder::PathMap> map_paths(const Run& run, const build::Step& step,
+                                     const std::string& message) {
+    builder::PathMap paths;
+    paths.add(builder::workspace_path, run.workspace);
+    paths.add(builder::home_path, run.in("home"));
+    paths.add(step.termination_message_path.empty() ? default_message_path
+                                                    : step.termination_message_path,
+              message);
+    const std::vector<core::Volume>& volumes = run.build.spec.volumes;
+    for (const core::VolumeMount& mount : step.volume_mounts) {
+      const auto volume =
+          std::find_if(volumes.begin(), volumes.end(),
+                       [&](const core::Volume& candidate) { return candidate.name == mount.name; });
+      const std::string what = "volume \"" + mount.name + "\"";
+      if (volume == volumes.end()) {
+        return fail(Errc::invalid_argument, what + " is mounted but not declared");
+      }
+      if (volume->secret || volume->config_map || volume->projected ||
+          volume->persistent_volume_claim || volume->host_path) {
+        return fail(Errc::unimplemented, what + ": local steps support emptyDir only");
+      }
+      Result<std::string> sub = builder::clean_relative(mount.sub_path, "subPath of " + what);
+      if (!sub) return sub.error();
+      std::string real = run.in("volumes/") + std::to_string(volume - volumes.begin());
+      if (!sub->empty()) real += "/" + *sub;
+      if (Result<void> made = files.make_directories(real); !made) return made.error();
+      paths.add(mount.mount_path, real);
+    }
+    return paths;
+  }
+
+  Result<StepSpec> make_step(const Run& run, const NamedStep& named, const std::string& message) {
+    const build::Step& step = named.step;
+    Result<builder::PathMap> paths = map_paths(run, step, message);
+    if (!paths) return paths.error();
+    StepSpec spec;
+    spec.name = named.name;
+    spec.image = step.image;
+    spec.workspace = run.workspace;
+    spec.environment["HOME"] = run.in("home");
+    spec.environment["TMPDIR"] = run.in("tmp");
+    spec.environment["WORKSPACE"] = run.workspace;
+    spec.environment["SOURCE_DATE_EPOCH"] = std::to_string(run.source_time.value_or(0));
+    for (const core::EnvVar& variable : step.env) {
+      if (variable.value_from) {
+        return fail(Errc::unimplemented,
+                    "env " + variable.name + ": values from other objects are not supported");
+      }
+      spec.environment[variable.name] =
+          paths->apply(builder::expand_references(variable.value, spec.environment));
+    }
+    const auto fill = [&](const std::string& text) {
+      return paths->apply(builder::expand_references(text, spec.environment));
+    };
+    for (const std::string& word : step.command) spec.command.push_back(fill(word));
+    for (const std::string& word : step.args) spec.args.push_back(fill(word));
+    spec.working_directory = run.workspace;
+    if (!step.working_dir.empty()) {
+      const std::string place = paths->apply(step.working_dir);
+      spec.working_directory = place.front() == '/' ? place : run.workspace + "/" + place;
+    }
+    // A missing working directory is made, but nothing outside the build's own folder.
+    if (spec.working_directory.compare(0, run.directory.size(), run.directory) == 0) {
+      Result<void> made = files.make_directories(spec.working_directory);
+      if (!made) return made.error();
+    }
+    return spec;
+  }
+
+  Task<std::optional<Failure>> run_steps(Run& run) {
+    run.status.step_states.resize(run.steps.size());
+    for (core::ContainerState& state : run.status.step_states) state.waiting.emplace();
+    for (std::size_t i = 0; i < run.steps.size(); ++i) {
+      Task<std::optional<Failure>> running = run_step(run, i);
+      std::optional<Failure> failure = co_await std::move(running);
+      if (failure) co_return failure;
+    }
+    co_return std::nullopt;
+  }
+
+  Task<std::optional<Failure>> run_step(Run& run, std::size_t index) {
+    const NamedStep& named = run.steps[index];
+    const std::string message = run.in("messages/") + std::to_string(index);
+    const std::string where = "step \"" + named.name + "\"";
+    Result<StepSpec> spec = make_step(run, named, message);
+    if (!spec) co_return Failure{"BuildValidationFailed", spec.error().within(where)};
+    core::ContainerState& state = run.status.step_states[index];
+    const Timestamp started = timers.wall();
+    state.waiting.reset();
+    state.running.emplace().started_at = started;
+    run.publish();
+    run.tail.clear();
+    Run* const owner = &run;
+    const std::string* const name = &named.name;
+    const StepLog log = [owner, name](std::string_view text) {
+      owner->log(*name, text);
+      owner->tail.append(text.substr(text.size() - std::min(text.size(), output_tail_bytes)));
+      if (owner->tail.size() > 2 * output_tail_bytes) {
+        owner->tail.erase(0, owner->tail.size() - output_tail_bytes);
+      }
+    };
+    Task<Result<ExitStatus>> running = runner.run(*spec, log);
+    Result<ExitStatus> ended = co_await std::move(running);
+    core::ContainerStateTerminated terminated;
+    terminated.started_at = started;
+    terminated.finished_at = Timestamp(timers.wall());
+    terminated.exit_code = ended ? ended->code : 128;
+    terminated.signal = ended ? ended->signal : 0;
+    if (ended && ended->signal != 0) terminated.exit_code = 128 + ended->signal;
+    terminated.reason = !ended ? "StartError" : ended->success() ? "Completed" : "Error";
+    Result<std::string> said = files.read_file(message, termination_message_bytes_max);
+    if (said) terminated.message = *said;
+    if (!ended) terminated.message = ended.error().detail;
+    state.running.reset();
+    state.terminated = terminated;
+    run.status.steps_completed.push_back(named.name);
+    run.publish();
+    if (!ended) co_return Failure{"StepFailed", ended.error().within(where)};
+    if (ended->success()) co_return std::nullopt;
+    std::string detail = where + " ended with " + ended->to_string();
+    const std::string words =
+        last_words(terminated.message.empty() ? run.tail : terminated.message);
+    if (!words.empty()) detail += ": " + words;
+    co_return Failure{"StepFailed", fail(Errc::failed_precondition, detail)};
+  }
+
+  // ------------------------------------------------------------------------ image
+
+  // A recognised source is started by a program that its build was expected to leave.
+  std::optional<Failure> check_entrypoint(const Run& run) {
+    if (!run.detected || run.image.entrypoint.empty()) return std::nullopt;
+    const std::string prefix = std::string(builder::workspace_path) + "/";
+    const std::string& program = run.image.entrypoint[0];
+    if (program.compare(0, prefix.size(), prefix) != 0) return std::nullopt;
+    Result<FileInfo> info = files.info(run.workspace + "/" + program.substr(prefix.size()));
+    if (info) return std::nullopt;
+    return Failure{
+        "SourceNotRecognised",
+        fail(Errc::not_found, "the build left no program \"" + program.substr(prefix.size()) +
+                                  "\" to start; say what to start in a Procfile, for "
+                                  "example \"web: ./name\"")};
+  }
+
+  Task<std::optional<Failure>> make_image(Run& run) {
+    if (run.build.spec.image.empty()) co_return std::nullopt;
+    if (std::optional<Failure> missing = check_entrypoint(run)) co_return missing;
+    builder::PackRequest request;
+    request.workspace = run.workspace;
+    request.image = run.image;
+    request.excluded = run.excluded;
+    request.mtime_seconds = options.source_date_epoch;
+    request.created_seconds = run.source_time.value_or(options.source_date_epoch);
+    request.revision = run.revision;
+    request.compression_level = options.compression_level;
+    auto pack = [&world = files, target = store, request] {
+      return builder::pack_image(world, *target, request);
+    };
+    Task<Result<oci::Manifest>> packing = offload.run(std::move(pack));
+    Result<oci::Manifest> manifest = co_await std::move(packing);
+    if (!manifest) co_return Failure{"ImageFailed", manifest.error().within("image")};
+    const oci::Reference name = *oci::Reference::parse(run.build.spec.image);
+    for (int attempt = 0;; ++attempt) {
+      auto bind = [target = store, name, document = *manifest] {
+        return target->put_manifest(name, document);
+      };
+      Task<Result<oci::Descriptor>> binding = offload.run(std::move(bind));
+      Result<oci::Descriptor> bound = co_await std::move(binding);
+      if (bound) {
+        run.status.image = name.repository + "@" + bound->digest.to_string();
+        co_return std::nullopt;
+      }
+      // Another process holds the index for a moment.
+      if (bound.error().code != Errc::unavailable || attempt == binding_tries_max) {
+        co_return Failure{"ImageFailed", bound.error().within("image")};
+      }
+      co_await timers.sleep_for(binding_pause);
+    }
+  }
+
+  // ------------------------------------------------------------------------ the whole
+
+  Task<std::optional<Failure>> work(Run& run) {
+    Task<std::optional<Failure>> fetching = fetch_sources(run);
+    std::optional<Failure> failure = co_await std::move(fetching);
+    if (!failure) failure = collect_steps(run);
+    if (failure) co_return failure;
+    Task<std::optional<Failure>> stepping = run_steps(run);
+    failure = co_await std::move(stepping);
+    if (failure) co_return failure;
+    Task<std::optional<Failure>> packing = make_image(run);
+    failure = co_await std::move(packing);
+    co_return failure;
+  }
+
+  BuildOutcome finish(Run& run, const std::optional<Failure>& failure) {
+    const Timestamp now = timers.wall();
+    run.status.completion_time = now;
+    if (failure) {
+      conditions.mark_false(run.status.conditions, succeeded, failure->reason,
+                            failure->error.detail, now);
+    } else {
+      conditions.mark_true(run.status.conditions, succeeded, now);
+    }
+    run.publish();
+    BuildOutcome outcome;
+    outcome.status = std::move(run.status);
+    if (failure) outcome.error = failure->error;
+    return outcome;
+  }
+};
+
+Builder::Builder(Timers& timers, Files& files, Offload& offload, Fetcher& fetcher,
+                 StepRunner& runner, std::shared_ptr<oci::ImageStore> store, BuilderOptions options)
+    : impl_(new Impl{timers,
+                     files,
+                     offload,
+                     fetcher,
+                     runner,
+                     std::move(store),
+                     std::move(options),
+                     build::build_conditions(),
+                     {}}) {}
+
+Builder::~Builder() { impl_->sweep(); }
+
+Task<BuildOutcome> Builder::execute(const build::Build& build, const BuildCallbacks& callbacks) {
+  Impl& impl = *impl_;
+  Run run{.callbacks = callbacks, .build = build, .status = {}};
+  run.status.observed_generation = build.metadata.generation;
+  run.status.start_time = Timestamp(impl.timers.wall());
+  impl.conditions.mark_unknown(run.status.conditions, succeeded, "Pending", "Pending",
+                               *run.status.start_time);
+  run.publish();
+  impl.sweep();
+  if (std::optional<Failure> failure = impl.prepare(run)) co_return impl.finish(run, failure);
+  Impl::Cleanup cleanup{impl, ""};
+  if (Result<void> made = impl.make_directories(run); !made) {
+    const std::optional<Failure> failure = Failure{"BuildExecuteFailed", made.error()};
+    co_return impl.finish(run, failure);
+  }
+  cleanup.directory = run.directory;
+  impl.conditions.mark_unknown(run.status.conditions, succeeded, "Building", "",
+                               Timestamp(impl.timers.wall()));
+  run.publish();
+  const Duration timeout = run.build.spec.timeout.value_or(std::chrono::minutes(10));
+  std::optional<std::optional<Failure>> ended;
+  if (timeout > Duration::zero()) {
+    Task<std::optional<Failure>> task = impl.work(run);
+    auto limited = with_deadline(impl.timers, std::move(task), impl.timers.now() + timeout);
+    ended = co_await std::move(limited);
+  }
+  std::optional<Failure> failure;
+  if (ended) {
+    failure = *std::move(ended);
+  } else {
+    failure =
+        Failure{"BuildTimeout", fail(Errc::deadline_exceeded, "build \"" + run.build.metadata.name +
+                                                                  "\" did not finish within \"" +
+                                                                  format_duration(timeout) + "\"")};
+  }
+  if (failure && impl.options.keep_failed) {
+    run.log("build", "kept " + run.directory + "\n");
+  } else if (ended) {
+    // Nothing works in there any more; large trees take a while to remove.
+    auto remove = [&files = impl.files, directory = run.directory] {
+      return files.remove_all(directory);
+    };
+    Task<Result<void>> removing = impl.offload.run(std::move(remove));
+    (void)co_await std::move(removing);
+  }
+  if (ended || impl.options.keep_failed) cleanup.directory.clear();
+  co_return impl.finish(run, failure);
+}
+
+Task<Result<BuildResult>> Builder::run(const build::Build& build) {
+  const BuildCallbacks quiet;
+  Task<BuildOutcome> executing = execute(build, quiet);
+  BuildOutcome outcome = co_await std::move(executing);
+  if (outcome.error) co_return *std::move(outcome.error);
+  BuildResult result;
+  result.image = outcome.status.image;
+  if (!result.image.empty()) result.digest = oci::Reference::parse(result.image).value().digest;
+  result.status = std::move(outcome.status);
+  co_return result;
+}
+
+}  // namespace knative

@@ -1,0 +1,143 @@
+// A real world with a temporary folder, git repositories and a builder in it.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "knative/builder.hpp"
+
+namespace knative {
+
+namespace fs = std::filesystem;
+
+class BuilderFixture : public ::testing::Test {
+ protected:
+  BuilderFixture() : root_(env().files.make_temporary_directory("builder-test-").value()) {
+    options_.directory = root_ + "/builds";
+    fetcher_options_.idle_timeout = std::chrono::seconds(20);
+    store_ = oci::open_image_layout(env().files, root_ + "/images", {.sync = false}).value();
+  }
+  ~BuilderFixture() override {
+    builder_.reset();
+    // Work of a dropped task may still be ending.
+    const Instant limit = env().timers.now() + std::chrono::seconds(20);
+    bool removed = false;
+    while (!removed && env().timers.now() < limit) {
+      removed = env().files.remove_all(root_).has_value();
+      loop_.run_for(std::chrono::milliseconds(removed ? 0 : 5));
+    }
+    EXPECT_TRUE(removed);
+  }
+
+  Env& env() { return loop_.env(); }
+  std::string path(const std::string& name) const { return root_ + "/" + name; }
+
+  void write(const std::string& name, const std::string& text, bool executable = false) {
+    fs::create_directories(fs::path(path(name)).parent_path());
+    std::ofstream(path(name)) << text;
+    if (executable) {
+      fs::permissions(path(name), fs::perms::owner_all | fs::perms::group_exec |
+                                      fs::perms::others_exec | fs::perms::group_read |
+                                      fs::perms::others_read);
+    }
+  }
+  std::string read(const std::string& name) { return env().files.read_file(path(name)).value(); }
+
+  // Run a shell command with a git that knows no configuration but the test's.
+  void shell(const std::string& command) {
+    const std::string line =
+        "export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 GIT_AUTHOR_NAME=a "
+        "GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b "
+        "GIT_AUTHOR_DATE='1700000000 +0000' GIT_COMMITTER_DATE='1700000000 +0000'; cd " +
+        root_ + " && { " + command + "\n} >output 2>&1";
+    ASSERT_EQ(std::system(line.c_str()), 0) << command << "\n" << read("output");
+  }
+  std::string shell_line(const std::string& command) {
+    shell(command);
+    std::string text = read("output");
+    return text.substr(0, text.find('\n'));
+  }
+  // A repository in `name` with everything that is in its folder.
+  void commit(const std::string& name, const std::string& message = "m") {
+    shell("git init -q -b main " + name + " 2>/dev/null; cd " + name +
+          " && git add -A -f && git commit -q --allow-empty -m " + message);
+  }
+  std::string head(const std::string& name) {
+    return shell_line("git -C " + name + " rev-parse HEAD");
+  }
+
+  Builder& builder() {
+    if (!builder_) {
+      fetcher_ = source_fetcher(env().executor, env().timers, env().network, env().files,
+                                env().offload, fetcher_options_);
+      runner_ = local_step_runner(env().processes, functions_);
+      builder_ = std::make_unique<Builder>(env().timers, env().files, env().offload, *fetcher_,
+                                           *runner_, store_, options_);
+    }
+    return *builder_;
+  }
+
+  Result<Fetched> fetch(const std::string& url, const std::string& revision,
+                        const std::string& into = "out") {
+    builder();
+    build::SourceSpec source;
+    source.git = build::GitSource{url, revision};
+    fs::create_directories(path(into));
+    return loop_.run(fetcher_->fetch(source, path(into)));
+  }
+
+  static build::Step sh(const std::string& name, const std::string& script) {
+    build::Step step;
+    step.name = name;
+    step.image = "host";
+    step.command = {"/bin/sh", "-ec"};
+    step.args = {script};
+    return step;
+  }
+  build::Build from_git(const std::string& url, const std::string& revision = "main") {
+    build::Build build;
+    build.metadata.name = "shop";
+    build.metadata.namespace_ = "default";
+    build.spec.source.git = build::GitSource{url, revision};
+    return build;
+  }
+
+  BuildOutcome execute(const build::Build& build) {
+    log_.clear();
+    reasons_.clear();
+    BuildCallbacks callbacks;
+    callbacks.on_log = [this](std::string_view step, std::string_view text) {
+      log_[std::string(step)] += text;
+    };
+    callbacks.on_status = [this](const build::BuildStatus& status) {
+      const Condition* condition = find_condition(status.conditions, "Succeeded");
+      const std::string now = condition->status + "/" + condition->reason;
+      if (reasons_.empty() || reasons_.back() != now) reasons_.push_back(now);
+    };
+    return loop_.run(builder().execute(build, callbacks));
+  }
+  const Condition& succeeded(const BuildOutcome& outcome) {
+    return *find_condition(outcome.status.conditions, "Succeeded");
+  }
+  oci::ImageConfig unpack(const std::string& image, const std::string& into) {
+    return store_->unpack(env().files, oci::Reference::parse(image).value(), path(into)).value();
+  }
+
+  Loop loop_;
+  std::string root_;
+  BuilderOptions options_;
+  FetcherOptions fetcher_options_;
+  std::shared_ptr<oci::ImageStore> store_;
+  StepFunctions functions_;
+  std::unique_ptr<Fetcher> fetcher_;
+  std::unique_ptr<StepRunner> runner_;
+  std::unique_ptr<Builder> builder_;
+  std::map<std::string, std::string> log_;
+  std::vector<std::string> reasons_;
+};
+
+}  // namespace knative

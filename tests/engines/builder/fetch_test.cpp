@@ -1,0 +1,345 @@
+// Sources: git by path, file:// and http://, archives and folders, and what they must not do.
+#include "builder_fixture.hpp"
+
+namespace knative {
+namespace {
+
+class GitSources : public BuilderFixture {
+ protected:
+  void SetUp() override {
+    write("repo/file", "one");
+    commit("repo");
+    first_ = head("repo");
+    shell("cd repo && git tag v1 && git tag -a v1-signed -m x && git branch side");
+    write("repo/file", "two");
+    commit("repo");
+    second_ = head("repo");
+    shell("cd repo && git update-ref refs/pull/7/head " + first_);
+  }
+
+  // Everything a revision may be, whatever the URL.
+  void expect_revisions(const std::string& url) {
+    const std::vector<std::pair<std::string, std::string>> cases{{"main", second_},
+                                                                 {"", second_},
+                                                                 {"HEAD", second_},
+                                                                 {"side", first_},
+                                                                 {"v1", first_},
+                                                                 {"v1-signed", first_},
+                                                                 {"refs/tags/v1", first_},
+                                                                 {"refs/heads/main", second_},
+                                                                 {"pull/7/head", first_},
+                                                                 {"refs/pull/7/head", first_},
+                                                                 {second_, second_},
+                                                                 {first_, first_},
+                                                                 {first_.substr(0, 8), first_}};
+    int number = 0;
+    for (const auto& [revision, id] : cases) {
+      const std::string into = "out" + std::to_string(number++);
+      Result<Fetched> fetched = fetch(url, revision, into);
+      ASSERT_TRUE(fetched) << revision << ": " << fetched.error().to_string();
+      EXPECT_EQ(fetched->resolved.revision, id) << revision;
+      EXPECT_EQ(fetched->resolved.url, url);
+      EXPECT_EQ(fetched->time_seconds, 1'700'000'000);
+      EXPECT_EQ(read(into + "/file"), id == first_ ? "one" : "two") << revision;
+      EXPECT_EQ(shell_line("git -C " + into + " rev-parse HEAD"), id);
+      EXPECT_EQ(shell_line("git -C " + into + " status --porcelain"), "") << revision;
+      fs::remove_all(path(into));
+    }
+  }
+
+  void expect_missing(const std::string& url) {
+    for (const char* revision :
+         {"nope", "refs/heads/nope", "deadbeef", "1234567890123456789012345678901234567890"}) {
+      fs::remove_all(path("out"));
+      Result<Fetched> fetched = fetch(url, revision);
+      ASSERT_FALSE(fetched) << revision;
+      EXPECT_EQ(fetched.error().code, Errc::not_found) << fetched.error().to_string();
+      EXPECT_NE(fetched.error().detail.find(url), std::string::npos) << fetched.error().detail;
+      EXPECT_NE(fetched.error().detail.find(revision), std::string::npos) << fetched.error().detail;
+    }
+  }
+
+  std::string first_;
+  std::string second_;
+};
+
+TEST_F(GitSources, ByPath) { expect_revisions(path("repo")); }
+TEST_F(GitSources, ByFileUrl) { expect_revisions("file://" + path("repo")); }
+TEST_F(GitSources, MissingRevisionByPath) { expect_missing(path("repo")); }
+
+TEST_F(GitSources, AMissingRevisionNamesWhatThereIs) {
+  const Error error = fetch(path("repo"), "mian").error();
+  EXPECT_NE(error.detail.find("branch main"), std::string::npos) << error.detail;
+  EXPECT_NE(error.detail.find("tag v1"), std::string::npos) << error.detail;
+}
+
+TEST_F(GitSources, MissingRepositoryByPath) {
+  const Error error = fetch(path("nowhere"), "main").error();
+  EXPECT_EQ(error.code, Errc::not_found) << error.to_string();
+  EXPECT_NE(error.detail.find(path("nowhere")), std::string::npos);
+  fs::create_directories(path("plain"));
+  EXPECT_FALSE(fetch("file://" + path("plain"), "main", "out2"));
+}
+
+TEST_F(GitSources, AnEmptyRepositoryHasNoRevision) {
+  shell("git init -q -b main empty");
+  EXPECT_EQ(fetch(path("empty"), "").error().code, Errc::not_found);
+}
+
+TEST_F(GitSources, ABareRepositoryWorks) {
+  shell("git clone -q --bare repo bare.git");
+  EXPECT_EQ(fetch(path("bare.git"), "main").value().resolved.revision, second_);
+}
+
+TEST_F(GitSources, UnknownKindsOfUrlAreRefusedAtOnce) {
+  EXPECT_EQ(fetch("ssh://git@host.invalid/x", "main").error().code, Errc::unimplemented);
+  EXPECT_EQ(fetch("git@host.invalid:team/x.git", "main").error().code, Errc::unimplemented);
+  EXPECT_EQ(fetch("ftp://host.invalid/x", "main").error().code, Errc::invalid_argument);
+  EXPECT_EQ(fetch("", "main").error().code, Errc::invalid_argument);
+}
+
+TEST_F(GitSources, HooksAndFiltersNeverRun) {
+  write("hooky/file", "text\r\n");
+  write("hooky/.gitattributes", "* text=auto eol=crlf filter=evil\n");
+  commit("hooky");
+  // Configuration and hooks of the source repository are its owner's, not the build's.
+  shell("cd hooky && git config filter.evil.smudge 'touch " + path("pwned") +
+        "; cat' && for h in post-checkout post-merge reference-transaction; do printf "
+        "'#!/bin/sh\\ntouch " +
+        path("pwned") + "\\n' > .git/hooks/$h; chmod +x .git/hooks/$h; done");
+  ASSERT_TRUE(fetch(path("hooky"), "main"));
+  EXPECT_FALSE(fs::exists(path("pwned")));
+  EXPECT_EQ(read("out/file"), shell_line("git -C hooky cat-file -p HEAD:file") + "\n")
+      << "bytes as committed";
+}
+
+TEST_F(GitSources, SubmodulesAreNotFetched) {
+  shell("cd repo && git -c protocol.file.allow=always submodule add -q " + path("repo") +
+        " sub && git commit -q -m sub");
+  ASSERT_TRUE(fetch(path("repo"), "main"));
+  EXPECT_TRUE(fs::is_empty(path("out/sub")));
+}
+
+TEST_F(GitSources, LinksAndModesComeAlong) {
+  write("repo/run", "#!/bin/sh\n", true);
+  fs::create_symlink("file", path("repo/link"));
+  commit("repo");
+  ASSERT_TRUE(fetch(path("repo"), "main"));
+  EXPECT_EQ(fs::read_symlink(path("out/link")), "file");
+  EXPECT_NE(fs::status(path("out/run")).permissions() & fs::perms::owner_exec, fs::perms::none);
+}
+
+// A commit on branch "bad" whose tree has these raw entries; git's own commands refuse to make
+// such trees. Each is mode, name, and the id of "evil" (a file), "inner" (a directory with that
+// file) or "outside" (a link to the folder beside).
+class HostileTrees : public GitSources {
+ protected:
+  void plant(const std::vector<std::array<std::string, 3>>& entries) {
+    std::map<std::string, std::string> ids;
+    fs::create_directories(path("outside"));
+    ids["evil"] = shell_line("cd repo && echo evil | git hash-object -w --stdin");
+    ids["inner"] =
+        shell_line("cd repo && printf '100644 blob " + ids["evil"] + "\\tevil\\n' | git mktree");
+    ids["outside"] =
+        shell_line("cd repo && printf '" + path("outside") + "' | git hash-object -w --stdin");
+    std::string raw;
+    for (const auto& [mode, name, what] : entries) {
+      raw += mode + " " + name + std::string(1, '\0');
+      for (std::size_t i = 0; i < 40; i += 2) {
+        raw.push_back(static_cast<char>(std::stoi(ids[what].substr(i, 2), nullptr, 16)));
+      }
+    }
+    write("raw", raw);
+    const std::string tree = shell_line("cd repo && git hash-object -t tree -w --literally ../raw");
+    shell("cd repo && c=$(git commit-tree -m x " + tree + ") && git update-ref refs/heads/bad $c");
+  }
+};
+
+TEST_F(HostileTrees, NamesDoNotLeaveTheWorkspace) {
+  for (const std::string name : {"..", ".git", ".GIT", ".", "a/../../x", "git~1"}) {
+    plant({{"40000", name, "inner"}});
+    fs::remove_all(path("deep"));
+    Result<Fetched> fetched = fetch(path("repo"), "bad", "deep/er/out");
+    ASSERT_FALSE(fetched) << name;
+    EXPECT_EQ(fetched.error().code, Errc::invalid_argument) << fetched.error().to_string();
+    EXPECT_FALSE(fs::exists(path("deep/er/evil"))) << name;
+    EXPECT_FALSE(fs::exists(path("deep/er/out/.git/evil"))) << name;
+  }
+}
+
+TEST_F(HostileTrees, DotGitAsALinkIsRefused) {
+  plant({{"120000", ".git", "outside"}});
+  EXPECT_EQ(fetch(path("repo"), "bad").error().code, Errc::invalid_argument);
+  EXPECT_TRUE(fs::is_directory(fs::symlink_status(path("out/.git"))));
+}
+
+TEST_F(HostileTrees, AFileBehindALinkDoesNotLeaveTheWorkspace) {
+  plant({{"120000", "x", "outside"}, {"40000", "x", "inner"}});
+  (void)fetch(path("repo"), "bad");
+  EXPECT_TRUE(fs::is_empty(path("outside")));
+  plant({{"40000", "x", "inner"}, {"120000", "x", "outside"}});
+  (void)fetch(path("repo"), "bad", "other");
+  EXPECT_TRUE(fs::is_empty(path("outside")));
+}
+
+TEST_F(GitSources, TooLargeIsRefused) {
+  fetcher_options_.files_max = 3;
+  for (int i = 0; i < 5; ++i) write("repo/f" + std::to_string(i), "x");
+  commit("repo");
+  EXPECT_EQ(fetch(path("repo"), "main").error().code, Errc::resource_exhausted);
+}
+
+TEST_F(GitSources, ADroppedFetchStops) {
+  builder();
+  build::SourceSpec source;
+  source.git = build::GitSource{path("repo"), "main"};
+  fs::create_directories(path("out"));
+  auto begin_and_drop = [](Timers& timers, Fetcher& fetcher, const build::SourceSpec& what,
+                           const std::string& into) -> Task<bool> {
+    Task<Result<Fetched>> fetching = fetcher.fetch(what, into);
+    auto limited = with_deadline(timers, std::move(fetching), timers.now());
+    co_return (co_await std::move(limited)).has_value();
+  };
+  (void)loop_.run(begin_and_drop(env().timers, *fetcher_, source, path("out")));
+}
+
+// ---------------------------------------------------------------------------- http
+
+class GitOverHttp : public GitSources {
+ protected:
+  void SetUp() override {
+    GitSources::SetUp();
+    shell(
+        "git clone -q --mirror repo serve-repo.git && mkdir serve && mv serve-repo.git "
+        "serve/repo.git");
+    ProcessOptions options;
+    options.argv = {"python3",
+                    std::string(KNATIVE_SOURCE_DIR) + "/tests/engines/builder/git_http_server.py",
+                    path("serve")};
+    options.environment = {{"PATH", "/usr/local/bin:/usr/bin:/bin"}};
+    options.on_stdout = [this](std::string_view text) { port_ += text; };
+    server_ = env().processes.spawn(options).value();
+    const Instant limit = env().timers.now() + std::chrono::seconds(20);
+    while (port_.find('\n') == std::string::npos && env().timers.now() < limit) {
+      loop_.run_for(std::chrono::milliseconds(5));
+    }
+    port_ = port_.substr(0, port_.find('\n'));
+    ASSERT_FALSE(port_.empty()) << "the test's git server did not start";
+  }
+  std::string url(const std::string& rest) const { return "http://127.0.0.1:" + port_ + rest; }
+
+  std::string port_;
+  std::unique_ptr<Process> server_;
+};
+
+TEST_F(GitOverHttp, EveryKindOfRevision) { expect_revisions(url("/repo.git")); }
+TEST_F(GitOverHttp, MissingRevision) { expect_missing(url("/repo.git")); }
+
+TEST_F(GitOverHttp, OnlyTheWantedCommitIsTransferred) {
+  ASSERT_TRUE(fetch(url("/repo.git"), "main"));
+  EXPECT_EQ(shell_line("git -C out rev-list --count HEAD"), "1");
+  EXPECT_EQ(read("out/.git/shallow"), second_ + "\n");
+}
+
+TEST_F(GitOverHttp, ACommitIdIsAskedForWhenTheServerAllowsIt) {
+  shell(
+      "cd serve/repo.git && git config uploadpack.allowReachableSHA1InWant true && "
+      "git update-ref -d refs/tags/v1 && git update-ref -d refs/heads/side && "
+      "git update-ref -d refs/tags/v1-signed && git update-ref -d refs/pull/7/head");
+  EXPECT_EQ(fetch(url("/repo.git"), first_).value().resolved.revision, first_);
+  EXPECT_EQ(shell_line("git -C out rev-list --count HEAD"), "1");
+}
+
+TEST_F(GitOverHttp, TheServersWordsAreInTheError) {
+  const Error error = fetch(url("/nowhere.git"), "main").error();
+  EXPECT_EQ(error.code, Errc::not_found);
+  EXPECT_NE(error.detail.find("404"), std::string::npos) << error.detail;
+  EXPECT_NE(error.detail.find("no repository here"), std::string::npos) << error.detail;
+}
+
+TEST_F(GitOverHttp, WhatIsNoGitServerIsSaidSo) {
+  EXPECT_EQ(fetch(url("/dumb/repo.git"), "main").error().code, Errc::invalid_argument);
+  const Error error = fetch("http://127.0.0.1:1/repo.git", "main").error();
+  EXPECT_EQ(error.code, Errc::unavailable) << error.to_string();
+}
+
+TEST_F(GitOverHttp, RedirectsAreFollowed) {
+  EXPECT_EQ(fetch(url("/moved/repo.git"), "main").value().resolved.revision, second_);
+}
+
+TEST_F(GitOverHttp, CredentialsOfTheUrlAreUsedAndNeverShown) {
+  const std::string open = "http://ada:secret@127.0.0.1:" + port_ + "/private/repo.git";
+  const Fetched fetched = fetch(open, "main").value();
+  EXPECT_EQ(fetched.resolved.url, url("/private/repo.git"));
+  EXPECT_EQ(read("out/.git/config").find("secret"), std::string::npos);
+  const Error none = fetch(url("/private/repo.git"), "main", "b").error();
+  EXPECT_EQ(none.code, Errc::failed_precondition);
+  EXPECT_NE(none.detail.find("requires credentials"), std::string::npos) << none.detail;
+  const Error wrong =
+      fetch("http://ada:wr0ng@127.0.0.1:" + port_ + "/private/repo.git", "main", "c").error();
+  EXPECT_EQ(wrong.detail.find("wr0ng"), std::string::npos) << wrong.detail;
+}
+
+TEST_F(GitOverHttp, ABrokenTransferIsNoCheckout) {
+  Result<Fetched> fetched = fetch(url("/cut/repo.git"), "main");
+  ASSERT_FALSE(fetched);
+  EXPECT_FALSE(fs::exists(path("out/file")));
+}
+
+TEST_F(GitOverHttp, AServerThatNeverAnswersTimesOut) {
+  fetcher_options_.idle_timeout = std::chrono::milliseconds(200);
+  const Error error = fetch(url("/hang/repo.git"), "main").error();
+  EXPECT_EQ(error.code, Errc::deadline_exceeded) << error.to_string();
+}
+
+TEST_F(GitOverHttp, NoTemporaryFilesStay) {
+  ASSERT_TRUE(fetch(url("/repo.git"), "main"));
+  (void)fetch(url("/cut/repo.git"), "main", "other");
+  for (const auto& entry : fs::directory_iterator(root_)) {
+    EXPECT_EQ(entry.path().filename().string().find(".pack-"), std::string::npos) << entry.path();
+  }
+}
+
+// ---------------------------------------------------------------------------- archives
+
+class Archives : public BuilderFixture {
+ protected:
+  Result<Fetched> fetch_archive(const std::string& location, const std::string& type = "Archive") {
+    builder();
+    build::SourceSpec source;
+    source.gcs = build::GcsSource{type, location};
+    fs::remove_all(path("out"));
+    fs::create_directories(path("out"));
+    return loop_.run(fetcher_->fetch(source, path("out")));
+  }
+};
+
+TEST_F(Archives, TarGzipAndFolders) {
+  write("src/a/b", "deep");
+  write("src/run", "#!/bin/sh\n", true);
+  shell("tar -czf src.tgz -C src . && tar -cf src.tar -C src .");
+  for (const std::string& location :
+       {path("src.tgz"), path("src.tar"), "file://" + path("src.tgz")}) {
+    Result<Fetched> fetched = fetch_archive(location);
+    ASSERT_TRUE(fetched) << fetched.error().to_string();
+    EXPECT_EQ(read("out/a/b"), "deep");
+    EXPECT_EQ(fetched->resolved.revision.substr(0, 7), "sha256:");
+  }
+  ASSERT_TRUE(fetch_archive(path("src")));
+  EXPECT_EQ(read("out/a/b"), "deep");
+  EXPECT_NE(fs::status(path("out/run")).permissions() & fs::perms::owner_exec, fs::perms::none);
+}
+
+TEST_F(Archives, ClearErrors) {
+  write("no.tgz", "this is no archive");
+  EXPECT_EQ(fetch_archive(path("no.tgz")).error().code, Errc::invalid_argument);
+  EXPECT_EQ(fetch_archive(path("none.tgz")).error().code, Errc::not_found);
+  EXPECT_EQ(fetch_archive(path("x"), "Manifest").error().code, Errc::unimplemented);
+  EXPECT_EQ(fetch_archive("gs://bucket/x").error().code, Errc::unimplemented);
+  fs::create_symlink("/etc/passwd", path("evil"));
+  shell("tar -cf evil.tar evil");
+  EXPECT_EQ(fetch_archive(path("evil.tar")).error().code, Errc::invalid_argument);
+}
+
+}  // namespace
+}  // namespace knative
