@@ -125,6 +125,7 @@ class KNATIVE_EXPORT Fiber {
   friend class Waiter;
   friend struct TaskAccess;
   void pump();
+  void unwind_to(const detail::PromiseBase* frame) noexcept;
 
   Executor& executor_;
   detail::PromiseBase* current_ = nullptr;
@@ -166,6 +167,12 @@ class Waiter {
 struct TaskAccess {
   static void set_current(Fiber& fiber, detail::PromiseBase* frame) noexcept {
     fiber.current_ = frame;
+  }
+  /// Drop every frame that `frame` awaits, innermost first, and queue the fiber to go on in
+  /// `frame`. The fiber must not be running.
+  static void unwind_to(Fiber& fiber, const detail::PromiseBase& frame) noexcept {
+    fiber.unwind_to(&frame);
+    fiber.make_ready();
   }
 };
 

@@ -59,9 +59,11 @@ void Fiber::pump() {
   if (current_ == nullptr) on_done();
 }
 
-void Fiber::unwind() noexcept {
+void Fiber::unwind() noexcept { unwind_to(nullptr); }
+
+void Fiber::unwind_to(const detail::PromiseBase* frame) noexcept {
   KN_ASSERT(!running_);
-  while (current_ != nullptr && current_->awaiter != nullptr) {
+  while (current_ != nullptr && current_ != frame && current_->awaiter != nullptr) {
     detail::PromiseBase* innermost = current_;
     innermost->awaiter->child = nullptr;  // its owner has nothing left to destroy
     current_ = innermost->awaiter->parent;

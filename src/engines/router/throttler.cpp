@@ -82,15 +82,13 @@ Task<Result<std::string_view>> LeasedBody::next() {
   if (!inner_.streamed()) {
     co_return fail(Errc::unavailable, "the instance stopped while answering");
   }
-  Executor& executor = co_await this_executor();
-  using Piece = Result<std::string_view>;
-  BranchOperation<Piece> read(lease_.endpoint(), executor, inner_.source()->next());
+  GuardedTask<Result<std::string_view>> read(lease_.endpoint(), inner_.source()->next());
   if (deadline_) lease_.state().timers.arm(read, *deadline_);
-  while (!read.done() && read.end() == Operation::End::none) co_await read.changed.wait();
+  co_await read;
   if (read.end() == Operation::End::aborted) {
     co_return fail(Errc::unavailable, "the instance stopped while answering");
   }
-  if (!read.done()) {
+  if (read.end() == Operation::End::expired) {
     ++lease_.state().counters.timed_out;
     co_return fail(Errc::deadline_exceeded, "request timeout");
   }
@@ -198,18 +196,17 @@ Task<http::Response> Throttler::State::serve(http::Request& request) {
   }
   const std::optional<Instant> deadline =
       options.timeout.count() > 0 ? std::optional(arrival + options.timeout) : std::nullopt;
-  Executor& executor = co_await this_executor();
   http::Response response;
   {
     ThrottledEndpoint& endpoint = lease.endpoint();
-    BranchOperation<http::Response> call(endpoint, executor, endpoint.handler->handle(request));
+    GuardedTask<http::Response> call(endpoint, endpoint.handler->handle(request));
     if (deadline) timers.arm(call, *deadline);
-    while (!call.done() && call.end() == Operation::End::none) co_await call.changed.wait();
+    co_await call;
     if (call.end() == Operation::End::aborted) {
       ++counters.failed;
       co_return http::error_response(502, "the instance stopped while answering");
     }
-    if (!call.done()) {
+    if (call.end() == Operation::End::expired) {
       ++counters.timed_out;
       co_return http::error_response(504, "request timeout");
     }

@@ -82,7 +82,7 @@ class Lease {
 class Operation : public TimerNode {
  public:
   enum class End : unsigned char { none, expired, aborted };
-  Operation(ThrottledEndpoint& endpoint) noexcept : endpoint_(endpoint) {
+  explicit Operation(ThrottledEndpoint& endpoint) noexcept : endpoint_(endpoint) {
     next_ = endpoint.operations;
     if (next_ != nullptr) next_->previous_ = this;
     endpoint.operations = this;
@@ -90,22 +90,19 @@ class Operation : public TimerNode {
   ~Operation() override { unlink(); }
 
   End end() const noexcept { return end_; }
-  /// Drop the endpoint's task now.
+  /// Drop the endpoint's task now and resume whoever awaits it. What asks for its own end from
+  /// inside is left to finish.
   void abort() noexcept {
     unlink();
-    end_ = End::aborted;
-    drop();
-    changed.notify_all();
+    if (drop()) end_ = End::aborted;
   }
-  Event changed;  ///< Notified when the task is done or `end()` is set.
 
  protected:
-  virtual void drop() noexcept = 0;
+  virtual bool drop() noexcept = 0;
 
  private:
   void fire() noexcept override {
-    end_ = End::expired;
-    changed.notify_all();
+    if (drop()) end_ = End::expired;
   }
   void unlink() noexcept {
     if (!linked_) return;
@@ -120,21 +117,36 @@ class Operation : public TimerNode {
   End end_ = End::none;
 };
 
-/// Runs a `Task<T>` of an endpoint beside the awaiting fiber.
+/// Awaits a `Task<T>` of an endpoint inside the awaiting fiber, as `co_await task` would, but can
+/// be ended from outside: the task's frames are destroyed (which cancels what they wait for) and
+/// the fiber goes on in the awaiting frame. So a call costs no fiber and no turn of the loop.
+/// After the await, `end()` tells whether there is something to `take()`.
 template <class T>
-class BranchOperation final : public Operation {
+class GuardedTask final : public Operation {
  public:
-  BranchOperation(ThrottledEndpoint& endpoint, Executor& executor, Task<T> task) noexcept
-      : Operation(endpoint) {
-    branch_.emplace(executor, std::move(task), changed);
-    branch_->run();
+  GuardedTask(ThrottledEndpoint& endpoint, Task<T> task) noexcept
+      : Operation(endpoint), inner_(std::move(task).operator co_await()) {}
+  T take() { return inner_.await_resume(); }
+
+  bool await_ready() const noexcept { return false; }
+  template <class P>
+  void await_suspend(std::coroutine_handle<P> outer) noexcept {
+    outer_ = &outer.promise();
+    inner_.await_suspend(outer);
   }
-  bool done() const noexcept { return branch_ && branch_->done(); }
-  T take() { return branch_->take(); }
+  void await_resume() noexcept {
+    outer_ = nullptr;
+    disarm();
+  }
 
  private:
-  void drop() noexcept override { branch_.reset(); }
-  std::optional<detail::Branch<T>> branch_;
+  bool drop() noexcept override {
+    if (outer_ == nullptr || outer_->fiber->running()) return false;
+    TaskAccess::unwind_to(*outer_->fiber, *outer_);
+    return true;
+  }
+  detail::Awaiter<T> inner_;
+  detail::PromiseBase* outer_ = nullptr;
 };
 
 /// A response's body that keeps its request's place at the endpoint until it is gone.
