@@ -1,0 +1,30 @@
+/// \file
+/// Everything: `#include <knative/knative.hpp>`. One header per room is there for those who want
+/// less.
+#pragma once
+
+#include "knative/autoscaler.hpp"
+#include "knative/build.hpp"
+#include "knative/builder.hpp"
+#include "knative/controller.hpp"
+#include "knative/core.hpp"
+#include "knative/env.hpp"
+#include "knative/error.hpp"
+#include "knative/event.hpp"
+#include "knative/event_broker.hpp"
+#include "knative/eventing.hpp"
+#include "knative/http.hpp"
+#include "knative/log.hpp"
+#include "knative/manifest.hpp"
+#include "knative/meta.hpp"
+#include "knative/metrics.hpp"
+#include "knative/oci.hpp"
+#include "knative/platform.hpp"
+#include "knative/router.hpp"
+#include "knative/serving.hpp"
+#include "knative/simulation.hpp"
+#include "knative/store.hpp"
+#include "knative/task.hpp"
+#include "knative/value.hpp"
+#include "knative/version.hpp"
+#include "knative/workload.hpp"

@@ -1,0 +1,93 @@
+#include "platform/reconcilers/eventing.hpp"
+
+namespace knative::control {
+
+using eventing::Broker;
+using eventing::Channel;
+
+Task<Result<Requeue>> BrokerReconciler::reconcile(std::string key) {
+  const auto names = split_key(key);
+  const std::string& namespace_ = names.first;
+  const std::string& name = names.second;
+  const std::string id = broker_id(namespace_, name);
+  Result<Broker> found = context_.store.get<Broker>(namespace_, name);
+  if (!found || found->metadata.deletion_timestamp) {
+    if (!found && found.error().code != Errc::not_found) co_return found.error();
+    const Result<void> removed = co_await plane_.remove(id);
+    if (!removed) co_return removed.error();
+    co_return Requeue::never();
+  }
+  Broker broker = *found;
+  const Timestamp now = context_.now();
+  broker.status.initialize_conditions(now);
+  broker.status.observed_generation = broker.metadata.generation;
+  const Result<void> ready = co_await plane_.ensure(id);
+  if (ready) {
+    broker.status.mark_ingress_ready(now);
+    broker.status.mark_filter_ready(now);
+    broker.status.mark_trigger_channel_ready(now);
+    broker.status.set_address(
+        context_.external_url("broker-ingress", "knative-eventing") + "/" + key, now);
+  } else {
+    broker.status.mark_trigger_channel_failed("LogFailed", ready.error().detail, now);
+  }
+  if (broker.spec.delivery && broker.spec.delivery->dead_letter_sink) {
+    Result<std::string> url = plane_.resolve(*broker.spec.delivery->dead_letter_sink, namespace_);
+    if (url) {
+      broker.status.mark_dead_letter_sink_resolved(*url, now);
+    } else {
+      broker.status.mark_dead_letter_sink_failed("Unable to get the DeadLetterSink's URI",
+                                                 url.error().detail, now);
+    }
+  } else {
+    broker.status.mark_dead_letter_sink_not_configured(now);
+  }
+  if (Result<void> written = write_status(context_, *found, broker); !written) {
+    co_return written.error();
+  }
+  if (!ready) co_return ready.error();
+  co_return Requeue::never();
+}
+
+Task<Result<Requeue>> ChannelReconciler::reconcile(std::string key) {
+  const auto names = split_key(key);
+  const std::string& namespace_ = names.first;
+  const std::string& name = names.second;
+  const std::string id = channel_id(namespace_, name);
+  Result<Channel> found = context_.store.get<Channel>(namespace_, name);
+  if (!found || found->metadata.deletion_timestamp) {
+    if (!found && found.error().code != Errc::not_found) co_return found.error();
+    const Result<void> removed = co_await plane_.remove(id);
+    if (!removed) co_return removed.error();
+    co_return Requeue::never();
+  }
+  Channel channel = *found;
+  const Timestamp now = context_.now();
+  channel.status.initialize_conditions(now);
+  channel.status.observed_generation = channel.metadata.generation;
+  const Result<void> ready = co_await plane_.ensure(id);
+  if (ready) {
+    channel.status.mark_backing_channel_ready(now);
+    channel.status.set_address(context_.external_url(name + "-kn-channel", namespace_), now);
+  } else {
+    channel.status.mark_backing_channel_failed("LogFailed", ready.error().detail, now);
+  }
+  if (channel.spec.delivery && channel.spec.delivery->dead_letter_sink) {
+    Result<std::string> url = plane_.resolve(*channel.spec.delivery->dead_letter_sink, namespace_);
+    if (url) {
+      channel.status.mark_dead_letter_sink_resolved(*url, now);
+    } else {
+      channel.status.mark_dead_letter_sink_failed("Unable to get the DeadLetterSink's URI",
+                                                  url.error().detail, now);
+    }
+  } else {
+    channel.status.mark_dead_letter_sink_not_configured(now);
+  }
+  if (Result<void> written = write_status(context_, *found, channel); !written) {
+    co_return written.error();
+  }
+  if (!ready) co_return ready.error();
+  co_return Requeue::never();
+}
+
+}  // namespace knative::control

@@ -1,0 +1,122 @@
+#include <charconv>
+
+#include "platform/reconcilers/serving.hpp"
+
+namespace knative::control {
+
+using serving::Configuration;
+using serving::Revision;
+
+namespace {
+
+std::int64_t generation_of(const Revision& revision) {
+  const auto label = revision.metadata.labels.find(serving::keys::configuration_generation);
+  std::int64_t generation = 0;
+  if (label != revision.metadata.labels.end()) {
+    std::from_chars(label->second.data(), label->second.data() + label->second.size(), generation);
+  }
+  return generation;
+}
+
+Revision revision_of(const Configuration& configuration, const std::string& name) {
+  Revision child;
+  child.metadata = configuration.spec.template_.metadata;
+  child.metadata.name = name;
+  child.metadata.namespace_ = configuration.metadata.namespace_;
+  auto& labels = child.metadata.labels;
+  labels[std::string(serving::keys::configuration)] = configuration.metadata.name;
+  labels[std::string(serving::keys::configuration_uid)] = configuration.metadata.uid;
+  labels[std::string(serving::keys::configuration_generation)] =
+      std::to_string(configuration.metadata.generation);
+  labels[std::string(serving::keys::routing_state)] = "pending";
+  for (const std::string_view key : {serving::keys::service, serving::keys::service_uid}) {
+    const auto label = configuration.metadata.labels.find(key);
+    if (label != configuration.metadata.labels.end()) labels[std::string(key)] = label->second;
+  }
+  child.metadata.owner_references = {owner_reference(configuration)};
+  child.spec = configuration.spec.template_.spec;
+  return child;
+}
+
+}  // namespace
+
+Task<Result<Requeue>> ConfigurationReconciler::reconcile(std::string key) { co_return step(key); }
+
+// Make the Revision of the present generation, once: Revisions are never changed.
+Result<void> ConfigurationReconciler::stamp(Configuration& configuration) {
+  const Timestamp now = context_.now();
+  const std::string name = serving::revision_name(configuration);
+  Result<Revision> existing = context_.store.get<Revision>(configuration.metadata.namespace_, name);
+  if (!existing && existing.error().code == Errc::not_found) {
+    Result<AnyObject> created = context_.store.create(revision_of(configuration, name));
+    if (!created) {
+      configuration.status.mark_revision_creation_failed(created.error().detail, now);
+      return {};
+    }
+  } else if (!existing) {
+    return existing.error();
+  } else if (!owned_by(existing->metadata, configuration.metadata.uid) ||
+             existing->spec != revision_of(configuration, name).spec) {
+    configuration.status.mark_revision_creation_failed(
+        "revisions.serving.knative.dev \"" + name + "\" already exists", now);
+    return {};
+  }
+  configuration.status.set_latest_created(name, now);
+  return {};
+}
+
+// Take over what became of the Revisions: the newest ready one, and a failure of the latest.
+Result<void> ConfigurationReconciler::read_back(Configuration& configuration) {
+  const Timestamp now = context_.now();
+  ListOptions options;
+  options.namespace_ = configuration.metadata.namespace_;
+  options.labels =
+      LabelSelector::equals(std::string(serving::keys::configuration), configuration.metadata.name);
+  Result<std::vector<Revision>> revisions = context_.store.list<Revision>(options);
+  if (!revisions) return revisions.error();
+  const Revision* newest_ready = nullptr;
+  const Revision* latest = nullptr;
+  for (const Revision& revision : *revisions) {
+    if (revision.metadata.deletion_timestamp) continue;
+    if (revision.metadata.name == configuration.status.latest_created_revision_name) {
+      latest = &revision;
+    }
+    if (serving::is_ready(revision) &&
+        (newest_ready == nullptr || generation_of(revision) > generation_of(*newest_ready))) {
+      newest_ready = &revision;
+    }
+  }
+  if (newest_ready != nullptr) {
+    configuration.status.set_latest_ready(newest_ready->metadata.name, now);
+  } else if (!configuration.status.latest_ready_revision_name.empty() && latest == nullptr) {
+    configuration.status.mark_latest_ready_deleted(now);
+  }
+  if (latest != nullptr && latest != newest_ready) {
+    const Condition* ready = find_condition(latest->status.conditions, "Ready");
+    if (ready != nullptr && ready->is_false()) {
+      configuration.status.mark_latest_created_failed(latest->metadata.name, ready->message, now);
+    }
+  }
+  return {};
+}
+
+Result<Requeue> ConfigurationReconciler::step(const std::string& key) {
+  const auto [namespace_, name] = split_key(key);
+  Result<Configuration> found = context_.store.get<Configuration>(namespace_, name);
+  if (!found) {
+    if (found.error().code == Errc::not_found) return Requeue::never();
+    return found.error();
+  }
+  if (found->metadata.deletion_timestamp) return Requeue::never();
+  Configuration configuration = *found;
+  configuration.status.initialize_conditions(context_.now());
+  configuration.status.observed_generation = configuration.metadata.generation;
+  if (Result<void> stamped = stamp(configuration); !stamped) return stamped.error();
+  if (Result<void> read = read_back(configuration); !read) return read.error();
+  if (Result<void> written = write_status(context_, *found, configuration); !written) {
+    return written.error();
+  }
+  return Requeue::never();
+}
+
+}  // namespace knative::control

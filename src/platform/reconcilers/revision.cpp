@@ -1,0 +1,76 @@
+#include "platform/reconcilers/serving.hpp"
+
+namespace knative::control {
+
+using serving::Revision;
+
+namespace {
+
+void describe(const RevisionState& state, Revision& revision, Timestamp now) {
+  serving::RevisionStatus& status = revision.status;
+  if (!state.image_digest.empty()) {
+    const core::Container* container = revision.spec.serving_container();
+    status.container_statuses = {
+        {container == nullptr ? std::string() : container->name, state.image_digest}};
+  }
+  if (!state.failure_reason.empty()) {
+    if (state.failure_reason == "ContainerMissing") {
+      status.mark_container_missing(state.failure_message, now);
+    } else if (state.failure_reason == "ProgressDeadlineExceeded") {
+      status.mark_resources_unavailable(state.failure_reason, state.failure_message, now);
+    } else {
+      status.mark_container_unhealthy(state.failure_reason, state.failure_message, now);
+    }
+  } else if (state.initialized) {
+    status.mark_resources_available(now);
+    status.mark_container_healthy(now);
+  } else {
+    status.mark_resources_unknown("Deploying", "", now);
+    status.mark_container_unknown("Deploying", "", now);
+  }
+  if (state.active) {
+    status.mark_active(now);
+  } else if (state.activating) {
+    status.mark_activating("Queued",
+                           "Requests to the target are being buffered as resources are "
+                           "provisioned.",
+                           now);
+  } else {
+    status.mark_inactive("NoTraffic", "The target is not receiving traffic.", now);
+  }
+  status.actual_replicas = state.ready;
+  if (state.desired >= 0) status.desired_replicas = state.desired;
+}
+
+}  // namespace
+
+Task<Result<Requeue>> RevisionReconciler::reconcile(std::string key) { co_return step(key); }
+
+Result<Requeue> RevisionReconciler::step(const std::string& key) {
+  const auto [namespace_, name] = split_key(key);
+  Result<Revision> found = context_.store.get<Revision>(namespace_, name);
+  if (!found || found->metadata.deletion_timestamp) {
+    if (!found && found.error().code != Errc::not_found) return found.error();
+    plane_.remove(key);
+    return Requeue::never();
+  }
+  Revision revision = *found;
+  const Timestamp now = context_.now();
+  revision.status.initialize_conditions(now);
+  revision.status.observed_generation = revision.metadata.generation;
+  if (Result<void> ensured = plane_.ensure(revision); !ensured) {
+    RevisionState state;
+    state.failure_reason =
+        ensured.error().code == Errc::not_found ? "ContainerMissing" : "RevisionFailed";
+    state.failure_message = ensured.error().detail;
+    describe(state, revision, now);
+  } else {
+    describe(plane_.state(key), revision, now);
+  }
+  if (Result<void> written = write_status(context_, *found, revision); !written) {
+    return written.error();
+  }
+  return Requeue::never();
+}
+
+}  // namespace knative::control

@@ -1,0 +1,250 @@
+#include "platform/reconcilers/eventing.hpp"
+
+namespace knative::control {
+
+using eventing::Broker;
+using eventing::Channel;
+using eventing::Destination;
+using eventing::Subscription;
+using eventing::Trigger;
+
+namespace {
+
+// A change of what a destination names must bring its user back.
+void add_interest(std::set<ObjectRef>& interests, const Destination& destination,
+                  const std::string& namespace_) {
+  if (!destination.ref) return;
+  const eventing::KReference& ref = *destination.ref;
+  interests.insert(
+      {ref.api_version, ref.kind, ref.namespace_.empty() ? namespace_ : ref.namespace_, ref.name});
+}
+
+template <class T>
+ObjectRef named(const std::string& namespace_, const std::string& name) {
+  return {std::string(T::api_version), std::string(T::kind), namespace_, name};
+}
+
+// Deliveries of a Trigger and a Subscription of the same name must not share a cursor with a
+// later object of that name: the uid is part of it.
+std::string cursor_name(const ObjectMeta& metadata) { return metadata.name + "." + metadata.uid; }
+
+}  // namespace
+
+Task<Result<Requeue>> TriggerReconciler::reconcile(std::string key) {
+  const auto names = split_key(key);
+  Result<Trigger> found = context_.store.get<Trigger>(names.first, names.second);
+  if (!found || found->metadata.deletion_timestamp) {
+    if (!found && found.error().code != Errc::not_found) co_return found.error();
+    context_.tracker.forget({"trigger", key});
+    const auto bound = bound_.find(key);
+    if (bound == bound_.end()) co_return Requeue::never();
+    const std::size_t bar = bound->second.find('|');
+    const std::string id = bound->second.substr(0, bar);
+    const std::string cursor = bound->second.substr(bar + 1);
+    const Result<void> unbound = co_await plane_.unbind(id, cursor);
+    if (!unbound) co_return unbound.error();
+    bound_.erase(key);
+    co_return Requeue::never();
+  }
+  Trigger trigger = *found;
+  trigger.status.initialize_conditions(context_.now());
+  trigger.status.observed_generation = trigger.metadata.generation;
+  std::set<ObjectRef> interests = {named<Broker>(names.first, trigger.spec.broker)};
+  const Result<void> done = bind(trigger, interests);
+  context_.tracker.track({"trigger", key}, std::move(interests));
+  if (Result<void> written = write_status(context_, *found, trigger); !written) {
+    co_return written.error();
+  }
+  if (!done) co_return done.error();
+  co_return Requeue::never();
+}
+
+// Set every condition; deliver when all is there. What is missing is a condition, not an error:
+// its arrival brings the Trigger back.
+Result<void> TriggerReconciler::bind(Trigger& trigger, std::set<ObjectRef>& interests) {
+  const Timestamp now = context_.now();
+  const std::string& namespace_ = trigger.metadata.namespace_;
+  trigger.status.mark_dependency_succeeded(now);
+  Result<Broker> broker = context_.store.get<Broker>(namespace_, trigger.spec.broker);
+  const std::string id = broker_id(namespace_, trigger.spec.broker);
+  if (!broker) {
+    trigger.status.mark_broker_failed("BrokerDoesNotExist",
+                                      "Broker \"" + trigger.spec.broker + "\" does not exist", now);
+    return {};
+  }
+  trigger.status.propagate_broker(broker->status, now);
+
+  EventPlane::Binding binding;
+  add_interest(interests, trigger.spec.subscriber, namespace_);
+  Result<std::string> subscriber = plane_.resolve(trigger.spec.subscriber, namespace_);
+  if (!subscriber) {
+    trigger.status.mark_subscriber_unresolved("Unable to get the Subscriber's URI",
+                                              subscriber.error().detail, now);
+    return {};
+  }
+  trigger.status.mark_subscriber_resolved(*subscriber, now);
+  binding.subscriber_url = *subscriber;
+
+  const auto& delivery = trigger.spec.delivery ? trigger.spec.delivery : broker->spec.delivery;
+  if (delivery && delivery->dead_letter_sink) {
+    add_interest(interests, *delivery->dead_letter_sink, namespace_);
+    Result<std::string> url = plane_.resolve(*delivery->dead_letter_sink, namespace_);
+    if (!url) {
+      trigger.status.mark_dead_letter_sink_failed("Unable to get the DeadLetterSink's URI",
+                                                  url.error().detail, now);
+      return {};
+    }
+    trigger.status.mark_dead_letter_sink_resolved(*url, now);
+    binding.dead_letter_url = *url;
+  } else {
+    trigger.status.mark_dead_letter_sink_not_configured(now);
+  }
+
+  Result<Filter> filter = filter_of(trigger.spec);
+  Result<DeliveryOptions> options = delivery_options(delivery);
+  if (!filter || !options) {
+    trigger.status.mark_not_subscribed(
+        "NotSubscribed", !filter ? filter.error().detail : options.error().detail, now);
+    return {};
+  }
+  binding.filter = *filter;
+  binding.filter_text = filter_text(trigger);
+  binding.delivery = *options;
+  if (plane_.find(id) == nullptr) {
+    trigger.status.mark_not_subscribed("NotSubscribed", "the broker is not served yet", now);
+    return {};
+  }
+  const std::string cursor = cursor_name(trigger.metadata);
+  if (Result<void> bound = plane_.bind(id, cursor, binding); !bound) {
+    trigger.status.mark_not_subscribed("NotSubscribed", bound.error().detail, now);
+    return bound;
+  }
+  bound_[key_of(trigger.metadata)] = id + "|" + cursor;
+  trigger.status.mark_subscribed(now);
+  return {};
+}
+
+Task<Result<Requeue>> SubscriptionReconciler::reconcile(std::string key) {
+  const auto names = split_key(key);
+  Result<Subscription> found = context_.store.get<Subscription>(names.first, names.second);
+  if (!found || found->metadata.deletion_timestamp) {
+    if (!found && found.error().code != Errc::not_found) co_return found.error();
+    context_.tracker.forget({"subscription", key});
+    const auto bound = bound_.find(key);
+    if (bound == bound_.end()) co_return Requeue::never();
+    const std::size_t bar = bound->second.find('|');
+    const std::string id = bound->second.substr(0, bar);
+    const std::string cursor = bound->second.substr(bar + 1);
+    const Result<void> unbound = co_await plane_.unbind(id, cursor);
+    if (!unbound) co_return unbound.error();
+    bound_.erase(key);
+    co_return Requeue::never();
+  }
+  Subscription subscription = *found;
+  subscription.status.initialize_conditions(context_.now());
+  subscription.status.observed_generation = subscription.metadata.generation;
+  std::set<ObjectRef> interests = {named<Channel>(names.first, subscription.spec.channel.name)};
+  const Result<void> done = bind(subscription, interests);
+  context_.tracker.track({"subscription", key}, std::move(interests));
+  if (Result<void> written = write_status(context_, *found, subscription); !written) {
+    co_return written.error();
+  }
+  if (!done) co_return done.error();
+  co_return Requeue::never();
+}
+
+Result<void> SubscriptionReconciler::bind(Subscription& subscription,
+                                          std::set<ObjectRef>& interests) {
+  const Timestamp now = context_.now();
+  const std::string& namespace_ = subscription.metadata.namespace_;
+  Result<Channel> channel = context_.store.get<Channel>(namespace_, subscription.spec.channel.name);
+  const std::string id = channel_id(namespace_, subscription.spec.channel.name);
+  if (!channel) {
+    subscription.status.mark_channel_failed("ChannelNotFound", channel.error().detail, now);
+    return {};
+  }
+  const Condition* ready = find_condition(channel->status.conditions, "Ready");
+  if (ready == nullptr || !ready->is_true() || plane_.find(id) == nullptr) {
+    subscription.status.mark_channel_failed("ChannelNotReady", "the Channel is not ready yet", now);
+    return {};
+  }
+  subscription.status.mark_channel_ready(now);
+
+  EventPlane::Binding binding;
+  binding.reply_to_self = false;
+  eventing::PhysicalSubscription& physical = subscription.status.physical_subscription;
+  physical = {};
+  const auto take = [&](const std::optional<Destination>& destination, std::string& url,
+                        std::string& shown, std::string reason) {
+    if (!destination) return true;
+    add_interest(interests, *destination, namespace_);
+    Result<std::string> resolved = plane_.resolve(*destination, namespace_);
+    if (!resolved) {
+      subscription.status.mark_references_not_resolved(std::move(reason), resolved.error().detail,
+                                                       now);
+      return false;
+    }
+    url = shown = *resolved;
+    return true;
+  };
+  const std::optional<eventing::DeliverySpec>& delivery =
+      subscription.spec.delivery ? subscription.spec.delivery : channel->spec.delivery;
+  if (!take(subscription.spec.subscriber, binding.subscriber_url, physical.subscriber_uri,
+            "SubscriberResolveFailed") ||
+      !take(subscription.spec.reply, binding.reply_url, physical.reply_uri, "ReplyResolveFailed") ||
+      (delivery && !take(delivery->dead_letter_sink, binding.dead_letter_url,
+                         physical.dead_letter_sink_uri, "DeadLetterSinkResolveFailed"))) {
+    return {};
+  }
+  subscription.status.mark_references_resolved(now);
+  Result<DeliveryOptions> options = delivery_options(delivery);
+  if (!options) {
+    subscription.status.mark_not_added_to_channel("InvalidDelivery", options.error().detail, now);
+    return {};
+  }
+  binding.delivery = *options;
+  const std::string cursor = cursor_name(subscription.metadata);
+  if (Result<void> bound = plane_.bind(id, cursor, binding); !bound) {
+    subscription.status.mark_not_added_to_channel("PhysicalChannelSyncFailed", bound.error().detail,
+                                                  now);
+    return bound;
+  }
+  bound_[key_of(subscription.metadata)] = id + "|" + cursor;
+  subscription.status.mark_added_to_channel(now);
+  return {};
+}
+
+Task<Result<Requeue>> EventTypeReconciler::reconcile(std::string key) {
+  const auto names = split_key(key);
+  Result<eventing::EventType> found =
+      context_.store.get<eventing::EventType>(names.first, names.second);
+  if (!found || found->metadata.deletion_timestamp) {
+    if (!found && found.error().code != Errc::not_found) co_return found.error();
+    context_.tracker.forget({"eventtype", key});
+    co_return Requeue::never();
+  }
+  eventing::EventType type = *found;
+  const Timestamp now = context_.now();
+  type.status.initialize_conditions(now);
+  type.status.observed_generation = type.metadata.generation;
+  if (!type.spec.reference) {
+    type.status.mark_reference_not_set(now);
+  } else {
+    const eventing::KReference& reference = *type.spec.reference;
+    const ObjectRef ref{reference.api_version, reference.kind,
+                        reference.namespace_.empty() ? names.first : reference.namespace_,
+                        reference.name};
+    context_.tracker.track({"eventtype", key}, {ref});
+    if (context_.store.get(ref)) {
+      type.status.mark_reference_exists(now);
+    } else {
+      type.status.mark_reference_does_not_exist(now);
+    }
+  }
+  if (Result<void> written = write_status(context_, *found, type); !written) {
+    co_return written.error();
+  }
+  co_return Requeue::never();
+}
+
+}  // namespace knative::control

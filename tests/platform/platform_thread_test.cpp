@@ -1,0 +1,188 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <filesystem>
+#include <mutex>
+
+#include "knative/platform.hpp"
+
+namespace knative {
+namespace {
+
+using namespace std::chrono_literals;
+
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory() {
+    std::string name = (std::filesystem::temp_directory_path() / "knative-test-XXXXXX").string();
+    path_ = ::mkdtemp(name.data());
+  }
+  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+// Counts what arrives and lets a test wait for it.
+class Counter {
+ public:
+  void add() {
+    const std::lock_guard<std::mutex> guard(mutex_);
+    ++count_;
+    changed_.notify_all();
+  }
+  bool wait_for(int wanted) {
+    std::unique_lock<std::mutex> guard(mutex_);
+    return changed_.wait_for(guard, 20s, [&] { return count_ >= wanted; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int count_ = 0;
+};
+
+LoopOptions quiet() {
+  LoopOptions options;
+  options.log_sink = [](const LogRecord&) {};
+  return options;
+}
+
+// One request as raw bytes over a new connection; the whole answer until the peer closes.
+std::string raw(const Endpoint& endpoint, const std::string& bytes) {
+  Loop loop;
+  auto exchange = [](Network& network, Endpoint to, std::string text) -> Task<std::string> {
+    Result<std::unique_ptr<Stream>> stream = co_await network.connect(std::move(to));
+    if (!stream) co_return stream.error().to_string();
+    const Result<std::size_t> sent = co_await (*stream)->write_all(text);
+    if (!sent) co_return sent.error().to_string();
+    std::string answer;
+    char piece[4096];
+    for (;;) {
+      Result<std::size_t> got = co_await (*stream)->read_some(std::span<char>(piece));
+      if (!got || *got == 0) co_return answer;
+      answer.append(piece, *got);
+    }
+  };
+  return loop.run(exchange(loop.env().network, endpoint, bytes));
+}
+
+TEST(PlatformThread, serves_http_by_host_and_health_and_metrics_by_address) {
+  FunctionTable functions;
+  functions.http("hello", [](http::Request&) { return http::text("hello"); });
+  PlatformThread platform(functions, {}, quiet());
+  platform.apply(serving::service("hello", "fn:hello")).value();
+  platform.wait_ready("hello").value();
+  const Endpoint endpoint = platform.endpoint();
+  const std::string close = "Connection: close\r\n\r\n";
+  EXPECT_NE(
+      raw(endpoint, "GET / HTTP/1.1\r\nHost: hello.default.localhost\r\n" + close).find("200 OK"),
+      std::string::npos);
+  EXPECT_NE(raw(endpoint, "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n" + close).find("200 OK"),
+            std::string::npos);
+  EXPECT_NE(raw(endpoint, "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n" + close).find("200 OK"),
+            std::string::npos);
+}
+
+TEST(PlatformThread, bad_requests_and_events_are_refused_and_it_goes_on_serving) {
+  FunctionTable functions;
+  functions.http("hello", [](http::Request&) { return http::text("hello"); });
+  PlatformThread platform(functions, {}, quiet());
+  platform.apply(serving::service("hello", "fn:hello")).value();
+  platform.wait_ready("hello").value();
+  const ObjectRef broker = platform.apply(eventing::broker("default")).value();
+  platform.ready(broker).value();
+  const Endpoint endpoint = platform.endpoint();
+  const std::string twice = raw(endpoint,
+                                "POST / HTTP/1.1\r\nHost: hello.default.localhost\r\n"
+                                "Content-Length: 1\r\nContent-Length: 1\r\n\r\nx");
+  EXPECT_EQ(twice.rfind("HTTP/1.1 400", 0), 0u) << twice;
+  const std::string no_id = raw(endpoint,
+                                "POST /default/default HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                                "ce-specversion: 1.0\r\nce-type: a\r\nce-source: /b\r\n"
+                                "Content-Length: 0\r\nConnection: close\r\n\r\n");
+  EXPECT_EQ(no_id.rfind("HTTP/1.1 400", 0), 0u) << no_id;
+  EXPECT_NE(no_id.find("id"), std::string::npos) << no_id;
+  EXPECT_EQ(platform.invoke("hello", http::get("/")).value().status, 200);
+}
+
+TEST(PlatformThread, refuses_an_address_that_strangers_can_reach) {
+  FunctionTable functions;
+  PlatformOptions options;
+  options.listen = Endpoint{.host = "0.0.0.0", .port = 0};
+  PlatformThread platform(functions, options, quiet());
+  const Result<void> started = platform.start();
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().code, Errc::failed_precondition);
+}
+
+TEST(PlatformThread, objects_and_events_survive_a_restart) {
+  TemporaryDirectory directory;
+  PlatformOptions options;
+  options.data_directory = directory.path();
+  FunctionTable functions;
+  Counter received;
+  functions.http("hello", [](http::Request&) { return http::text("hello"); });
+  functions.http("sink", [&received](http::Request&) {
+    received.add();
+    return http::Response{.status = 202};
+  });
+  {
+    PlatformThread platform(functions, options, quiet());
+    platform.apply(serving::service("hello", "fn:hello")).value();
+    platform.wait_ready("hello").value();
+    const ObjectRef broker = platform.apply(eventing::broker("default")).value();
+    platform.ready(broker).value();
+    // Nobody can deliver yet: the subscriber comes after the restart.
+    eventing::Trigger trigger =
+        eventing::trigger("later", "default", "http://sink.default.svc.cluster.local");
+    const ObjectRef ref = platform.apply(trigger).value();
+    platform.ready(ref).value();
+    for (int i = 0; i < 20; ++i) {
+      const CloudEvent event("a", "/b", Value({{"n", i}}));
+      platform.publish("default", event).value();
+    }
+  }
+  PlatformThread platform(functions, options, quiet());
+  platform.wait_ready("hello").value();
+  EXPECT_EQ(platform.invoke("hello", http::get("/")).value().body.bytes(), "hello");
+  platform.apply(serving::service("sink", "fn:sink")).value();
+  platform.wait_ready("sink").value();
+  EXPECT_TRUE(received.wait_for(20));
+}
+
+TEST(PlatformThread, two_platforms_live_in_one_process_but_not_in_one_directory) {
+  TemporaryDirectory directory;
+  PlatformOptions options;
+  options.data_directory = directory.path();
+  FunctionTable functions;
+  functions.http("hello", [](http::Request&) { return http::text("hello"); });
+  PlatformThread first(functions, options, quiet());
+  first.start().value();
+  PlatformThread second(functions, {}, quiet());
+  second.apply(serving::service("hello", "fn:hello")).value();
+  second.wait_ready("hello").value();
+  PlatformThread third(functions, options, quiet());
+  const Result<void> started = third.start();
+  ASSERT_FALSE(started);
+  EXPECT_NE(started.error().detail.find(directory.path()), std::string::npos);
+}
+
+TEST(PlatformThread, a_blocking_call_from_its_own_loop_is_refused) {
+  FunctionTable functions;
+  PlatformThread platform(functions, {}, quiet());
+  bool refused = false;
+  platform.call([&](Platform&) {
+    try {
+      platform.endpoint();
+    } catch (const Exception& exception) {
+      refused = exception.code() == Errc::failed_precondition;
+    }
+  });
+  EXPECT_TRUE(refused);
+}
+
+}  // namespace
+}  // namespace knative
