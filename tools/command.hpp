@@ -1,0 +1,33 @@
+// What the subcommands of `knative` share: arguments, waiting for a signal, time for people.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace command {
+
+/// Options of a command line: "--name value", "--name=value", "-f value" and flags.
+struct Arguments {
+  std::map<std::string, std::vector<std::string>> values;
+
+  bool has(const std::string& name) const { return values.contains(name); }
+  std::string get(const std::string& name, const std::string& fallback = "") const {
+    const auto found = values.find(name);
+    return found == values.end() || found->second.empty() ? fallback : found->second.back();
+  }
+};
+
+/// `knative up`: run manifests until interrupted.
+int up(const Arguments& arguments);
+/// `knative demo`: commit, image, URL, event, with the time of each.
+int demo(const Arguments& arguments);
+
+/// SIGINT and SIGTERM are delivered to `wait_for_signal` only. Call before threads are made.
+void block_signals();
+/// Wait for SIGINT or SIGTERM.
+int wait_for_signal();
+
+}  // namespace command

@@ -1,0 +1,112 @@
+// The `knative` command: a platform in one process, from the command line.
+#include <signal.h>
+
+#include <cstdio>
+#include <knative/version.hpp>
+#include <set>
+
+#include "command.hpp"
+
+namespace {
+
+constexpr const char* usage =
+    "usage: knative COMMAND [OPTIONS]\n"
+    "\n"
+    "  up       run a platform with manifests until interrupted\n"
+    "             -f, --filename PATH     file or directory (may be repeated)\n"
+    "             --listen HOST:PORT      default 127.0.0.1:8080; loopback only, unless\n"
+    "             --listen-beyond-loopback  says that strangers may connect\n"
+    "             --data-dir DIR          keep objects, images and events there\n"
+    "             --domain DOMAIN         default localhost\n"
+    "             --timeout SECONDS       to become ready, default 60\n"
+    "  demo     show commit, image, URL and event, with times\n"
+    "             --repo URL --revision REV   with your own repository\n"
+    "             --quick                 do not wait for the fall to zero\n"
+    "  version  print the version\n";
+
+struct Spec {
+  std::set<std::string> with_value;
+  std::set<std::string> flags;
+};
+
+// Read options; an unknown one is an error that names it.
+bool parse(int argc, char** argv, const Spec& spec, command::Arguments& out) {
+  for (int i = 2; i < argc; ++i) {
+    std::string name = argv[i];
+    std::string value;
+    const std::size_t equals = name.find('=');
+    const bool inline_value = name.starts_with("--") && equals != std::string::npos;
+    if (inline_value) {
+      value = name.substr(equals + 1);
+      name.resize(equals);
+    }
+    if (name == "-f") name = "--filename";
+    if (spec.flags.contains(name) && !inline_value) {
+      out.values[name];
+    } else if (spec.with_value.contains(name)) {
+      if (!inline_value) {
+        if (i + 1 >= argc) {
+          std::fprintf(stderr, "knative: %s needs a value\n", name.c_str());
+          return false;
+        }
+        value = argv[++i];
+      }
+      out.values[name].push_back(value);
+    } else {
+      std::fprintf(stderr, "knative %s: unknown option %s\n", argv[1], argv[i]);
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+namespace command {
+
+namespace {
+sigset_t ending_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  return set;
+}
+}  // namespace
+
+void block_signals() {
+  const sigset_t set = ending_signals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+int wait_for_signal() {
+  const sigset_t set = ending_signals();
+  int number = 0;
+  sigwait(&set, &number);
+  return number;
+}
+
+}  // namespace command
+
+int main(int argc, char** argv) {
+  const std::string name = argc > 1 ? argv[1] : "";
+  command::Arguments arguments;
+  if (name == "version" || name == "--version") {
+    std::printf("knative %s\n", KNATIVE_VERSION_STRING);
+    return 0;
+  }
+  if (name == "up") {
+    const Spec spec{{"--filename", "--listen", "--data-dir", "--domain", "--timeout"},
+                    {"--listen-beyond-loopback"}};
+    if (!parse(argc, argv, spec, arguments)) return 2;
+    return command::up(arguments);
+  }
+  if (name == "demo") {
+    const Spec spec{{"--repo", "--revision", "--sample"}, {"--quick"}};
+    if (!parse(argc, argv, spec, arguments)) return 2;
+    return command::demo(arguments);
+  }
+  const bool asked = name == "help" || name == "--help" || name == "-h";
+  std::fputs(usage, asked ? stdout : stderr);
+  return asked ? 0 : 2;
+}
