@@ -1,0 +1,33 @@
+"""The serverless platform as a library: Build, Serving and Eventing in one process.
+
+    import knative as kn
+
+    functions = kn.Functions()
+
+    @functions.http("hello")
+    def hello(request):
+        return kn.http.text(f"hello {request.query.get('name', 'world')}")
+
+    with kn.Platform(functions=functions) as platform:
+        platform.apply(kn.serving.Service("hello", image="fn:hello")).wait_ready()
+        print(platform.invoke("hello", kn.http.get("/?name=ada")).text)
+"""
+
+from . import build, eventing, http, serving
+from ._native import (AlreadyExists, Cancelled, Conflict, DataLoss, DeadlineExceeded, Error,
+                      FailedPrecondition, Internal, InvalidArgument, NotFound, ResourceExhausted,
+                      Unavailable, Unimplemented)
+from ._native import version as __version__
+from .events import CloudEvent, Filter
+from .functions import Functions
+from .objects import Object, parse_manifest, print_manifest
+from .platform import Applied, Platform, Subscription
+from .simulation import Simulation
+
+__all__ = [
+    "AlreadyExists", "Applied", "Cancelled", "CloudEvent", "Conflict", "DataLoss",
+    "DeadlineExceeded", "Error", "FailedPrecondition", "Filter", "Functions", "Internal",
+    "InvalidArgument", "NotFound", "Object", "Platform", "ResourceExhausted", "Simulation",
+    "Subscription", "Unavailable", "Unimplemented", "build", "eventing", "http",
+    "parse_manifest", "print_manifest", "serving", "__version__",
+]

@@ -1,0 +1,74 @@
+"""Eventing: Broker, Trigger, EventType, Channel, Subscription."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .objects import Fields, Object
+
+
+class Broker(Object):
+    API_VERSION = "eventing.knative.dev/v1"
+    KIND = "Broker"
+
+
+def destination(target: str | Object) -> dict[str, Any]:
+    """A URI, or an object that has an address."""
+    if isinstance(target, Object):
+        reference = {"apiVersion": target["apiVersion"], "kind": target["kind"],
+                     "name": target.name}
+        if target.metadata.namespace:
+            reference["namespace"] = target.metadata.namespace
+        return {"ref": reference}
+    return {"uri": target}
+
+
+class Trigger(Object):
+    """Events of `broker` whose attributes equal `filter` go to `subscriber`."""
+
+    API_VERSION = "eventing.knative.dev/v1"
+    KIND = "Trigger"
+
+    def __init__(self, name: str = "", *, broker: str = "default",
+                 filter: dict[str, str] | None = None,
+                 filters: list[dict[str, Any]] | None = None,
+                 subscriber: str | Object | None = None,
+                 delivery: dict[str, Any] | None = None, **more: Any) -> None:
+        super().__init__(name, **more)
+        self.spec.broker = broker
+        if filter is not None:
+            self.spec.filter = Fields({"attributes": dict(filter)})
+        if filters is not None:
+            self.spec.filters = filters
+        if subscriber is not None:
+            self.spec.subscriber = Fields(destination(subscriber))
+        if delivery is not None:
+            self.spec.delivery = Fields(delivery)
+
+
+class EventType(Object):
+    API_VERSION = "eventing.knative.dev/v1"
+    KIND = "EventType"
+
+
+class Channel(Object):
+    API_VERSION = "messaging.knative.dev/v1"
+    KIND = "Channel"
+
+
+class Subscription(Object):
+    """Everything that `channel` accepts goes to `subscriber`, replies to `reply`."""
+
+    API_VERSION = "messaging.knative.dev/v1"
+    KIND = "Subscription"
+
+    def __init__(self, name: str = "", *, channel: str = "",
+                 subscriber: str | Object | None = None, reply: str | Object | None = None,
+                 **more: Any) -> None:
+        super().__init__(name, **more)
+        self.spec.channel = Fields({"apiVersion": Channel.API_VERSION, "kind": Channel.KIND,
+                                    "name": channel})
+        if subscriber is not None:
+            self.spec.subscriber = Fields(destination(subscriber))
+        if reply is not None:
+            self.spec.reply = Fields(destination(reply))
