@@ -186,10 +186,6 @@ KNATIVE_EXPORT std::string to_bytes(const CloudEvent& event);
 /// `data_loss` when the bytes are no such form.
 KNATIVE_EXPORT Result<CloudEvent> event_from_bytes(std::string_view bytes);
 
-/// An ISO 8601 duration as delivery specs use it: "PT0.2S", "P1DT12H". Year and month count as
-/// 365.2425 days and a twelfth of it. `invalid_argument` for anything else, and for negative ones.
-KNATIVE_EXPORT Result<Duration> parse_iso_duration(std::string_view text);
-
 // ---------------------------------------------------------------------------- sinks
 
 /// What a sink answers with: an event, or nothing.

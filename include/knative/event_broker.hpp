@@ -31,6 +31,7 @@
 #include "knative/event.hpp"
 #include "knative/http.hpp"
 #include "knative/log.hpp"
+#include "knative/metrics.hpp"
 #include "knative/task.hpp"
 
 namespace knative {
@@ -87,10 +88,16 @@ class KNATIVE_EXPORT Dispatcher {
   std::size_t room() const noexcept;
   /// `offset` (at least `next()`) enters. Returns false when it was finished before a `restart()`.
   bool enter(Offset offset);
+  /// Move `next()` to `offset` without entering anything: those records are gone.
+  void skip_to(Offset offset);
   /// `offset` entered and needs no work, or its work has ended.
   void finish(Offset offset);
   /// Forget what is in progress; it will be given again.
   void restart() noexcept;
+  void set_bounds(std::size_t window, std::size_t span_max) noexcept {
+    window_ = window;
+    span_max_ = span_max;
+  }
 
  private:
   void advance();
@@ -113,6 +120,8 @@ struct TriggerOptions {
   std::size_t span_max = 10'000;
   /// Where a new trigger begins; empty: with the next event that is accepted.
   std::optional<Offset> begin;
+  /// Told to the dead letter sink as `knativeerrordest`: the subscriber's URL or name.
+  std::string subscriber_uri;
 };
 
 /// Counts of one trigger since it was set, and where it stands.
@@ -150,6 +159,7 @@ struct BrokerOptions {
   /// Called once for every new pair of type and source, for at most `event_types_max` of them.
   std::function<void(const CloudEvent&)> on_event_type;
   std::size_t event_types_max = 10'000;
+  Metrics* metrics = nullptr;  ///< Counts go there too; must outlive the broker.
 };
 
 /// One broker on one log.
@@ -162,9 +172,10 @@ class KNATIVE_EXPORT EventBroker {
   EventBroker(const EventBroker&) = delete;
   EventBroker& operator=(const EventBroker&) = delete;
 
-  /// Accept an event: when done it is durable. An event without id or time gets them. Fails with
-  /// `invalid_argument` (not a valid event), `resource_exhausted` (hop limit, bounds of the log),
-  /// `unavailable` (the log cannot write), `failed_precondition` (stopped).
+  /// Accept an event: when done it is durable. An event without id gets one, and the time. Fails
+  /// with `invalid_argument` (not a valid event, or its hop limit is reached),
+  /// `resource_exhausted` (bounds of the log), `unavailable` (the log cannot write),
+  /// `failed_precondition` (stopped).
   Task<Result<Offset>> publish(const CloudEvent& event);
   Task<Result<Offset>> publish(CloudEvent&& event) = delete;
 

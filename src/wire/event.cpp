@@ -1,8 +1,5 @@
 #include "knative/event.hpp"
 
-#include <array>
-#include <limits>
-
 #include "wire/event_text.hpp"
 
 namespace knative {
@@ -244,94 +241,6 @@ Task<DeliveryAttempt> Sink::attempt(const CloudEvent& event) {
     result.emplace(fail(Errc::internal, "the subscriber threw something unknown"));
   }
   co_return DeliveryAttempt::from(std::move(*result));
-}
-
-// ---------------------------------------------------------------------------- durations
-
-namespace {
-
-/// One "12.5H" of a duration; the number in billionths so that nothing is lost.
-struct DurationField {
-  std::int64_t whole = 0;
-  std::int64_t billionths = 0;
-  char unit = 0;
-};
-
-std::optional<DurationField> duration_field(std::string_view& text) {
-  DurationField field;
-  std::size_t at = 0;
-  while (at < text.size() && text[at] >= '0' && text[at] <= '9') {
-    if (field.whole > 100'000'000'000) return std::nullopt;
-    field.whole = field.whole * 10 + (text[at++] - '0');
-  }
-  if (at == 0) return std::nullopt;
-  if (at < text.size() && (text[at] == '.' || text[at] == ',')) {
-    std::int64_t place = 100'000'000;
-    const std::size_t begin = ++at;
-    for (; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at, place /= 10) {
-      field.billionths += place * (text[at] - '0');
-    }
-    if (at == begin) return std::nullopt;
-  }
-  if (at == text.size()) return std::nullopt;
-  field.unit = text[at++];
-  text.remove_prefix(at);
-  return field;
-}
-
-}  // namespace
-
-Result<Duration> parse_iso_duration(std::string_view input) {
-  const Error wrong = fail(Errc::invalid_argument, "\"" + std::string(input.substr(0, 40)) +
-                                                       "\" is no ISO 8601 duration like PT0.2S");
-  std::string_view text = input;
-  if (!text.empty() && text.front() == '+') text.remove_prefix(1);
-  if (text == "P0") return Duration(0);
-  if (text.empty() || text.front() != 'P') return wrong;
-  text.remove_prefix(1);
-  struct Unit {
-    char letter;
-    std::int64_t seconds;
-    bool time;
-  };
-  constexpr std::array<Unit, 7> units{{{'Y', 31'556'952, false},
-                                       {'M', 2'629'746, false},
-                                       {'W', 604'800, false},
-                                       {'D', 86'400, false},
-                                       {'H', 3'600, true},
-                                       {'M', 60, true},
-                                       {'S', 1, true}}};
-  constexpr std::int64_t seconds_max = std::numeric_limits<std::int64_t>::max() / 1'000'000'000 / 2;
-  std::size_t next = 0;
-  bool in_time = false;
-  bool any = false;
-  std::int64_t seconds = 0;
-  std::int64_t nanoseconds = 0;
-  while (!text.empty()) {
-    if (text.front() == 'T' && !in_time) {
-      in_time = true;
-      any = false;
-      text.remove_prefix(1);
-      continue;
-    }
-    const auto field = duration_field(text);
-    if (!field) return wrong;
-    while (next < units.size() &&
-           (units[next].letter != field->unit || units[next].time != in_time))
-      ++next;
-    if (next == units.size()) return wrong;
-    const std::int64_t unit = units[next++].seconds;
-    if (field->whole > (seconds_max - seconds) / unit) return wrong;
-    seconds += field->whole * unit;
-    // billionths of a unit: at most 1e9 * 3.2e7, which fits
-    nanoseconds += field->billionths * unit;
-    seconds += nanoseconds / 1'000'000'000;
-    nanoseconds %= 1'000'000'000;
-    if (seconds > seconds_max) return wrong;
-    any = true;
-  }
-  if (!any) return wrong;
-  return Duration(seconds * 1'000'000'000 + nanoseconds);
 }
 
 }  // namespace knative

@@ -1,0 +1,86 @@
+#include "engines/event_broker/ingress.hpp"
+
+#include <vector>
+
+namespace knative {
+namespace {
+
+/// The answer to a method other than POST (webhook specification, section 4, for OPTIONS).
+http::Response other_method(std::string_view method) {
+  http::Response response =
+      method == "OPTIONS" ? http::text("") : http::error_response(405, "events are sent with POST");
+  response.headers.set("allow", "POST, OPTIONS");
+  if (method == "OPTIONS") {
+    response.headers.set("webhook-allowed-origin", "*");
+    response.headers.set("webhook-allowed-rate", "*");
+  }
+  return response;
+}
+
+http::Response refusal(const Error& error, const BrokerOptions& options) {
+  switch (error.code) {
+    case Errc::invalid_argument: return http::error_response(400, error.detail);
+    case Errc::unimplemented: return http::error_response(415, error.detail);
+    case Errc::resource_exhausted:
+    case Errc::unavailable:
+    case Errc::failed_precondition: return http::unavailable(error.detail, options.retry_after);
+    default: return http::error_response(500, error.detail);
+  }
+}
+
+}  // namespace
+
+namespace broker {
+
+Task<http::Response> Ingress::handle(http::Request& request) {
+  if (request.method != "POST") co_return other_method(request.method);
+  const std::optional<std::uint64_t> length = request.body.length();
+  const std::string too_large =
+      "an event of more than " + std::to_string(options_.event_bytes_max) + " bytes";
+  if (length && *length > options_.event_bytes_max) {
+    co_return http::error_response(413, too_large);
+  }
+  const Result<void> read = co_await request.body.read_all(options_.event_bytes_max);
+  if (!read) {
+    const bool large = read.error().code == Errc::resource_exhausted;
+    co_return http::error_response(large ? 413 : 400, large ? too_large : read.error().detail);
+  }
+  const Result<CloudEvent> event = from_http(request);
+  if (!event) co_return refusal(event.error(), options_);
+  const Result<Offset> offset = co_await broker_.publish(*event);
+  if (!offset) co_return refusal(offset.error(), options_);
+  http::Response accepted;
+  accepted.status = 202;
+  co_return accepted;
+}
+
+}  // namespace broker
+
+void BrokerIngress::add(std::string_view namespace_, std::string_view name, EventBroker& broker) {
+  brokers_.insert_or_assign(std::string(namespace_) + "/" + std::string(name), &broker);
+}
+
+void BrokerIngress::remove(std::string_view namespace_, std::string_view name) {
+  brokers_.erase(std::string(namespace_) + "/" + std::string(name));
+}
+
+Task<http::Response> BrokerIngress::handle(http::Request& request) {
+  auto answer = [](http::Response response) -> Task<http::Response> { co_return response; };
+  if (request.method != "POST") return answer(other_method(request.method));
+  std::string_view path = request.path();
+  if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+  if (path == "/" || path.empty()) return answer(http::error_response(404, "no broker here"));
+  path.remove_prefix(1);
+  const std::size_t slash = path.find('/');
+  if (slash == std::string_view::npos || slash == 0 || slash + 1 == path.size() ||
+      path.find('/', slash + 1) != std::string_view::npos) {
+    return answer(http::error_response(400, "the path of a broker is /<namespace>/<name>"));
+  }
+  const auto found = brokers_.find(path);
+  if (found == brokers_.end()) {
+    return answer(http::error_response(404, "no broker " + std::string(path)));
+  }
+  return found->second->ingress().handle(request);
+}
+
+}  // namespace knative
