@@ -248,8 +248,7 @@ Task<DeliveryAttempt> Trigger::try_once(const CloudEvent& event, Sink& sink,
   co_return attempt;
 }
 
-Task<bool> Trigger::dead_letter(const CloudEvent& event, int hops,
-                                const DeliveryAttempt& failed) {
+Task<bool> Trigger::dead_letter(const CloudEvent& event, int hops, const DeliveryAttempt& failed) {
   std::string trouble = "no dead letter sink";
   if (options_.dead_letter != nullptr) {
     CloudEvent letter = event;
