@@ -40,6 +40,7 @@ enum class Op : unsigned char {
 };
 
 constexpr std::size_t depth_max = 100;
+constexpr std::size_t nodes_max = 1000;  // a chain of operators makes a deep tree, too
 constexpr std::size_t text_max = 16 * 1024;
 
 }  // namespace
@@ -205,8 +206,9 @@ class Parser {
     return nullptr;
   }
 
-  static NodePtr make(Op op, NodePtr left = nullptr, NodePtr right = nullptr) {
+  NodePtr make(Op op, NodePtr left = nullptr, NodePtr right = nullptr) {
     NodePtr node = std::make_unique<Node>();
+    ++nodes_;
     node->op = op;
     if (left) node->children.push_back(std::move(left));
     if (right) node->children.push_back(std::move(right));
@@ -255,6 +257,7 @@ class Parser {
       left = make(found->op, std::move(left), std::move(right));
     }
     --depth_;
+    if (nodes_ > nodes_max) return error("too many parts");
     return left;
   }
 
@@ -363,6 +366,7 @@ class Parser {
   Lexer lexer_;
   std::string message_;
   std::size_t depth_ = 0;
+  std::size_t nodes_ = 0;
 };
 
 // --------------------------------------------------------------------------- evaluation
