@@ -1,0 +1,76 @@
+#include <gtest/gtest.h>
+
+#include "knative/simulation.hpp"
+#include "knative/workload.hpp"
+
+namespace knative {
+namespace {
+
+using namespace std::chrono_literals;
+
+class EventFunctionTest : public testing::Test {
+ protected:
+  EventFunctionTest() : runtime(functions, sim.env().offload, sim.env().logger) {}
+
+  Result<std::unique_ptr<Instance>> start(std::string image) {
+    WorkloadSpec spec;
+    spec.name = "default/f-1";
+    spec.image = std::move(image);
+    return sim.run(runtime.start(spec));
+  }
+  http::Response call(std::string image, http::Request request) {
+    std::unique_ptr<Instance> instance = start(std::move(image)).value();
+    sim.run(instance->ready()).value();
+    return sim.run(instance->handle(request));
+  }
+
+  Simulation sim{1};
+  FunctionTable functions;
+  FunctionRuntime runtime;
+};
+
+Task<Reply> accept(const CloudEvent& order) {
+  CloudEvent reply("order.accepted", "/shop", order.data());
+  reply.set_id("r-" + order.id());
+  co_return reply;
+}
+
+http::Request order() {
+  CloudEvent event("order.created", "/web", {{"id", 7}});
+  event.set_id("1");
+  return to_http(event);
+}
+
+TEST_F(EventFunctionTest, EventFunctionsReplyOverHttp) {
+  functions.event("accept", accept);
+  functions.event("plain", [](const CloudEvent& event) {
+    return CloudEvent("copy." + event.type(), "/f").set_id("2");
+  });
+  functions.event("silent", [](const CloudEvent&) {});
+  functions.event("result", [](const CloudEvent&) -> Result<Reply> {
+    return fail(Errc::unavailable, "not today");
+  });
+  const http::Response reply = call("fn:accept", order());
+  EXPECT_EQ(reply.status, 200);
+  const CloudEvent event = from_http(reply).value();
+  EXPECT_EQ(event.type(), "order.accepted");
+  EXPECT_EQ(event.id(), "r-1");
+  EXPECT_EQ(event.data().bytes(), "{\"id\":7}");
+  EXPECT_EQ(from_http(call("fn:plain", order())).value().type(), "copy.order.created");
+  EXPECT_EQ(call("fn:silent", order()).status, 202);
+  const http::Response refused = call("fn:result", order());
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_NE(refused.body.bytes().find("not today"), std::string::npos);
+}
+
+TEST_F(EventFunctionTest, WhatIsNoEventIs400) {
+  functions.event("accept", accept);
+  http::Request request = order();
+  request.headers.remove("ce-id");
+  const http::Response response = call("fn:accept", std::move(request));
+  EXPECT_EQ(response.status, 400);
+  EXPECT_NE(response.body.bytes().find("id"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace knative
