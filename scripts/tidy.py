@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HEADERS = {
     "version": 0, "error": 0, "value": 0, "fiber": 0, "task": 0, "io": 0, "env": 0, "metrics": 0,
     "http": 1, "event": 1, "oci": 1,
-    "meta": 2, "core": 2, "build": 2, "serving": 2, "eventing": 2, "manifest": 2,
+    "scalars": 2, "field_error": 2, "meta": 2, "pod": 2, "core": 2, "build": 2, "serving": 2,
+    "eventing": 2, "manifest": 2,
     "log": 3, "store": 3,
     "workload": 4, "router": 4, "autoscaler": 4, "event_broker": 4, "builder": 4,
     "controller": 4,

@@ -141,6 +141,7 @@ struct ResolvedSource {
   friend bool operator==(const ResolvedSource&, const ResolvedSource&) = default;
 };
 
+/// What came of it.
 struct BuildStatus {
   std::int64_t observed_generation = 0;
   Conditions conditions;  ///< Only "Succeeded".
@@ -156,6 +157,7 @@ struct BuildStatus {
   friend bool operator==(const BuildStatus&, const BuildStatus&) = default;
 };
 
+/// One run: sources, steps, and where it got.
 struct Build {
   static constexpr std::string_view api_version = "build.knative.dev/v1alpha1";
   static constexpr std::string_view kind = "Build";
@@ -173,6 +175,7 @@ struct ParameterSpec {
   friend bool operator==(const ParameterSpec&, const ParameterSpec&) = default;
 };
 
+/// Parameters and the steps that use them.
 struct BuildTemplateSpec {
   std::vector<ParameterSpec> parameters;
   std::vector<Step> steps;

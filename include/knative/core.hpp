@@ -22,11 +22,13 @@
 
 namespace knative::core {
 
+/// Whether it is "Active" or "Terminating".
 struct NamespaceStatus {
   std::string phase;
   friend bool operator==(const NamespaceStatus&, const NamespaceStatus&) = default;
 };
 
+/// A scope of names.
 struct Namespace {
   static constexpr std::string_view api_version = "v1";
   static constexpr std::string_view kind = "Namespace";
@@ -47,6 +49,7 @@ struct Secret {
   friend bool operator==(const Secret&, const Secret&) = default;
 };
 
+/// Settings that are no secret.
 struct ConfigMap {
   static constexpr std::string_view api_version = "v1";
   static constexpr std::string_view kind = "ConfigMap";
@@ -57,6 +60,7 @@ struct ConfigMap {
   friend bool operator==(const ConfigMap&, const ConfigMap&) = default;
 };
 
+/// An identity with the secrets it may use.
 struct ServiceAccount {
   static constexpr std::string_view api_version = "v1";
   static constexpr std::string_view kind = "ServiceAccount";
@@ -67,6 +71,7 @@ struct ServiceAccount {
   friend bool operator==(const ServiceAccount&, const ServiceAccount&) = default;
 };
 
+/// A port of a Service and where it leads.
 struct ServicePort {
   std::string name;
   std::string protocol;  ///< Defaulted to "TCP".
@@ -77,6 +82,7 @@ struct ServicePort {
   friend bool operator==(const ServicePort&, const ServicePort&) = default;
 };
 
+/// Which pods a Service leads to.
 struct ServiceSpec {
   std::string type;  ///< Defaulted to "ClusterIP".
   std::string cluster_ip;

@@ -31,6 +31,7 @@ struct Limits {
   std::size_t nodes_max = 1000000;  ///< Scalars, lists and maps after expanding aliases.
 };
 
+/// How to read a text.
 struct ParseOptions {
   Strictness strictness = Strictness::strict;
   std::string file_name = {};  ///< Messages begin with it; empty: with line and column alone.

@@ -48,6 +48,7 @@ struct EnvVarSource {
   friend bool operator==(const EnvVarSource&, const EnvVarSource&) = default;
 };
 
+/// A variable with a literal value or a source.
 struct EnvVar {
   std::string name;
   std::string value;
@@ -70,6 +71,7 @@ struct EnvFromSource {
   friend bool operator==(const EnvFromSource&, const EnvFromSource&) = default;
 };
 
+/// A port that a container listens on.
 struct ContainerPort {
   std::string name;
   std::int32_t container_port = 0;
@@ -82,12 +84,14 @@ struct ContainerPort {
 /// Amounts by resource name ("cpu", "memory", "ephemeral-storage", …).
 using ResourceList = std::map<std::string, Quantity, std::less<>>;
 
+/// Upper bounds and reservations.
 struct ResourceRequirements {
   ResourceList limits;
   ResourceList requests;
   friend bool operator==(const ResourceRequirements&, const ResourceRequirements&) = default;
 };
 
+/// Where a container sees a volume.
 struct VolumeMount {
   std::string name;
   std::string mount_path;
@@ -98,12 +102,14 @@ struct VolumeMount {
   friend bool operator==(const VolumeMount&, const VolumeMount&) = default;
 };
 
+/// A header that a probe sends.
 struct HttpHeader {
   std::string name;
   std::string value;
   friend bool operator==(const HttpHeader&, const HttpHeader&) = default;
 };
 
+/// Healthy when a GET is answered with 200 to 399.
 struct HttpGetAction {
   std::string path;
   IntOrString port;
@@ -113,17 +119,20 @@ struct HttpGetAction {
   friend bool operator==(const HttpGetAction&, const HttpGetAction&) = default;
 };
 
+/// Healthy when a connection is accepted.
 struct TcpSocketAction {
   IntOrString port;
   std::string host;
   friend bool operator==(const TcpSocketAction&, const TcpSocketAction&) = default;
 };
 
+/// Healthy when a command exits with 0.
 struct ExecAction {
   std::vector<std::string> command;
   friend bool operator==(const ExecAction&, const ExecAction&) = default;
 };
 
+/// Healthy when the gRPC health service says so.
 struct GrpcAction {
   std::int32_t port = 0;
   std::optional<std::string> service;
@@ -145,18 +154,21 @@ struct Probe {
   friend bool operator==(const Probe&, const Probe&) = default;
 };
 
+/// Linux capabilities to add and drop.
 struct Capabilities {
   std::vector<std::string> add;
   std::vector<std::string> drop;
   friend bool operator==(const Capabilities&, const Capabilities&) = default;
 };
 
+/// Which system calls are allowed.
 struct SeccompProfile {
   std::string type;
   std::string localhost_profile;
   friend bool operator==(const SeccompProfile&, const SeccompProfile&) = default;
 };
 
+/// User, privileges and file system of a container.
 struct SecurityContext {
   std::optional<std::int64_t> run_as_user;
   std::optional<std::int64_t> run_as_group;
@@ -169,6 +181,7 @@ struct SecurityContext {
   friend bool operator==(const SecurityContext&, const SecurityContext&) = default;
 };
 
+/// A program from an image.
 struct Container {
   std::string name;
   std::string image;
@@ -199,6 +212,7 @@ struct Container {
 
 // ---------------------------------------------------------------------------- volumes
 
+/// A key and the file it becomes.
 struct KeyToPath {
   std::string key;
   std::string path;
@@ -206,6 +220,7 @@ struct KeyToPath {
   friend bool operator==(const KeyToPath&, const KeyToPath&) = default;
 };
 
+/// A Secret as files.
 struct SecretVolumeSource {
   std::string secret_name;
   std::vector<KeyToPath> items;
@@ -214,6 +229,7 @@ struct SecretVolumeSource {
   friend bool operator==(const SecretVolumeSource&, const SecretVolumeSource&) = default;
 };
 
+/// A ConfigMap as files.
 struct ConfigMapVolumeSource {
   std::string name;
   std::vector<KeyToPath> items;
@@ -230,6 +246,7 @@ struct NamedProjection {
   friend bool operator==(const NamedProjection&, const NamedProjection&) = default;
 };
 
+/// A token of the service account as a file.
 struct ServiceAccountTokenProjection {
   std::string audience;
   std::optional<std::int64_t> expiration_seconds;
@@ -247,18 +264,21 @@ struct VolumeProjection {
   friend bool operator==(const VolumeProjection&, const VolumeProjection&) = default;
 };
 
+/// Several sources in one directory.
 struct ProjectedVolumeSource {
   std::vector<VolumeProjection> sources;
   std::optional<std::int32_t> default_mode;
   friend bool operator==(const ProjectedVolumeSource&, const ProjectedVolumeSource&) = default;
 };
 
+/// A directory that lives as long as the pod.
 struct EmptyDirVolumeSource {
   std::string medium;
   std::optional<Quantity> size_limit;
   friend bool operator==(const EmptyDirVolumeSource&, const EmptyDirVolumeSource&) = default;
 };
 
+/// Storage that outlives the pod.
 struct PersistentVolumeClaimVolumeSource {
   std::string claim_name;
   bool read_only = false;
@@ -266,6 +286,7 @@ struct PersistentVolumeClaimVolumeSource {
                          const PersistentVolumeClaimVolumeSource&) = default;
 };
 
+/// A directory of the host.
 struct HostPathVolumeSource {
   std::string path;
   std::string type;
@@ -289,6 +310,7 @@ struct Volume {
 
 // ---------------------------------------------------------------------------- pods
 
+/// An object in the same namespace.
 struct LocalObjectReference {
   std::string name;
   friend bool operator==(const LocalObjectReference&, const LocalObjectReference&) = default;
@@ -327,17 +349,20 @@ struct PodSpec {
   friend bool operator==(const PodSpec&, const PodSpec&) = default;
 };
 
+/// Not started yet, and why.
 struct ContainerStateWaiting {
   std::string reason;
   std::string message;
   friend bool operator==(const ContainerStateWaiting&, const ContainerStateWaiting&) = default;
 };
 
+/// Running since.
 struct ContainerStateRunning {
   std::optional<Timestamp> started_at;
   friend bool operator==(const ContainerStateRunning&, const ContainerStateRunning&) = default;
 };
 
+/// Ended, and how.
 struct ContainerStateTerminated {
   std::int32_t exit_code = 0;
   std::int32_t signal = 0;

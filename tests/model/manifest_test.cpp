@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
 #include "knative/build.hpp"
 #include "knative/core.hpp"
 
@@ -378,6 +382,25 @@ TEST(Manifest, ManyProblemsAreCut) {
   const std::string message = error_of(text);
   EXPECT_EQ(std::count(message.begin(), message.end(), '\n'), 100);
   EXPECT_NE(message.find("\nand 50 more"), std::string::npos);
+}
+
+// What the fuzzer starts from, and what once broke it.
+TEST(Manifest, CorpusSurvivesPrinting) {
+  std::size_t files = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(KNATIVE_SOURCE_DIR "/tests/corpus/manifest")) {
+    std::ifstream file(entry.path(), std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    ++files;
+    const bool valid = entry.path().filename().string().starts_with("valid");
+    const auto objects = manifest::parse(text);
+    EXPECT_EQ(objects.has_value(), valid) << entry.path();
+    if (!objects) continue;
+    const auto again = manifest::parse(manifest::print(*objects));
+    ASSERT_TRUE(again) << entry.path() << again.error().detail;
+    EXPECT_EQ(*again, *objects) << entry.path();
+  }
+  EXPECT_GE(files, 5U);
 }
 
 // ---------------------------------------------------------------------------- printing
