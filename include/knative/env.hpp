@@ -212,6 +212,7 @@ class KNATIVE_EXPORT Offload {
 
 // ---------------------------------------------------------------------------- logs
 
+/// How serious a log line is.
 enum class LogLevel : unsigned char { debug = 0, info = 1, warning = 2, error = 3 };
 
 /// Return the level's name as spelled above.
@@ -277,6 +278,7 @@ struct Env {
   Logger& logger;
 };
 
+/// Seed, threads and logs of a `Loop`.
 struct LoopOptions {
   /// Seed of `Env::random`; without one it is taken from the operating system.
   std::optional<std::uint64_t> seed;

@@ -75,6 +75,7 @@ struct AwaiterBase {
   PromiseBase* parent = nullptr;
 };
 
+/// What every task's frame has.
 struct PromiseBase {
   Fiber* fiber = nullptr;          ///< Set when the task is started.
   AwaiterBase* awaiter = nullptr;  ///< None for the outermost frame of a fiber.

@@ -131,12 +131,14 @@ class KNATIVE_EXPORT Listener {
   virtual Endpoint endpoint() const = 0;
 };
 
+/// How to listen.
 struct ListenOptions {
   int backlog_max = 1024;
   /// Let several loops listen on the same port (SO_REUSEPORT).
   bool reuse_port = false;
 };
 
+/// Makes connections and takes them.
 class KNATIVE_EXPORT Network {
  public:
   /// Fails with `already_exists` when the address is in use, `invalid_argument` when malformed.
@@ -170,6 +172,7 @@ class KNATIVE_EXPORT File {
   virtual Result<std::uint64_t> size() = 0;
 };
 
+/// How to open a file; by default for reading only.
 struct OpenOptions {
   bool write = false;
   bool create = false;     ///< Create when absent.
@@ -178,8 +181,10 @@ struct OpenOptions {
   unsigned mode = 0644;
 };
 
+/// What a path names.
 enum class FileType : unsigned char { regular, directory, symlink, other };
 
+/// Metadata of one path.
 struct FileInfo {
   std::string name;  ///< Last path component.
   FileType type = FileType::regular;
@@ -226,6 +231,7 @@ class KNATIVE_EXPORT Files {
 
 // ---------------------------------------------------------------------------- processes
 
+/// What to run, and where.
 struct ProcessOptions {
   std::vector<std::string> argv;  ///< argv[0] is searched in PATH of `environment`.
   std::map<std::string, std::string> environment;  ///< The whole environment; nothing inherited.
@@ -236,6 +242,7 @@ struct ProcessOptions {
   std::function<void(std::string_view)> on_stderr;
 };
 
+/// How a process ended.
 struct ExitStatus {
   int code = 0;    ///< Exit code when `signal` is 0.
   int signal = 0;  ///< Signal that ended it, or 0.
@@ -245,7 +252,11 @@ struct ExitStatus {
   friend bool operator==(const ExitStatus&, const ExitStatus&) = default;
 };
 
-/// A child in its own process group. Destroying it kills and reaps the whole group.
+/// A child in its own process group. When it ends, what is left of its group is killed;
+/// destroying this object kills the child too. Nothing of it outlives the host process, not even
+/// when that is killed: the child, by the kernel, and its group, by a helper process.
+///
+/// Neither `on_stdout` nor `on_stderr` may destroy the process they belong to.
 class KNATIVE_EXPORT Process {
  public:
   virtual ~Process() = default;
@@ -256,6 +267,7 @@ class KNATIVE_EXPORT Process {
   virtual void signal(int number) noexcept = 0;
 };
 
+/// Starts child processes.
 class KNATIVE_EXPORT Processes {
  public:
   /// Fails with `not_found` (no such program or directory) or `resource_exhausted`.

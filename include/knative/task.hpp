@@ -258,6 +258,7 @@ class Branch final : public Fiber {
   bool done_ = false;
 };
 
+/// Yields the executor of whoever awaits it.
 struct CurrentExecutor {
   Executor* executor = nullptr;
   bool await_ready() const noexcept { return false; }

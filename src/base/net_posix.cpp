@@ -95,7 +95,11 @@ void set_option(int fd, int level, int name, int value) noexcept {
 class PosixStream final : public Stream, private Watch {
  public:
   /// `connected`: false while connect() is in progress.
-  PosixStream(LoopCore& core, bool connected) noexcept : Watch(core), writable_(connected) {}
+  PosixStream(LoopCore& core, const Address& peer, bool connected) noexcept
+      : Watch(core), writable_(connected) {
+    static_assert(sizeof(sockaddr_in) <= sizeof peer_);
+    std::memcpy(&peer_, &peer.storage, sizeof peer_);
+  }
   ~PosixStream() override { KN_ASSERT(reading_ == nullptr && writing_ == nullptr); }
 
   using Watch::adopt;
@@ -137,8 +141,7 @@ class PosixStream final : public Stream, private Watch {
 
   std::string peer() const override {
     Address address;
-    address.size = sizeof address.storage;
-    if (fd() < 0 || ::getpeername(fd(), address.raw(), &address.size) < 0) return "";
+    std::memcpy(&address.storage, &peer_, sizeof peer_);
     return address.family() == AF_UNIX ? "unix" : endpoint_of(address).to_string();
   }
 
@@ -270,6 +273,7 @@ class PosixStream final : public Stream, private Watch {
     }
   }
 
+  sockaddr_in6 peer_;  // or any smaller family; known after the connection is gone, too
   StreamOp* reading_ = nullptr;
   StreamOp* writing_ = nullptr;
   Waiter* connecting_ = nullptr;
@@ -306,9 +310,11 @@ class PosixListener final : public Listener, private Watch {
   Task<Result<std::unique_ptr<Stream>>> accept() override {
     for (;;) {
       while (!acceptable_) co_await arrival_.wait();
-      const int fd = ::accept4(this->fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      Address peer;
+      peer.size = sizeof peer.storage;
+      const int fd = ::accept4(this->fd(), peer.raw(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (fd >= 0) {
-        auto stream = std::make_unique<PosixStream>(core(), true);
+        auto stream = std::make_unique<PosixStream>(core(), peer, true);
         Result<void> adopted = stream->adopt(fd, stream_events);
         if (!adopted) co_return adopted.error();
         co_return std::unique_ptr<Stream>(std::move(stream));
@@ -456,7 +462,7 @@ class SocketNetwork final : public PosixNetwork {
     if (address.family() != AF_UNIX) set_option(socket.fd, IPPROTO_TCP, TCP_NODELAY, 1);
     const bool done = ::connect(socket.fd, address.raw(), address.size) == 0;
     if (!done && errno != EINPROGRESS) co_return unavailable(errno, what);
-    auto stream = std::make_unique<PosixStream>(core_, done);
+    auto stream = std::make_unique<PosixStream>(core_, address, done);
     Result<void> adopted = stream->adopt(socket.release(), stream_events);
     if (!adopted) co_return adopted.error();
     if (!done) {

@@ -17,6 +17,7 @@
 
 #include "loop_core.hpp"
 #include "posix_error.hpp"
+#include "warden.hpp"
 
 namespace knative::base {
 namespace {
@@ -73,6 +74,7 @@ struct Plan {
   int error_output = -1;
   int report = -1;
   pid_t parent = 0;
+  const Warden* warden = nullptr;
 };
 
 [[noreturn]] void child_failed(const Plan& plan, Stage stage, int error) noexcept {
@@ -97,6 +99,7 @@ void reset_signals() noexcept {
   // The kernel kills us when the thread that made us ends, however it ends.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != plan.parent) ::_exit(127);
+  plan.warden->enter_self();
   if (::dup2(plan.input, 0) < 0 || ::dup2(plan.output, 1) < 0 || ::dup2(plan.error_output, 2) < 0) {
     child_failed(plan, Stage::descriptors, errno);
   }
@@ -183,9 +186,11 @@ using ChildList = std::vector<PosixChild*>;
 
 class PosixChild final : public Process, private TimerNode {
  public:
-  PosixChild(LoopCore& core, const ProcessOptions& options, ChildList& siblings)
+  PosixChild(LoopCore& core, const ProcessOptions& options, ChildList& siblings,
+             const Warden& warden)
       : core_(core),
         siblings_(&siblings),
+        warden_(warden),
         stdout_(core, *this, options.on_stdout),
         stderr_(core, *this, options.on_stderr),
         end_(core, *this) {
@@ -265,6 +270,7 @@ class PosixChild final : public Process, private TimerNode {
       got = ::waitpid(pid_, &status, 0);
     } while (got < 0 && errno == EINTR);
     reaped_ = true;
+    warden_.strike(pid_);
     if (got < 0) {
       status_.code = 255;  // the host ignores SIGCHLD: the kernel kept nothing to tell
     } else if (WIFSIGNALED(status)) {
@@ -292,6 +298,7 @@ class PosixChild final : public Process, private TimerNode {
 
   LoopCore& core_;
   ChildList* siblings_;
+  const Warden& warden_;
   Output stdout_;
   Output stderr_;
   EndWatch end_;
@@ -336,7 +343,7 @@ class ChildProcesses final : public PosixProcesses {
     }
     FileDescriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
     if (null.fd < 0) return posix_error(errno, "/dev/null");
-    auto child = std::make_unique<PosixChild>(core_, options, children_);
+    auto child = std::make_unique<PosixChild>(core_, options, children_, warden_);
     FileDescriptor output;
     FileDescriptor error_output;
     if (auto done = capture(options.on_stdout, child->standard_output(), output); !done) {
@@ -354,6 +361,8 @@ class ChildProcesses final : public PosixProcesses {
     plan.output = output.fd >= 0 ? output.fd : null.fd;
     plan.error_output = error_output.fd >= 0 ? error_output.fd : null.fd;
     plan.report = report->write.fd;
+    warden_.start();
+    plan.warden = &warden_;
     const pid_t pid = fork_child(plan);
     if (pid < 0) return posix_error(errno, "fork");
     ::setpgid(pid, pid);  // also here, so that a signal sent right away finds the group
@@ -418,6 +427,7 @@ class ChildProcesses final : public PosixProcesses {
   }
 
   LoopCore& core_;
+  Warden warden_;
   ChildList children_;
 };
 
