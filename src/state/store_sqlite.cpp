@@ -127,7 +127,9 @@ class Database {
   explicit Database(std::string path) : path_(std::move(path)) {}
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
-  ~Database() { sqlite3_close_v2(database_); }
+  ~Database() { close(); }
+
+  void close() { sqlite3_close_v2(std::exchange(database_, nullptr)); }
 
   Result<void> open(bool sync) {
     const int code = sqlite3_open_v2(path_.c_str(), &database_,
@@ -351,7 +353,10 @@ class SqliteStore final : public StoreCore {
     }
     take_pending(rest);
     // Nobody is left to be told of a failure; `durable` was never answered for these.
-    if (!database_->write(rest, options().history_max)) return;
+    const Result<void> written = database_->write(rest, options().history_max);
+    (void)written;
+    // A worker may hold on to the database a little longer, but does not touch it any more.
+    database_->close();
   }
 
   Result<void> restore() {
