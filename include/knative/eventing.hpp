@@ -57,6 +57,7 @@ struct Destination {
   friend bool operator==(const Destination&, const Destination&) = default;
 };
 
+/// An address of an object, as others read it from its status.
 struct Addressable {
   std::string name;
   std::string url;
@@ -131,6 +132,7 @@ struct TriggerFilter {
 
 // ---------------------------------------------------------------------------- Broker
 
+/// How a Broker keeps and delivers events.
 struct BrokerSpec {
   std::optional<KReference> config;  ///< Immutable.
   std::optional<DeliverySpec> delivery;
@@ -162,6 +164,7 @@ struct KNATIVE_EXPORT BrokerStatus {
   void mark_dead_letter_sink_failed(std::string reason, std::string message, Timestamp now);
 };
 
+/// Takes events and hands each to every Trigger that wants it.
 struct Broker {
   static constexpr std::string_view api_version = "eventing.knative.dev/v1";
   static constexpr std::string_view kind = "Broker";
@@ -173,6 +176,7 @@ struct Broker {
 
 // ---------------------------------------------------------------------------- Trigger
 
+/// Which events of a Broker go where.
 struct TriggerSpec {
   std::string broker;                           ///< Immutable.
   std::optional<TriggerFilter> filter;          ///< Ignored when `filters` is not empty.
@@ -209,6 +213,7 @@ struct KNATIVE_EXPORT TriggerStatus {
   void mark_dead_letter_sink_failed(std::string reason, std::string message, Timestamp now);
 };
 
+/// A subscription to a Broker.
 struct Trigger {
   static constexpr std::string_view api_version = "eventing.knative.dev/v1";
   static constexpr std::string_view kind = "Trigger";
@@ -245,6 +250,7 @@ struct KNATIVE_EXPORT EventTypeStatus {
   void mark_reference_not_set(Timestamp now);
 };
 
+/// An entry in the registry of events: advice for consumers, nothing is enforced.
 struct EventType {
   static constexpr std::string_view api_version = "eventing.knative.dev/v1";
   static constexpr std::string_view kind = "EventType";
@@ -256,6 +262,7 @@ struct EventType {
 
 // ---------------------------------------------------------------------------- Channel
 
+/// The kind of channel that backs a Channel.
 struct ChannelTemplateSpec {
   std::string api_version;
   std::string kind;
@@ -263,6 +270,7 @@ struct ChannelTemplateSpec {
   friend bool operator==(const ChannelTemplateSpec&, const ChannelTemplateSpec&) = default;
 };
 
+/// What a Channel is made of.
 struct ChannelSpec {
   std::optional<ChannelTemplateSpec> channel_template;  ///< Immutable.
   std::optional<DeliverySpec> delivery;
@@ -288,6 +296,7 @@ struct KNATIVE_EXPORT ChannelStatus {
   void mark_dead_letter_sink_failed(std::string reason, std::string message, Timestamp now);
 };
 
+/// Hands every event to every Subscription.
 struct Channel {
   static constexpr std::string_view api_version = "messaging.knative.dev/v1";
   static constexpr std::string_view kind = "Channel";
@@ -299,6 +308,7 @@ struct Channel {
 
 // ---------------------------------------------------------------------------- Subscription
 
+/// From which channel to whom, and where replies go.
 struct SubscriptionSpec {
   KReference channel;  ///< Immutable; in the same namespace.
   std::optional<Destination> subscriber;
@@ -307,6 +317,7 @@ struct SubscriptionSpec {
   friend bool operator==(const SubscriptionSpec&, const SubscriptionSpec&) = default;
 };
 
+/// The resolved addresses of a Subscription.
 struct PhysicalSubscription {
   std::string subscriber_uri;
   std::string reply_uri;
@@ -331,6 +342,7 @@ struct KNATIVE_EXPORT SubscriptionStatus {
   void mark_channel_failed(std::string reason, std::string message, Timestamp now);
 };
 
+/// A consumer of a Channel.
 struct Subscription {
   static constexpr std::string_view api_version = "messaging.knative.dev/v1";
   static constexpr std::string_view kind = "Subscription";

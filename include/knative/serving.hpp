@@ -37,7 +37,6 @@ inline constexpr std::string_view configuration_generation =
     "serving.knative.dev/configurationGeneration";
 inline constexpr std::string_view route = "serving.knative.dev/route";
 inline constexpr std::string_view revision = "serving.knative.dev/revision";
-inline constexpr std::string_view revision_uid = "serving.knative.dev/revisionUID";
 /// "pending", "active" or "reserve".
 inline constexpr std::string_view routing_state = "serving.knative.dev/routingState";
 inline constexpr std::string_view routing_state_modified =
@@ -112,11 +111,13 @@ struct RevisionTemplateSpec {
   friend bool operator==(const RevisionTemplateSpec&, const RevisionTemplateSpec&) = default;
 };
 
+/// What a Configuration stamps Revisions from.
 struct ConfigurationSpec {
   RevisionTemplateSpec template_;
   friend bool operator==(const ConfigurationSpec&, const ConfigurationSpec&) = default;
 };
 
+/// Where a Route sends requests.
 struct RouteSpec {
   std::vector<TrafficTarget> traffic;
   friend bool operator==(const RouteSpec&, const RouteSpec&) = default;
@@ -137,6 +138,7 @@ struct Addressable {
   friend bool operator==(const Addressable&, const Addressable&) = default;
 };
 
+/// The digest that a container's image was resolved to.
 struct ContainerStatus {
   std::string name;
   std::string image_digest;  ///< "repository@sha256:..."
@@ -255,6 +257,7 @@ struct KNATIVE_EXPORT ServiceStatus {
 
 // ---------------------------------------------------------------------------- kinds
 
+/// Makes a Configuration and a Route of its own name and keeps them so.
 struct Service {
   static constexpr std::string_view api_version = "serving.knative.dev/v1";
   static constexpr std::string_view kind = "Service";
@@ -264,6 +267,7 @@ struct Service {
   friend bool operator==(const Service&, const Service&) = default;
 };
 
+/// Stamps a Revision whenever its template changes.
 struct Configuration {
   static constexpr std::string_view api_version = "serving.knative.dev/v1";
   static constexpr std::string_view kind = "Configuration";
@@ -283,6 +287,7 @@ struct Revision {
   friend bool operator==(const Revision&, const Revision&) = default;
 };
 
+/// Splits the requests of a host over Revisions.
 struct Route {
   static constexpr std::string_view api_version = "serving.knative.dev/v1";
   static constexpr std::string_view kind = "Route";
@@ -292,6 +297,7 @@ struct Route {
   friend bool operator==(const Route&, const Route&) = default;
 };
 
+/// What the autoscaler is told of a Revision.
 struct PodAutoscalerSpec {
   ObjectRef scale_target_ref;
   std::string reachability;  ///< "", "Reachable" or "Unreachable".

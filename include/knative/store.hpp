@@ -88,6 +88,7 @@ class KNATIVE_EXPORT FieldSelector {
 
 // ---------------------------------------------------------------------------- lists, watches
 
+/// What to list.
 struct ListOptions {
   std::string namespace_;  ///< Empty: all namespaces.
   LabelSelector labels;
@@ -115,6 +116,7 @@ struct WatchEvent {
   AnyObject object;  ///< Holds nothing in a bookmark.
 };
 
+/// What to watch.
 struct WatchOptions {
   std::string namespace_;  ///< Empty: all namespaces.
   LabelSelector labels;    ///< An object that stops matching is reported as deleted.
@@ -146,12 +148,14 @@ enum class Propagation : unsigned char {
   orphan,      ///< What it owned stays.
 };
 
+/// How to remove, and on which condition.
 struct RemoveOptions {
   Propagation propagation = Propagation::background;
   std::string uid;               ///< Precondition when not empty.
   std::string resource_version;  ///< Precondition when not empty.
 };
 
+/// How to read a patch.
 struct PatchOptions {
   enum class Type : unsigned char {
     merge,  ///< JSON merge patch (RFC 7386); strategic merge patches are not known.
@@ -165,6 +169,7 @@ struct PatchOptions {
 /// (usually `invalid_argument`) refuses the change.
 using Admission = std::function<Result<void>(AnyObject& object, const AnyObject* old)>;
 
+/// Bounds and rules of a store.
 struct StoreOptions {
   /// Changes kept for watchers. A watch that falls further behind has to list again.
   std::size_t history_max = 8192;
@@ -253,6 +258,7 @@ class KNATIVE_EXPORT Store {
 KNATIVE_EXPORT std::unique_ptr<Store> memory_store(Timers& timers, Random& random,
                                                    StoreOptions options = {});
 
+/// How a store keeps its file.
 struct SqliteStoreOptions {
   StoreOptions store;
   /// Wait for the disk in every group commit (synchronous=FULL). False loses changes on power
@@ -265,7 +271,7 @@ struct SqliteStoreOptions {
 /// back from it. Changes that were made before the store is destroyed are written by then. Blocks
 /// while it loads. Fails with `data_loss` when the file is damaged or belongs to something else,
 /// `failed_precondition` when another process has it open, `unavailable` when it cannot be opened.
-/// Format: docs/formats.md.
+/// Format: docs/store-format.md.
 KNATIVE_EXPORT Result<std::unique_ptr<Store>> sqlite_store(std::string path, Executor& executor,
                                                            Timers& timers, Random& random,
                                                            Offload& offload,

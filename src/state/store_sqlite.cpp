@@ -1,7 +1,7 @@
 // A store that is written behind to a SQLite file. The only file that knows SQLite.
 //
 // Changes queue up on the loop; one job at a time writes a group of them in one transaction on a
-// worker. The format is described in docs/formats.md.
+// worker. The format is described in docs/store-format.md.
 #include <sqlite3.h>
 
 #include <algorithm>
