@@ -34,6 +34,8 @@
 
 namespace knative {
 
+class Metrics;
+
 // ---------------------------------------------------------------------------- routes
 
 /// A revision and its share of a route's traffic.
@@ -264,7 +266,9 @@ struct RevisionOptions {
 /// ones, with a limit up to 3 the first free one, above that the next free one in turn.
 class KNATIVE_EXPORT Throttler final : public http::Handler {
  public:
-  Throttler(Timers& timers, const Random& random, Demand& demand, RevisionOptions options);
+  /// `metrics`, when given, must outlive the throttler.
+  Throttler(Timers& timers, const Random& random, Demand& demand, RevisionOptions options,
+            Metrics* metrics = nullptr);
   ~Throttler() override;
 
   /// Answer through an endpoint: 503 with Retry-After when the queue is full or waited too long,
@@ -310,7 +314,8 @@ class KNATIVE_EXPORT Throttler final : public http::Handler {
 /// The throttlers of a process by revision.
 class KNATIVE_EXPORT Activator {
  public:
-  Activator(Timers& timers, const Random& random, Demand& demand);
+  /// `metrics`, when given, gets request counts and durations per revision.
+  Activator(Timers& timers, const Random& random, Demand& demand, Metrics* metrics = nullptr);
   /// All requests must have ended.
   ~Activator();
   Activator(const Activator&) = delete;

@@ -2,8 +2,51 @@
 
 #include <algorithm>
 
+#include "knative/metrics.hpp"
+
 namespace knative {
 namespace {
+
+/// Gauges of one revision, named after Knative's.
+class RevisionGauges {
+ public:
+  RevisionGauges(Metrics& metrics, const std::string& key) : metrics_(metrics), key_(key) {}
+  ~RevisionGauges() {
+    for (const std::string_view name : names_) metrics_.remove(name, {{"revision", key_}});
+  }
+  RevisionGauges(const RevisionGauges&) = delete;
+  RevisionGauges& operator=(const RevisionGauges&) = delete;
+
+  void set_load(const Observation& seen, double target) noexcept {
+    stable_.set(seen.stable);
+    panic_.set(seen.panic);
+    target_.set(target);
+  }
+  void set_plan(const ScalePlan& plan, int ready) noexcept {
+    desired_.set(std::max(0, plan.decision.desired));
+    requested_.set(plan.replicas);
+    count_.set(ready);
+    panic_mode_.set(plan.decision.panicking ? 1 : 0);
+    excess_.set(plan.decision.excess_burst_capacity);
+  }
+
+ private:
+  Gauge& gauge(std::string_view name, std::string_view help) {
+    names_.push_back(name);
+    return metrics_.gauge(name, help, {{"revision", key_}});
+  }
+  Metrics& metrics_;
+  std::string key_;
+  std::vector<std::string_view> names_;
+  Gauge& desired_ = gauge("kn_revision_pods_desired", "Instances that the last decision wants.");
+  Gauge& requested_ = gauge("kn_revision_pods_requested", "Instances asked of the workload.");
+  Gauge& count_ = gauge("kn_revision_pods_count", "Instances that are ready.");
+  Gauge& stable_ = gauge("kn_revision_load_stable", "Load over the stable window.");
+  Gauge& panic_ = gauge("kn_revision_load_panic", "Load over the panic window.");
+  Gauge& target_ = gauge("kn_revision_load_target", "Load aimed at per instance.");
+  Gauge& panic_mode_ = gauge("kn_revision_panic_mode", "1 while in panic mode.");
+  Gauge& excess_ = gauge("kn_revision_capacity_excess", "Excess burst capacity.");
+};
 
 /// One revision under care.
 struct Entry {
@@ -26,6 +69,7 @@ struct Entry {
   Window stable;
   Window panic;
   RevisionScaler scaler;
+  std::optional<RevisionGauges> gauges;
   StatSource& source;
   ScaleTarget& target;
   double reported_early = 0;  ///< Recorded by a poke, to be left out of the next report.
@@ -109,6 +153,7 @@ struct Autoscaler::Impl {
     seen.ready = entry.target.ready();
     seen.measured = !entry.stable.empty(now);
     entry.scaler.decide(now, seen);
+    if (entry.gauges) entry.gauges->set_load(seen, entry.scaler.spec().decider.target_value);
     tell(entry, before);
   }
 
@@ -137,6 +182,7 @@ struct Autoscaler::Impl {
   };
 
   void tell(Entry& entry, const Before& before) {
+    if (entry.gauges) entry.gauges->set_plan(entry.scaler.plan(), entry.target.ready());
     if (before == Before(entry.scaler.plan())) return;
     const ScalePlan plan = entry.scaler.plan();
     if (plan.replicas != before.replicas) {
@@ -186,6 +232,7 @@ Result<void> Autoscaler::add(const std::string& key, const ScalerSpec& spec, Sta
   const Instant now = impl_->timers.now();
   place = std::make_unique<Entry>(key, spec, now, start, source, target);
   Entry& entry = *place;
+  if (impl_->options.metrics != nullptr) entry.gauges.emplace(*impl_->options.metrics, key);
   impl_->awake.push_back(&entry);
   impl_->wake(entry);
   source.collect(now);

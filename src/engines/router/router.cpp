@@ -109,6 +109,7 @@ struct Activator::Impl {
   Timers& timers;
   Random random;
   Demand& demand;
+  Metrics* metrics;
   std::map<std::string, std::unique_ptr<Throttler>, std::less<>> throttlers;
   std::vector<std::unique_ptr<Throttler>> retired;
   std::uint64_t version = 0;
@@ -118,8 +119,8 @@ struct Activator::Impl {
   }
 };
 
-Activator::Activator(Timers& timers, const Random& random, Demand& demand)
-    : impl_(new Impl{timers, random.split("activator"), demand, {}, {}, 0}) {}
+Activator::Activator(Timers& timers, const Random& random, Demand& demand, Metrics* metrics)
+    : impl_(new Impl{timers, random.split("activator"), demand, metrics, {}, {}, 0}) {}
 
 Activator::~Activator() = default;
 
@@ -129,7 +130,8 @@ Throttler& Activator::add(const RevisionOptions& options) {
   if (throttler) {
     throttler->update(options);
   } else {
-    throttler = std::make_unique<Throttler>(impl_->timers, impl_->random, impl_->demand, options);
+    throttler = std::make_unique<Throttler>(impl_->timers, impl_->random, impl_->demand, options,
+                                            impl_->metrics);
     ++impl_->version;
   }
   return *throttler;

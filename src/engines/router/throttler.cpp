@@ -95,15 +95,50 @@ Task<Result<std::string_view>> LeasedBody::next() {
   co_return read.take();
 }
 
+// ---------------------------------------------------------------------------- metrics
+
+namespace {
+
+constexpr std::string_view requests_name = "kn_revision_requests_total";
+constexpr std::string_view duration_name = "kn_revision_request_duration_seconds";
+
+}  // namespace
+
+MetricLabels RevisionMetrics::labels(int status_class) const {
+  return {{"revision", revision_},
+          {"response_code_class", std::to_string(status_class + 1) + "xx"}};
+}
+
+RevisionMetrics::RevisionMetrics(Metrics& metrics, std::string revision)
+    : metrics_(metrics), revision_(std::move(revision)) {
+  for (int c = 0; c < classes; ++c) {
+    by_class_[c] = &metrics.counter(requests_name, "Requests answered.", labels(c));
+  }
+  duration_ = &metrics.histogram(duration_name, "From arrival to the response's header.",
+                                 latency_bounds(), {{"revision", revision_}});
+}
+
+RevisionMetrics::~RevisionMetrics() {
+  for (int c = 0; c < classes; ++c) metrics_.remove(requests_name, labels(c));
+  metrics_.remove(duration_name, {{"revision", revision_}});
+}
+
+void RevisionMetrics::answered(int status, Duration after) noexcept {
+  by_class_[std::clamp(status / 100 - 1, 0, classes - 1)]->add();
+  duration_->observe(std::chrono::duration<double>(after).count());
+}
+
 // ---------------------------------------------------------------------------- state
 
-Throttler::State::State(Timers& t, const Random& r, Demand& d, RevisionOptions o)
+Throttler::State::State(Timers& t, const Random& r, Demand& d, RevisionOptions o, Metrics* m)
     : timers(t),
       random(r.split(o.revision)),
       demand(d),
       options(std::move(o)),
       breaker(breaker_options(options)),
-      stats(t.now()) {}
+      stats(t.now()) {
+  if (m != nullptr) metrics.emplace(*m, options.revision);
+}
 
 Throttler::State::~State() = default;
 
@@ -192,7 +227,10 @@ Task<http::Response> Throttler::State::serve(http::Request& request) {
   } else {
     slot.reset();
     std::optional<http::Response> in_vain = co_await wait(lease, arrival);
-    if (in_vain) co_return std::move(*in_vain);
+    if (in_vain) {
+      answered(in_vain->status, arrival);
+      co_return std::move(*in_vain);
+    }
   }
   const std::optional<Instant> deadline =
       options.timeout.count() > 0 ? std::optional(arrival + options.timeout) : std::nullopt;
@@ -204,10 +242,12 @@ Task<http::Response> Throttler::State::serve(http::Request& request) {
     co_await call;
     if (call.end() == Operation::End::aborted) {
       ++counters.failed;
+      answered(502, arrival);
       co_return http::error_response(502, "the instance stopped while answering");
     }
     if (call.end() == Operation::End::expired) {
       ++counters.timed_out;
+      answered(504, arrival);
       co_return http::error_response(504, "request timeout");
     }
     try {
@@ -218,6 +258,7 @@ Task<http::Response> Throttler::State::serve(http::Request& request) {
       response = http::error_response(500, "the function failed");
     }
   }
+  answered(response.status, arrival);
   if (response.body.streamed()) {
     response.body = http::Body(
         std::make_unique<LeasedBody>(std::move(lease), std::move(response.body), deadline));
@@ -227,8 +268,9 @@ Task<http::Response> Throttler::State::serve(http::Request& request) {
 
 // ---------------------------------------------------------------------------- throttler
 
-Throttler::Throttler(Timers& timers, const Random& random, Demand& demand, RevisionOptions options)
-    : state_(std::make_unique<State>(timers, random, demand, std::move(options))) {}
+Throttler::Throttler(Timers& timers, const Random& random, Demand& demand, RevisionOptions options,
+                     Metrics* metrics)
+    : state_(std::make_unique<State>(timers, random, demand, std::move(options), metrics)) {}
 
 Throttler::~Throttler() = default;
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "knative/metrics.hpp"
 #include "knative/router.hpp"
 
 namespace knative {
@@ -26,8 +27,26 @@ struct ThrottledEndpoint {
   LeasedBody* bodies = nullptr;     ///< Streamed bodies not yet read to their end.
 };
 
+/// Series of one revision, named after Knative's.
+class RevisionMetrics {
+ public:
+  RevisionMetrics(Metrics& metrics, std::string revision);
+  ~RevisionMetrics();
+  RevisionMetrics(const RevisionMetrics&) = delete;
+  RevisionMetrics& operator=(const RevisionMetrics&) = delete;
+  void answered(int status, Duration after) noexcept;
+
+ private:
+  static constexpr int classes = 5;
+  MetricLabels labels(int status_class) const;
+  Metrics& metrics_;
+  std::string revision_;
+  Counter* by_class_[classes];
+  Histogram* duration_;
+};
+
 struct Throttler::State {
-  State(Timers& t, const Random& r, Demand& d, RevisionOptions o);
+  State(Timers& t, const Random& r, Demand& d, RevisionOptions o, Metrics* m);
   ~State();
 
   Timers& timers;
@@ -42,6 +61,7 @@ struct Throttler::State {
   int draining_in_flight = 0;
   std::size_t turn = 0;  ///< Where round robin goes on.
   std::string failure;   ///< Why waiting was ended.
+  std::optional<RevisionMetrics> metrics;
 
   /// A free endpoint by the policy, or null.
   ThrottledEndpoint* pick() noexcept;
@@ -51,6 +71,10 @@ struct Throttler::State {
   /// Forget draining endpoints where nothing is left.
   void sweep() noexcept;
   Task<http::Response> serve(http::Request& request);
+  /// Count an answer.
+  void answered(int status, Instant arrival) noexcept {
+    if (metrics) metrics->answered(status, timers.now() - arrival);
+  }
   /// Wait in the queue; yields the answer when it was in vain, else `lease` has its endpoint.
   Task<std::optional<http::Response>> wait(Lease& lease, Instant arrival);
 };
