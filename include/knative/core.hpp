@@ -111,5 +111,8 @@ KNATIVE_EXPORT FieldErrors validate(const Secret& secret);
 KNATIVE_EXPORT FieldErrors validate(const ConfigMap& config_map);
 KNATIVE_EXPORT FieldErrors validate(const ServiceAccount& account);
 KNATIVE_EXPORT FieldErrors validate(const Service& service);
+/// What may not change: the type of a Secret, and anything once `immutable` is set.
+KNATIVE_EXPORT FieldErrors validate_update(const Secret& newer, const Secret& old);
+KNATIVE_EXPORT FieldErrors validate_update(const ConfigMap& newer, const ConfigMap& old);
 
 }  // namespace knative::core

@@ -72,6 +72,8 @@ struct ObjectMeta {
   std::optional<std::int64_t> deletion_grace_period_seconds;
   std::vector<OwnerReference> owner_references;
   std::vector<std::string> finalizers;
+  std::string self_link;  ///< Kept for documents that came from a cluster.
+  Value managed_fields;   ///< The same.
 
   /// The reference with `controller` set, or null.
   const OwnerReference* controller() const noexcept {
@@ -151,7 +153,8 @@ concept Resource = requires(const T& object) {
   { T::api_version } -> std::convertible_to<std::string_view>;
   { T::kind } -> std::convertible_to<std::string_view>;
   requires std::same_as<std::remove_cvref_t<decltype(object.metadata)>, ObjectMeta>;
-} && std::copyable<T>;
+}
+&&std::copyable<T>;
 
 /// What to do with fields that a kind does not have.
 enum class Strictness : unsigned char {

@@ -135,4 +135,32 @@ FieldErrors validate(const Service& service) {
   return std::move(errors).via_field("spec");
 }
 
+FieldErrors validate_update(const Secret& newer, const Secret& old) {
+  FieldErrors errors;
+  if (newer.type != old.type) errors.add(field_error("field is immutable", {"type"}));
+  if (!old.immutable.value_or(false)) return errors;
+  if (!newer.immutable.value_or(false)) {
+    errors.add(field_error("field is immutable when `immutable` is set", {"immutable"}));
+  }
+  if (newer.data != old.data || !newer.string_data.empty()) {
+    errors.add(field_error("field is immutable when `immutable` is set", {"data"}));
+  }
+  return errors;
+}
+
+FieldErrors validate_update(const ConfigMap& newer, const ConfigMap& old) {
+  FieldErrors errors;
+  if (!old.immutable.value_or(false)) return errors;
+  if (!newer.immutable.value_or(false)) {
+    errors.add(field_error("field is immutable when `immutable` is set", {"immutable"}));
+  }
+  if (newer.data != old.data) {
+    errors.add(field_error("field is immutable when `immutable` is set", {"data"}));
+  }
+  if (newer.binary_data != old.binary_data) {
+    errors.add(field_error("field is immutable when `immutable` is set", {"binaryData"}));
+  }
+  return errors;
+}
+
 }  // namespace knative::core

@@ -30,7 +30,9 @@ const codec::Struct& describe(const ObjectMeta*) {
       field<&ObjectMeta::deletion_timestamp>("deletionTimestamp"),
       field<&ObjectMeta::deletion_grace_period_seconds>("deletionGracePeriodSeconds"),
       field<&ObjectMeta::owner_references>("ownerReferences"),
-      field<&ObjectMeta::finalizers>("finalizers")};
+      field<&ObjectMeta::finalizers>("finalizers"),
+      field<&ObjectMeta::self_link>("selfLink"),
+      field<&ObjectMeta::managed_fields>("managedFields")};
   static constexpr codec::Struct description{"ObjectMeta", fields};
   return description;
 }

@@ -59,5 +59,18 @@ TEST(Core, ConfigMapKeysMustBeUniqueAcrossDataAndBinaryData) {
             "expected exactly one, got both: binaryData[a], data[a]");
 }
 
+TEST(Core, ImmutableDataStays) {
+  const core::ConfigMap old{.metadata = {.name = "m"}, .data = {{"a", "1"}}, .immutable = true};
+  core::ConfigMap newer = old;
+  newer.metadata.labels["x"] = "y";
+  EXPECT_TRUE(AnyObject(newer).validate_update(AnyObject(old)).empty());
+  newer.data["a"] = "2";
+  newer.immutable.reset();
+  EXPECT_EQ(AnyObject(newer).validate_update(AnyObject(old)).to_string(),
+            "field is immutable when `immutable` is set: data, immutable");
+  EXPECT_EQ(core::validate_update(core::Secret{.type = "b"}, core::Secret{.type = "a"}).to_string(),
+            "field is immutable: type");
+}
+
 }  // namespace
 }  // namespace knative
