@@ -35,7 +35,7 @@ namespace knative {
 struct Endpoint {
   std::string host = "127.0.0.1";  ///< Name or address; ignored when `path` is set.
   std::uint16_t port = 0;          ///< 0 when listening: any free port.
-  std::string path;                ///< Unix socket path.
+  std::string path = {};           ///< Unix socket path.
 
   /// Parse "host:port", "[::1]:port", ":port" or "unix:/path".
   KNATIVE_EXPORT static Result<Endpoint> parse(std::string_view text);

@@ -68,7 +68,7 @@ class NetworkTest : public testing::Test {
  protected:
   Loop loop_{quiet()};
   Env& env_ = loop_.env();
-  const Endpoint any_;
+  const Endpoint any_{};
 };
 
 /// The same for TCP on both families and for Unix sockets.
