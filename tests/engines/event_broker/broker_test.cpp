@@ -491,7 +491,7 @@ TEST_F(BrokerTest, works_through_a_backlog_larger_than_its_window) {
 
 /// Events accepted before a crash are delivered after it, whenever it comes.
 TEST(BrokerCrash, loses_no_accepted_event_when_the_machine_dies_at_any_moment) {
-  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 30; ++seed) {
     Simulation world(seed);
     Env& env = world.env();
     std::set<std::string> accepted;

@@ -1,0 +1,63 @@
+// A broker in a process of its own, to be killed: `broker_killee DIRECTORY data|none SINK_URL`.
+// Prints "port N" when it serves; GET /idle tells whether every accepted event was delivered.
+#include <cstdio>
+#include <string>
+
+#include "knative/event_broker.hpp"
+#include "unsynced_files.hpp"
+
+namespace kn = knative;
+
+namespace {
+
+class Door final : public kn::http::Handler {
+ public:
+  explicit Door(kn::EventBroker& broker) : broker_(broker) {}
+  kn::Task<kn::http::Response> handle(kn::http::Request& request) override {
+    if (request.path() == "/idle") return idle();
+    return broker_.ingress().handle(request);
+  }
+
+ private:
+  kn::Task<kn::http::Response> idle() { co_return kn::http::text(broker_.idle() ? "yes" : "no"); }
+  kn::EventBroker& broker_;
+};
+
+kn::Task<int> serve(kn::Loop& loop, std::string directory, bool durable, std::string sink_url) {
+  kn::Env& env = loop.env();
+  kn::testing_support::UnsyncedFiles files(env.files);
+  kn::SegmentLogOptions log_options;
+  log_options.segment_bytes = 64 * 1024;
+  log_options.fsync_mode = durable ? kn::FsyncMode::data : kn::FsyncMode::none;
+  auto log = co_await kn::open_segment_log(env, files, directory, log_options);
+  if (!log) {
+    std::fprintf(stderr, "%s\n", log.error().to_string().c_str());
+    co_return 1;
+  }
+  const kn::http::Url url = kn::http::Url::parse(sink_url).value();
+  kn::http::Client client(env.executor, env.timers, env.network, url.endpoint());
+  kn::HttpSink sink(client);
+  kn::EventBroker broker(env.executor, env.timers, **log, env.logger, env.random.split("broker"));
+  kn::TriggerOptions options;
+  options.delivery.retry = 1000;
+  options.delivery.delay_max = std::chrono::milliseconds(100);
+  broker.set_trigger("collector", options, sink).value();
+  Door door(broker);
+  auto listener = env.network.listen(kn::Endpoint());
+  kn::http::Server server(env.executor, env.timers, env.logger, std::move(listener).value(), door);
+  std::printf("port %d\n", static_cast<int>(server.endpoint().port));
+  std::fflush(stdout);
+  kn::Event forever;
+  co_await forever.wait();
+  co_return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 4) return 2;
+  kn::LoopOptions options;
+  options.log_level = kn::LogLevel::error;
+  kn::Loop loop(options);
+  return loop.run(serve(loop, argv[1], std::string(argv[2]) == "data", argv[3]));
+}
