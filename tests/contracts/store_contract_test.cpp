@@ -30,7 +30,6 @@ class FixedTimers final : public kn::Timers {
 
 // A place for a store that can be closed and opened again.
 struct MemoryMaker {
-  static constexpr bool persistent = false;
   std::unique_ptr<kn::Store> open(kn::Loop&, kn::Timers& timers, kn::Random& random,
                                   const kn::StoreOptions& options) {
     return kn::memory_store(timers, random, options);
@@ -38,7 +37,6 @@ struct MemoryMaker {
 };
 
 struct SqliteMaker {
-  static constexpr bool persistent = true;
   std::string directory;
   std::unique_ptr<kn::Store> open(kn::Loop& loop, kn::Timers& timers, kn::Random& random,
                                   const kn::StoreOptions& options) {
