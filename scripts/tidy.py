@@ -253,7 +253,8 @@ def check_header(path, text, report):
         if not re.search(name + r"\((?:[\w:]+::)?" + kind + r"&&[^)]*\)\s*(const\s*)?= delete", text):
             line = text.count("\n", 0, match.start()) + 1
             before = text[max(0, match.start() - 80):match.start()]
-            if "virtual" not in before:
+            overrides = text[match.end():match.end() + 20].lstrip().startswith("override")
+            if "virtual" not in before and not overrides:
                 report.add("await-by-name", path, line,
                            f"{name}(const {kind}&) has no {name}({kind}&&) = delete")
 
