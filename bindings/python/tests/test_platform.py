@@ -1,0 +1,209 @@
+"""The platform from Python: what a user does with it, and what it answers to mistakes."""
+
+import json
+import pickle
+import queue
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import knative as kn
+import pytest
+
+
+@pytest.fixture
+def functions():
+    table = kn.Functions()
+
+    @table.http("hello")
+    def hello(request):
+        return kn.http.text(f"hello {request.query.get('name', 'world')}")
+
+    @table.http("echo")
+    async def echo(request):
+        return {"method": request.method, "path": request.path, "body": request.text}
+
+    @table.http("throws")
+    def throws(request):
+        raise RuntimeError("no luck today")
+
+    return table
+
+
+@pytest.fixture
+def platform(functions):
+    with kn.Platform(functions=functions) as running:
+        yield running
+
+
+def test_a_function_answers_behind_its_url(platform):
+    service = platform.apply(kn.serving.Service("hello", image="fn:hello")).wait_ready(10)
+    reply = platform.invoke("hello", kn.http.get("/?name=ada"))
+    assert (reply.status, reply.text) == (200, "hello ada")
+    request = urllib.request.Request(f"http://{platform.endpoint}/?name=bob",
+                                     headers={"Host": "hello.default.localhost"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.read() == b"hello bob"
+    assert service.url.startswith("http://hello.default.localhost:")
+
+
+def test_async_functions_and_json_replies(platform):
+    platform.apply(kn.serving.Service("echo", image="fn:echo")).wait_ready(10)
+    reply = platform.invoke("echo", kn.http.post("/x", "body", "text/plain"))
+    assert reply.json() == {"method": "POST", "path": "/x", "body": "body"}
+
+
+def test_an_exception_in_a_function_is_500_and_others_go_on(platform):
+    platform.apply(kn.serving.Service("bad", image="fn:throws")).wait_ready(10)
+    platform.apply(kn.serving.Service("hello", image="fn:hello")).wait_ready(10)
+    assert platform.invoke("bad").status == 500
+    assert platform.invoke("hello").status == 200
+
+
+def test_many_threads_call_at_once(platform):
+    platform.apply(kn.serving.Service("hello", image="fn:hello")).wait_ready(10)
+    answers = queue.Queue()
+
+    def call(number):
+        answers.put(platform.invoke("hello", kn.http.get(f"/?name={number}")).text)
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers.queue) == sorted(f"hello {number}" for number in range(20))
+
+
+def test_every_error_of_an_object_is_in_the_exception(platform):
+    service = kn.serving.Service("Not_a_name", image="fn:hello", container_concurrency=-1)
+    with pytest.raises(kn.InvalidArgument) as caught:
+        platform.apply(service)
+    assert "containerConcurrency" in caught.value.detail
+    assert "name" in caught.value.detail
+    assert caught.value.code == "invalid_argument"
+    assert isinstance(caught.value, kn.Error)
+
+
+def test_an_unknown_field_is_named(platform):
+    fields = kn.serving.Service("hello", image="fn:hello").to_dict()
+    fields["spec"]["trafic"] = []
+    with pytest.raises(kn.InvalidArgument, match="trafic"):
+        platform.apply(fields)
+
+
+def test_manifests_fail_with_their_place(platform):
+    text = "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: a}\nspec: 7\n"
+    with pytest.raises(kn.InvalidArgument, match="shop.yaml:4"):
+        platform.apply_text(text, "shop.yaml")
+
+
+def test_a_missing_function_is_a_failed_precondition(platform):
+    with pytest.raises(kn.FailedPrecondition, match="absent"):
+        platform.apply(kn.serving.Service("a", image="fn:absent")).wait_ready(10)
+    with pytest.raises(kn.NotFound):
+        platform.get(kn.serving.Service, "nobody")
+
+
+def test_events_pass_filters_and_replies_come_back(platform):
+    platform.apply(kn.eventing.Broker("default"))
+    accepted = queue.Queue()
+
+    @platform.subscribe("default", filter=kn.Filter.cesql("type = 'order.created'"))
+    def accept(order):
+        return kn.CloudEvent("order.accepted", "/shop", {"order": order.data["id"]})
+
+    @platform.subscribe("default", filter=kn.Filter.cesql("type = 'order.accepted'"))
+    def watch(event):
+        accepted.put(event)
+
+    platform.publish("default", kn.CloudEvent("order.cancelled", "/web", {"id": 6}))
+    platform.publish("default", kn.CloudEvent("order.created", "/web", {"id": 7}))
+    event = accepted.get(timeout=10)
+    assert event.data == {"order": 7}
+    assert event.source == "/shop"
+    accept.cancel()
+
+
+def test_a_subscriber_that_raises_is_tried_again(platform):
+    platform.apply(kn.eventing.Broker("default"))
+    tries = queue.Queue()
+
+    @platform.subscribe("default")
+    def flaky(event):
+        tries.put(event.id)
+        if tries.qsize() < 3:
+            raise RuntimeError("not yet")
+
+    platform.publish("default", kn.CloudEvent("a", "/b", id="one"))
+    assert [tries.get(timeout=10) for _ in range(3)] == ["one"] * 3
+
+
+def test_an_event_function_behind_a_trigger(functions):
+    received = queue.Queue()
+
+    @functions.event("sink")
+    def sink(event):
+        received.put(event)
+
+    with kn.Platform(functions=functions) as platform:
+        platform.apply(kn.eventing.Broker("default"))
+        service = kn.serving.Service("sink", image="fn:sink")
+        platform.apply(service).wait_ready(10)
+        platform.apply(kn.eventing.Trigger("to-sink", filter={"type": "a"},
+                                           subscriber=service)).wait_ready(10)
+        platform.publish("default", kn.CloudEvent("a", "/b", {"x": 1}, subject="s"))
+        event = received.get(timeout=10)
+        assert (event.type, event.subject, event.data) == ("a", "s", {"x": 1})
+
+
+def test_an_event_over_http_without_id_is_refused(platform):
+    platform.apply(kn.eventing.Broker("default")).wait_ready(10)
+    request = urllib.request.Request(
+        f"http://{platform.endpoint}/default/default", method="POST", data=b"",
+        headers={"ce-specversion": "1.0", "ce-type": "a", "ce-source": "/b"})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=10)
+    assert caught.value.code == 400
+    assert b"id" in caught.value.read()
+
+
+def test_objects_survive_a_restart(functions, tmp_path):
+    with kn.Platform(functions=functions, data_directory=tmp_path) as platform:
+        platform.apply(kn.serving.Service("hello", image="fn:hello")).wait_ready(10).wait_durable()
+    with kn.Platform(functions=functions, data_directory=tmp_path) as platform:
+        assert [service.name for service in platform.list(kn.serving.Service)] == ["hello"]
+        assert platform.invoke("hello").status == 200
+
+
+def test_closing_twice_is_fine(functions):
+    platform = kn.Platform(functions=functions)
+    platform.close()
+    platform.close()
+
+
+def test_strangers_are_kept_out_unless_asked_for():
+    with pytest.raises(kn.FailedPrecondition, match="listen_beyond_loopback"):
+        kn.Platform(listen="0.0.0.0:0")
+
+
+def test_objects_print_compare_and_pickle():
+    service = kn.serving.Service("hello", image="fn:hello", container_concurrency=10)
+    assert service.spec.template.spec.container_concurrency == 10
+    assert pickle.loads(pickle.dumps(service)) == service
+    text = kn.print_manifest(service)
+    assert kn.parse_manifest(text)[0].name == "hello"
+    assert json.dumps(service.to_dict())
+    assert "hello" in repr(service)
+
+
+def test_virtual_time_falls_to_zero(functions):
+    simulation = kn.Simulation(seed=42)
+    with kn.Platform(env=simulation.env, functions=functions) as twin:
+        twin.apply(kn.serving.Service("hello", image="fn:hello")).wait_ready()
+        assert twin.scale("hello") == 1
+        started = time.monotonic()
+        simulation.run_for(seconds=900)
+        assert time.monotonic() - started < 60
+        assert twin.scale("hello") == 0
