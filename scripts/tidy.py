@@ -64,9 +64,7 @@ FOREIGN = {
 }
 # (rule, file) -> reason
 EXCEPTIONS = {
-    ("await-by-name", "tests/base/await_trap/cases.cpp"): "proves that the trap does not compile",
-    ("world", "src/wire/oci_store_memory.cpp"): "image stores are thread-safe: Offload uses them",
-    ("world", "src/wire/oci_store_layout.cpp"): "image stores are thread-safe: Offload uses them",
+    ("world", "src/platform/platform_thread.cpp"): "owns the one thread of PlatformThread",
 }
 
 

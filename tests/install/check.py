@@ -14,6 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HERE = ROOT / "tests/install"
+# The flags of the release preset: with ccache the library is not compiled once more.
+CACHED = ("-DCMAKE_CXX_COMPILER_LAUNCHER=ccache", "-DKNATIVE_WERROR=ON")
 
 
 def run(*command, **more):
@@ -54,14 +56,12 @@ def pkg_config(work, prefix):
 
 def subdirectory(work, prefix):
     del prefix
-    cmake_project("subdirectory", work / "subdirectory", f"-DKNATIVE_SOURCE={ROOT}",
-                  "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache")
+    cmake_project("subdirectory", work / "subdirectory", f"-DKNATIVE_SOURCE={ROOT}", *CACHED)
 
 
 def fetchcontent(work, prefix):
     del prefix
-    cmake_project("fetchcontent", work / "fetchcontent", f"-DKNATIVE_SOURCE={ROOT}",
-                  "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache")
+    cmake_project("fetchcontent", work / "fetchcontent", f"-DKNATIVE_SOURCE={ROOT}", *CACHED)
 
 
 def shared(work, prefix):
