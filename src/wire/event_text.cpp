@@ -1,6 +1,7 @@
 #include "wire/event_text.hpp"
 
 #include <array>
+#include <initializer_list>
 
 namespace knative::event_text {
 namespace {
@@ -130,7 +131,8 @@ bool is_rfc3339(std::string_view text) noexcept {
   // 0123456789012345678
   // 2026-01-31T23:59:60
   if (text.size() < 20) return false;
-  for (const std::size_t at : {0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18}) {
+  for (const std::size_t at :
+       std::initializer_list<std::size_t>{0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18}) {
     if (!digit(text[at])) return false;
   }
   if (text[4] != '-' || text[7] != '-' || text[13] != ':' || text[16] != ':' ||

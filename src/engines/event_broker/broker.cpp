@@ -23,7 +23,7 @@ std::string random_id(Random& random) {
     std::uint64_t bits = random();
     for (int n = 0; n < 16; ++n, bits >>= 4) id += digits[bits & 15];
   }
-  for (const std::size_t dash : {8, 13, 18, 23}) id.insert(dash, 1, '-');
+  for (std::size_t dash = 8; dash <= 23; dash += 5) id.insert(dash, 1, '-');
   return id;
 }
 

@@ -145,7 +145,7 @@ TEST(Dispatcher, does_not_repeat_what_was_finished_when_it_restarts) {
   EXPECT_TRUE(dispatcher.enter(2));
   EXPECT_FALSE(dispatcher.enter(3));
   EXPECT_TRUE(dispatcher.enter(4));
-  for (const Offset offset : {4, 2, 0}) dispatcher.finish(offset);
+  for (const Offset offset : std::initializer_list<Offset>{4, 2, 0}) dispatcher.finish(offset);
   EXPECT_EQ(dispatcher.cursor(), 5u);
 }
 
