@@ -487,8 +487,8 @@ Result<void> VirtualDisk::make_directories(const std::string& path) {
       continue;
     }
     const Result<Place> followed = walk(sofar, true);
-    const bool good = followed && followed->node != nullptr &&
-                      followed->node->type == FileType::directory;
+    const bool good =
+        followed && followed->node != nullptr && followed->node->type == FileType::directory;
     if (!good) return fail(Errc::already_exists, sofar + ": exists and is not a directory");
   }
   return {};
