@@ -52,6 +52,7 @@ class KNATIVE_EXPORT EventFunction : public Function {
 
  protected:
   virtual Task<Result<Reply>> deliver(const CloudEvent& event) const = 0;
+  Task<Result<Reply>> deliver(CloudEvent&& event) const = delete;
 };
 
 /// Functions by name; the images "fn:NAME" of a platform.
@@ -126,6 +127,8 @@ class KNATIVE_EXPORT FunctionTable {
         return convert(event);
       }
     }
+    Task<Result<Reply>> deliver(CloudEvent&& event) const = delete;
+    Task<Result<Reply>> convert(CloudEvent&& event) const = delete;
     Task<Result<Reply>> convert(const CloudEvent& event) const {
       if constexpr (std::is_same_v<Outcome, Task<Reply>>) {
         Reply reply = co_await f_(event);
