@@ -530,7 +530,12 @@ Task<Result<AnyObject>> Platform::wait_for(ObjectRef ref,
     std::optional<Result<WatchEvent>> event =
         co_await with_deadline(impl_->env.timers, std::move(next), deadline);
     if (!event) co_return fail(Errc::deadline_exceeded, ref.to_string());
-    if (!*event) co_return event->error();
+    if (!*event) {
+      // The history went past this watch: begin again with the object as it is.
+      watch = impl_->store->watch(ref.api_version, ref.kind, options);
+      if (!watch) co_return watch.error();
+      continue;
+    }
     if ((*event)->type == WatchEventType::deleted) {
       co_return fail(Errc::not_found, ref.to_string() + " was deleted");
     }

@@ -80,6 +80,14 @@ TEST_F(PlatformInSimulation, a_missing_function_fails_the_service_with_its_name)
   EXPECT_NE(outcome.error().detail.find("gone"), std::string::npos) << outcome.error().detail;
 }
 
+TEST_F(PlatformInSimulation, a_failing_service_does_not_keep_the_store_busy) {
+  const ObjectRef ref = platform_->apply(serving::service("gone", "fn:gone")).value();
+  EXPECT_FALSE(ready(ref));
+  simulation_.run_for(1min);
+  // Each restart with its back-off may write; nothing may write in a circle.
+  EXPECT_LT(std::stoll(platform_->store().resource_version()), 500);
+}
+
 TEST_F(PlatformInSimulation, an_image_that_is_no_image_fails_the_service) {
   const ObjectRef ref = platform_->apply(serving::service("app", "local/nothing:v1")).value();
   const Result<void> outcome = ready(ref);

@@ -58,20 +58,30 @@ class Subscription:
     """A running subscription; `cancel()` ends it."""
 
     def __init__(self, native: _native.NativeSubscription) -> None:
-        self._native = native
+        self._native: _native.NativeSubscription | None = native
+        self._trigger = str(native.trigger)
 
     @property
     def trigger(self) -> str:
-        return str(self._native.trigger)
+        return self._trigger
 
     def cancel(self) -> None:
-        self._native.cancel()
+        native, self._native = self._native, None
+        if native is not None:
+            native.cancel()
 
     def __enter__(self) -> Subscription:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.cancel()
+
+
+class _Closed:
+    """Stands for a platform that was closed."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise _native.FailedPrecondition("the platform is closed")
 
 
 class _Builder:
@@ -121,7 +131,9 @@ class Platform:
         self._closed = True
         for subscription in self._subscriptions:
             subscription.cancel()
+        self._subscriptions.clear()
         self._native.stop(seconds(grace))
+        self._native = _Closed()  # lets go of the data directory
 
     # objects
 

@@ -46,12 +46,18 @@ knative::Task<knative::Reply> deliver(const Callable& callable, knative::Offload
   co_return co_await offload.run(std::move(work));
 }
 
-std::unique_ptr<PlatformThread> make_platform(knative::FunctionTable& functions,
-                                              const std::string& data_directory,
-                                              const std::string& listen, bool beyond_loopback,
-                                              const std::string& domain,
-                                              const std::string& log_level,
-                                              double scale_to_zero_grace) {
+// Destroying a platform joins threads that may wait for the interpreter lock.
+struct WithoutLock {
+  void operator()(PlatformThread* platform) const {
+    py::gil_scoped_release release;
+    delete platform;
+  }
+};
+using Holder = std::unique_ptr<PlatformThread, WithoutLock>;
+
+Holder make_platform(knative::FunctionTable& functions, const std::string& data_directory,
+                     const std::string& listen, bool beyond_loopback, const std::string& domain,
+                     const std::string& log_level, double scale_to_zero_grace) {
   knative::PlatformOptions options;
   options.data_directory = data_directory;
   options.listen.reset();
@@ -65,7 +71,7 @@ std::unique_ptr<PlatformThread> make_platform(knative::FunctionTable& functions,
                    : log_level == "info"    ? knative::LogLevel::info
                    : log_level == "warning" ? knative::LogLevel::warning
                                             : knative::LogLevel::error;
-  return std::make_unique<PlatformThread>(functions, std::move(options), std::move(loop));
+  return Holder(new PlatformThread(functions, std::move(options), std::move(loop)));
 }
 
 py::dict build(PlatformThread& self, const py::dict& fields) {
@@ -89,7 +95,7 @@ void bind_platform(py::module_& module) {
       .def("cancel", &knative::Subscription::cancel, py::call_guard<py::gil_scoped_release>())
       .def("detach", &knative::Subscription::detach);
 
-  py::class_<PlatformThread>(module, "PlatformThread")
+  py::class_<PlatformThread, Holder>(module, "PlatformThread")
       .def(py::init(&make_platform), py::arg("functions"), py::arg("data_directory"),
            py::arg("listen"), py::arg("listen_beyond_loopback"), py::arg("domain"),
            py::arg("log_level"), py::arg("scale_to_zero_grace"), py::keep_alive<1, 2>())

@@ -134,9 +134,21 @@ Result<T> ensure_child(Context& context, const T& wanted, const std::string& own
   return stored->template get<T>();
 }
 
+/// Conditions that end where they began did not change, whatever they went through meanwhile:
+/// without this every reconcile of a failing object would write, and so bring itself back.
+inline void keep_transition_times(const Conditions& before, Conditions& after) {
+  for (Condition& condition : after) {
+    const Condition* old = find_condition(before, condition.type);
+    if (old != nullptr && old->status == condition.status) {
+      condition.last_transition_time = old->last_transition_time;
+    }
+  }
+}
+
 /// Write the status when it differs from what is stored.
 template <class T>
-Result<void> write_status(Context& context, const T& before, const T& after) {
+Result<void> write_status(Context& context, const T& before, T after) {
+  keep_transition_times(before.status.conditions, after.status.conditions);
   if (before.status == after.status) return {};
   Result<AnyObject> stored = context.store.update_status(after);
   if (!stored) return stored.error();

@@ -88,9 +88,9 @@ class Harness {
   }
 
   /// Wait until the broker says that nothing is left to deliver. False after the deadline.
-  Task<bool> drained() {
+  Task<bool> drained(Duration limit = 60s) {
     collector.slow = false;
-    const Instant deadline = env_.timers.now() + 60s;
+    const Instant deadline = env_.timers.now() + limit;
     while (env_.timers.now() < deadline) {
       http::Request request = http::get("/idle");
       http::Response response = co_await client_->handle(request);
@@ -162,7 +162,11 @@ Task<std::size_t> lives_until_loss(Env& env, int kills, Random chance) {
     const Duration time(static_cast<std::int64_t>(50'000'000 + chance.below(100'000'000)));
     co_await harness.live_and_die(life, time);
     EXPECT_TRUE(co_await harness.start());
-    EXPECT_TRUE(co_await harness.drained());
+    // A log that lost its middle may never drain; what is missing after a quiet while is lost.
+    std::size_t before = harness.missing() + 1;
+    while (!co_await harness.drained(2s) && harness.missing() < before) {
+      before = harness.missing();
+    }
     if (harness.missing() > 0) co_return harness.missing();
     co_await harness.live_and_die(life + 1000, 1ms);
   }
