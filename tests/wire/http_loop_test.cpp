@@ -1,0 +1,110 @@
+// The same server and client over real sockets.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "knative/http.hpp"
+
+namespace knative::http {
+namespace {
+
+using namespace std::chrono_literals;
+
+Task<Response> echo(Request& request) {
+  Result<void> read = co_await request.body.read_all(std::size_t{64} << 20);
+  if (!read) co_return error_response(500, read.error().to_string());
+  co_return text(request.target + request.body.take_bytes());
+}
+
+Task<void> fetch(Client& client, std::string target, std::string body, std::size_t& right) {
+  Request request = post(target, body);
+  Result<Response> response = co_await client.send(request);
+  if (!response) co_return;
+  Result<void> read = co_await response->body.read_all(std::size_t{64} << 20);
+  if (read && response->body.bytes() == target + body) ++right;
+}
+
+Task<std::size_t> many(Env& env, Client& client, std::size_t requests, std::size_t body_bytes) {
+  TaskSet tasks(env.executor);
+  std::size_t right = 0;
+  for (std::size_t i = 0; i < requests; ++i) {
+    tasks.add(fetch(client, "/" + std::to_string(i), std::string(body_bytes, 'x'), right));
+  }
+  co_await tasks.drained();
+  co_return right;
+}
+
+struct World {
+  explicit World(const Endpoint& endpoint)
+      : handler(make_handler(echo)),
+        server(env().executor, env().timers, env().logger, env().network.listen(endpoint).value(),
+               *handler) {}
+  Env& env() { return loop.env(); }
+  Loop loop;
+  std::unique_ptr<Handler> handler;
+  Server server;
+};
+
+TEST(HttpOverSockets, many_requests_share_few_connections) {
+  World world{Endpoint{}};
+  ClientOptions options;
+  options.connections_max = 8;
+  Client client(world.env().executor, world.env().timers, world.env().network,
+                world.server.endpoint(), options);
+  EXPECT_EQ(world.loop.run(many(world.env(), client, 500, 10)), 500U);
+  EXPECT_LE(client.connections(), 8U);
+  EXPECT_EQ(world.server.requests(), 500U);
+}
+
+TEST(HttpOverSockets, large_bodies_pass_both_ways_through_a_proxy) {
+  World world{Endpoint{}};
+  Env& env = world.env();
+  Client upstream(env.executor, env.timers, env.network, world.server.endpoint());
+  Server proxy(env.executor, env.timers, env.logger, env.network.listen(Endpoint{}).value(),
+               upstream);
+  Client client(env.executor, env.timers, env.network, proxy.endpoint());
+  EXPECT_EQ(world.loop.run(many(env, client, 4, 5'000'000)), 4U);
+}
+
+TEST(HttpOverSockets, unix_sockets_are_endpoints_too) {
+  Loop files;
+  const std::string directory = files.env().files.make_temporary_directory("http").value();
+  Endpoint endpoint;
+  endpoint.path = directory + "/http.sock";
+  {
+    World world{endpoint};
+    Client client(world.env().executor, world.env().timers, world.env().network, endpoint);
+    EXPECT_EQ(world.loop.run(many(world.env(), client, 20, 100'000)), 20U);
+  }
+  EXPECT_TRUE(files.env().files.remove_all(directory).has_value());
+}
+
+TEST(HttpOverSockets, a_drained_server_lets_requests_finish_and_refuses_new_ones) {
+  Loop loop;
+  Env& env = loop.env();
+  Event go;
+  auto handler = make_handler([&go](Request& request) -> Task<Response> {
+    co_await go.wait();
+    co_return text(request.target + request.body.bytes());
+  });
+  Server server(env.executor, env.timers, env.logger, env.network.listen(Endpoint{}).value(),
+                *handler);
+  Client client(env.executor, env.timers, env.network, server.endpoint());
+  auto work = [](Env& world, Server& draining, Client& with, Event& release) -> Task<bool> {
+    TaskSet tasks(world.executor);
+    std::size_t right = 0;
+    tasks.add(fetch(with, "/", "x", right));
+    while (draining.connections() == 0) co_await world.timers.sleep_for(1ms);
+    tasks.add(draining.drain());
+    co_await world.timers.sleep_for(1ms);
+    release.set();
+    co_await tasks.drained();
+    Request request = get("/");
+    Result<Response> refused = co_await with.send(request);
+    co_return right == 1 && !refused && refused.error().code == Errc::unavailable;
+  };
+  EXPECT_TRUE(loop.run(work(env, server, client, go)));
+}
+
+}  // namespace
+}  // namespace knative::http
