@@ -248,8 +248,9 @@ struct ServerOptions {
 /// A running HTTP/1.1 server (strict by RFC 9112: every framing ambiguity is 400 and close).
 ///
 /// Requests of one connection are answered in order. A handler that waits is dropped when its
-/// client closes the connection; one that throws is answered with 500. Framing fields
-/// (Content-Length, Transfer-Encoding, Connection) are the server's: a handler's are ignored.
+/// client closes the connection, be it only its sending half; one that throws is answered with 500.
+/// Framing fields (Content-Length, Transfer-Encoding, Connection) are the server's: a handler's are
+/// ignored.
 class KNATIVE_EXPORT Server {
  public:
   /// Serves `handler`, which must outlive the server, on `listener` until destroyed. Must not

@@ -114,7 +114,10 @@ void remove_hop_by_hop(Headers& headers) {
     }
   }
   if (connection) headers.remove("connection");
-  for (const std::string& name : listed) headers.remove(name);
+  for (const std::string& name : listed) {
+    // Host decides about routing: a client must not make us forget it.
+    if (!wire::equal_ignoring_case(name, "host")) headers.remove(name);
+  }
   for (std::size_t k = 0; k < names.size(); ++k) {
     if (present[k]) headers.remove(names[k]);
   }
