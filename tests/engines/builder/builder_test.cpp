@@ -103,6 +103,35 @@ TEST_F(Builds, RecognisedSourcesNeedNoSteps) {
             fs::perms::owner_exec);
 }
 
+TEST_F(Builds, TheSampleApplicationCompilesToTheSameDigestTwice) {
+  std::set<std::string> digests;
+  for (const std::string name : {"one", "two"}) {
+    fs::copy(std::string(KNATIVE_SOURCE_DIR) + "/examples/sample-app", path(name),
+             fs::copy_options::recursive);
+    commit(name);
+    options_.directory = path("builds-of-" + name);
+    builder_.reset();
+    build::Build build = from_git("file://" + path(name), "");
+    build.spec.image = "local/sample:" + name;
+    const BuildOutcome outcome = execute(build);
+    ASSERT_FALSE(outcome.error) << outcome.error->to_string() << log_["build-step-make"];
+    digests.insert(outcome.status.image);
+    unpack(outcome.status.image, "root-" + name);
+    EXPECT_TRUE(fs::exists(path("root-" + name + "/workspace/server")));
+  }
+  EXPECT_EQ(digests.size(), 1u);
+}
+
+TEST_F(Builds, WhatAStepLeavesRunningDoesNotHoldTheBuild) {
+  const std::string marker = "86397." + std::to_string(::getpid());
+  build::Build build;
+  build.metadata.name = "b";
+  build.spec.steps = {sh("daemon", "sleep " + marker + " & echo done")};
+  const BuildOutcome outcome = execute(build);
+  ASSERT_FALSE(outcome.error) << outcome.error->to_string();
+  EXPECT_FALSE(process_exists(marker));
+}
+
 TEST_F(Builds, AnUnrecognisedSourceIsOneClearError) {
   write("repo/README", "");
   commit("repo");
