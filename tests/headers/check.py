@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Compile every public header alone, with g++ and clang, within its budgets.
 
-Budgets: 1.0 s of CPU for one header, 1.5 s and 100,000 preprocessed lines for knative.hpp
-(docs/architecture.md, compile-time budget). The best of three runs counts, because machines are
-shared. Prints "N passed, N failed, N skipped".
+Budgets: 1.0 s of CPU for one header, 1.5 s for the two that compose everything (knative.hpp,
+platform.hpp), 100,000 preprocessed lines for knative.hpp. The best of three runs counts, and on a
+machine that is slower just now than the one the budgets were made on they grow by what a fixed
+set of standard headers takes longer. Prints "N passed, N failed, N skipped".
 """
 
 import os
@@ -17,6 +18,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 FLAGS = ["-std=c++20", "-Wall", "-Wextra", "-Wconversion", "-Werror",
          "-Wno-missing-field-initializers", "-I", str(ROOT / "include")]
 SECONDS_MAX, UMBRELLA_SECONDS_MAX, UMBRELLA_LINES_MAX = 1.0, 1.5, 100_000
+UMBRELLAS = ("knative.hpp", "platform.hpp")
+STANDARD = ("chrono", "coroutine", "functional", "map", "memory", "optional", "string", "variant",
+            "vector")
+STANDARD_SECONDS = 0.62  # what STANDARD took where the budgets were made
 
 
 def cpu_seconds(command):
@@ -28,10 +33,17 @@ def cpu_seconds(command):
     return done, spent
 
 
-def check(header, source):
+def slowness(source):
+    """How much slower this machine is now than the one the budgets were made on; at least 1."""
+    source.write_text("".join(f"#include <{name}>\n" for name in STANDARD))
+    best = min(cpu_seconds(["g++", *FLAGS, "-fsyntax-only", str(source)])[1] for _ in range(3))
+    return max(1.0, best / STANDARD_SECONDS)
+
+
+def check(header, source, factor):
     umbrella = header.name == "knative.hpp"
     source.write_text(f"#include <knative/{header.name}>\n#include <knative/{header.name}>\n")
-    limit = UMBRELLA_SECONDS_MAX if umbrella else SECONDS_MAX
+    limit = factor * (UMBRELLA_SECONDS_MAX if header.name in UMBRELLAS else SECONDS_MAX)
     best = None
     for _ in range(3):
         done, seconds = cpu_seconds(["g++", *FLAGS, "-fsyntax-only", str(source)])
@@ -41,7 +53,7 @@ def check(header, source):
         if best <= limit:
             break
     if best > limit:
-        return f"{best:.2f} s of CPU, at most {limit}"
+        return f"{best:.2f} s of CPU, at most {limit:.2f}"
     if umbrella:
         text = subprocess.run(["g++", *FLAGS, "-E", "-P", str(source)], capture_output=True,
                               text=True, check=True).stdout
@@ -60,8 +72,9 @@ def check(header, source):
 def main():
     passed = failed = 0
     with tempfile.TemporaryDirectory() as scratch:
+        factor = slowness(Path(scratch) / "standard.cpp")
         for header in sorted((ROOT / "include/knative").glob("*.hpp")):
-            problem = check(header, Path(scratch) / "alone.cpp")
+            problem = check(header, Path(scratch) / "alone.cpp", factor)
             if problem:
                 failed += 1
                 print(f"headers: {header.name} FAILED: {problem}")
