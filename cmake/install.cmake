@@ -13,6 +13,8 @@ write_basic_package_version_file(knativeConfigVersion.cmake COMPATIBILITY SameMi
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/knativeConfig.cmake
   ${CMAKE_CURRENT_BINARY_DIR}/knativeConfigVersion.cmake
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/knative)
+# Relative, so that the installed tree may be moved.
+file(RELATIVE_PATH KNATIVE_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 if(KNATIVE_SHARED)
   set(KNATIVE_PC_CFLAGS "-DKNATIVE_SHARED")
 endif()
