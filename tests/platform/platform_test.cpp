@@ -197,6 +197,28 @@ TEST_F(PlatformInSimulation, a_trigger_delivers_to_a_service_that_sleeps) {
   EXPECT_EQ(calls, 1);
 }
 
+TEST_F(PlatformInSimulation, a_trigger_made_again_under_its_name_delivers_once) {
+  int calls = 0;
+  functions_.http("sink", [&calls](http::Request&) {
+    ++calls;
+    return http::Response{.status = 202};
+  });
+  deploy(serving::service("sink", "fn:sink"));
+  ASSERT_TRUE(platform_->apply(eventing::broker("default")));
+  const eventing::Trigger trigger =
+      eventing::trigger("to-sink", "default", "http://sink.default.svc.cluster.local");
+  const ObjectRef ref = platform_->apply(trigger).value();
+  ASSERT_TRUE(ready(ref));
+  // Both before any controller runs: it sees only the new one.
+  ASSERT_TRUE(platform_->remove(ref));
+  ASSERT_TRUE(platform_->apply(trigger));
+  ASSERT_TRUE(ready(ref));
+  const CloudEvent ping("ping", "/test");
+  ASSERT_TRUE(simulation_.run(platform_->publish("default", ping)));
+  simulation_.run_for(5s);
+  EXPECT_EQ(calls, 1);
+}
+
 TEST_F(PlatformInSimulation, a_channel_delivers_to_its_subscription) {
   int calls = 0;
   functions_.http("sink", [&calls](http::Request&) {

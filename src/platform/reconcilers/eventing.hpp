@@ -15,11 +15,26 @@ namespace knative::control {
 /// A delivery specification as the broker wants it; unset members keep the broker's defaults.
 /// Fails with `invalid_argument` for a duration that does not parse.
 Result<DeliveryOptions> delivery_options(const std::optional<eventing::DeliverySpec>& spec);
-/// All of a Trigger's filters as one. Fails with `invalid_argument` when one does not parse:
-/// a Trigger never falls open.
-Result<Filter> filter_of(const eventing::TriggerSpec& spec);
 /// Text that is equal exactly for equal filters.
 std::string filter_text(const eventing::Trigger& trigger);
+
+/// Which cursor of which log the objects of a reconciler deliver from. An object that was deleted
+/// and made again under its name has another cursor; the old one must go.
+class Bindings {
+ public:
+  /// Stop what `key` is bound to, unless it is `cursor`; an empty cursor stops anything.
+  Task<Result<void>> drop_all_but(EventPlane& plane, std::string key, std::string cursor);
+  void set(const std::string& key, std::string id, std::string cursor) {
+    bound_[key] = Bound{std::move(id), std::move(cursor)};
+  }
+
+ private:
+  struct Bound {
+    std::string id;
+    std::string cursor;
+  };
+  std::map<std::string, Bound> bound_;
+};
 
 class BrokerReconciler final : public Reconciler {
  public:
@@ -50,7 +65,7 @@ class TriggerReconciler final : public Reconciler {
   Result<void> bind(eventing::Trigger& trigger, std::set<ObjectRef>& interests);
   Context& context_;
   EventPlane& plane_;
-  std::map<std::string, std::string> bound_;  ///< Trigger key -> broker id.
+  Bindings bound_;
 };
 
 class SubscriptionReconciler final : public Reconciler {
@@ -62,7 +77,7 @@ class SubscriptionReconciler final : public Reconciler {
   Result<void> bind(eventing::Subscription& subscription, std::set<ObjectRef>& interests);
   Context& context_;
   EventPlane& plane_;
-  std::map<std::string, std::string> bound_;  ///< Subscription key -> channel id.
+  Bindings bound_;
 };
 
 class EventTypeReconciler final : public Reconciler {

@@ -36,16 +36,13 @@ Task<Result<Requeue>> TriggerReconciler::reconcile(std::string key) {
   if (!found || found->metadata.deletion_timestamp) {
     if (!found && found.error().code != Errc::not_found) co_return found.error();
     context_.tracker.forget({"trigger", key});
-    const auto bound = bound_.find(key);
-    if (bound == bound_.end()) co_return Requeue::never();
-    const std::size_t bar = bound->second.find('|');
-    const std::string id = bound->second.substr(0, bar);
-    const std::string cursor = bound->second.substr(bar + 1);
-    const Result<void> unbound = co_await plane_.unbind(id, cursor);
-    if (!unbound) co_return unbound.error();
-    bound_.erase(key);
+    const Result<void> dropped = co_await bound_.drop_all_but(plane_, key, "");
+    if (!dropped) co_return dropped.error();
     co_return Requeue::never();
   }
+  const Result<void> dropped =
+      co_await bound_.drop_all_but(plane_, key, cursor_name(found->metadata));
+  if (!dropped) co_return dropped.error();
   Trigger trigger = *found;
   trigger.status.initialize_conditions(context_.now());
   trigger.status.observed_generation = trigger.metadata.generation;
@@ -100,7 +97,7 @@ Result<void> TriggerReconciler::bind(Trigger& trigger, std::set<ObjectRef>& inte
     trigger.status.mark_dead_letter_sink_not_configured(now);
   }
 
-  Result<Filter> filter = filter_of(trigger.spec);
+  Result<Filter> filter = eventing::make_filter(trigger.spec);
   Result<DeliveryOptions> options = delivery_options(delivery);
   if (!filter || !options) {
     trigger.status.mark_not_subscribed(
@@ -119,7 +116,7 @@ Result<void> TriggerReconciler::bind(Trigger& trigger, std::set<ObjectRef>& inte
     trigger.status.mark_not_subscribed("NotSubscribed", bound.error().detail, now);
     return bound;
   }
-  bound_[key_of(trigger.metadata)] = id + "|" + cursor;
+  bound_.set(key_of(trigger.metadata), id, cursor);
   trigger.status.mark_subscribed(now);
   return {};
 }
@@ -130,16 +127,13 @@ Task<Result<Requeue>> SubscriptionReconciler::reconcile(std::string key) {
   if (!found || found->metadata.deletion_timestamp) {
     if (!found && found.error().code != Errc::not_found) co_return found.error();
     context_.tracker.forget({"subscription", key});
-    const auto bound = bound_.find(key);
-    if (bound == bound_.end()) co_return Requeue::never();
-    const std::size_t bar = bound->second.find('|');
-    const std::string id = bound->second.substr(0, bar);
-    const std::string cursor = bound->second.substr(bar + 1);
-    const Result<void> unbound = co_await plane_.unbind(id, cursor);
-    if (!unbound) co_return unbound.error();
-    bound_.erase(key);
+    const Result<void> dropped = co_await bound_.drop_all_but(plane_, key, "");
+    if (!dropped) co_return dropped.error();
     co_return Requeue::never();
   }
+  const Result<void> dropped =
+      co_await bound_.drop_all_but(plane_, key, cursor_name(found->metadata));
+  if (!dropped) co_return dropped.error();
   Subscription subscription = *found;
   subscription.status.initialize_conditions(context_.now());
   subscription.status.observed_generation = subscription.metadata.generation;
@@ -209,7 +203,7 @@ Result<void> SubscriptionReconciler::bind(Subscription& subscription,
                                                   now);
     return bound;
   }
-  bound_[key_of(subscription.metadata)] = id + "|" + cursor;
+  bound_.set(key_of(subscription.metadata), id, cursor);
   subscription.status.mark_added_to_channel(now);
   return {};
 }
