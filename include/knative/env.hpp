@@ -173,41 +173,52 @@ class KNATIVE_EXPORT Offload {
  public:
   /// Run `work` on a worker thread and resume here when done. An exception from it is rethrown.
   /// Dropping the task abandons the result; the work itself runs to its end first in the
-  /// destructor of the world. `work` must own what it touches.
+  /// destructor of the world. `work` is moved from and must own what it touches. A temporary does
+  /// not compile: g++ 12 destroys a closure that was made inside an awaited expression twice.
   template <class F>
-  Task<std::invoke_result_t<F>> run(F work) {
-    using R = std::invoke_result_t<F>;
-    struct State {
-      explicit State(F job) : work(std::move(job)) {}
-      F work;
-      std::exception_ptr thrown;
-      std::optional<detail::NonVoid<R>> value;
-      Event done;
-    };
-    auto state = std::make_shared<State>(std::move(work));
-    std::function<void()> job = [state] {
-      try {
-        if constexpr (std::is_void_v<R>) {
-          state->work();
-          state->value.emplace();
-        } else {
-          state->value.emplace(state->work());
-        }
-      } catch (...) {
-        state->thrown = std::current_exception();
-      }
-    };
-    std::function<void()> finished = [state] { state->done.set(); };
-    submit(std::move(job), std::move(finished));
-    co_await state->done.wait();
-    if (state->thrown) std::rethrow_exception(state->thrown);
-    if constexpr (!std::is_void_v<R>) co_return std::move(*state->value);
+  Task<std::invoke_result_t<F&>> run(F& work) {
+    return run_job(std::make_shared<Job<F>>(std::move(work)));
   }
+  template <class F>
+  void run(const F&& work) = delete;
 
  protected:
   ~Offload() = default;
   /// Run `job` on a worker, then `finished` on the loop.
   virtual void submit(std::function<void()> job, std::function<void()> finished) = 0;
+
+ private:
+  template <class F>
+  struct Job {
+    using Value = std::invoke_result_t<F&>;
+    explicit Job(F&& f) : work(std::move(f)) {}
+    explicit Job(const F& f) : work(f) {}
+    F work;
+    std::exception_ptr thrown;
+    std::optional<detail::NonVoid<Value>> value;
+    Event done;
+  };
+
+  template <class J>
+  Task<typename J::Value> run_job(std::shared_ptr<J> job) {
+    std::function<void()> work = [job] {
+      try {
+        if constexpr (std::is_void_v<typename J::Value>) {
+          job->work();
+          job->value.emplace();
+        } else {
+          job->value.emplace(job->work());
+        }
+      } catch (...) {
+        job->thrown = std::current_exception();
+      }
+    };
+    std::function<void()> finished = [job] { job->done.set(); };
+    submit(std::move(work), std::move(finished));
+    co_await job->done.wait();
+    if (job->thrown) std::rethrow_exception(job->thrown);
+    if constexpr (!std::is_void_v<typename J::Value>) co_return std::move(*job->value);
+  }
 };
 
 // ---------------------------------------------------------------------------- logs

@@ -153,7 +153,7 @@ class KNATIVE_EXPORT FunctionTable {
       if (!read) co_return http::error_response(413, read.error().detail);
       auto owned = std::make_shared<http::Request>(std::move(request));
       std::function<http::Response()> work = [f = f_, owned] { return (*f)(*owned); };
-      co_return co_await offload.run(std::move(work));
+      co_return co_await offload.run(work);
     }
 
    private:

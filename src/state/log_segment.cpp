@@ -137,7 +137,7 @@ class SegmentLog final : public Log {
     auto job = [place = place_, segment = held.segment, begin, from, end, limits] {
       return files::read(*place, segment, begin, from, end, limits);
     };
-    Result<files::ReadResult> result = co_await offload_.run(std::move(job));
+    Result<files::ReadResult> result = co_await offload_.run(job);
     if (!result) {
       // Retention may have taken the segment meanwhile.
       if (from < first()) co_return co_await read(first(), limits);
@@ -253,7 +253,7 @@ class SegmentLog final : public Log {
       const std::shared_ptr<Batch> batch = std::move(batches_.front());
       batches_.pop_front();
       WriteJob job = next_job(batch);
-      Written written = co_await offload_.run(std::move(job));
+      Written written = co_await offload_.run(job);
       finish(*batch, std::move(written));
       if (removable(0)) {
         if (Result<Offset> trimmed = co_await trim(); !trimmed) {
@@ -403,7 +403,7 @@ class SegmentLog final : public Log {
         // One after the other, so that a crash never leaves a gap.
         return place->files.sync_directory(place->directory);
       };
-      Result<void> removed = co_await offload_.run(std::move(job));
+      Result<void> removed = co_await offload_.run(job);
       if (!removed && removed.error().code != Errc::not_found) {
         failed = removed.error();
         segments_.push_front(std::move(oldest));
@@ -499,7 +499,7 @@ Task<Result<std::unique_ptr<Log>>> open_segment_log(Env& env, Files& files, std:
   const std::uint64_t log_id = env.random() | 1;  // never 0
   const std::int64_t now = env.timers.wall().time_since_epoch().count();
   auto job = [place, log_id, now] { return open_blocking(place, log_id, now); };
-  Result<Opened> opened = co_await env.offload.run(std::move(job));
+  Result<Opened> opened = co_await env.offload.run(job);
   if (!opened) co_return opened.error().within("log " + place->directory);
   if (opened->state.truncated > 0) {
     env.logger.log(

@@ -449,7 +449,7 @@ class SqliteStore final : public StoreCore {
       flight_->batch = std::exchange(unwritten_, Batch());
       flight_->history_max = options().history_max;
       auto job = [flight = flight_] { flight->fly(); };
-      co_await offload_.run(std::move(job));
+      co_await offload_.run(job);
       const std::shared_ptr<Flight> landed = std::move(flight_);
       flight_.reset();
       if (landed->result) {

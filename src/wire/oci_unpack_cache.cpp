@@ -81,7 +81,7 @@ Task<Result<UnpackedImage>> UnpackCache::get(const Reference& name) {
   auto work = [store = impl.store, &files = impl.files, wanted, directory = impl.directory] {
     return fetch_root(*store, files, wanted, directory);
   };
-  Task<Result<UnpackedImage>> task = impl.offload.run(std::move(work));
+  Task<Result<UnpackedImage>> task = impl.offload.run(work);
   Result<UnpackedImage> image = co_await std::move(task);
   co_return image;
 }

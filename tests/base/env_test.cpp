@@ -306,7 +306,7 @@ TEST(Loop, PostedWorkThatNobodyRunsIsDestroyed) {
 
 Task<int> offload_square(Offload& offload, int value) {
   auto work = [value] { return value * value; };
-  co_return co_await offload.run(std::move(work));
+  co_return co_await offload.run(work);
 }
 
 TEST(Loop, OffloadedWorkRunsOnOtherThreads) {
@@ -317,7 +317,7 @@ TEST(Loop, OffloadedWorkRunsOnOtherThreads) {
     std::vector<Task<void>> tasks;
     for (int i = 0; i < 100; ++i) {
       auto work = [mine, &count] { count += std::this_thread::get_id() != mine ? 1 : 0; };
-      tasks.push_back(offload.run(std::move(work)));
+      tasks.push_back(offload.run(work));
     }
     co_await when_all(std::move(tasks));
   };
@@ -356,7 +356,7 @@ TEST(Loop, DroppingAnOffloadedTaskAbandonsItsResult) {
         while (!gate) std::this_thread::yield();
         flag = true;
       };
-      Task<void> task = env.offload.run(std::move(work));
+      Task<void> task = env.offload.run(work);
       auto nothing = co_await with_deadline(env.timers, std::move(task), env.timers.now() + 2ms);
       EXPECT_FALSE(nothing.has_value());
     };

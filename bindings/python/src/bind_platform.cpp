@@ -43,7 +43,7 @@ knative::Task<knative::Reply> deliver(const Callable& callable, knative::Offload
         },
         *copy);
   };
-  co_return co_await offload.run(std::move(work));
+  co_return co_await offload.run(work);
 }
 
 // Destroying a platform joins threads that may wait for the interpreter lock.

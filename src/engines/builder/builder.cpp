@@ -409,7 +409,7 @@ struct Builder::Impl {
     auto pack = [&world = files, target = store, request] {
       return builder::pack_image(world, *target, request);
     };
-    Task<Result<oci::Manifest>> packing = offload.run(std::move(pack));
+    Task<Result<oci::Manifest>> packing = offload.run(pack);
     Result<oci::Manifest> manifest = co_await std::move(packing);
     if (!manifest) co_return Failure{"ImageFailed", manifest.error().within("image")};
     const oci::Reference name = *oci::Reference::parse(run.build.spec.image);
@@ -417,7 +417,7 @@ struct Builder::Impl {
       auto bind = [target = store, name, document = *manifest] {
         return target->put_manifest(name, document);
       };
-      Task<Result<oci::Descriptor>> binding = offload.run(std::move(bind));
+      Task<Result<oci::Descriptor>> binding = offload.run(bind);
       Result<oci::Descriptor> bound = co_await std::move(binding);
       if (bound) {
         run.status.image = name.repository + "@" + bound->digest.to_string();
@@ -519,7 +519,7 @@ Task<BuildOutcome> Builder::execute(const build::Build& build, const BuildCallba
     auto remove = [&files = impl.files, directory = run.directory] {
       return files.remove_all(directory);
     };
-    Task<Result<void>> removing = impl.offload.run(std::move(remove));
+    Task<Result<void>> removing = impl.offload.run(remove);
     (void)co_await std::move(removing);
   }
   if (ended || impl.options.keep_failed) cleanup.directory.clear();

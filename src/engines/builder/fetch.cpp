@@ -190,7 +190,7 @@ class SourceFetcher final : public Fetcher {
     auto work = [request, library = library_, flag = drop.flag] {
       return builder::git::clone(request, *flag);
     };
-    Task<Result<Checkout>> cloning = offload_.run(std::move(work));
+    Task<Result<Checkout>> cloning = offload_.run(work);
     Result<Checkout> checkout = co_await std::move(cloning);
     co_return finish(source, shown, checkout);
   }
@@ -232,7 +232,7 @@ class SourceFetcher final : public Fetcher {
       if (!copied) return copied.error();
       return std::string();
     };
-    Task<Result<std::string>> unpacking = offload_.run(std::move(work));
+    Task<Result<std::string>> unpacking = offload_.run(work);
     Result<std::string> digest = co_await std::move(unpacking);
     if (!digest) co_return digest.error().within(where);
     Fetched fetched;

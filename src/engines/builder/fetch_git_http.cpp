@@ -256,7 +256,7 @@ Task<Result<Checkout>> clone_http(Executor& executor, Timers& timers, Network& n
   auto work = [&files, library, request, pack = *pack, id = choice->id, flag = drop.flag, folder] {
     return check_out_pack(files, request, pack, id, *flag);
   };
-  Task<Result<Checkout>> storing = offload.run(std::move(work));
+  Task<Result<Checkout>> storing = offload.run(work);
   Result<Checkout> result = co_await std::move(storing);
   co_return result;
 }

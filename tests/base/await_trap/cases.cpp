@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "knative/env.hpp"
 #include "knative/event.hpp"
 #include "knative/event_broker.hpp"
 #include "knative/http.hpp"
@@ -31,17 +32,20 @@ struct Api {
   kn::Task<kn::Result<void>> apply(Service&&) = delete;
 };
 
-kn::Task<void> meant(Api& api, kn::http::Handler& handler, kn::Sink& sink) {
+kn::Task<void> meant(Api& api, kn::http::Handler& handler, kn::Sink& sink, kn::Offload& offload) {
   Service service{.metadata = {.name = "a", .namespace_ = "b"}, .arguments = {"c"}};
   (co_await api.apply(service)).value();
   kn::http::Request request = kn::http::get("/");
   kn::http::Response response = co_await handler.handle(request);
   const kn::CloudEvent event("type", "/source", std::string("data"));
   (void)co_await sink.deliver(event);
+  auto work = [name = service.metadata.name] { return name.size(); };
+  (void)co_await offload.run(work);
 }
 
-kn::Task<void> trap(Api& api, kn::http::Handler& handler, kn::EventBroker& broker) {
-  (void)api, (void)handler, (void)broker;
+kn::Task<void> trap(Api& api, kn::http::Handler& handler, kn::EventBroker& broker,
+                    kn::Offload& offload, const std::string& name) {
+  (void)api, (void)handler, (void)broker, (void)offload, (void)name;
 #if CASE == 1
   (co_await api.apply(Service{.metadata = {.name = "a"}})).value();
 #elif CASE == 2
@@ -58,6 +62,8 @@ kn::Task<void> trap(Api& api, kn::http::Handler& handler, kn::EventBroker& broke
   (co_await broker.publish(kn::CloudEvent("type", "/source", std::string("data")))).value();
 #elif CASE == 8
   (co_await broker.publish({"type", "/source", std::string("data")})).value();
+#elif CASE == 9
+  (void)co_await offload.run([name] { return name.size(); });
 #endif
   co_return;
 }
