@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "allocations.hpp"
+#include "knative/metrics.hpp"
 #include "knative/router.hpp"
 #include "knative/workload.hpp"
 
@@ -33,10 +34,11 @@ knative::LoopOptions quiet() {
 
 /// One revision with one function instance behind a router with many hosts.
 struct World {
-  explicit World(int concurrency, std::vector<knative::RouteTarget> targets = {{"r-1", 100}})
+  explicit World(int concurrency, std::vector<knative::RouteTarget> targets = {{"r-1", 100}},
+                 bool counted = true)
       : loop(quiet()),
         runtime(functions, loop.env().offload, loop.env().logger),
-        activator(loop.env().timers, loop.env().random, demand),
+        activator(loop.env().timers, loop.env().random, demand, counted ? &metrics : nullptr),
         router(activator, loop.env().random) {
     functions.http("hello", hello);
     std::vector<knative::RouteRule> rules;
@@ -60,6 +62,7 @@ struct World {
   knative::FunctionRuntime runtime;
   std::vector<std::unique_ptr<knative::Instance>> instances;
   NoDemand demand;
+  knative::Metrics metrics;
   knative::Activator activator;
   knative::Router router;
 };
@@ -98,6 +101,13 @@ void call_through_router_and_queue(benchmark::State& state) {
   measure(state, world, world.router);
 }
 BENCHMARK(call_through_router_and_queue)->Arg(0)->Arg(1)->Arg(100)->Unit(benchmark::kMicrosecond);
+
+/// What counting and timing costs: the same without.
+void call_without_metrics(benchmark::State& state) {
+  World world(0, {{"r-1", 100}}, false);
+  measure(state, world, world.router);
+}
+BENCHMARK(call_without_metrics)->Unit(benchmark::kMicrosecond);
 
 void call_through_a_split(benchmark::State& state) {
   World world(0, {{"r-1", 90}, {"r-2", 10}});

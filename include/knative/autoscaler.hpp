@@ -24,10 +24,9 @@
 
 #include "knative/env.hpp"
 #include "knative/error.hpp"
+#include "knative/metrics.hpp"
 
 namespace knative {
-
-class Metrics;
 
 /// What a revision is scaled on.
 enum class ScalingMetric : unsigned char { concurrency = 0, rps = 1 };
@@ -347,9 +346,11 @@ class KNATIVE_EXPORT Autoscaler {
   Autoscaler& operator=(const Autoscaler&) = delete;
 
   /// Take care of revision `key`; tells the target its first plan at once. Source and target
-  /// must stay until `remove(key)`. Fails with `already_exists`.
+  /// must stay until `remove(key)`. `labels` stand on its gauges (empty: revision_name, the key).
+  /// Fails with `already_exists`.
   Result<void> add(const std::string& key, const ScalerSpec& spec, StatSource& source,
-                   ScaleTarget& target, const RevisionScaler::Start& start = {});
+                   ScaleTarget& target, const RevisionScaler::Start& start = {},
+                   const MetricLabels& labels = {});
   /// Change bounds, e.g. reachability. `not_found` for an unknown key.
   Result<void> update(const std::string& key, const ScalerSpec& spec);
   void remove(std::string_view key);

@@ -122,6 +122,7 @@ struct TriggerOptions {
   std::optional<Offset> begin;
   /// Told to the dead letter sink as `knativeerrordest`: the subscriber's URL or name.
   std::string subscriber_uri;
+  std::string metric_name;  ///< What the trigger's series call it; empty: its name.
 };
 
 /// Counts of one trigger since it was set, and where it stands.
@@ -148,6 +149,14 @@ struct BrokerStats {
   std::uint64_t hops_exhausted = 0;  ///< Events whose hop limit was reached.
 };
 
+/// What a broker's series are called. Defaults are those of Knative's multi-tenant broker.
+struct BrokerMetricNames {
+  std::string ingress = "mt_broker_ingress";  ///< + _event_count, _event_dispatch_latencies
+  std::string filter = "mt_broker_filter";    ///< The same, per trigger and attempt.
+  std::string own = "knative_broker";         ///< + _deliveries_total, _backlog_events
+  std::string trigger_label = "trigger_name";
+};
+
 /// Bounds and hooks of a broker.
 struct BrokerOptions {
   std::string name = "default";
@@ -160,6 +169,8 @@ struct BrokerOptions {
   std::function<void(const CloudEvent&)> on_event_type;
   std::size_t event_types_max = 10'000;
   Metrics* metrics = nullptr;  ///< Counts go there too; must outlive the broker.
+  MetricLabels metric_labels;  ///< On every series; empty: broker_name, the name.
+  BrokerMetricNames metric_names;
 };
 
 /// One broker on one log.

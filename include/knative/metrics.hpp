@@ -8,10 +8,12 @@
 /// \code
 /// knative::Metrics metrics;
 /// knative::Counter& requests = metrics.counter(
-///     "knative_requests_total", "Requests answered.", {{"code", "200"}, {"revision", "hello"}});
+///     "requests_total", "Requests answered.", {{"code", "200"}, {"revision", "hello"}});
 /// requests.add();
 /// std::string page = metrics.prometheus_text();  // served as prometheus_content_type
 /// \endcode
+///
+/// The names that a platform exports are listed in docs/metrics.md.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +22,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "knative/version.hpp"
@@ -81,13 +84,15 @@ class KNATIVE_EXPORT Histogram {
   double sum_ = 0;
 };
 
-/// Bounds in seconds that suit requests: 1 ms to 30 s.
+/// Bounds in milliseconds that suit requests and deliveries: 1, 2, 5, 10, ... 100,000, as
+/// Knative's.
 KNATIVE_EXPORT std::vector<double> latency_bounds();
 
 /// One label of a series. Values may be any text; they are escaped.
 struct MetricLabel {
   std::string name;
   std::string value;
+  friend bool operator==(const MetricLabel&, const MetricLabel&) = default;
 };
 /// Labels of a series; their order does not matter.
 using MetricLabels = std::vector<MetricLabel>;
@@ -112,22 +117,83 @@ class KNATIVE_EXPORT Metrics {
   Histogram& histogram(std::string_view name, std::string_view help, std::vector<double> bounds,
                        const MetricLabels& labels = {});
   /// A gauge whose value is asked for when the text is made. `read` must stay callable until the
-  /// series is removed or the registry is gone. Replaces an earlier `read` of the same series.
+  /// series is removed or the registry is gone. Replaces an earlier `read` given here for the
+  /// same series.
   void gauge_from(std::string_view name, std::string_view help, std::function<double()> read,
                   const MetricLabels& labels = {});
 
-  /// Forget one series, e.g. of a deleted revision; its handle must not be used any more.
-  /// Returns whether there was one.
+  /// Forget one series; its handle must not be used any more. Returns whether there was one. What
+  /// belongs to a `MetricSet` stays.
   bool remove(std::string_view name, const MetricLabels& labels);
-  /// Forget every series that has this label, of any name. Returns how many there were.
+  /// The same for every series that has this label, of any name. Returns how many there were.
   std::size_t remove_labelled(std::string_view label_name, std::string_view label_value);
 
   /// Everything in text form, sorted by name and labels.
   std::string prometheus_text() const;
 
  private:
+  friend class MetricSet;
   struct Impl;
   std::unique_ptr<Impl> impl_;
+};
+
+/// The series of one owner, such as a revision or a trigger: they are forgotten when the set goes,
+/// except those that another set has, too (an owner and its successor of the same name may
+/// overlap).
+class KNATIVE_EXPORT MetricSet {
+ public:
+  /// `labels` stand on every series of the set. `metrics` must outlive it.
+  explicit MetricSet(Metrics& metrics, MetricLabels labels = {});
+  ~MetricSet();
+  MetricSet(const MetricSet&) = delete;
+  MetricSet& operator=(const MetricSet&) = delete;
+
+  /// As in `Metrics`; `labels` come on top of those of the set. Handles are good as long as it.
+  Counter& counter(std::string_view name, std::string_view help, const MetricLabels& labels = {});
+  Histogram& histogram(std::string_view name, std::string_view help, std::vector<double> bounds,
+                       const MetricLabels& labels = {});
+  /// `read` must stay callable as long as the set lives. What several sets have shows their sum.
+  void gauge_from(std::string_view name, std::string_view help, std::function<double()> read,
+                  const MetricLabels& labels = {});
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Answers by status under Knative's labels response_code and response_code_class: how many, and
+/// how long they took. A status is looked up in the registry when it is first seen, never again.
+class KNATIVE_EXPORT AnswerMetrics {
+ public:
+  /// Names and help texts of the counter and of the histogram.
+  struct Names {
+    std::string count;
+    std::string count_help;
+    std::string latencies;
+    std::string latencies_help;
+  };
+  /// `series` must outlive it.
+  AnswerMetrics(MetricSet& series, Names names) : series_(series), names_(std::move(names)) {}
+  /// Count one answer with an HTTP status (0: none came).
+  void answered(int status, double milliseconds) {
+    if (by_status_.empty() || by_status_[last_].status != status) find(status);
+    by_status_[last_].count->add();
+    by_status_[last_].latencies->observe(milliseconds);
+  }
+
+ private:
+  /// Statuses with series of their own; a function may make up any, and the rest is "other".
+  static constexpr std::size_t statuses_max = 32;
+  struct Answers {
+    int status;
+    Counter* count;
+    Histogram* latencies;
+  };
+  void find(int status);
+  MetricSet& series_;
+  Names names_;
+  std::vector<Answers> by_status_;
+  std::size_t last_ = 0;
 };
 
 }  // namespace knative

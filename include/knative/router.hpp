@@ -30,11 +30,10 @@
 #include "knative/env.hpp"
 #include "knative/error.hpp"
 #include "knative/http.hpp"
+#include "knative/metrics.hpp"
 #include "knative/task.hpp"
 
 namespace knative {
-
-class Metrics;
 
 // ---------------------------------------------------------------------------- routes
 
@@ -257,6 +256,8 @@ struct RevisionOptions {
   int queue_depth_max = 10'000;                  ///< Requests that may wait (503).
   Duration wait_max{0};                 ///< Longest wait for an endpoint (503); 0: `timeout`.
   std::chrono::seconds retry_after{1};  ///< Sent with 503.
+  /// On the revision's series; empty: revision_name, the key. Alike for all of one registry.
+  MetricLabels labels;
   friend bool operator==(const RevisionOptions&, const RevisionOptions&) = default;
 };
 
@@ -314,7 +315,7 @@ class KNATIVE_EXPORT Throttler final : public http::Handler {
 /// The throttlers of a process by revision.
 class KNATIVE_EXPORT Activator {
  public:
-  /// `metrics`, when given, gets request counts and durations per revision.
+  /// `metrics`, when given, gets counts and latencies of requests and queue depths per revision.
   Activator(Timers& timers, const Random& random, Demand& demand, Metrics* metrics = nullptr);
   /// All requests must have ended.
   ~Activator();

@@ -62,7 +62,19 @@ struct Series {
   Counter counter;
   Gauge gauge;
   std::optional<Histogram> histogram;
-  std::function<double()> read;
+  /// Gauges asked for when the text is made, by who gave them (a set, or null for the registry).
+  std::vector<std::pair<const void*, std::function<double()>>> reads;
+  int sets = 0;  ///< That have it.
+
+  void read_by(const void* owner, std::function<double()> read) {
+    std::erase_if(reads, [owner](const auto& entry) { return entry.first == owner; });
+    if (read) reads.emplace_back(owner, std::move(read));
+  }
+  double gauge_value() const {
+    double sum = gauge.value();
+    for (const auto& entry : reads) sum += entry.second();
+    return sum;
+  }
 };
 
 using LabelValues = std::vector<std::string>;
@@ -146,14 +158,29 @@ void Histogram::observe(double value) noexcept {
 }
 
 std::vector<double> latency_bounds() {
-  return {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30};
+  std::vector<double> bounds;
+  for (double decade = 1; decade < 100'000; decade *= 10) {
+    for (const double step : {1, 2, 5}) bounds.push_back(decade * step);
+  }
+  bounds.push_back(100'000);
+  return bounds;
 }
 
 struct Metrics::Impl {
   explicit Impl(std::size_t series_max) : series_max(std::max<std::size_t>(series_max, 1)) {}
 
-  Series& find(std::string_view name, std::string_view help, Type type,
-               const MetricLabels& unordered, std::vector<double> bounds = {}) {
+  struct Place {
+    Family* family;
+    std::map<LabelValues, std::unique_ptr<Series>>::iterator series;
+  };
+
+  Series& find(std::string_view name, std::string_view help, Type type, const MetricLabels& labels,
+               std::vector<double> bounds = {}) {
+    return *place(name, help, type, labels, std::move(bounds)).series->second;
+  }
+
+  Place place(std::string_view name, std::string_view help, Type type,
+              const MetricLabels& unordered, std::vector<double> bounds) {
     const MetricLabels labels = sorted(unordered);
     auto found = families.find(name);
     if (found == families.end()) {
@@ -176,15 +203,16 @@ struct Metrics::Impl {
     }
     LabelValues values = values_of(labels);
     auto known = family.series.find(values);
-    if (known != family.series.end()) return *known->second;
+    if (known != family.series.end()) return Place{&family, known};
     // The series that stands for all others does not count against the bound.
     if (family.series.size() >= series_max) values.assign(labels.size(), "other");
-    std::unique_ptr<Series>& series = family.series[values];
+    const auto added = family.series.try_emplace(std::move(values)).first;
+    std::unique_ptr<Series>& series = added->second;
     if (series == nullptr) {
       series = std::make_unique<Series>();
       if (type == Type::histogram) series->histogram.emplace(family.bounds);
     }
-    return *series;
+    return Place{&family, added};
   }
 
   std::size_t series_max;
@@ -210,13 +238,16 @@ Histogram& Metrics::histogram(std::string_view name, std::string_view help,
 
 void Metrics::gauge_from(std::string_view name, std::string_view help, std::function<double()> read,
                          const MetricLabels& labels) {
-  impl_->find(name, help, Type::gauge, labels).read = std::move(read);
+  impl_->find(name, help, Type::gauge, labels).read_by(nullptr, std::move(read));
 }
 
 bool Metrics::remove(std::string_view name, const MetricLabels& labels) {
   const auto family = impl_->families.find(name);
-  return family != impl_->families.end() &&
-         family->second.series.erase(values_of(sorted(labels))) != 0;
+  if (family == impl_->families.end()) return false;
+  const auto series = family->second.series.find(values_of(sorted(labels)));
+  if (series == family->second.series.end() || series->second->sets > 0) return false;
+  family->second.series.erase(series);
+  return true;
 }
 
 std::size_t Metrics::remove_labelled(std::string_view label_name, std::string_view label_value) {
@@ -227,7 +258,7 @@ std::size_t Metrics::remove_labelled(std::string_view label_name, std::string_vi
     if (found == family.label_names.end()) continue;
     const auto index = static_cast<std::size_t>(found - family.label_names.begin());
     removed += std::erase_if(family.series, [index, label_value](const auto& series) {
-      return series.first[index] == label_value;
+      return series.first[index] == label_value && series.second->sets == 0;
     });
   }
   return removed;
@@ -249,12 +280,86 @@ std::string Metrics::prometheus_text() const {
       if (family.type == Type::counter) {
         out += std::to_string(series->counter.value());
       } else {
-        append_number(out, series->read ? series->read() : series->gauge.value());
+        append_number(out, series->gauge_value());
       }
       out += '\n';
     }
   }
   return out;
+}
+
+// ---------------------------------------------------------------------------- set
+
+struct MetricSet::Impl {
+  Series& find(std::string_view name, std::string_view help, Type type, const MetricLabels& more,
+               std::vector<double> bounds = {}) {
+    MetricLabels all = labels;
+    all.insert(all.end(), more.begin(), more.end());
+    const Metrics::Impl::Place place = metrics.place(name, help, type, all, std::move(bounds));
+    Series& series = *place.series->second;
+    const bool known = std::any_of(places.begin(), places.end(), [&series](const auto& mine) {
+      return mine.series->second.get() == &series;
+    });
+    if (!known) {
+      ++series.sets;
+      places.push_back(place);
+    }
+    return series;
+  }
+
+  Metrics::Impl& metrics;
+  MetricLabels labels;
+  std::vector<Metrics::Impl::Place> places;
+};
+
+MetricSet::MetricSet(Metrics& metrics, MetricLabels labels)
+    : impl_(new Impl{*metrics.impl_, std::move(labels), {}}) {}
+
+MetricSet::~MetricSet() {
+  for (const Metrics::Impl::Place& place : impl_->places) {
+    Series& series = *place.series->second;
+    series.read_by(impl_.get(), nullptr);
+    if (--series.sets == 0) place.family->series.erase(place.series);
+  }
+}
+
+Counter& MetricSet::counter(std::string_view name, std::string_view help,
+                            const MetricLabels& labels) {
+  return impl_->find(name, help, Type::counter, labels).counter;
+}
+
+Histogram& MetricSet::histogram(std::string_view name, std::string_view help,
+                                std::vector<double> bounds, const MetricLabels& labels) {
+  return *impl_->find(name, help, Type::histogram, labels, std::move(bounds)).histogram;
+}
+
+void MetricSet::gauge_from(std::string_view name, std::string_view help,
+                           std::function<double()> read, const MetricLabels& labels) {
+  impl_->find(name, help, Type::gauge, labels).read_by(impl_.get(), std::move(read));
+}
+
+// ---------------------------------------------------------------------------- answers
+
+void AnswerMetrics::find(int status) {
+  const auto known = [this](int wanted) {
+    return std::find_if(by_status_.begin(), by_status_.end(),
+                        [wanted](const Answers& answers) { return answers.status == wanted; });
+  };
+  auto found = known(status);
+  const bool full = by_status_.size() >= statuses_max;
+  const int status_class = status / 100;
+  // Beyond the bound, one series per class is kept under the class's number.
+  if (found == by_status_.end() && full) found = known(status_class);
+  if (found == by_status_.end()) {
+    const MetricLabels labels{{"response_code", full ? "other" : std::to_string(status)},
+                              {"response_code_class", std::to_string(status_class) + "xx"}};
+    Counter& count = series_.counter(names_.count, names_.count_help, labels);
+    Histogram& latencies =
+        series_.histogram(names_.latencies, names_.latencies_help, latency_bounds(), labels);
+    by_status_.push_back({full ? status_class : status, &count, &latencies});
+    found = by_status_.end() - 1;
+  }
+  last_ = static_cast<std::size_t>(found - by_status_.begin());
 }
 
 }  // namespace knative

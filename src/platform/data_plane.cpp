@@ -7,17 +7,26 @@ namespace knative {
 
 namespace {
 
+std::string label_of(const serving::Revision& revision, std::string_view key) {
+  const auto found = revision.metadata.labels.find(key);
+  return found == revision.metadata.labels.end() ? std::string() : found->second;
+}
+
+// The labels of a Revision's series, Knative's own.
+MetricLabels metric_labels_of(const serving::Revision& revision) {
+  return {{"namespace_name", revision.metadata.namespace_},
+          {"service_name", label_of(revision, serving::keys::service)},
+          {"configuration_name", label_of(revision, serving::keys::configuration)},
+          {"revision_name", revision.metadata.name}};
+}
+
 // What a Revision's serving container says, as the runtime wants it.
 WorkloadSpec workload_of(const serving::Revision& revision) {
   WorkloadSpec spec;
   spec.name = control::key_of(revision.metadata);
   spec.revision = revision.metadata.name;
-  const auto label = [&](std::string_view key) {
-    const auto found = revision.metadata.labels.find(key);
-    return found == revision.metadata.labels.end() ? std::string() : found->second;
-  };
-  spec.configuration = label(serving::keys::configuration);
-  spec.service = label(serving::keys::service);
+  spec.configuration = label_of(revision, serving::keys::configuration);
+  spec.service = label_of(revision, serving::keys::service);
   if (spec.service.empty()) spec.service = spec.configuration;
   const core::Container* container = revision.spec.serving_container();
   if (container != nullptr) {
@@ -43,6 +52,7 @@ RevisionOptions limits_of(const serving::Revision& revision) {
   options.revision = control::key_of(revision.metadata);
   options.container_concurrency = static_cast<int>(revision.spec.container_concurrency.value_or(0));
   options.timeout = std::chrono::seconds(revision.spec.timeout_seconds.value_or(300));
+  options.labels = metric_labels_of(revision);
   return options;
 }
 
@@ -127,7 +137,7 @@ DataPlane::DataPlane(Env& env, WorkloadRuntime& runtime, Metrics& metrics, Autos
       config_(std::move(config)),
       changed_(std::move(changed)),
       autoscaler_(env.timers, env.logger, AutoscalerOptions{.metrics = &metrics}),
-      activator_(env.timers, env.random.split("activator"), *this),
+      activator_(env.timers, env.random.split("activator"), *this, &metrics),
       router_(activator_, env.random.split("router")),
       tasks_(env.executor) {}
 
@@ -157,7 +167,9 @@ Result<void> DataPlane::ensure(const serving::Revision& revision) {
       std::make_unique<Unit>(*this, key, workload_of(revision), limits_of(revision), *scaling);
   Unit& added = *unit;
   units_.emplace(key, std::move(unit));
-  if (Result<void> watched = autoscaler_.add(key, *scaling, added, added, start); !watched) {
+  Result<void> watched =
+      autoscaler_.add(key, *scaling, added, added, start, metric_labels_of(revision));
+  if (!watched) {
     units_.erase(key);
     activator_.remove(key);
     return watched.error();

@@ -17,6 +17,20 @@ Result<Reply> outcome(DeliveryAttempt attempt) {
   return fail(Errc::unavailable, std::move(attempt.detail));
 }
 
+/// Series of a Broker carry Knative's names, those of a Channel the ones of its dispatcher.
+void name_series(BrokerOptions& options, const std::string& id) {
+  const std::size_t slash = id.find('/');
+  const bool channel = id.starts_with("channel/");
+  const auto names = control::split_key(id.substr(slash + 1));
+  options.metric_labels = {{"namespace_name", names.first},
+                           {channel ? "channel_name" : "broker_name", names.second}};
+  if (!channel) return;
+  options.metric_names.ingress = "knative_channel_ingress";
+  options.metric_names.filter = "inmemorychannel_dispatcher";
+  options.metric_names.own = "knative_channel";
+  options.metric_names.trigger_label = "subscription_name";
+}
+
 }  // namespace
 
 std::string broker_id(std::string_view namespace_, std::string_view name) {
@@ -115,6 +129,8 @@ Task<Result<void>> EventPlane::ensure(std::string id) {
   if (served_.contains(id)) co_return Result<void>();  // another task was quicker
   BrokerOptions options;
   options.name = id;
+  options.metrics = options_.metrics;
+  name_series(options, id);
   served->broker =
       std::make_unique<EventBroker>(env_.executor, env_.timers, *served->log, env_.logger,
                                     env_.random.split(id), std::move(options));
@@ -223,6 +239,8 @@ Result<void> EventPlane::bind(const std::string& id, const std::string& name,
   options.filter = binding.filter;
   options.delivery = binding.delivery;
   options.dead_letter = bound.dead_letter.get();
+  options.subscriber_uri = binding.subscriber_url;
+  options.metric_name = binding.metric_name;
   if (Result<void> set = served.broker->set_trigger(name, options, *bound.subscriber); !set) {
     return set;
   }

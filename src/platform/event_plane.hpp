@@ -27,6 +27,7 @@ class EventPlane {
   struct Options {
     std::string data_directory;  ///< Empty: logs in memory.
     std::size_t pending_bytes_max = std::size_t{16} << 20;
+    Metrics* metrics = nullptr;  ///< Must outlive the plane.
   };
 
   /// `router` answers for hosts of Routes; `routed` says whether a host has one.
@@ -57,6 +58,7 @@ class EventPlane {
     std::string filter_text;  ///< Identifies the filter.
     Filter filter;
     DeliveryOptions delivery;
+    std::string metric_name;  ///< Of the Trigger or Subscription.
   };
   /// Idempotent: an equal binding goes on undisturbed.
   Result<void> bind(const std::string& id, const std::string& name, const Binding& binding);

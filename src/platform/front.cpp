@@ -1,5 +1,7 @@
 #include "platform/front.hpp"
 
+#include "knative/metrics.hpp"
+
 namespace knative {
 
 namespace {
@@ -28,7 +30,7 @@ Task<http::Response> Front::handle_bare(http::Request& request) {
   if (path == "/healthz" || path == "/readyz") co_return http::text("ok\n");
   if (path == "/metrics") {
     http::Response response = http::text(metrics_text_());
-    response.headers.set("content-type", "text/plain; version=0.0.4; charset=utf-8");
+    response.headers.set("content-type", prometheus_content_type);
     co_return response;
   }
   if (http::Handler* ingress = events_.ingress_for({}, path)) {

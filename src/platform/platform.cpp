@@ -269,6 +269,7 @@ void Platform::Impl::make_engines() {
   EventPlane::Options event_options;
   event_options.data_directory = options.data_directory;
   event_options.pending_bytes_max = options.event_pending_bytes_max;
+  event_options.metrics = &metrics;
   event_plane = std::make_unique<EventPlane>(
       env, *context, data_plane->router(),
       [this](std::string_view host) { return data_plane->routes(host); }, std::move(event_options));

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <memory>
 
 namespace knative {
 namespace {
@@ -100,6 +101,62 @@ TEST(Metrics, AsksForComputedGaugesWhenTheTextIsMade) {
   metrics.gauge_from("depth", "Depth.", [&now] { return now; });
   now = 7;
   EXPECT_NE(metrics.prometheus_text().find("\ndepth 7\n"), std::string::npos);
+}
+
+TEST(MetricSet, TakesItsSeriesAlong) {
+  Metrics metrics;
+  metrics.counter("x_total", "X.", {{"app", "stays"}}).add();
+  {
+    MetricSet set(metrics, {{"app", "goes"}});
+    set.counter("x_total", "X.").add(2);
+    set.gauge_from("depth", "Depth.", [] { return 7.0; });
+    set.histogram("t", "T.", {1}, {{"code", "200"}}).observe(0.5);
+    const std::string text = metrics.prometheus_text();
+    EXPECT_NE(text.find("x_total{app=\"goes\"} 2\n"), text.npos) << text;
+    EXPECT_NE(text.find("depth{app=\"goes\"} 7\n"), text.npos) << text;
+    EXPECT_NE(text.find("t_count{app=\"goes\",code=\"200\"} 1\n"), text.npos) << text;
+    EXPECT_FALSE(metrics.remove("x_total", {{"app", "goes"}}));
+    EXPECT_EQ(metrics.remove_labelled("app", "goes"), 0u);
+  }
+  EXPECT_EQ(metrics.prometheus_text(),
+            "# HELP x_total X.\n# TYPE x_total counter\nx_total{app=\"stays\"} 1\n");
+}
+
+TEST(MetricSet, SeriesStayUntilTheLastOfTwoOwnersIsGone) {
+  Metrics metrics;
+  auto old = std::make_unique<MetricSet>(metrics, MetricLabels{{"app", "x"}});
+  old->counter("x_total", "X.").add();
+  old->gauge_from("depth", "Depth.", [] { return 1.0; });
+  MetricSet successor(metrics, {{"app", "x"}});
+  Counter& count = successor.counter("x_total", "X.");
+  successor.gauge_from("depth", "Depth.", [] { return 2.0; });
+  EXPECT_NE(metrics.prometheus_text().find("depth{app=\"x\"} 3\n"), std::string::npos);
+  old.reset();
+  count.add();
+  const std::string text = metrics.prometheus_text();
+  EXPECT_NE(text.find("x_total{app=\"x\"} 2\n"), text.npos) << text;
+  EXPECT_NE(text.find("depth{app=\"x\"} 2\n"), text.npos) << text;
+}
+
+TEST(AnswerMetrics, CountsByStatusAndBoundsWhatAFunctionMakesUp) {
+  Metrics metrics;
+  MetricSet set(metrics, {{"app", "x"}});
+  AnswerMetrics answers(set, {"n", "N.", "ms", "Ms."});
+  for (int status = 200; status < 300; ++status) answers.answered(status, 3);
+  for (int i = 0; i < 5; ++i) answers.answered(299, 3);
+  answers.answered(500, 3);
+  const std::string text = metrics.prometheus_text();
+  const auto has = [&text](const std::string& line) {
+    return text.find(line + "\n") != std::string::npos;
+  };
+  EXPECT_TRUE(has("n{app=\"x\",response_code=\"200\",response_code_class=\"2xx\"} 1")) << text;
+  EXPECT_TRUE(has("n{app=\"x\",response_code=\"231\",response_code_class=\"2xx\"} 1")) << text;
+  EXPECT_TRUE(has("n{app=\"x\",response_code=\"other\",response_code_class=\"2xx\"} 73")) << text;
+  EXPECT_TRUE(has("n{app=\"x\",response_code=\"other\",response_code_class=\"5xx\"} 1")) << text;
+  EXPECT_TRUE(
+      has("ms_bucket{app=\"x\",response_code=\"200\",response_code_class=\"2xx\","
+          "le=\"5\"} 1"))
+      << text;
 }
 
 TEST(Metrics, BoundsTheSeriesOfAName) {

@@ -2,51 +2,8 @@
 
 #include <algorithm>
 
-#include "knative/metrics.hpp"
-
 namespace knative {
 namespace {
-
-/// Gauges of one revision, named after Knative's.
-class RevisionGauges {
- public:
-  RevisionGauges(Metrics& metrics, const std::string& key) : metrics_(metrics), key_(key) {}
-  ~RevisionGauges() {
-    for (const std::string_view name : names_) metrics_.remove(name, {{"revision", key_}});
-  }
-  RevisionGauges(const RevisionGauges&) = delete;
-  RevisionGauges& operator=(const RevisionGauges&) = delete;
-
-  void set_load(const Observation& seen, double target) noexcept {
-    stable_.set(seen.stable);
-    panic_.set(seen.panic);
-    target_.set(target);
-  }
-  void set_plan(const ScalePlan& plan, int ready) noexcept {
-    desired_.set(std::max(0, plan.decision.desired));
-    requested_.set(plan.replicas);
-    count_.set(ready);
-    panic_mode_.set(plan.decision.panicking ? 1 : 0);
-    excess_.set(plan.decision.excess_burst_capacity);
-  }
-
- private:
-  Gauge& gauge(std::string_view name, std::string_view help) {
-    names_.push_back(name);
-    return metrics_.gauge(name, help, {{"revision", key_}});
-  }
-  Metrics& metrics_;
-  std::string key_;
-  std::vector<std::string_view> names_;
-  Gauge& desired_ = gauge("kn_revision_pods_desired", "Instances that the last decision wants.");
-  Gauge& requested_ = gauge("kn_revision_pods_requested", "Instances asked of the workload.");
-  Gauge& count_ = gauge("kn_revision_pods_count", "Instances that are ready.");
-  Gauge& stable_ = gauge("kn_revision_load_stable", "Load over the stable window.");
-  Gauge& panic_ = gauge("kn_revision_load_panic", "Load over the panic window.");
-  Gauge& target_ = gauge("kn_revision_load_target", "Load aimed at per instance.");
-  Gauge& panic_mode_ = gauge("kn_revision_panic_mode", "1 while in panic mode.");
-  Gauge& excess_ = gauge("kn_revision_capacity_excess", "Excess burst capacity.");
-};
 
 /// One revision under care.
 struct Entry {
@@ -69,13 +26,46 @@ struct Entry {
   Window stable;
   Window panic;
   RevisionScaler scaler;
-  std::optional<RevisionGauges> gauges;
+  Observation seen;  ///< At the last decision.
+  std::optional<MetricSet> gauges;
   StatSource& source;
   ScaleTarget& target;
   double reported_early = 0;  ///< Recorded by a poke, to be left out of the next report.
   bool awake = true;
   bool removed = false;
 };
+
+/// Gauges of one revision; they are read when somebody asks, so that a pass does not pay for them.
+void make_gauges(Entry& entry, Metrics& metrics, const MetricLabels& labels) {
+  using Read = double (*)(const Entry&);
+  entry.gauges.emplace(metrics,
+                       labels.empty() ? MetricLabels{{"revision_name", entry.key}} : labels);
+  const auto gauge = [&entry](std::string_view name, std::string_view help, Read read) {
+    entry.gauges->gauge_from(name, help, [&entry, read] { return read(entry); });
+  };
+  gauge("autoscaler_desired_pods", "Instances that the last decision wants.",
+        [](const Entry& e) -> double { return std::max(0, e.scaler.plan().decision.desired); });
+  gauge("autoscaler_requested_pods", "Instances asked of the workload.",
+        [](const Entry& e) -> double { return e.scaler.plan().replicas; });
+  gauge("autoscaler_actual_pods", "Instances that are ready.",
+        [](const Entry& e) -> double { return e.target.ready(); });
+  gauge("autoscaler_panic_mode", "1 while in panic mode.",
+        [](const Entry& e) -> double { return e.scaler.plan().decision.panicking ? 1 : 0; });
+  gauge("autoscaler_excess_burst_capacity", "What ready instances can take beyond the load.",
+        [](const Entry& e) { return e.scaler.plan().decision.excess_burst_capacity; });
+  const auto stable = [](const Entry& e) { return e.seen.stable; };
+  const auto panic = [](const Entry& e) { return e.seen.panic; };
+  const auto target = [](const Entry& e) { return e.scaler.spec().decider.target_value; };
+  if (entry.scaler.spec().decider.metric == ScalingMetric::rps) {
+    gauge("autoscaler_stable_requests_per_second", "Average over the stable window.", stable);
+    gauge("autoscaler_panic_requests_per_second", "Average over the panic window.", panic);
+    gauge("autoscaler_target_requests_per_second", "Aimed at per instance.", target);
+  } else {
+    gauge("autoscaler_stable_request_concurrency", "Average over the stable window.", stable);
+    gauge("autoscaler_panic_request_concurrency", "Average over the panic window.", panic);
+    gauge("autoscaler_target_concurrency_per_pod", "Aimed at per instance.", target);
+  }
+}
 
 }  // namespace
 
@@ -147,13 +137,12 @@ struct Autoscaler::Impl {
   void decide(Entry& entry, Instant now) {
     const ScalePlan& plan = entry.scaler.plan();
     const Before before(plan);
-    Observation seen;
+    Observation& seen = entry.seen;
     seen.stable = entry.stable.average(now);
     seen.panic = entry.panic.average(now);
     seen.ready = entry.target.ready();
     seen.measured = !entry.stable.empty(now);
     entry.scaler.decide(now, seen);
-    if (entry.gauges) entry.gauges->set_load(seen, entry.scaler.spec().decider.target_value);
     tell(entry, before);
   }
 
@@ -182,7 +171,6 @@ struct Autoscaler::Impl {
   };
 
   void tell(Entry& entry, const Before& before) {
-    if (entry.gauges) entry.gauges->set_plan(entry.scaler.plan(), entry.target.ready());
     if (before == Before(entry.scaler.plan())) return;
     const ScalePlan plan = entry.scaler.plan();
     if (plan.replicas != before.replicas) {
@@ -226,13 +214,14 @@ Autoscaler::Autoscaler(Timers& timers, Logger& logger, AutoscalerOptions options
 Autoscaler::~Autoscaler() = default;
 
 Result<void> Autoscaler::add(const std::string& key, const ScalerSpec& spec, StatSource& source,
-                             ScaleTarget& target, const RevisionScaler::Start& start) {
+                             ScaleTarget& target, const RevisionScaler::Start& start,
+                             const MetricLabels& labels) {
   std::unique_ptr<Entry>& place = impl_->entries[key];
   if (place) return fail(Errc::already_exists, "revision " + key + " is scaled already");
   const Instant now = impl_->timers.now();
   place = std::make_unique<Entry>(key, spec, now, start, source, target);
   Entry& entry = *place;
-  if (impl_->options.metrics != nullptr) entry.gauges.emplace(*impl_->options.metrics, key);
+  if (impl_->options.metrics != nullptr) make_gauges(entry, *impl_->options.metrics, labels);
   impl_->awake.push_back(&entry);
   impl_->wake(entry);
   source.collect(now);
@@ -257,6 +246,7 @@ void Autoscaler::remove(std::string_view key) {
   const auto found = impl_->entries.find(key);
   if (found == impl_->entries.end()) return;
   found->second->removed = true;
+  found->second->gauges.reset();
   if (impl_->passing) {
     impl_->graveyard.push_back(std::move(found->second));
   } else {

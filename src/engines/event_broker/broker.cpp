@@ -50,20 +50,28 @@ struct EventBroker::Impl final : broker::Core {
       : Core(executor_, timers_, log_, logger_, own_options),
         own_options(std::move(given)),
         random_(random),
-        ingress(owner, own_options) {
-    if (Metrics* const metrics = own_options.metrics) {
-      const auto counter = [&](std::string_view result) {
-        const MetricLabels labels{{"broker", own_options.name}, {"result", std::string(result)}};
-        return &metrics->counter("knative_broker_events_total",
-                                 "Events that a broker accepted or rejected.", labels);
-      };
-      accepted_ = counter("accepted");
-      rejected_ = counter("rejected");
+        ingress(owner, own_options, answers_) {
+    if (own_options.metrics == nullptr) return;
+    if (own_options.metric_labels.empty()) {
+      own_options.metric_labels = {{"broker_name", own_options.name}};
     }
+    const std::string& prefix = own_options.metric_names.ingress;
+    series_.emplace(*own_options.metrics, own_options.metric_labels);
+    answers_.emplace(*series_,
+                     AnswerMetrics::Names{prefix + "_event_count", "Events that were sent here.",
+                                          prefix + "_event_dispatch_latencies",
+                                          "Milliseconds from an event's arrival to its answer."});
+  }
+
+  void count(int status, Instant arrival) {
+    if (!answers_) return;
+    const Duration after = timers.now() - arrival;
+    answers_->answered(status, std::chrono::duration<double, std::milli>(after).count());
   }
 
   /// Append an event that is valid and has its attributes.
   Task<Result<Offset>> store(const CloudEvent& event) {
+    const Instant arrival = timers.now();
     const std::string bytes = to_bytes(event);
     Result<Offset> offset = co_await log.append(bytes);
     // An event accepted after a trigger was set must be the trigger's even if we crash now.
@@ -76,7 +84,7 @@ struct EventBroker::Impl final : broker::Core {
     }
     if (offset) {
       ++stats_.accepted;
-      if (accepted_ != nullptr) accepted_->add();
+      count(202, arrival);
       report_type(event);
     }
     co_return offset;
@@ -136,10 +144,10 @@ struct EventBroker::Impl final : broker::Core {
 
   BrokerOptions own_options;
   Random random_;
+  std::optional<MetricSet> series_;
+  std::optional<AnswerMetrics> answers_;
   broker::Ingress ingress;
   BrokerStats stats_;
-  Counter* accepted_ = nullptr;
-  Counter* rejected_ = nullptr;
   bool stopping_ = false;
   std::set<std::string> types_;
   std::size_t unsettled_ = 0;  ///< Triggers whose first cursor is not durable yet.
@@ -157,6 +165,7 @@ EventBroker::~EventBroker() = default;
 
 Task<Result<Offset>> EventBroker::publish(const CloudEvent& given) {
   Impl& impl = *impl_;
+  const Instant arrival = impl.timers.now();
   CloudEvent event = given;
   impl.identify(event);
   Result<void> valid = event.validate();
@@ -168,7 +177,7 @@ Task<Result<Offset>> EventBroker::publish(const CloudEvent& given) {
   }
   if (!offset) {
     ++impl.stats_.rejected;
-    if (impl.rejected_ != nullptr) impl.rejected_->add();
+    impl.count(broker::refusal_status(offset.error()), arrival);
   }
   co_return offset;
 }

@@ -18,19 +18,30 @@ http::Response other_method(std::string_view method) {
 }
 
 http::Response refusal(const Error& error, const BrokerOptions& options) {
-  switch (error.code) {
-    case Errc::invalid_argument: return http::error_response(400, error.detail);
-    case Errc::unimplemented: return http::error_response(415, error.detail);
-    case Errc::resource_exhausted:
-    case Errc::unavailable:
-    case Errc::failed_precondition: return http::unavailable(error.detail, options.retry_after);
-    default: return http::error_response(500, error.detail);
-  }
+  const int status = broker::refusal_status(error);
+  if (status == 503) return http::unavailable(error.detail, options.retry_after);
+  return http::error_response(status, error.detail);
 }
 
 }  // namespace
 
 namespace broker {
+
+int refusal_status(const Error& error) noexcept {
+  switch (error.code) {
+    case Errc::invalid_argument: return 400;
+    case Errc::unimplemented: return 415;
+    case Errc::resource_exhausted:
+    case Errc::unavailable:
+    case Errc::failed_precondition: return 503;
+    default: return 500;
+  }
+}
+
+http::Response Ingress::refuse(http::Response response) {
+  if (answers_) answers_->answered(response.status, 0);
+  return response;
+}
 
 Task<http::Response> Ingress::handle(http::Request& request) {
   if (request.method != "POST") co_return other_method(request.method);
@@ -38,15 +49,16 @@ Task<http::Response> Ingress::handle(http::Request& request) {
   const std::string too_large =
       "an event of more than " + std::to_string(options_.event_bytes_max) + " bytes";
   if (length && *length > options_.event_bytes_max) {
-    co_return http::error_response(413, too_large);
+    co_return refuse(http::error_response(413, too_large));
   }
   const Result<void> read = co_await request.body.read_all(options_.event_bytes_max);
   if (!read) {
     const bool large = read.error().code == Errc::resource_exhausted;
-    co_return http::error_response(large ? 413 : 400, large ? too_large : read.error().detail);
+    co_return refuse(
+        http::error_response(large ? 413 : 400, large ? too_large : read.error().detail));
   }
   const Result<CloudEvent> event = from_http(request);
-  if (!event) co_return refusal(event.error(), options_);
+  if (!event) co_return refuse(refusal(event.error(), options_));
   const Result<Offset> offset = co_await broker_.publish(*event);
   if (!offset) co_return refusal(offset.error(), options_);
   http::Response accepted;

@@ -61,12 +61,12 @@ Trigger::Trigger(Core& core, std::string name, TriggerOptions options, Sink& sub
       cursor_task_(core.executor),
       tasks_(core.executor) {
   if (known) stored_ = cursor;
-  make_metrics();
+  if (core.options.metrics != nullptr) series_.emplace(*core.options.metrics, *this);
   cursor_task_.add(store_cursor());
   begin();
 }
 
-Trigger::~Trigger() { drop_metrics(); }
+Trigger::~Trigger() = default;
 
 void Trigger::replace(TriggerOptions options, Sink& subscriber) {
   tasks_.clear();
@@ -133,7 +133,7 @@ Task<void> Trigger::enter(const std::vector<Record>& records) {
     Result<CloudEvent> event = event_from_bytes(record.bytes);
     if (!event) {  // a foreign record; its checksum was right, so it will never be an event
       ++stats_.dropped;
-      count(dropped_);
+      if (series_) series_->dropped.add();
       core_.logger.log(LogLevel::error, "broker", "a record of the log holds no event",
                        {{"broker", core_.options.name}, {"offset", std::to_string(record.offset)}});
       finish(record.offset);
@@ -179,7 +179,7 @@ Task<void> Trigger::deliver(Offset offset, CloudEvent event, int hops) {
   if (!last) co_return;  // stopping: the cursor stays before this event
   if (last->ok()) {
     ++stats_.delivered;
-    count(delivered_);
+    if (series_) series_->delivered.add();
   } else if (!co_await dead_letter(event, hops, *last)) {
     co_return;
   }
@@ -196,7 +196,6 @@ Task<std::optional<DeliveryAttempt>> Trigger::try_all(const CloudEvent& event, S
       stats_.last_error.clear();
       co_return attempt;
     }
-    count(failed_);
     stats_.last_error = std::to_string(attempt.status) + " " + attempt.detail.substr(0, 200);
     const std::optional<Duration> delay = schedule.next(number, attempt, random_);
     if (!delay) co_return attempt;
@@ -219,10 +218,11 @@ Task<DeliveryAttempt> Trigger::try_once(const CloudEvent& event, Sink& sink,
   };
   const Running running(*this);
   ++stats_.attempts;
+  const Instant began = core_.timers.now();
   DeliveryAttempt attempt;
   try {
     Task<DeliveryAttempt> task = sink.attempt(event);
-    const Instant deadline = core_.timers.now() + options_.delivery.timeout;
+    const Instant deadline = began + options_.delivery.timeout;
     std::optional<DeliveryAttempt> got =
         co_await with_deadline(core_.timers, std::move(task), deadline);
     if (got) {
@@ -234,6 +234,11 @@ Task<DeliveryAttempt> Trigger::try_once(const CloudEvent& event, Sink& sink,
   } catch (const std::exception& exception) {
     attempt.status = 500;
     attempt.detail = std::string("the subscriber threw: ") + exception.what();
+  }
+  if (series_ && hops) {  // letters are not the subscriber's
+    const Duration after = core_.timers.now() - began;
+    series_->attempts.answered(attempt.status,
+                               std::chrono::duration<double, std::milli>(after).count());
   }
   if (!attempt.ok() || !attempt.reply || !hops) co_return attempt;
   const Result<bool> accepted = co_await core_.accept_reply(*attempt.reply, *hops);
@@ -267,14 +272,14 @@ Task<bool> Trigger::dead_letter(const CloudEvent& event, int hops, const Deliver
     if (!last) co_return false;
     if (last->ok()) {
       ++stats_.dead_lettered;
-      count(dead_lettered_);
+      if (series_) series_->dead_lettered.add();
       co_return true;
     }
     trouble = "the dead letter sink failed: " + std::to_string(last->status) + " " +
               last->detail.substr(0, 200);
   }
   ++stats_.dropped;
-  count(dropped_);
+  if (series_) series_->dropped.add();
   core_.logger.log(LogLevel::error, "broker", "an event could not be delivered and is dropped",
                    {{"broker", core_.options.name},
                     {"trigger", name_},
@@ -287,29 +292,35 @@ Task<bool> Trigger::dead_letter(const CloudEvent& event, int hops, const Deliver
 
 // ---------------------------------------------------------------------------- metrics
 
-void Trigger::make_metrics() {
-  Metrics* const metrics = core_.options.metrics;
-  if (metrics == nullptr) return;
-  const auto counter = [&](std::string_view result) {
-    const MetricLabels labels{
-        {"broker", core_.options.name}, {"trigger", name_}, {"result", std::string(result)}};
-    return &metrics->counter("knative_trigger_events_total",
-                             "Events of a trigger by result; failed counts attempts.", labels);
-  };
-  delivered_ = counter("delivered");
-  failed_ = counter("failed");
-  dead_lettered_ = counter("dead_lettered");
-  dropped_ = counter("dropped");
-  const MetricLabels labels{{"broker", core_.options.name}, {"trigger", name_}};
-  metrics->gauge_from(
-      "knative_trigger_backlog", "Accepted events that a trigger is not done with.",
-      [this] { return static_cast<double>(stats().backlog); }, labels);
+namespace {
+
+MetricLabels labels_of(const BrokerOptions& broker, const std::string& trigger) {
+  MetricLabels labels = broker.metric_labels;
+  labels.push_back({broker.metric_names.trigger_label, trigger});
+  return labels;
 }
 
-void Trigger::drop_metrics() {
-  Metrics* const metrics = core_.options.metrics;
-  if (metrics == nullptr) return;
-  metrics->remove("knative_trigger_backlog", {{"broker", core_.options.name}, {"trigger", name_}});
+Counter& deliveries(MetricSet& set, const BrokerMetricNames& names, std::string result) {
+  return set.counter(names.own + "_deliveries_total", "Events that are done with, by their end.",
+                     {{"result", std::move(result)}});
+}
+
+}  // namespace
+
+Trigger::Series::Series(Metrics& metrics, const Trigger& trigger)
+    : set(metrics, labels_of(trigger.core_.options, trigger.options_.metric_name.empty()
+                                                        ? trigger.name_
+                                                        : trigger.options_.metric_name)),
+      attempts(set, {trigger.core_.options.metric_names.filter + "_event_count",
+                     "Attempts to deliver an event to the subscriber.",
+                     trigger.core_.options.metric_names.filter + "_event_dispatch_latencies",
+                     "Milliseconds from the beginning of an attempt to its answer."}),
+      delivered(deliveries(set, trigger.core_.options.metric_names, "delivered")),
+      dead_lettered(deliveries(set, trigger.core_.options.metric_names, "dead_lettered")),
+      dropped(deliveries(set, trigger.core_.options.metric_names, "dropped")) {
+  set.gauge_from(trigger.core_.options.metric_names.own + "_backlog_events",
+                 "Accepted events that a trigger is not done with.",
+                 [&trigger] { return static_cast<double>(trigger.stats().backlog); });
 }
 
 }  // namespace knative::broker

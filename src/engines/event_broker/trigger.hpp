@@ -62,6 +62,15 @@ class Trigger {
   bool idle() const;
 
  private:
+  /// What it counts for others to see.
+  struct Series {
+    Series(Metrics& metrics, const Trigger& trigger);
+    MetricSet set;
+    AnswerMetrics attempts;
+    Counter& delivered;
+    Counter& dead_lettered;
+    Counter& dropped;
+  };
   void begin();
   Task<void> follow();
   Task<void> enter(const std::vector<Record>& records);
@@ -72,11 +81,6 @@ class Trigger {
   Task<bool> dead_letter(const CloudEvent& event, int hops, const DeliveryAttempt& failed);
   Task<void> store_cursor();
   void finish(Offset offset);
-  void count(Counter* counter) {
-    if (counter != nullptr) counter->add();
-  }
-  void make_metrics();
-  void drop_metrics();
 
   Core& core_;
   std::string name_;
@@ -89,10 +93,7 @@ class Trigger {
   bool stopping_ = false;
   std::size_t attempts_running_ = 0;
   TriggerStats stats_;
-  Counter* delivered_ = nullptr;
-  Counter* failed_ = nullptr;
-  Counter* dead_lettered_ = nullptr;
-  Counter* dropped_ = nullptr;
+  std::optional<Series> series_;
   Event room_;
   Event moved_;
   Event stop_;

@@ -99,33 +99,25 @@ Task<Result<std::string_view>> LeasedBody::next() {
 
 namespace {
 
-constexpr std::string_view requests_name = "kn_revision_requests_total";
-constexpr std::string_view duration_name = "kn_revision_request_duration_seconds";
+MetricLabels labels_of(const RevisionOptions& options) {
+  if (!options.labels.empty()) return options.labels;
+  return {{"revision_name", options.revision}};
+}
 
 }  // namespace
 
-MetricLabels RevisionMetrics::labels(int status_class) const {
-  return {{"revision", revision_},
-          {"response_code_class", std::to_string(status_class + 1) + "xx"}};
-}
-
-RevisionMetrics::RevisionMetrics(Metrics& metrics, std::string revision)
-    : metrics_(metrics), revision_(std::move(revision)) {
-  for (int c = 0; c < classes; ++c) {
-    by_class_[c] = &metrics.counter(requests_name, "Requests answered.", labels(c));
-  }
-  duration_ = &metrics.histogram(duration_name, "From arrival to the response's header.",
-                                 latency_bounds(), {{"revision", revision_}});
-}
-
-RevisionMetrics::~RevisionMetrics() {
-  for (int c = 0; c < classes; ++c) metrics_.remove(requests_name, labels(c));
-  metrics_.remove(duration_name, {{"revision", revision_}});
-}
-
-void RevisionMetrics::answered(int status, Duration after) noexcept {
-  by_class_[std::clamp(status / 100 - 1, 0, classes - 1)]->add();
-  duration_->observe(std::chrono::duration<double>(after).count());
+RevisionMetrics::RevisionMetrics(Metrics& metrics, const Throttler::State& state)
+    : series_(metrics, labels_of(state.options)),
+      answers_(series_, {"revision_request_count", "Requests answered for a revision.",
+                         "revision_request_latencies",
+                         "Milliseconds from arrival to the answer's head, waiting included."}) {
+  series_.gauge_from("revision_queue_depth", "Requests that wait for or are in an instance.",
+                     [&state] { return static_cast<double>(state.breaker.pending()); });
+  series_.gauge_from("activator_request_concurrency",
+                     "Requests inside: waiting, in an instance, or still sending their body.",
+                     [&state] { return static_cast<double>(state.stats.concurrency()); });
+  series_.gauge_from("knative_revision_waiting_requests", "Requests that wait for an instance.",
+                     [&state] { return static_cast<double>(state.breaker.waiting()); });
 }
 
 // ---------------------------------------------------------------------------- state
@@ -137,7 +129,7 @@ Throttler::State::State(Timers& t, const Random& r, Demand& d, RevisionOptions o
       options(std::move(o)),
       breaker(breaker_options(options)),
       stats(t.now()) {
-  if (m != nullptr) metrics.emplace(*m, options.revision);
+  if (m != nullptr) metrics.emplace(*m, *this);
 }
 
 Throttler::State::~State() = default;

@@ -27,22 +27,17 @@ struct ThrottledEndpoint {
   LeasedBody* bodies = nullptr;     ///< Streamed bodies not yet read to their end.
 };
 
-/// Series of one revision, named after Knative's.
+/// Series of one revision.
 class RevisionMetrics {
  public:
-  RevisionMetrics(Metrics& metrics, std::string revision);
-  ~RevisionMetrics();
-  RevisionMetrics(const RevisionMetrics&) = delete;
-  RevisionMetrics& operator=(const RevisionMetrics&) = delete;
-  void answered(int status, Duration after) noexcept;
+  RevisionMetrics(Metrics& metrics, const Throttler::State& state);
+  void answered(int status, Duration after) {
+    answers_.answered(status, std::chrono::duration<double, std::milli>(after).count());
+  }
 
  private:
-  static constexpr int classes = 5;
-  MetricLabels labels(int status_class) const;
-  Metrics& metrics_;
-  std::string revision_;
-  Counter* by_class_[classes];
-  Histogram* duration_;
+  MetricSet series_;
+  AnswerMetrics answers_;
 };
 
 struct Throttler::State {

@@ -107,6 +107,7 @@ Result<void> TriggerReconciler::bind(Trigger& trigger, std::set<ObjectRef>& inte
   binding.filter = *filter;
   binding.filter_text = filter_text(trigger);
   binding.delivery = *options;
+  binding.metric_name = trigger.metadata.name;
   if (plane_.find(id) == nullptr) {
     trigger.status.mark_not_subscribed("NotSubscribed", "the broker is not served yet", now);
     return {};
@@ -197,6 +198,7 @@ Result<void> SubscriptionReconciler::bind(Subscription& subscription,
     return {};
   }
   binding.delivery = *options;
+  binding.metric_name = subscription.metadata.name;
   const std::string cursor = cursor_name(subscription.metadata);
   if (Result<void> bound = plane_.bind(id, cursor, binding); !bound) {
     subscription.status.mark_not_added_to_channel("PhysicalChannelSyncFailed", bound.error().detail,

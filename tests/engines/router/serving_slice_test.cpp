@@ -141,11 +141,17 @@ TEST_F(ServingSliceTest, ARequestWakesARevisionFromZeroAndItFallsBack) {
   for (const auto& [at, replicas] : serving.scales()) numbers.push_back(replicas);
   EXPECT_EQ(numbers, (std::vector<int>{0, 1, 0}));
   const std::string text = serving.metrics();
-  EXPECT_NE(text.find("kn_revision_pods_requested{revision=\"r\"} 0"), std::string::npos) << text;
-  EXPECT_NE(text.find("kn_revision_requests_total{response_code_class=\"2xx\","
-                      "revision=\"default/s-1\"} 1"),
-            std::string::npos)
-      << text;
+  const auto has = [&text](const std::string& line) {
+    return text.find(line + "\n") != std::string::npos;
+  };
+  EXPECT_TRUE(has("autoscaler_requested_pods{revision_name=\"r\"} 0")) << text;
+  EXPECT_TRUE(has("autoscaler_panic_mode{revision_name=\"r\"} 0")) << text;
+  EXPECT_TRUE(has("revision_queue_depth{revision_name=\"default/s-1\"} 0")) << text;
+  const std::string labels =
+      "{response_code=\"200\",response_code_class=\"2xx\",revision_name=\"default/s-1\"";
+  EXPECT_TRUE(has("revision_request_count" + labels + "} 1")) << text;
+  EXPECT_TRUE(has("revision_request_latencies_bucket" + labels + ",le=\"50\"} 0")) << text;
+  EXPECT_TRUE(has("revision_request_latencies_bucket" + labels + ",le=\"100\"} 1")) << text;
   EXPECT_EQ(fetch().status, 200);
 }
 
