@@ -35,6 +35,7 @@ std::string encode(SegmentHeader& header) {
   put(out, 16, header.log_id);
   put(out, 24, header.first);
   put(out, 32, header.created);
+  put(out, 40, header.previous_bytes);
   header.chain = crc32c(std::string_view(out).substr(0, header_bytes - 4));
   put(out, header_bytes - 4, header.chain);
   return out;
@@ -49,6 +50,7 @@ std::optional<SegmentHeader> decode_header(std::string_view bytes) {
   header.log_id = get<std::uint64_t>(bytes, 16);
   header.first = get<std::uint64_t>(bytes, 24);
   header.created = get<std::int64_t>(bytes, 32);
+  header.previous_bytes = get<std::uint64_t>(bytes, 40);
   return header;
 }
 

@@ -36,7 +36,9 @@ struct SegmentHeader {
   std::uint64_t log_id = 0;
   Offset first = 0;
   std::int64_t created = 0;  ///< Wall time, ns.
-  std::uint32_t chain = 0;   ///< The header's checksum; the first frame continues it.
+  /// Bytes of the segment before it that were committed when this one began; 0: not known.
+  std::uint64_t previous_bytes = 0;
+  std::uint32_t chain = 0;  ///< The header's checksum; the first frame continues it.
 };
 std::string encode(SegmentHeader& header);
 std::optional<SegmentHeader> decode_header(std::string_view bytes);

@@ -158,6 +158,7 @@ Result<Segment> open_segment(Place& place, const FileInfo& info, std::uint64_t n
   segment.first = header->first;
   segment.created = header->created;
   segment.header_chain = header->chain;
+  segment.previous_bytes = header->previous_bytes;
   if (place.log_id == 0) {
     place.log_id = header->log_id;
     place.seed = format::seed_of(header->log_id);
@@ -189,13 +190,20 @@ Result<Recovered> recover(Place& place, std::uint64_t new_log_id, std::int64_t n
         (segment->first < before.back().first || segment->number != before.back().number + 1)) {
       return damaged(segment->path, 0, "a segment before it is missing");
     }
+    if (!before.empty() && before.back().bytes < segment->previous_bytes) {
+      return damaged(before.back().path, before.back().bytes,
+                     "the file ends here, but " + std::to_string(segment->previous_bytes) +
+                         " bytes of it were committed");
+    }
     if (!before.empty()) state.segments.back().file.reset();
     state.segments.push_back(std::move(*segment));
   }
   if (state.segments.empty()) {
     place.log_id = new_log_id;
     place.seed = format::seed_of(new_log_id);
-    Result<Segment> first = create(place, 1, 0, now, state.cursors, state.chain);
+    format::SegmentHeader header;
+    header.created = now;
+    Result<Segment> first = create(place, 1, header, state.cursors, state.chain);
     if (!first) return first.error();
     state.last_time = now;
     state.segments.push_back(std::move(*first));
@@ -207,27 +215,26 @@ Result<Recovered> recover(Place& place, std::uint64_t new_log_id, std::int64_t n
   return state;
 }
 
-Result<Segment> create(Place& place, std::uint64_t number, Offset first, std::int64_t now,
+Result<Segment> create(Place& place, std::uint64_t number, format::SegmentHeader header,
                        const format::Cursors& cursors, std::uint32_t& chain) {
-  format::SegmentHeader header;
   header.log_id = place.log_id;
-  header.first = first;
-  header.created = now;
   std::string bytes = format::encode(header);
   format::FrameBuilder frame;
   for (const auto& [name, next] : cursors) {
     frame.add(format::RecordType::cursor, format::cursor_head(next), name);
   }
   frame.add(format::RecordType::cursors_known, {});
-  const std::uint32_t new_chain = frame.seal(place.seed, header.chain, first, now);
+  const std::uint32_t new_chain =
+      frame.seal(place.seed, header.chain, header.first, header.created);
   bytes += frame.bytes();
 
   Segment segment;
   segment.number = number;
   segment.path = place.directory + "/" + segment_name(number);
-  segment.first = first;
-  segment.created = now;
+  segment.first = header.first;
+  segment.created = header.created;
   segment.header_chain = header.chain;
+  segment.previous_bytes = header.previous_bytes;
   segment.bytes = bytes.size();
   const std::string path = segment.path + ".new";
   OpenOptions options;

@@ -49,7 +49,11 @@ struct WriteJob {
   Written operator()() {
     Written written;
     if (new_segment) {
-      Result<files::Segment> made = files::create(*place, *new_segment, first, now, cursors, chain);
+      format::SegmentHeader header;
+      header.first = first;
+      header.created = now;
+      header.previous_bytes = byte;
+      Result<files::Segment> made = files::create(*place, *new_segment, header, cursors, chain);
       if (!made) {
         written.error = made.error();
         written.sealed = true;

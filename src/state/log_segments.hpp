@@ -32,8 +32,9 @@ struct Segment {
   Offset first = 0;
   std::int64_t created = 0;
   std::uint32_t header_chain = 0;
-  std::uint64_t bytes = 0;     ///< Valid bytes, or the file's size when it was not scanned.
-  std::shared_ptr<File> file;  ///< Open for reading; for writing only the newest.
+  std::uint64_t previous_bytes = 0;  ///< As in the header.
+  std::uint64_t bytes = 0;           ///< Valid bytes, or the file's size when it was not scanned.
+  std::shared_ptr<File> file;        ///< Open for reading; for writing only the newest.
 };
 
 /// What is on disk.
@@ -49,8 +50,9 @@ struct Recovered {
 /// Read the state of `place`, creating the first segment when there is none.
 Result<Recovered> recover(Place& place, std::uint64_t new_log_id, std::int64_t now);
 
-/// Make the next segment durable before anything is written to it.
-Result<Segment> create(Place& place, std::uint64_t number, Offset first, std::int64_t now,
+/// Make the next segment durable before anything is written to it. `header` names the offset and
+/// time of its beginning and the length of the segment before.
+Result<Segment> create(Place& place, std::uint64_t number, log_format::SegmentHeader header,
                        const log_format::Cursors& cursors, std::uint32_t& chain);
 
 /// Where a frame begins.

@@ -218,6 +218,31 @@ TEST(SegmentLogCrash, without_sync_it_does_lose_acknowledged_records) {
   EXPECT_LT(world.run(look(world)), 5u);
 }
 
+TEST(SegmentLogCrash, a_log_that_lost_its_middle_says_data_loss_and_does_not_wait_for_ever) {
+  Simulation world(4);
+  auto main = [](Simulation& sim) -> Task<void> {
+    SegmentLogOptions options = small_segments();
+    options.fsync_mode = FsyncMode::none;
+    auto log = co_await open_segment_log(sim.env(), directory, options);
+    log.value();
+    const std::string text(200, 'x');
+    for (int i = 0; i < 30; ++i) (co_await (*log)->append(text)).value();
+    EXPECT_GE((*log)->stats().segments, 3u);
+  };
+  world.run(main(world));
+  world.crash(CrashMode::lose_all);
+  auto look = [](Simulation& sim) -> Task<Error> {
+    auto log = co_await open_segment_log(sim.env(), directory, small_segments());
+    EXPECT_FALSE(log) << "opened with records that are gone";
+    co_return log ? Error() : log.error();
+  };
+  const Error error = world.run(look(world));
+  EXPECT_EQ(error.code, Errc::data_loss);
+  const std::string place = directory + "/000000000001.segment at byte ";
+  EXPECT_NE(error.detail.find(place), std::string::npos) << error.detail;
+  EXPECT_NE(error.detail.find("bytes of it were committed"), std::string::npos) << error.detail;
+}
+
 /// Opens the log and reads everything; the records, or the first error.
 Task<Result<std::vector<std::string>>> read_all(Env& env) {
   auto log = co_await open_segment_log(env, directory, small_segments());
