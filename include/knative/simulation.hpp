@@ -198,8 +198,8 @@ enum class CrashMode : unsigned char {
 /// Control over one host's disk, beside its `Files`.
 class KNATIVE_EXPORT SimDisk {
  public:
-  /// Power failure: forget what was not synced. Files open now fail from here on with
-  /// `failed_precondition`; locks are released.
+  /// Power failure: forget what was not synced; the power is on again. Files open now fail from
+  /// here on with `failed_precondition`; locks are released.
   virtual void crash(CrashMode mode = CrashMode::seeded) = 0;
   /// Bytes of file content that fit; `Faults::forever` (the start): no bound.
   virtual void set_capacity(std::uint64_t bytes_max) = 0;
@@ -251,6 +251,10 @@ class KNATIVE_EXPORT SimHost {
   virtual void add_program(std::string name, SimProgram program) = 0;
   /// Processes that have not ended.
   virtual std::size_t processes() const noexcept = 0;
+  /// The power goes: from here on file operations fail with `unavailable`, and offloaded work that
+  /// waits is never done. Destroy what runs on the host, which can save nothing any more; then
+  /// `disk().crash()` brings the machine back.
+  virtual void power_off() = 0;
 
  protected:
   ~SimHost() = default;
@@ -326,7 +330,10 @@ class KNATIVE_EXPORT Simulation {
   /// Run until `done()`, asked after every turn; throws as `run`.
   void run_until(const std::function<bool()>& done);
 
-  /// Power failure of one host's disk; destroy what runs there first.
+  /// Power failure of the first host: `SimHost::power_off`, destroy what runs there, `crash`.
+  void power_off();
+  /// The first host's disk as it is found when the power is back. Without `power_off`: as when
+  /// whatever ran there was destroyed in peace before.
   void crash(CrashMode mode = CrashMode::seeded) { disk().crash(mode); }
 
   /// Begin to send requests to `handler` as `load` says.

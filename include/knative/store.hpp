@@ -265,6 +265,9 @@ struct SqliteStoreOptions {
   /// failure; only for tests that must see loss.
   bool sync = true;
   Duration retry_delay = std::chrono::seconds(1);  ///< After the disk failed.
+  /// Where the file lies, for instance on a simulated disk; must outlive the store. Null: the
+  /// operating system's files, with SQLite's own locks, so that other programs see them.
+  Files* files = nullptr;
 };
 
 /// A store that is written behind to the SQLite file at `path` (created when absent), and loaded

@@ -121,10 +121,192 @@ struct Loaded {
   std::vector<Row> history;
 };
 
+// SQLite's way to files, led through `Files`: so a store lies on the disk of its world, also of a
+// simulated one. Each database registers its own under a name of its own. Locks are those of
+// `Files::lock`, held from opening to closing: one store per file.
+class FilesVfs {
+ public:
+  explicit FilesVfs(Files& files)
+      : files_(files), name_("knative-" + std::to_string(reinterpret_cast<std::uintptr_t>(this))) {
+    vfs_.iVersion = 1;
+    vfs_.szOsFile = sizeof(Handle);
+    vfs_.mxPathname = 4096;
+    vfs_.zName = name_.c_str();
+    vfs_.pAppData = this;
+    vfs_.xOpen = open;
+    vfs_.xDelete = remove;
+    vfs_.xAccess = access;
+    vfs_.xFullPathname = full_path;
+    vfs_.xRandomness = [](sqlite3_vfs*, int size, char* out) {
+      std::memset(out, 0, static_cast<std::size_t>(size));  // seeds nothing: not the default
+      return size;
+    };
+    vfs_.xSleep = [](sqlite3_vfs*, int) { return 0; };
+    vfs_.xCurrentTime = [](sqlite3_vfs*, double* day) {
+      *day = 0;
+      return SQLITE_OK;
+    };
+    vfs_.xGetLastError = [](sqlite3_vfs*, int, char*) { return 0; };
+    sqlite3_vfs_register(&vfs_, 0);
+  }
+  ~FilesVfs() { sqlite3_vfs_unregister(&vfs_); }
+  FilesVfs(const FilesVfs&) = delete;
+  FilesVfs& operator=(const FilesVfs&) = delete;
+
+  const char* name() const noexcept { return name_.c_str(); }
+  /// What the operating system said last, for messages.
+  const std::string& trouble() const noexcept { return trouble_; }
+
+ private:
+  struct OpenFile {
+    FilesVfs& vfs;
+    std::unique_ptr<File> file;
+    std::string path;
+    bool new_entry;  ///< Its name is not durable yet.
+  };
+  // SQLite allocates it; what it points to is ours.
+  struct Handle {
+    sqlite3_file base;
+    OpenFile* open;
+  };
+  static FilesVfs& self(sqlite3_vfs* vfs) { return *static_cast<FilesVfs*>(vfs->pAppData); }
+  static OpenFile& of(sqlite3_file* file) { return *reinterpret_cast<Handle*>(file)->open; }
+
+  int failed(const Error& error, int code) {
+    trouble_ = error.detail;
+    return error.code == Errc::resource_exhausted ? SQLITE_FULL : code;
+  }
+  Result<void> sync_name(const std::string& path) {
+    const std::size_t slash = path.rfind('/');
+    const std::string parent = slash == std::string::npos ? "."
+                               : slash == 0               ? "/"
+                                                          : path.substr(0, slash);
+    return files_.sync_directory(parent);
+  }
+
+  static int open(sqlite3_vfs* vfs, const char* path, sqlite3_file* file, int flags, int* out) {
+    FilesVfs& me = self(vfs);
+    auto* handle = reinterpret_cast<Handle*>(file);
+    handle->base.pMethods = nullptr;
+    if (path == nullptr) return SQLITE_CANTOPEN;  // temporary files stay in memory
+    const bool absent = !me.files_.info(path);
+    if (absent && (flags & SQLITE_OPEN_CREATE) == 0) return SQLITE_CANTOPEN;
+    OpenOptions options;
+    options.write = true;
+    options.create = (flags & SQLITE_OPEN_CREATE) != 0;
+    options.mode = 0600;
+    const bool main = (flags & SQLITE_OPEN_MAIN_DB) != 0;
+    Result<std::unique_ptr<File>> opened =
+        main ? me.files_.lock(path) : me.files_.open(path, options);
+    if (!opened) {
+      const bool busy = main && opened.error().code == Errc::failed_precondition;
+      return me.failed(opened.error(), busy ? SQLITE_BUSY : SQLITE_CANTOPEN);
+    }
+    handle->open = new OpenFile{me, std::move(*opened), path, absent};
+    handle->base.pMethods = methods();
+    if (out != nullptr) *out = flags;
+    return SQLITE_OK;
+  }
+
+  static int remove(sqlite3_vfs* vfs, const char* path, int sync) {
+    FilesVfs& me = self(vfs);
+    Result<void> done = me.files_.remove(path);
+    if (!done && done.error().code == Errc::not_found) return SQLITE_IOERR_DELETE_NOENT;
+    if (done && sync != 0) done = me.sync_name(path);
+    return done ? SQLITE_OK : me.failed(done.error(), SQLITE_IOERR_DELETE);
+  }
+
+  static int access(sqlite3_vfs* vfs, const char* path, int, int* out) {
+    const Result<FileInfo> info = self(vfs).files_.info(path);
+    if (!info && info.error().code != Errc::not_found) {
+      return self(vfs).failed(info.error(), SQLITE_IOERR_ACCESS);
+    }
+    // An empty journal is none.
+    *out = info && info->size_bytes > 0 ? 1 : 0;
+    return SQLITE_OK;
+  }
+
+  static int full_path(sqlite3_vfs*, const char* path, int size, char* out) {
+    sqlite3_snprintf(size, out, "%s", path);
+    return SQLITE_OK;
+  }
+
+  static int close(sqlite3_file* file) {
+    delete std::exchange(reinterpret_cast<Handle*>(file)->open, nullptr);
+    return SQLITE_OK;
+  }
+  static int read(sqlite3_file* file, void* into, int size, sqlite3_int64 at) {
+    const std::span<char> bytes(static_cast<char*>(into), static_cast<std::size_t>(size));
+    const Result<std::size_t> got = of(file).file->read_at(static_cast<std::uint64_t>(at), bytes);
+    if (!got) return of(file).vfs.failed(got.error(), SQLITE_IOERR_READ);
+    if (*got == bytes.size()) return SQLITE_OK;
+    std::memset(bytes.data() + *got, 0, bytes.size() - *got);
+    return SQLITE_IOERR_SHORT_READ;
+  }
+  static int write(sqlite3_file* file, const void* from, int size, sqlite3_int64 at) {
+    const std::string_view bytes(static_cast<const char*>(from), static_cast<std::size_t>(size));
+    const Result<void> done = of(file).file->write_at(static_cast<std::uint64_t>(at), bytes);
+    return done ? SQLITE_OK : of(file).vfs.failed(done.error(), SQLITE_IOERR_WRITE);
+  }
+  static int truncate(sqlite3_file* file, sqlite3_int64 size) {
+    const Result<void> done = of(file).file->truncate(static_cast<std::uint64_t>(size));
+    return done ? SQLITE_OK : of(file).vfs.failed(done.error(), SQLITE_IOERR_TRUNCATE);
+  }
+  static int sync(sqlite3_file* file, int) {
+    OpenFile& open = of(file);
+    if (const Result<void> done = open.file->sync(); !done) {
+      return open.vfs.failed(done.error(), SQLITE_IOERR_FSYNC);
+    }
+    if (!open.new_entry) return SQLITE_OK;
+    if (const Result<void> done = open.vfs.sync_name(open.path); !done) {
+      return open.vfs.failed(done.error(), SQLITE_IOERR_DIR_FSYNC);
+    }
+    open.new_entry = false;
+    return SQLITE_OK;
+  }
+  static int size(sqlite3_file* file, sqlite3_int64* out) {
+    const Result<std::uint64_t> bytes = of(file).file->size();
+    if (!bytes) return of(file).vfs.failed(bytes.error(), SQLITE_IOERR_FSTAT);
+    *out = static_cast<sqlite3_int64>(*bytes);
+    return SQLITE_OK;
+  }
+  static const sqlite3_io_methods* methods() {
+    static const sqlite3_io_methods table = [] {
+      sqlite3_io_methods made{};
+      made.iVersion = 1;
+      made.xClose = close;
+      made.xRead = read;
+      made.xWrite = write;
+      made.xTruncate = truncate;
+      made.xSync = sync;
+      made.xFileSize = size;
+      made.xLock = [](sqlite3_file*, int) { return SQLITE_OK; };
+      made.xUnlock = [](sqlite3_file*, int) { return SQLITE_OK; };
+      made.xCheckReservedLock = [](sqlite3_file*, int* out) {
+        *out = 0;
+        return SQLITE_OK;
+      };
+      made.xFileControl = [](sqlite3_file*, int, void*) { return SQLITE_NOTFOUND; };
+      made.xSectorSize = [](sqlite3_file*) { return 4096; };
+      made.xDeviceCharacteristics = [](sqlite3_file*) { return SQLITE_IOCAP_POWERSAFE_OVERWRITE; };
+      return made;
+    }();
+    return &table;
+  }
+
+  Files& files_;
+  std::string name_;
+  std::string trouble_;
+  sqlite3_vfs vfs_{};
+};
+
 // The file. Used by one thread at a time.
 class Database {
  public:
-  explicit Database(std::string path) : path_(std::move(path)) {}
+  /// `files` null: those of the operating system, as SQLite itself finds them.
+  Database(std::string path, Files* files) : path_(std::move(path)) {
+    if (files != nullptr) vfs_ = std::make_unique<FilesVfs>(*files);
+  }
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
   ~Database() { close(); }
@@ -132,11 +314,15 @@ class Database {
   void close() { sqlite3_close_v2(std::exchange(database_, nullptr)); }
 
   Result<void> open(bool sync) {
-    const int code = sqlite3_open_v2(path_.c_str(), &database_,
-                                     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+    const int code =
+        sqlite3_open_v2(path_.c_str(), &database_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+                        vfs_ ? vfs_->name() : nullptr);
     if (code != SQLITE_OK) return error(code);
     sqlite3_extended_result_codes(database_, 1);
     sqlite3_busy_timeout(database_, 0);
+    if (vfs_) {
+      if (Result<void> done = execute("PRAGMA temp_store=MEMORY"); !done) return done;
+    }
     // An exclusive lock from the first access on: one store per file.
     if (Result<void> done = execute("PRAGMA locking_mode=EXCLUSIVE"); !done) return done;
     if (Result<void> done = execute("BEGIN IMMEDIATE; COMMIT"); !done) return done;
@@ -181,6 +367,7 @@ class Database {
   Error error(int code) const {
     std::string text = path_ + ": " + sqlite3_errstr(code);
     if (database_ != nullptr) text += std::string(" (") + sqlite3_errmsg(database_) + ')';
+    if (vfs_ && !vfs_->trouble().empty()) text += ": " + vfs_->trouble();
     if ((code & 0xff) == SQLITE_BUSY) text = path_ + ": another store has it open";
     return fail(condition_of(code), std::move(text));
   }
@@ -307,6 +494,7 @@ class Database {
   }
 
   std::string path_;
+  std::unique_ptr<FilesVfs> vfs_;
   sqlite3* database_ = nullptr;
 };
 
@@ -488,7 +676,7 @@ namespace knative {
 Result<std::unique_ptr<Store>> sqlite_store(std::string path, Executor& executor, Timers& timers,
                                             Random& random, Offload& offload,
                                             SqliteStoreOptions options) {
-  auto database = std::make_shared<state::Database>(std::move(path));
+  auto database = std::make_shared<state::Database>(std::move(path), options.files);
   if (Result<void> opened = database->open(options.sync); !opened) return opened.error();
   auto store = std::make_unique<state::SqliteStore>(database, executor, timers, random, offload,
                                                     std::move(options));

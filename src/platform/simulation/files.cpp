@@ -107,8 +107,12 @@ class SimFile final : public File {
 
 class VirtualDisk final : public DiskWorld, public Files, public SimDisk {
  public:
-  VirtualDisk(World& w, std::string host, Random chance)
-      : world(w), random(chance), host_(std::move(host)), root_(std::make_shared<Node>()) {
+  VirtualDisk(World& w, std::string host, Random chance, Power& power)
+      : world(w),
+        random(chance),
+        power_(power),
+        host_(std::move(host)),
+        root_(std::make_shared<Node>()) {
     root_->type = FileType::directory;
     root_->mode = 0755;
     auto tmp = std::make_shared<Node>(*root_);
@@ -183,6 +187,7 @@ class VirtualDisk final : public DiskWorld, public Files, public SimDisk {
   static void collect(const Node& node, const std::string& path,
                       std::map<std::string, std::string>& into);
 
+  Power& power_;
   std::string host_;
   NodePtr root_;
   std::deque<Transaction> journal_;
@@ -306,6 +311,7 @@ Result<std::uint64_t> SimFile::size() {
 
 Result<void> VirtualDisk::begin(SimOperation operation, const std::string& path,
                                 std::uint64_t bytes) {
+  if (!power_.on) return fail(Errc::unavailable, path + ": the host has no power");
   const std::string text = subject(operation, path);
   world.record(TraceKind::file, text, bytes);
   if (world.faults.strikes(operation, path)) return io_error(path, to_string(operation));
@@ -699,6 +705,7 @@ void VirtualDisk::recover(Node& node, CrashMode mode) {
 
 void VirtualDisk::crash(CrashMode mode) {
   ++epoch;
+  power_.on = true;
   std::size_t kept = 0;
   const std::size_t count = journal_.size();
   switch (mode) {
@@ -753,8 +760,8 @@ std::map<std::string, std::string> VirtualDisk::snapshot() const {
 
 }  // namespace
 
-std::unique_ptr<DiskWorld> make_disk(World& world, std::string host, Random random) {
-  return std::make_unique<VirtualDisk>(world, std::move(host), random);
+std::unique_ptr<DiskWorld> make_disk(World& world, std::string host, Random random, Power& power) {
+  return std::make_unique<VirtualDisk>(world, std::move(host), random, power);
 }
 
 }  // namespace knative::simulation

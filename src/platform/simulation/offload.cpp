@@ -9,7 +9,8 @@ namespace {
 
 class VirtualOffload final : public OffloadWorld, public Offload {
  public:
-  VirtualOffload(World& world, Random random) : world_(world), random_(random) {
+  VirtualOffload(World& world, Random random, const Power& power)
+      : world_(world), random_(random), power_(power) {
     free_at_.resize(static_cast<std::size_t>(std::max(1, world.options.offload_threads_max)));
   }
   ~VirtualOffload() override {
@@ -22,9 +23,15 @@ class VirtualOffload final : public OffloadWorld, public Offload {
     }
   }
   Offload& offload() noexcept override { return *this; }
+  void forget() override {
+    // Moved out first: what a job owns may be anything.
+    const std::map<std::uint64_t, std::unique_ptr<Job>> gone = std::exchange(jobs_, {});
+    std::fill(free_at_.begin(), free_at_.end(), world_.clock.now());
+  }
 
  protected:
   void submit(std::function<void()> work, std::function<void()> finished) override {
+    if (!power_.on) return;
     const SimulationOptions& options = world_.options;
     const auto span =
         static_cast<std::uint64_t>((options.offload_max - options.offload_min).count());
@@ -66,6 +73,7 @@ class VirtualOffload final : public OffloadWorld, public Offload {
 
   World& world_;
   Random random_;
+  const Power& power_;
   std::vector<Instant> free_at_;
   std::map<std::uint64_t, std::unique_ptr<Job>> jobs_;
   std::uint64_t next_id_ = 1;
@@ -73,8 +81,8 @@ class VirtualOffload final : public OffloadWorld, public Offload {
 
 }  // namespace
 
-std::unique_ptr<OffloadWorld> make_offload(World& world, Random random) {
-  return std::make_unique<VirtualOffload>(world, random);
+std::unique_ptr<OffloadWorld> make_offload(World& world, Random random, const Power& power) {
+  return std::make_unique<VirtualOffload>(world, random, power);
 }
 
 }  // namespace knative::simulation

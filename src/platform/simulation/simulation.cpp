@@ -39,13 +39,14 @@ class Host final : public SimHost {
  public:
   Host(World& world, NetworkWorld& network, Logger& logger, std::uint64_t seed, std::string name,
        std::string address)
-      : name_(std::move(name)),
+      : world_(world),
+        name_(std::move(name)),
         address_(std::move(address)),
         random_(Random(seed).split("host " + name_)),
         env_random_(random_.split("env")),
-        disk_(make_disk(world, name_, random_.split("disk"))),
+        disk_(make_disk(world, name_, random_.split("disk"), power_)),
         processes_(make_processes(world, random_.split("processes"))),
-        offload_(make_offload(world, random_.split("offload"))),
+        offload_(make_offload(world, random_.split("offload"), power_)),
         env_{world.ready,
              world.clock,
              network.add_host(name_, address_),
@@ -64,12 +65,19 @@ class Host final : public SimHost {
     processes_->add_program(std::move(name), std::move(program));
   }
   std::size_t processes() const noexcept override { return processes_->running(); }
+  void power_off() override {
+    power_.on = false;
+    offload_->forget();
+    world_.record(TraceKind::fault, "power off " + name_);
+  }
 
  private:
+  World& world_;
   std::string name_;
   std::string address_;
   Random random_;
   Random env_random_;
+  Power power_;
   std::unique_ptr<DiskWorld> disk_;
   std::unique_ptr<ProcessWorld> processes_;
   std::unique_ptr<OffloadWorld> offload_;
@@ -150,6 +158,7 @@ Simulation::~Simulation() = default;
 std::uint64_t Simulation::seed() const noexcept { return impl_->seed; }
 Env& Simulation::env() noexcept { return impl_->first.env(); }
 SimDisk& Simulation::disk() noexcept { return impl_->first.disk(); }
+void Simulation::power_off() { impl_->first.power_off(); }
 void Simulation::add_program(std::string name, SimProgram program) {
   impl_->first.add_program(std::move(name), std::move(program));
 }

@@ -131,14 +131,19 @@ class NetworkWorld {
 };
 std::unique_ptr<NetworkWorld> make_network(World& world, Random random);
 
-/// A disk with its `Files` face.
+/// Whether one host has power. Without it its disk fails and its workers do nothing.
+struct Power {
+  bool on = true;
+};
+
+/// A disk with its `Files` face. A crash of the disk switches the power on again.
 class DiskWorld {
  public:
   virtual ~DiskWorld() = default;
   virtual Files& files() noexcept = 0;
   virtual SimDisk& control() noexcept = 0;
 };
-std::unique_ptr<DiskWorld> make_disk(World& world, std::string host, Random random);
+std::unique_ptr<DiskWorld> make_disk(World& world, std::string host, Random random, Power& power);
 
 /// The programs of one host.
 class ProcessWorld {
@@ -158,7 +163,9 @@ class OffloadWorld {
   /// Runs the work that is left.
   virtual ~OffloadWorld() = default;
   virtual Offload& offload() noexcept = 0;
+  /// Forget the work that waits: the power went.
+  virtual void forget() = 0;
 };
-std::unique_ptr<OffloadWorld> make_offload(World& world, Random random);
+std::unique_ptr<OffloadWorld> make_offload(World& world, Random random, const Power& power);
 
 }  // namespace knative::simulation
