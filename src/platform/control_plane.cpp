@@ -55,6 +55,10 @@ void ControlPlane::hand_on(const AnyObject& object) {
       above->enqueue(control::make_key(ref.namespace_, owner.name));
     }
   }
+  enqueue_watchers(ref);
+}
+
+void ControlPlane::enqueue_watchers(const ObjectRef& ref) {
   for (const auto& [controller, key] : context_.tracker.watchers_of(ref)) {
     enqueue(controller, key);
   }

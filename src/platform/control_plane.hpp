@@ -24,6 +24,8 @@ class ControlPlane {
   /// Begin with everything that is stored.
   Result<void> start();
   void enqueue(const std::string& controller, const std::string& key);
+  /// Bring back everybody who refers to this object.
+  void enqueue_watchers(const ObjectRef& ref);
   /// True when every change of the store was handed on and no controller has work.
   bool settled() const;
   /// Drop all work.

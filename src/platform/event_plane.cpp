@@ -134,11 +134,18 @@ Task<Result<void>> EventPlane::ensure(std::string id) {
   served->broker =
       std::make_unique<EventBroker>(env_.executor, env_.timers, *served->log, env_.logger,
                                     env_.random.split(id), std::move(options));
-  if (id.starts_with("broker/")) {
-    const auto [namespace_, name] = control::split_key(id.substr(sizeof "broker"));
-    broker_ingress_.add(namespace_, name, *served->broker);
-  }
+  const bool is_broker = id.starts_with("broker/");
+  const auto names = control::split_key(id.substr(id.find('/') + 1));
+  if (is_broker) broker_ingress_.add(names.first, names.second, *served->broker);
   served_.emplace(std::move(id), std::move(served));
+  // After a restart neither object changes: who waits for the log has to be told.
+  if (options_.on_served) {
+    const std::string_view api_version =
+        is_broker ? eventing::Broker::api_version : eventing::Channel::api_version;
+    const std::string_view kind = is_broker ? eventing::Broker::kind : eventing::Channel::kind;
+    options_.on_served(
+        ObjectRef{std::string(api_version), std::string(kind), names.first, names.second});
+  }
   co_return Result<void>();
 }
 

@@ -28,6 +28,8 @@ class EventPlane {
     std::string data_directory;  ///< Empty: logs in memory.
     std::size_t pending_bytes_max = std::size_t{16} << 20;
     Metrics* metrics = nullptr;  ///< Must outlive the plane.
+    /// Called with the Broker or Channel that is served from now on.
+    std::function<void(const ObjectRef&)> on_served;
   };
 
   /// `router` answers for hosts of Routes; `routed` says whether a host has one.

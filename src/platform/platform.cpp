@@ -120,6 +120,18 @@ Readiness readiness(const AnyObject& object) {
   return result;
 }
 
+// Make the way to a new directory durable: what is in it is worth nothing without its name. A
+// directory above that may not be read was not made here.
+Result<void> sync_parents(Files& files, std::string directory) {
+  while (directory != "/" && directory != ".") {
+    const std::size_t slash = directory.rfind('/');
+    directory = slash == std::string::npos ? "." : slash == 0 ? "/" : directory.substr(0, slash);
+    Result<void> synced = files.sync_directory(directory);
+    if (!synced && synced.error().code != Errc::failed_precondition) return synced;
+  }
+  return {};
+}
+
 // Everything that a started platform is made of, in the order in which it depends on each other.
 struct Platform::Impl {
   Impl(Env& world, FunctionTable& table, PlatformOptions wanted)
@@ -195,6 +207,7 @@ Result<void> Platform::Impl::open_state() {
   } else {
     work_directory = options.data_directory;
     if (Result<void> made = env.files.make_directories(work_directory); !made) return made;
+    if (Result<void> synced = sync_parents(env.files, work_directory); !synced) return synced;
     Result<std::unique_ptr<File>> locked = env.files.lock(work_directory + "/lock");
     if (!locked) return locked.error().within("data directory " + work_directory);
     lock = std::move(*locked);
@@ -202,13 +215,16 @@ Result<void> Platform::Impl::open_state() {
         oci::open_image_layout(env.files, work_directory + "/images");
     if (!layout) return layout.error();
     images = *layout;
+    // Unpacked roots are not synced: after a power failure they may be there by name only.
+    Result<void> removed = env.files.remove_all(work_directory + "/unpacked");
+    if (!removed) return removed;
   }
   StoreOptions store_options;
   store_options.default_namespace = options.default_namespace;
   store_options.admission = admission(options.autoscaler);
   Result<std::unique_ptr<Store>> opened = fail(Errc::internal, "no store");
   if (options.open_store) {
-    opened = options.open_store(env);
+    opened = options.open_store(env, std::move(store_options));
   } else if (options.data_directory.empty()) {
     opened = memory_store(env.timers, random, std::move(store_options));
   } else {
@@ -270,6 +286,9 @@ void Platform::Impl::make_engines() {
   event_options.data_directory = options.data_directory;
   event_options.pending_bytes_max = options.event_pending_bytes_max;
   event_options.metrics = &metrics;
+  event_options.on_served = [this](const ObjectRef& ref) {
+    if (control_plane) control_plane->enqueue_watchers(ref);
+  };
   event_plane = std::make_unique<EventPlane>(
       env, *context, data_plane->router(),
       [this](std::string_view host) { return data_plane->routes(host); }, std::move(event_options));

@@ -252,6 +252,67 @@ TEST_F(PlatformInSimulation, publishing_to_an_unknown_broker_is_not_found) {
   EXPECT_EQ(sent.error().code, Errc::not_found);
 }
 
+TEST(PlatformStore, a_store_that_the_host_opens_gets_the_rules_of_the_platform) {
+  Simulation simulation(3);
+  FunctionTable functions;
+  PlatformOptions options;
+  options.listen.reset();
+  options.default_namespace = "shop";
+  options.autoscaler.allow_zero_initial_scale = true;
+  options.open_store = [](Env& env, StoreOptions rules) -> Result<std::unique_ptr<Store>> {
+    return memory_store(env.timers, env.random, std::move(rules));
+  };
+  Platform platform(simulation.env(), functions, options);
+  serving::Service sleeper = serving::service("sleeper", "fn:sleeper");
+  sleeper.spec.template_.metadata.annotations["autoscaling.knative.dev/initial-scale"] = "0";
+  const Result<ObjectRef> ref = platform.apply(sleeper);
+  ASSERT_TRUE(ref) << ref.error().to_string();
+  EXPECT_EQ(ref->namespace_, "shop");
+  sleeper.spec.template_.spec.containers.clear();
+  const Result<ObjectRef> refused = platform.apply(sleeper);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::invalid_argument);
+}
+
+TEST(PlatformStore, a_trigger_delivers_after_a_restart_in_which_no_object_changes) {
+  Simulation simulation(4);
+  FunctionTable functions;
+  int calls = 0;
+  functions.http("sink", [&calls](http::Request&) {
+    ++calls;
+    return http::Response{.status = 202};
+  });
+  PlatformOptions options;
+  options.listen.reset();
+  options.data_directory = "/data";
+  options.open_store = [](Env& env, StoreOptions rules) {
+    SqliteStoreOptions sqlite;
+    sqlite.store = std::move(rules);
+    sqlite.files = &env.files;
+    return sqlite_store("/data/objects.sqlite", env.executor, env.timers, env.random, env.offload,
+                        std::move(sqlite));
+  };
+  {
+    Platform platform(simulation.env(), functions, options);
+    const ObjectRef sink = platform.apply(serving::service("sink", "fn:sink")).value();
+    ASSERT_TRUE(simulation.run(platform.ready(sink)));
+    ASSERT_TRUE(platform.apply(eventing::broker("default")));
+    const ObjectRef ref =
+        platform
+            .apply(eventing::trigger("to-sink", "default", "http://sink.default.svc.cluster.local"))
+            .value();
+    ASSERT_TRUE(simulation.run(platform.ready(ref)));
+    simulation.run(platform.stop());
+  }
+  Platform again(simulation.env(), functions, options);
+  ASSERT_TRUE(again.start());
+  simulation.run_for(1s);
+  const CloudEvent ping("ping", "/test");
+  ASSERT_TRUE(simulation.run(again.publish("default", ping)));
+  simulation.run_for(5s);
+  EXPECT_EQ(calls, 1);
+}
+
 struct BadManifest {
   const char* name;
   const char* text;

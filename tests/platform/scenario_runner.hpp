@@ -1,109 +1,12 @@
 // Plays a scenario file (docs/scenarios.md) against a whole platform in virtual time.
 #pragma once
 
-#include <algorithm>
 #include <fstream>
 #include <iterator>
-#include <map>
-#include <memory>
-#include <set>
-#include <string>
-#include <utility>
-#include <vector>
 
-#include "knative/platform.hpp"
-#include "knative/scalars.hpp"
-#include "knative/simulation.hpp"
+#include "platform/scenario_world.hpp"
 
 namespace knative::scenario {
-
-[[noreturn]] inline void refuse(const std::string& what) {
-  throw Exception(fail(Errc::invalid_argument, what));
-}
-
-// A typing error in a scenario must not make it weaker: unknown keys are refused.
-inline void check_keys(const Value& map, const std::set<std::string, std::less<>>& known,
-                       const std::string& where) {
-  if (!map.is_map()) refuse(where + " is no map");
-  for (const auto& [key, value] : map.as_map()) {
-    if (!known.contains(key)) refuse(where + ": unknown key " + key);
-  }
-}
-
-inline const Value& need(const Value& map, std::string_view key, const std::string& where) {
-  const Value* found = map.find(key);
-  if (!found) refuse(where + ": missing key " + std::string(key));
-  return *found;
-}
-
-inline std::string text_of(const Value* value, std::string fallback = "") {
-  if (!value) return fallback;
-  return value->is_string() ? value->as_string() : value->to_json();
-}
-
-inline Duration duration_of(const Value* value, Duration fallback = Duration(0)) {
-  if (!value) return fallback;
-  std::string text = text_of(value);
-  if (text.ends_with("min")) text.resize(text.size() - 2);  // "5min" beside Go's "5m"
-  const Result<Duration> parsed = parse_duration(text);
-  if (!parsed) refuse(parsed.error().detail);
-  return *parsed;
-}
-
-// What a function of a scenario answers and what it has seen.
-class ScenarioFunction final : public Function {
- public:
-  ScenarioFunction(const Value& spec, const std::string& name, Timers& timers) : timers_(timers) {
-    check_keys(spec, {"kind", "body", "takes", "sequence", "type", "source"}, "function " + name);
-    kind_ = text_of(&need(spec, "kind", "function " + name));
-    if (kind_ != "text" && kind_ != "status" && kind_ != "reply" && kind_ != "sink") {
-      refuse("function " + name + ": unknown kind " + kind_);
-    }
-    body_ = text_of(spec.find("body"));
-    takes_ = duration_of(spec.find("takes"));
-    type_ = text_of(spec.find("type"));
-    source_ = text_of(spec.find("source"), "/" + name);
-    if (kind_ != "status") return;
-    for (const Value& status : need(spec, "sequence", "function " + name).as_list()) {
-      sequence_.push_back(static_cast<int>(status.as_int()));
-    }
-    if (sequence_.empty()) refuse("function " + name + ": empty sequence");
-  }
-
-  Task<http::Response> call(http::Request& request, Offload&) const override {
-    const std::uint64_t number = calls_++;
-    if (takes_ > Duration(0)) co_await timers_.sleep_for(takes_);
-    http::Response response = answer(request, number);
-    if (response.ok()) {
-      if (const auto id = request.headers.get("ce-id")) ++delivered_[std::string(*id)];
-    }
-    co_return response;
-  }
-
-  std::uint64_t calls() const noexcept { return calls_; }
-  // Events by id that were answered 2xx, and how often.
-  const std::map<std::string, std::uint64_t>& delivered() const noexcept { return delivered_; }
-
- private:
-  http::Response answer(const http::Request& request, std::uint64_t number) const {
-    if (kind_ == "text") return http::text(body_);
-    if (kind_ == "sink") return http::Response{.status = 202};
-    if (kind_ == "status") return http::text(body_, sequence_[number % sequence_.size()]);
-    CloudEvent reply(type_, source_);
-    reply.set_id("re-" + std::string(request.headers.get("ce-id").value_or("")));
-    return to_http_response(reply);
-  }
-
-  Timers& timers_;
-  std::string kind_;
-  std::string body_;
-  Duration takes_{0};
-  std::string type_;
-  std::string source_;
-  std::vector<int> sequence_;
-  mutable std::uint64_t calls_ = 0;
-  mutable std::map<std::string, std::uint64_t> delivered_;
-};
 
 // One playing of a scenario.
 struct Outcome {
@@ -114,38 +17,6 @@ struct Outcome {
   std::vector<std::string> notes;  // what the loads and brokers did, for people
 };
 
-inline FaultPlan fault_plan(const Value& spec, std::uint64_t seed) {
-  if (spec.is_string() && spec.as_string() == "random") return FaultPlan::random(seed);
-  if (spec.is_null() || (spec.is_string() && spec.as_string() == "none")) return {};
-  FaultPlan plan;
-  const std::map<std::string, double*> rates = {{"connect_refused", &plan.connect_refused},
-                                                {"accept_failure", &plan.accept_failure},
-                                                {"connection_lost", &plan.connection_lost},
-                                                {"connection_cut", &plan.connection_cut},
-                                                {"slow_reader", &plan.slow_reader},
-                                                {"latency_spike", &plan.latency_spike},
-                                                {"no_space", &plan.no_space},
-                                                {"sync_failure", &plan.sync_failure},
-                                                {"file_failure", &plan.file_failure},
-                                                {"bit_rot", &plan.bit_rot},
-                                                {"spawn_failure", &plan.spawn_failure},
-                                                {"process_hang", &plan.process_hang},
-                                                {"process_killed", &plan.process_killed},
-                                                {"offload_stall", &plan.offload_stall}};
-  for (const auto& [key, value] : spec.as_map()) {
-    if (const auto rate = rates.find(key); rate != rates.end()) {
-      *rate->second = value.as_double();
-    } else if (key == "latency_spike_max") {
-      plan.latency_spike_max = duration_of(&value);
-    } else if (key == "offload_stall_max") {
-      plan.offload_stall_max = duration_of(&value);
-    } else {
-      refuse("faults: unknown key " + key);
-    }
-  }
-  return plan;
-}
-
 // Plays one scenario once, from one seed.
 class Player {
  public:
@@ -153,8 +24,8 @@ class Player {
 
   Outcome play() {
     check_keys(scenario_,
-               {"name", "seeds", "functions", "network", "data", "apply", "faults", "steps", "end",
-                "expect"},
+               {"name", "seeds", "functions", "images", "network", "data", "apply", "faults",
+                "steps", "end", "expect"},
                "scenario");
     begin();
     const Instant start = simulation_.now();
@@ -182,6 +53,70 @@ class Player {
   };
 
   void begin() {
+    make_functions();
+    if (const Value* images = scenario_.find("images")) {
+      for (const auto& [name, spec] : images->as_map()) {
+        auto made = std::make_shared<ScenarioProgram>(spec, name);
+        programs_[name] = made;
+        simulation_.add_program(name, [made](SimProcessContext& context) -> Task<int> {
+          return run_program(made, context);
+        });
+      }
+    }
+    boot();
+    for (const auto& [name, program] : programs_) store_image(platform_->images(), name);
+    const std::string manifests = text_of(scenario_.find("apply"));
+    applied_ = platform_->apply_text(manifests, "apply").value();
+    for (const ObjectRef& ref : applied_) {
+      simulation_.run(platform_->ready(ref)).value();
+    }
+    simulation_.run(platform_->store().durable()).value();
+    if (flag("network")) {
+      remote_ = std::make_unique<Remote>(simulation_.host("client").env(), platform_->endpoint());
+    }
+  }
+
+  static Task<int> run_program(std::shared_ptr<ScenarioProgram> program,
+                               SimProcessContext& context) {
+    ScenarioProcess process(*program, context);
+    co_return co_await process.serve();
+  }
+
+  void make_functions() {
+    const Value* functions = scenario_.find("functions");
+    if (!functions) return;
+    for (const auto& [name, spec] : functions->as_map()) {
+      auto made = std::make_shared<ScenarioFunction>(spec, name, simulation_.env().timers);
+      functions_[name] = made;
+      if (made->host().empty()) {
+        table_.add(name, made);
+        continue;
+      }
+      auto host = hosts_.find(made->host());
+      if (host == hosts_.end()) {
+        SimHost& machine = simulation_.host(made->host());
+        host = hosts_.emplace(made->host(), std::make_unique<ScenarioHost>(machine)).first;
+        host->second->start();
+      }
+      host->second->add(name, made);
+    }
+  }
+
+  // Make the platform, as an operator's service manager would: again and again while the disk
+  // refuses.
+  void boot() {
+    constexpr int tries_max = 30;
+    for (int attempt = 1;; ++attempt) {
+      platform_ = std::make_unique<Platform>(simulation_.env(), table_, platform_options());
+      const Result<void> started = platform_->start();
+      if (started) return;
+      if (attempt == tries_max) started.value();
+      platform_.reset();
+      simulation_.run_for(std::chrono::seconds(1));
+    }
+  }
+
+  PlatformOptions platform_options() {
     PlatformOptions options;
     options.listen.reset();
     if (flag("network")) {
@@ -189,29 +124,61 @@ class Player {
       options.listen_beyond_loopback = true;
     }
     if (flag("data")) {
-      // Logs and images on the simulated disk; SQLite would write to the real one.
       options.data_directory = "/data";
-      options.open_store = [](Env& env) -> Result<std::unique_ptr<Store>> {
-        return memory_store(env.timers, env.random);
+      options.open_store = [](Env& env, StoreOptions rules) {
+        SqliteStoreOptions sqlite;
+        sqlite.store = std::move(rules);
+        sqlite.files = &env.files;
+        return sqlite_store("/data/objects.sqlite", env.executor, env.timers, env.random,
+                            env.offload, std::move(sqlite));
       };
     }
-    if (const Value* functions = scenario_.find("functions")) {
-      for (const auto& [name, spec] : functions->as_map()) {
-        auto made = std::make_shared<ScenarioFunction>(spec, name, simulation_.env().timers);
-        functions_[name] = made;
-        table_.add(name, made);
+    return options;
+  }
+
+  // The machine of the platform loses its power and comes back after a while.
+  void power_failure(const Value& spec) {
+    check_keys(spec, {"down", "crash"}, "power_failure");
+    if (!flag("network") || !flag("data")) {
+      refuse("power_failure needs network and data: what is in the process dies with it");
+    }
+    static const std::map<std::string, CrashMode> modes = {{"seeded", CrashMode::seeded},
+                                                           {"lose_all", CrashMode::lose_all},
+                                                           {"torn", CrashMode::torn},
+                                                           {"reordered", CrashMode::reordered},
+                                                           {"keep_all", CrashMode::keep_all}};
+    const auto mode = modes.find(text_of(spec.find("crash"), "seeded"));
+    if (mode == modes.end()) refuse("unknown crash " + text_of(spec.find("crash")));
+    std::map<std::string, std::string> uids;
+    for (const ObjectRef& ref : applied_) {
+      uids[ref.to_string()] = platform_->get(ref).value().metadata().uid;
+    }
+    simulation_.power_off();
+    platform_.reset();
+    const Duration down = duration_of(spec.find("down"), std::chrono::seconds(1));
+    simulation_.run_for(down);
+    simulation_.crash(mode->second);
+    boot();
+    for (const ObjectRef& ref : applied_) {
+      const Result<AnyObject> found = platform_->get(ref);
+      if (!found || found->metadata().uid != uids[ref.to_string()]) {
+        failed(ref.to_string() + " did not survive the power failure");
       }
     }
-    platform_ = std::make_unique<Platform>(simulation_.env(), table_, std::move(options));
-    platform_->start().value();
-    const std::string manifests = text_of(scenario_.find("apply"));
-    const std::vector<ObjectRef> refs = platform_->apply_text(manifests, "apply").value();
-    for (const ObjectRef& ref : refs) {
-      simulation_.run(platform_->ready(ref)).value();
+    outcome_.notes.push_back("power failed with " + std::to_string(acknowledged_.size()) +
+                             " events acknowledged");
+  }
+
+  std::pair<std::string, std::string> two_hosts(const Value& names) const {
+    if (names.as_list().size() != 2) refuse("partition and heal name two hosts");
+    const std::string first = text_of(&names.as_list()[0]);
+    const std::string second = text_of(&names.as_list()[1]);
+    for (const std::string& name : {first, second}) {
+      if (name != "local" && name != "client" && !hosts_.contains(name)) {
+        refuse("unknown host " + name);
+      }
     }
-    if (flag("network")) {
-      remote_ = std::make_unique<Remote>(simulation_.host("client").env(), platform_->endpoint());
-    }
+    return {first, second};
   }
 
   bool flag(std::string_view key) const {
@@ -239,12 +206,23 @@ class Player {
 
   void step(const Value& item) {
     check_keys(item,
-               {"at", "load", "request", "publish", "faults", "apply", "remove", "scale", "expect"},
+               {"at", "load", "request", "publish", "faults", "apply", "remove", "scale", "expect",
+                "power_failure", "partition", "heal", "seen"},
                "step");
+    if (const Value* failure = item.find("power_failure")) return power_failure(*failure);
+    if (const Value* names = item.find("partition")) {
+      const auto [first, second] = two_hosts(*names);
+      return simulation_.faults().partition(first, second);
+    }
+    if (const Value* names = item.find("heal")) {
+      const auto [first, second] = two_hosts(*names);
+      return simulation_.faults().heal(first, second);
+    }
     if (const Value* load = item.find("load")) return begin_load(*load);
     if (const Value* spec = item.find("request")) return request(*spec, item.find("expect"));
     if (const Value* event = item.find("publish")) return publish(*event);
     if (const Value* scale = item.find("scale")) return check_scale(*scale, item);
+    if (const Value* seen = item.find("seen")) return check_seen(*seen);
     if (const Value* faults = item.find("faults")) {
       return simulation_.faults().set_plan(fault_plan(*faults, simulation_.seed()));
     }
@@ -307,17 +285,20 @@ class Player {
 
   // Over the network through the ingress when there is one, else by a call.
   Task<int> publish_numbered(std::string broker, std::string type, std::string id) {
+    const bool channel = broker.starts_with("channel/");
+    const std::string name = channel ? broker.substr(broker.find('/') + 1) : broker;
     CloudEvent event(type, "/scenario");
     event.set_id(id);
     int status = 202;
     if (remote_) {
       http::Request request = to_http(event);
-      request.target = "/default/" + broker;
-      request.headers.set("host", "broker-ingress.knative-eventing.svc.cluster.local");
+      request.target = channel ? "/" : "/default/" + name;
+      request.headers.set("host", channel ? name + "-kn-channel.default.svc.cluster.local"
+                                          : "broker-ingress.knative-eventing.svc.cluster.local");
       const http::Response response = co_await remote_->client.handle(request);
       status = response.status;
     } else {
-      const Result<Offset> sent = co_await platform_->publish(broker, event);
+      const Result<Offset> sent = co_await platform_->publish(name, event);
       if (!sent) status = http_status(sent.error().code);
     }
     if (status >= 200 && status < 300) acknowledged_.insert(id);
@@ -393,8 +374,9 @@ class Player {
     if (item.find("load")) return check_load(item);
     if (const Value* delivered = item.find("delivered")) return check_delivered(*delivered);
     if (const Value* share = item.find("share")) return check_share(*share);
+    if (const Value* crashes = item.find("crashes")) return check_crashes(*crashes);
     if (const Value* invariant = item.find("invariants")) {
-      check_keys(item, {"invariants", "function"}, "expect");
+      check_keys(item, {"invariants", "function", "or"}, "expect");
       if (text_of(invariant) != "acknowledged_events_delivered") {
         refuse("unknown invariant " + text_of(invariant));
       }
@@ -447,6 +429,19 @@ class Player {
     outcome_.notes.push_back(what + " in " + std::to_string(function(name).calls()) + " calls");
   }
 
+  // That a function has by now seen fewer events than another: what held it up was felt.
+  void check_seen(const Value& spec) {
+    check_keys(spec, {"function", "beside", "share_max"}, "seen");
+    const std::size_t mine = function(need(spec, "function", "seen")).delivered().size();
+    const std::size_t other = function(need(spec, "beside", "seen")).delivered().size();
+    const double most = need(spec, "share_max", "seen").as_double();
+    const std::string what = text_of(spec.find("function")) + " has seen " + std::to_string(mine) +
+                             " events, " + text_of(spec.find("beside")) + " " +
+                             std::to_string(other);
+    if (static_cast<double>(mine) > most * static_cast<double>(other)) failed(what);
+    outcome_.notes.push_back(what);
+  }
+
   // How many of the calls to two functions went to the first, e.g. of a canary.
   void check_share(const Value& spec) {
     check_keys(spec, {"function", "beside", "min", "max"}, "share");
@@ -460,12 +455,28 @@ class Player {
     outcome_.notes.push_back(what);
   }
 
+  // That processes of an image did end, and how often.
+  void check_crashes(const Value& spec) {
+    check_keys(spec, {"image", "min"}, "crashes");
+    const auto found = programs_.find(text_of(&need(spec, "image", "crashes")));
+    if (found == programs_.end()) refuse("unknown image " + text_of(spec.find("image")));
+    const ScenarioProgram& program = *found->second;
+    const std::string what = found->first + " began " + std::to_string(program.begun) +
+                             " times, crashed " + std::to_string(program.crashed) +
+                             " times, answered " + std::to_string(program.answered);
+    const auto least = static_cast<std::uint64_t>(need(spec, "min", "crashes").as_int());
+    if (program.crashed < least) failed(what + ": too few crashes");
+    outcome_.notes.push_back(what);
+  }
+
   void check_acknowledged(const Value& item) {
     const ScenarioFunction& sink = function(need(item, "function", "invariants"));
+    const Value* other = item.find("or");
+    const ScenarioFunction& second = other ? function(*other) : sink;
     std::size_t missing = 0;
     std::string first;
     for (const std::string& id : acknowledged_) {
-      if (sink.delivered().contains(id)) continue;
+      if (sink.delivered().contains(id) || second.delivered().contains(id)) continue;
       if (missing++ == 0) first = id;
     }
     const std::string what = std::to_string(acknowledged_.size()) + " events acknowledged, " +
@@ -480,7 +491,10 @@ class Player {
   const Value& scenario_;
   Simulation simulation_;
   std::map<std::string, std::shared_ptr<const ScenarioFunction>> functions_;
+  std::map<std::string, std::shared_ptr<ScenarioProgram>> programs_;
+  std::map<std::string, std::unique_ptr<ScenarioHost>> hosts_;
   FunctionTable table_;
+  std::vector<ObjectRef> applied_;
   std::unique_ptr<Platform> platform_;
   std::unique_ptr<Remote> remote_;
   std::set<std::string> acknowledged_;
