@@ -20,14 +20,15 @@ ROOT = Path(__file__).resolve().parent.parent
 HEADERS = {
     "version": 0, "error": 0, "value": 0, "fiber": 0, "task": 0, "io": 0, "env": 0,
     "metrics": 0,
+    "fwd": 0,  # names only, of all floors; includes nothing
     "http": 1, "event": 1, "oci": 1,
     "scalars": 2, "field_error": 2, "meta": 2, "pod": 2, "core": 2, "build": 2, "serving": 2,
     "eventing": 2, "manifest": 2,
     "log": 3, "store": 3,
     "workload": 4, "router": 4, "autoscaler": 4, "event_broker": 4, "builder": 4,
     "controller": 4,
-    "platform": 5, "simulation": 5, "load": 5, "load": 5,
-    "knative": 6, "fwd": 6,
+    "platform": 5, "simulation": 5, "load": 5,
+    "knative": 6,
 }
 FLOORS = {"base": 0, "wire": 1, "model": 2, "state": 3, "engines": 4, "platform": 5}
 ENGINES = {"workload", "router", "autoscaler", "event_broker", "builder", "controller"}

@@ -2,6 +2,8 @@
 
 #include <set>
 
+#include "knative/value.hpp"
+
 namespace knative {
 namespace {
 

@@ -2,8 +2,9 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
-#include "knative/value.hpp"
+#include "knative/fwd.hpp"
 
 namespace knative {
 

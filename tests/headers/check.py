@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compile every public header alone, with g++ and clang, within its budgets.
+"""Compile every public header alone, with g++ and clang, within its budgets; check fwd.hpp's names.
 
 Budgets: 1.0 s of CPU for one header, 1.5 s for the two that compose everything (knative.hpp,
 platform.hpp), 100,000 preprocessed lines for knative.hpp. The best of three runs counts. Machines
@@ -8,6 +8,7 @@ with what that takes longer than on the machine where the budgets were made. Pri
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -69,6 +70,26 @@ def check(header, source, standard):
     return None
 
 
+def forward_names(source):
+    """Every name of fwd.hpp is that of a type which knative.hpp defines, class or struct alike."""
+    names, namespace = [], ""
+    for line in (ROOT / "include/knative/fwd.hpp").read_text().splitlines():
+        if match := re.match(r"namespace (\w+) \{", line):
+            namespace = "" if match[1] == "knative" else match[1] + "::"
+        elif line.startswith("}"):
+            namespace = ""
+        elif match := re.match(r"(?:class|struct) (\w+);", line):
+            template = "<int>" if match[1] in ("Result", "Task") else ""
+            names.append(f"knative::{namespace}{match[1]}{template}")
+    source.write_text("#include <knative/fwd.hpp>\n#include <knative/knative.hpp>\n"
+                      + "".join(f"static_assert(sizeof({name}) > 0);\n" for name in names))
+    clang = shutil.which("clang++-14")
+    command = [clang or "g++", *FLAGS, "-fsyntax-only", str(source)]
+    done = subprocess.run(command + (["-Wmismatched-tags"] if clang else []),
+                          capture_output=True, text=True)
+    return done.stderr[:2000] if done.returncode != 0 else None
+
+
 def main():
     passed = failed = 0
     with tempfile.TemporaryDirectory() as scratch:
@@ -80,6 +101,12 @@ def main():
                 print(f"headers: {header.name} FAILED: {problem}")
             else:
                 passed += 1
+        problem = forward_names(Path(scratch) / "names.cpp")
+        if problem:
+            failed += 1
+            print(f"headers: the names of fwd.hpp FAILED: {problem}")
+        else:
+            passed += 1
     print(f"{passed} passed, {failed} failed, 0 skipped")
     return 1 if failed else 0
 
