@@ -33,14 +33,6 @@ void name_series(BrokerOptions& options, const std::string& id) {
 
 }  // namespace
 
-std::string broker_id(std::string_view namespace_, std::string_view name) {
-  return std::string("broker/").append(namespace_).append("/").append(name);
-}
-
-std::string channel_id(std::string_view namespace_, std::string_view name) {
-  return std::string("channel/").append(namespace_).append("/").append(name);
-}
-
 // Looks at every attempt where the URL leads: services come and go, the Trigger stays.
 class EventPlane::UrlSink final : public Sink {
  public:
@@ -97,13 +89,9 @@ struct EventPlane::Served {
   std::unique_ptr<EventBroker> broker;
 };
 
-EventPlane::EventPlane(Env& env, control::Context& context, http::Handler& router,
+EventPlane::EventPlane(Env& env, http::Handler& router,
                        std::function<bool(std::string_view)> routed, Options options)
-    : env_(env),
-      context_(context),
-      router_(router),
-      routed_(std::move(routed)),
-      options_(std::move(options)) {}
+    : env_(env), router_(router), routed_(std::move(routed)), options_(std::move(options)) {}
 
 EventPlane::~EventPlane() = default;
 
@@ -172,40 +160,6 @@ Task<Result<void>> EventPlane::remove(std::string id) {
 EventBroker* EventPlane::find(std::string_view id) const {
   const auto found = served_.find(id);
   return found == served_.end() ? nullptr : found->second->broker.get();
-}
-
-Result<std::string> EventPlane::resolve(const eventing::Destination& destination,
-                                        std::string_view namespace_) const {
-  if (!destination.ref) {
-    if (destination.uri.empty())
-      return fail(Errc::invalid_argument, "destination without ref and uri");
-    return destination.uri;
-  }
-  const eventing::KReference& reference = *destination.ref;
-  ObjectRef ref{reference.api_version, reference.kind,
-                reference.namespace_.empty() ? std::string(namespace_) : reference.namespace_,
-                reference.name};
-  Result<AnyObject> object = context_.store.get(ref);
-  if (!object) return object.error();
-  std::string url;
-  if (ref.api_version == "v1" && ref.kind == "Service") {
-    url = control::Context::internal_url(ref.name, ref.namespace_);
-  } else {
-    const Value value = object->to_value();
-    const Value* address = value.at_path("status.address.url");
-    if (address != nullptr && address->is_string()) url = address->as_string();
-  }
-  if (url.empty()) return fail(Errc::failed_precondition, "address not set for " + ref.to_string());
-  if (destination.uri.empty()) return url;
-  // A relative URI next to a reference: absolute paths replace, others are appended (RFC 3986).
-  Result<http::Url> base = http::Url::parse(url);
-  if (!base) return base.error();
-  if (destination.uri.starts_with("/")) {
-    base->target = destination.uri;
-  } else {
-    base->target = base->target.substr(0, base->target.rfind('/') + 1) + destination.uri;
-  }
-  return base->to_string();
 }
 
 Result<void> EventPlane::bind(const std::string& id, const std::string& name,
@@ -279,7 +233,8 @@ std::string EventPlane::id_of_url(const http::Url& url) const {
   const std::size_t mark = url.host.find(channel_host_mark);
   if (mark == std::string::npos) return {};
   const std::string_view rest = std::string_view(url.host).substr(mark + channel_host_mark.size());
-  return channel_id(rest.substr(0, rest.find('.')), std::string_view(url.host).substr(0, mark));
+  return control::channel_id(control::make_key(rest.substr(0, rest.find('.')),
+                                               std::string_view(url.host).substr(0, mark)));
 }
 
 Task<DeliveryAttempt> EventPlane::deliver(const http::Url& url, const CloudEvent& event) {

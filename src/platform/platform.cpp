@@ -290,8 +290,8 @@ void Platform::Impl::make_engines() {
     if (control_plane) control_plane->enqueue_watchers(ref);
   };
   event_plane = std::make_unique<EventPlane>(
-      env, *context, data_plane->router(),
-      [this](std::string_view host) { return data_plane->routes(host); }, std::move(event_options));
+      env, data_plane->router(), [this](std::string_view host) { return data_plane->routes(host); },
+      std::move(event_options));
   front = std::make_unique<Front>(data_plane->router(), *event_plane,
                                   [this] { return metrics.prometheus_text(); });
 
@@ -612,8 +612,8 @@ Task<Result<Offset>> Platform::publish(std::string broker, const CloudEvent& eve
   const std::string key = broker.find('/') == std::string::npos
                               ? control::make_key(impl_->options.default_namespace, broker)
                               : broker;
-  EventBroker* found = impl_->event_plane->find("broker/" + key);
-  if (found == nullptr) found = impl_->event_plane->find("channel/" + key);
+  EventBroker* found = impl_->event_plane->find(control::broker_id(key));
+  if (found == nullptr) found = impl_->event_plane->find(control::channel_id(key));
   if (found == nullptr) co_return fail(Errc::not_found, "Broker " + key + " is not there");
   if (!event.id().empty()) co_return co_await found->publish(event);
   CloudEvent named = event;

@@ -9,10 +9,11 @@ Task<Result<Requeue>> BrokerReconciler::reconcile(std::string key) {
   const auto names = split_key(key);
   const std::string& namespace_ = names.first;
   const std::string& name = names.second;
-  const std::string id = broker_id(namespace_, name);
+  const std::string id = broker_id(key);
   Result<Broker> found = context_.store.get<Broker>(namespace_, name);
   if (!found || found->metadata.deletion_timestamp) {
     if (!found && found.error().code != Errc::not_found) co_return found.error();
+    context_.tracker.forget({"broker", key});
     const Result<void> removed = co_await plane_.remove(id);
     if (!removed) co_return removed.error();
     co_return Requeue::never();
@@ -31,17 +32,9 @@ Task<Result<Requeue>> BrokerReconciler::reconcile(std::string key) {
   } else {
     broker.status.mark_trigger_channel_failed("LogFailed", ready.error().detail, now);
   }
-  if (broker.spec.delivery && broker.spec.delivery->dead_letter_sink) {
-    Result<std::string> url = plane_.resolve(*broker.spec.delivery->dead_letter_sink, namespace_);
-    if (url) {
-      broker.status.mark_dead_letter_sink_resolved(*url, now);
-    } else {
-      broker.status.mark_dead_letter_sink_failed("Unable to get the DeadLetterSink's URI",
-                                                 url.error().detail, now);
-    }
-  } else {
-    broker.status.mark_dead_letter_sink_not_configured(now);
-  }
+  std::set<ObjectRef> interests;
+  resolve_dead_letter(context_, broker.spec.delivery, namespace_, broker.status, interests);
+  context_.tracker.track({"broker", key}, std::move(interests));
   if (Result<void> written = write_status(context_, *found, broker); !written) {
     co_return written.error();
   }
@@ -53,10 +46,11 @@ Task<Result<Requeue>> ChannelReconciler::reconcile(std::string key) {
   const auto names = split_key(key);
   const std::string& namespace_ = names.first;
   const std::string& name = names.second;
-  const std::string id = channel_id(namespace_, name);
+  const std::string id = channel_id(key);
   Result<Channel> found = context_.store.get<Channel>(namespace_, name);
   if (!found || found->metadata.deletion_timestamp) {
     if (!found && found.error().code != Errc::not_found) co_return found.error();
+    context_.tracker.forget({"channel", key});
     const Result<void> removed = co_await plane_.remove(id);
     if (!removed) co_return removed.error();
     co_return Requeue::never();
@@ -72,17 +66,9 @@ Task<Result<Requeue>> ChannelReconciler::reconcile(std::string key) {
   } else {
     channel.status.mark_backing_channel_failed("LogFailed", ready.error().detail, now);
   }
-  if (channel.spec.delivery && channel.spec.delivery->dead_letter_sink) {
-    Result<std::string> url = plane_.resolve(*channel.spec.delivery->dead_letter_sink, namespace_);
-    if (url) {
-      channel.status.mark_dead_letter_sink_resolved(*url, now);
-    } else {
-      channel.status.mark_dead_letter_sink_failed("Unable to get the DeadLetterSink's URI",
-                                                  url.error().detail, now);
-    }
-  } else {
-    channel.status.mark_dead_letter_sink_not_configured(now);
-  }
+  std::set<ObjectRef> interests;
+  resolve_dead_letter(context_, channel.spec.delivery, namespace_, channel.status, interests);
+  context_.tracker.track({"channel", key}, std::move(interests));
   if (Result<void> written = write_status(context_, *found, channel); !written) {
     co_return written.error();
   }

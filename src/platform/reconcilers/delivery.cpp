@@ -25,6 +25,47 @@ Result<DeliveryOptions> delivery_options(const std::optional<eventing::DeliveryS
   return options;
 }
 
+Result<std::string> resolve(const Context& context, const eventing::Destination& destination,
+                            std::string_view namespace_) {
+  if (!destination.ref) {
+    if (!destination.uri.empty()) return destination.uri;
+    return fail(Errc::invalid_argument, "destination without ref and uri");
+  }
+  const eventing::KReference& reference = *destination.ref;
+  ObjectRef ref{reference.api_version, reference.kind,
+                reference.namespace_.empty() ? std::string(namespace_) : reference.namespace_,
+                reference.name};
+  Result<AnyObject> object = context.store.get(ref);
+  if (!object) return object.error();
+  std::string url;
+  if (ref.api_version == "v1" && ref.kind == "Service") {
+    url = Context::internal_url(ref.name, ref.namespace_);
+  } else {
+    const Value value = object->to_value();
+    const Value* address = value.at_path("status.address.url");
+    if (address != nullptr && address->is_string()) url = address->as_string();
+  }
+  if (url.empty()) return fail(Errc::failed_precondition, "address not set for " + ref.to_string());
+  if (destination.uri.empty()) return url;
+  // A relative URI next to a reference: absolute paths replace, others are appended (RFC 3986).
+  Result<http::Url> base = http::Url::parse(url);
+  if (!base) return base.error();
+  if (destination.uri.starts_with("/")) {
+    base->target = destination.uri;
+  } else {
+    base->target = base->target.substr(0, base->target.rfind('/') + 1) + destination.uri;
+  }
+  return base->to_string();
+}
+
+void add_interest(std::set<ObjectRef>& interests, const eventing::Destination& destination,
+                  std::string_view namespace_) {
+  if (!destination.ref) return;
+  const eventing::KReference& ref = *destination.ref;
+  interests.insert({ref.api_version, ref.kind,
+                    ref.namespace_.empty() ? std::string(namespace_) : ref.namespace_, ref.name});
+}
+
 std::string filter_text(const eventing::Trigger& trigger) {
   // The codec writes equal filters equally; only the filters of the spec are kept.
   eventing::Trigger only;
@@ -33,7 +74,8 @@ std::string filter_text(const eventing::Trigger& trigger) {
   return AnyObject(only).to_value().to_json();
 }
 
-Task<Result<void>> Bindings::drop_all_but(EventPlane& plane, std::string key, std::string cursor) {
+Task<Result<void>> Bindings::drop_all_but(EventingPlane& plane, std::string key,
+                                          std::string cursor) {
   const auto found = bound_.find(key);
   if (found == bound_.end() || found->second.cursor == cursor) co_return Result<void>();
   const Bound old = found->second;

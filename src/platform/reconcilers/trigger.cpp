@@ -10,15 +10,6 @@ using eventing::Trigger;
 
 namespace {
 
-// A change of what a destination names must bring its user back.
-void add_interest(std::set<ObjectRef>& interests, const Destination& destination,
-                  const std::string& namespace_) {
-  if (!destination.ref) return;
-  const eventing::KReference& ref = *destination.ref;
-  interests.insert(
-      {ref.api_version, ref.kind, ref.namespace_.empty() ? namespace_ : ref.namespace_, ref.name});
-}
-
 template <class T>
 ObjectRef named(const std::string& namespace_, const std::string& name) {
   return {std::string(T::api_version), std::string(T::kind), namespace_, name};
@@ -28,32 +19,40 @@ ObjectRef named(const std::string& namespace_, const std::string& name) {
 // later object of that name: the uid is part of it.
 std::string cursor_name(const ObjectMeta& metadata) { return metadata.name + "." + metadata.uid; }
 
-}  // namespace
-
-Task<Result<Requeue>> TriggerReconciler::reconcile(std::string key) {
+// What Trigger and Subscription have in common: an object that was deleted lets go of its cursor,
+// any other is bound anew, tells what it waits for, and writes its conditions.
+template <class T, class Bind>
+Task<Result<Requeue>> reconcile_bound(Context& context, EventingPlane& plane, Bindings& bound,
+                                      std::string controller, std::string key, Bind bind) {
   const auto names = split_key(key);
-  Result<Trigger> found = context_.store.get<Trigger>(names.first, names.second);
-  if (!found || found->metadata.deletion_timestamp) {
-    if (!found && found.error().code != Errc::not_found) co_return found.error();
-    context_.tracker.forget({"trigger", key});
-    const Result<void> dropped = co_await bound_.drop_all_but(plane_, key, "");
-    if (!dropped) co_return dropped.error();
-    co_return Requeue::never();
-  }
-  const Result<void> dropped =
-      co_await bound_.drop_all_but(plane_, key, cursor_name(found->metadata));
+  Result<T> found = context.store.get<T>(names.first, names.second);
+  const bool gone = !found || found->metadata.deletion_timestamp;
+  if (!found && found.error().code != Errc::not_found) co_return found.error();
+  if (gone) context.tracker.forget({controller, key});
+  const std::string cursor = gone ? std::string() : cursor_name(found->metadata);
+  const Result<void> dropped = co_await bound.drop_all_but(plane, key, cursor);
   if (!dropped) co_return dropped.error();
-  Trigger trigger = *found;
-  trigger.status.initialize_conditions(context_.now());
-  trigger.status.observed_generation = trigger.metadata.generation;
-  std::set<ObjectRef> interests = {named<Broker>(names.first, trigger.spec.broker)};
-  const Result<void> done = bind(trigger, interests);
-  context_.tracker.track({"trigger", key}, std::move(interests));
-  if (Result<void> written = write_status(context_, *found, trigger); !written) {
+  if (gone) co_return Requeue::never();
+  T object = *found;
+  object.status.initialize_conditions(context.now());
+  object.status.observed_generation = object.metadata.generation;
+  std::set<ObjectRef> interests;
+  const Result<void> done = bind(object, interests);
+  context.tracker.track({controller, key}, std::move(interests));
+  if (Result<void> written = write_status(context, *found, object); !written) {
     co_return written.error();
   }
   if (!done) co_return done.error();
   co_return Requeue::never();
+}
+
+}  // namespace
+
+Task<Result<Requeue>> TriggerReconciler::reconcile(std::string key) {
+  return reconcile_bound<Trigger>(context_, plane_, bound_, "trigger", std::move(key),
+                                  [this](Trigger& trigger, std::set<ObjectRef>& interests) {
+                                    return bind(trigger, interests);
+                                  });
 }
 
 // Set every condition; deliver when all is there. What is missing is a condition, not an error:
@@ -63,7 +62,8 @@ Result<void> TriggerReconciler::bind(Trigger& trigger, std::set<ObjectRef>& inte
   const std::string& namespace_ = trigger.metadata.namespace_;
   trigger.status.mark_dependency_succeeded(now);
   Result<Broker> broker = context_.store.get<Broker>(namespace_, trigger.spec.broker);
-  const std::string id = broker_id(namespace_, trigger.spec.broker);
+  const std::string id = broker_id(make_key(namespace_, trigger.spec.broker));
+  interests.insert(named<Broker>(namespace_, trigger.spec.broker));
   if (!broker) {
     trigger.status.mark_broker_failed("BrokerDoesNotExist",
                                       "Broker \"" + trigger.spec.broker + "\" does not exist", now);
@@ -71,9 +71,9 @@ Result<void> TriggerReconciler::bind(Trigger& trigger, std::set<ObjectRef>& inte
   }
   trigger.status.propagate_broker(broker->status, now);
 
-  EventPlane::Binding binding;
+  EventingPlane::Binding binding;
   add_interest(interests, trigger.spec.subscriber, namespace_);
-  Result<std::string> subscriber = plane_.resolve(trigger.spec.subscriber, namespace_);
+  Result<std::string> subscriber = resolve(context_, trigger.spec.subscriber, namespace_);
   if (!subscriber) {
     trigger.status.mark_subscriber_unresolved("Unable to get the Subscriber's URI",
                                               subscriber.error().detail, now);
@@ -83,19 +83,10 @@ Result<void> TriggerReconciler::bind(Trigger& trigger, std::set<ObjectRef>& inte
   binding.subscriber_url = *subscriber;
 
   const auto& delivery = trigger.spec.delivery ? trigger.spec.delivery : broker->spec.delivery;
-  if (delivery && delivery->dead_letter_sink) {
-    add_interest(interests, *delivery->dead_letter_sink, namespace_);
-    Result<std::string> url = plane_.resolve(*delivery->dead_letter_sink, namespace_);
-    if (!url) {
-      trigger.status.mark_dead_letter_sink_failed("Unable to get the DeadLetterSink's URI",
-                                                  url.error().detail, now);
-      return {};
-    }
-    trigger.status.mark_dead_letter_sink_resolved(*url, now);
-    binding.dead_letter_url = *url;
-  } else {
-    trigger.status.mark_dead_letter_sink_not_configured(now);
-  }
+  const std::optional<std::string> dead_letter =
+      resolve_dead_letter(context_, delivery, namespace_, trigger.status, interests);
+  if (!dead_letter) return {};
+  binding.dead_letter_url = *dead_letter;
 
   Result<Filter> filter = eventing::make_filter(trigger.spec);
   Result<DeliveryOptions> options = delivery_options(delivery);
@@ -108,7 +99,7 @@ Result<void> TriggerReconciler::bind(Trigger& trigger, std::set<ObjectRef>& inte
   binding.filter_text = filter_text(trigger);
   binding.delivery = *options;
   binding.metric_name = trigger.metadata.name;
-  if (plane_.find(id) == nullptr) {
+  if (!plane_.serves(id)) {
     trigger.status.mark_not_subscribed("NotSubscribed", "the broker is not served yet", now);
     return {};
   }
@@ -123,29 +114,11 @@ Result<void> TriggerReconciler::bind(Trigger& trigger, std::set<ObjectRef>& inte
 }
 
 Task<Result<Requeue>> SubscriptionReconciler::reconcile(std::string key) {
-  const auto names = split_key(key);
-  Result<Subscription> found = context_.store.get<Subscription>(names.first, names.second);
-  if (!found || found->metadata.deletion_timestamp) {
-    if (!found && found.error().code != Errc::not_found) co_return found.error();
-    context_.tracker.forget({"subscription", key});
-    const Result<void> dropped = co_await bound_.drop_all_but(plane_, key, "");
-    if (!dropped) co_return dropped.error();
-    co_return Requeue::never();
-  }
-  const Result<void> dropped =
-      co_await bound_.drop_all_but(plane_, key, cursor_name(found->metadata));
-  if (!dropped) co_return dropped.error();
-  Subscription subscription = *found;
-  subscription.status.initialize_conditions(context_.now());
-  subscription.status.observed_generation = subscription.metadata.generation;
-  std::set<ObjectRef> interests = {named<Channel>(names.first, subscription.spec.channel.name)};
-  const Result<void> done = bind(subscription, interests);
-  context_.tracker.track({"subscription", key}, std::move(interests));
-  if (Result<void> written = write_status(context_, *found, subscription); !written) {
-    co_return written.error();
-  }
-  if (!done) co_return done.error();
-  co_return Requeue::never();
+  return reconcile_bound<Subscription>(
+      context_, plane_, bound_, "subscription", std::move(key),
+      [this](Subscription& subscription, std::set<ObjectRef>& interests) {
+        return bind(subscription, interests);
+      });
 }
 
 Result<void> SubscriptionReconciler::bind(Subscription& subscription,
@@ -153,19 +126,20 @@ Result<void> SubscriptionReconciler::bind(Subscription& subscription,
   const Timestamp now = context_.now();
   const std::string& namespace_ = subscription.metadata.namespace_;
   Result<Channel> channel = context_.store.get<Channel>(namespace_, subscription.spec.channel.name);
-  const std::string id = channel_id(namespace_, subscription.spec.channel.name);
+  const std::string id = channel_id(make_key(namespace_, subscription.spec.channel.name));
+  interests.insert(named<Channel>(namespace_, subscription.spec.channel.name));
   if (!channel) {
     subscription.status.mark_channel_failed("ChannelNotFound", channel.error().detail, now);
     return {};
   }
   const Condition* ready = find_condition(channel->status.conditions, "Ready");
-  if (ready == nullptr || !ready->is_true() || plane_.find(id) == nullptr) {
+  if (ready == nullptr || !ready->is_true() || !plane_.serves(id)) {
     subscription.status.mark_channel_failed("ChannelNotReady", "the Channel is not ready yet", now);
     return {};
   }
   subscription.status.mark_channel_ready(now);
 
-  EventPlane::Binding binding;
+  EventingPlane::Binding binding;
   binding.reply_to_self = false;
   eventing::PhysicalSubscription& physical = subscription.status.physical_subscription;
   physical = {};
@@ -173,7 +147,7 @@ Result<void> SubscriptionReconciler::bind(Subscription& subscription,
                         std::string& shown, std::string reason) {
     if (!destination) return true;
     add_interest(interests, *destination, namespace_);
-    Result<std::string> resolved = plane_.resolve(*destination, namespace_);
+    Result<std::string> resolved = resolve(context_, *destination, namespace_);
     if (!resolved) {
       subscription.status.mark_references_not_resolved(std::move(reason), resolved.error().detail,
                                                        now);
