@@ -1,5 +1,6 @@
 // A broker in a process of its own, to be killed: `broker_killee DIRECTORY data|none SINK_URL`.
-// Prints "port N" when it serves; GET /idle tells whether every accepted event was delivered.
+// Prints "port N" when it serves, "refused ERROR" when the log cannot be opened; GET /idle tells
+// whether every accepted event was delivered.
 #include <cstdio>
 #include <string>
 
@@ -31,7 +32,7 @@ kn::Task<int> serve(kn::Loop& loop, std::string directory, bool durable, std::st
   log_options.fsync_mode = durable ? kn::FsyncMode::data : kn::FsyncMode::none;
   auto log = co_await kn::open_segment_log(env, files, directory, log_options);
   if (!log) {
-    std::fprintf(stderr, "%s\n", log.error().to_string().c_str());
+    std::printf("refused %s\n", log.error().to_string().c_str());
     co_return 1;
   }
   const kn::http::Url url = kn::http::Url::parse(sink_url).value();
