@@ -378,6 +378,15 @@ struct Builder::Impl {
     co_return Failure{"StepFailed", fail(Errc::failed_precondition, detail)};
   }
 
+  // For messages: what the build was doing.
+  static std::string at_work(const Run& run) {
+    for (std::size_t i = 0; i < run.status.step_states.size(); ++i) {
+      if (run.status.step_states[i].running)
+        return ": step \"" + run.steps[i].name + "\" was running";
+    }
+    return {};
+  }
+
   // ------------------------------------------------------------------------ image
 
   // A recognised source is started by a program that its build was expected to leave.
@@ -507,10 +516,10 @@ Task<BuildOutcome> Builder::execute(const build::Build& build, const BuildCallba
   if (ended) {
     failure = *std::move(ended);
   } else {
-    failure =
-        Failure{"BuildTimeout", fail(Errc::deadline_exceeded, "build \"" + run.build.metadata.name +
-                                                                  "\" did not finish within \"" +
-                                                                  format_duration(timeout) + "\"")};
+    failure = Failure{"BuildTimeout",
+                      fail(Errc::deadline_exceeded,
+                           "build \"" + run.build.metadata.name + "\" did not finish within \"" +
+                               format_duration(timeout) + "\"" + Impl::at_work(run))};
   }
   if (failure && impl.options.keep_failed) {
     run.log("build", "kept " + run.directory + "\n");

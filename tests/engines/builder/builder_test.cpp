@@ -196,7 +196,8 @@ TEST_F(Builds, AStepThatNeverEndsIsKilledWithAllItStarted) {
   build.spec.timeout = std::chrono::milliseconds(500);
   const BuildOutcome outcome = execute(build);
   EXPECT_EQ(outcome.error->code, Errc::deadline_exceeded);
-  EXPECT_EQ(outcome.error->detail, "build \"slow\" did not finish within \"500ms\"");
+  EXPECT_EQ(outcome.error->detail,
+            "build \"slow\" did not finish within \"500ms\": step \"hang\" was running");
   EXPECT_EQ(succeeded(outcome).reason, "BuildTimeout");
   EXPECT_FALSE(process_exists(marker));
   EXPECT_TRUE(build_folders_are_gone());

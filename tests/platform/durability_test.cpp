@@ -1,0 +1,127 @@
+// Any file operation may fail, and the machine may die at any of them: what a publisher was told is
+// accepted reaches the subscriber all the same. The whole platform, in virtual time.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "knative/platform.hpp"
+#include "knative/simulation.hpp"
+
+namespace knative {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int events = 12;
+
+/// A machine with a platform on it that may be made again.
+class Machine {
+ public:
+  explicit Machine(std::uint64_t seed) : simulation(seed) {
+    functions_.http("sink", [this](http::Request& request) {
+      received.insert(std::string(request.headers.get("ce-id").value_or("")));
+      return http::Response{.status = 202};
+    });
+    boot().value();
+    const ObjectRef service = platform_->apply(serving::service("sink", "fn:sink")).value();
+    simulation.run(platform_->ready(service)).value();
+    platform_->apply(eventing::broker("default")).value();
+    const ObjectRef trigger =
+        platform_
+            ->apply(
+                eventing::trigger("to-sink", "default", "http://sink.default.svc.cluster.local"))
+            .value();
+    simulation.run(platform_->ready(trigger)).value();
+    simulation.run(platform_->store().durable()).value();
+  }
+
+  Result<void> boot() {
+    PlatformOptions options;
+    options.listen.reset();
+    options.data_directory = "/data";
+    options.open_store = [](Env& env, StoreOptions rules) {
+      SqliteStoreOptions sqlite;
+      sqlite.store = std::move(rules);
+      sqlite.files = &env.files;
+      return sqlite_store("/data/objects.sqlite", env.executor, env.timers, env.random, env.offload,
+                          std::move(sqlite));
+    };
+    platform_ = std::make_unique<Platform>(simulation.env(), functions_, std::move(options));
+    return platform_->start();
+  }
+
+  void publish_all() {
+    for (int i = 0; i < events; ++i) {
+      CloudEvent event("ping", "/test");
+      event.set_id(std::to_string(i));
+      const Result<Offset> sent = simulation.run(platform_->publish("default", event));
+      if (sent) accepted.insert(event.id());
+      simulation.run_for(20ms);
+    }
+  }
+
+  void power_failure(CrashMode mode) {
+    simulation.power_off();
+    platform_.reset();
+    simulation.faults().clear();
+    simulation.crash(mode);
+  }
+
+  std::set<std::string> missing() const {
+    std::set<std::string> lost;
+    for (const std::string& id : accepted) {
+      if (!received.contains(id)) lost.insert(id);
+    }
+    return lost;
+  }
+
+  Simulation simulation;
+  std::set<std::string> accepted;
+  std::set<std::string> received;
+
+ private:
+  FunctionTable functions_;
+  std::unique_ptr<Platform> platform_;
+};
+
+std::uint64_t count_operations() {
+  Machine machine(1);
+  const std::uint64_t before = machine.simulation.faults().file_operations();
+  machine.publish_all();
+  EXPECT_EQ(machine.accepted.size(), static_cast<std::size_t>(events));
+  return machine.simulation.faults().file_operations() - before;
+}
+
+TEST(Durability, accepted_events_arrive_when_any_single_file_operation_fails) {
+  const std::uint64_t operations = count_operations();
+  ASSERT_GT(operations, 2u * events);
+  for (std::uint64_t n = 1; n <= operations; ++n) {
+    SCOPED_TRACE("operation " + std::to_string(n));
+    Machine machine(n);
+    machine.simulation.faults().fail_nth_file_operation(n);
+    machine.publish_all();
+    machine.simulation.run_for(1min);
+    EXPECT_GE(machine.accepted.size(), static_cast<std::size_t>(events - 1));
+    EXPECT_EQ(machine.missing(), std::set<std::string>());
+    if (HasFailure()) return;
+  }
+}
+
+TEST(Durability, accepted_events_arrive_when_the_machine_dies_at_any_file_operation) {
+  const std::uint64_t operations = count_operations();
+  for (std::uint64_t n = 1; n <= operations; ++n) {
+    SCOPED_TRACE("operation " + std::to_string(n));
+    Machine machine(n);
+    machine.simulation.faults().fail_nth_file_operation(n, Faults::forever);
+    machine.publish_all();
+    machine.power_failure(CrashMode::seeded);
+    const Result<void> booted = machine.boot();
+    ASSERT_TRUE(booted) << booted.error().to_string();
+    machine.simulation.run_for(1min);
+    EXPECT_EQ(machine.missing(), std::set<std::string>());
+    if (HasFailure()) return;
+  }
+}
+
+}  // namespace
+}  // namespace knative
