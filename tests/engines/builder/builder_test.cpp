@@ -197,7 +197,7 @@ TEST_F(Builds, AStepThatNeverEndsIsKilledWithAllItStarted) {
   const BuildOutcome outcome = execute(build);
   EXPECT_EQ(outcome.error->code, Errc::deadline_exceeded);
   EXPECT_EQ(outcome.error->detail,
-            "build \"slow\" did not finish within \"500ms\": step \"hang\" was running");
+            "build \"slow\" did not finish within \"500ms\": step \"build-step-hang\" was running");
   EXPECT_EQ(succeeded(outcome).reason, "BuildTimeout");
   EXPECT_FALSE(process_exists(marker));
   EXPECT_TRUE(build_folders_are_gone());
