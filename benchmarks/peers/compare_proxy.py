@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The library's proxy path against HAProxy (one thread), same upstream, interleaved.
+"""A process behind a Service of a platform against HAProxy (one thread) in front of the same
+process, interleaved. Ours is the whole product: listener, routes, queue, accounting, socket.
 
 Mark: at most 0.9 times HAProxy's CPU per request.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import measure
 
+MARK = 0.9
 CONFIGURATION = """
 global
   nbthread 1
@@ -57,31 +59,25 @@ class HAProxy(measure.Peer):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--proxy", default="peer_knative_proxy",
-                        help="our proxy program: takes a port and host:port of the upstream")
-    options = measure.arguments(parser)
+    options = measure.arguments(argparse.ArgumentParser(description=__doc__))
     binaries = options.build / "benchmarks"
     haproxy = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
     if haproxy is None:
         raise SystemExit("haproxy is not installed")
     with tempfile.TemporaryDirectory() as folder, \
-            measure.Peer("direct", [binaries / "peer_epoll_server", 0, options.body]) as upstream, \
-            HAProxy(haproxy, folder, upstream.port) as base, \
-            measure.Peer("knative proxy", [binaries / options.proxy, 0,
-                                           f"127.0.0.1:{upstream.port}"]) as ours:
+            measure.Peer("knative", [binaries / "peer_knative_proxy", 0,
+                                     binaries / "peer_epoll_server", options.body]) as ours, \
+            HAProxy(haproxy, folder, ours.read_port()) as base:
         figures = measure.interleave(binaries / "peer_load", [base, ours], options.rounds,
                                      options.connections, options.seconds)
-    cpu = measure.ratios(figures[ours.name], figures[base.name], "cpu_us_per_request")
+    result = measure.verdict(figures, ours.name, base.name, "cpu_us_per_request", MARK,
+                             lambda ratio: ratio <= MARK)
     if options.json:
-        rate = measure.ratios(figures[ours.name], figures[base.name], "requests_per_second")
-        print(json.dumps({
-            "proxy_cpu_us": measure.median(figures[ours.name], "cpu_us_per_request"),
-            "proxy_cpu_ratio": cpu[0], "proxy_rps_ratio": rate[0]}))
+        print(json.dumps(result))
         return
     measure.print_table(figures, base.name)
-    verdict = "reached" if cpu[0] <= 0.9 else "missed"
-    print(f"mark: at most 0.90 of HAProxy's CPU per request: {cpu[0]:.2f}, {verdict}")
+    print(f"mark: at most {MARK:.2f} of HAProxy's CPU per request: {result['ratio']:.2f}, "
+          f"{'holds' if result['holds'] else 'MISSED'}")
 
 
 if __name__ == "__main__":

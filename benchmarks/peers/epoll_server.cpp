@@ -2,7 +2,7 @@
 // send per request. It parses as little as is honest: a whole head, GET or POST without a body,
 // HTTP/1.1, keep-alive. No timeouts, no bounds, no chunks.
 //
-//   peer_epoll_server PORT BODY_BYTES
+//   peer_epoll_server PORT BODY_BYTES    "$PORT": the number is in that variable
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -91,7 +91,9 @@ bool serve(Connection& connection, const std::string& response) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int port = argc > 1 ? std::atoi(argv[1]) : 0;
+  const bool told = argc > 1 && std::strcmp(argv[1], "$PORT") == 0;
+  const char* number = told ? std::getenv("PORT") : argc > 1 ? argv[1] : nullptr;
+  const int port = number != nullptr ? std::atoi(number) : 0;
   const std::size_t body = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 200;
   const std::string response =
       "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"

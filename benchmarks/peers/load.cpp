@@ -2,9 +2,10 @@
 // also reads the run time of the measured process before and after, so that CPU per request needs
 // no other tool.
 //
-//   peer_load PORT CONNECTIONS SECONDS [PID]
+//   peer_load PORT CONNECTIONS SECONDS [PID [EVENT_BYTES PATH]]
 //
-// Prints one line of JSON. `cpu_us_per_request` is the sum over the threads of PID.
+// With EVENT_BYTES it posts events (binary mode) to PATH instead. Prints one line of JSON.
+// `cpu_us_per_request` is the sum over the threads of PID.
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <netinet/in.h>
@@ -26,9 +27,17 @@
 
 namespace {
 
-constexpr std::string_view request =
+constexpr std::string_view plain_request =
     "GET /hello?name=ada HTTP/1.1\r\nHost: hello.default.example.com\r\n"
     "User-Agent: load/1\r\nAccept: */*\r\nAccept-Encoding: identity\r\n\r\n";
+
+std::string event_request(const std::string& path, std::size_t bytes) {
+  return "POST " + path +
+         " HTTP/1.1\r\nHost: localhost\r\nce-specversion: 1.0\r\nce-type: order.created\r\n"
+         "ce-source: /load\r\nce-id: 0a1b2c3d\r\nContent-Type: application/octet-stream\r\n"
+         "Content-Length: " +
+         std::to_string(bytes) + "\r\n\r\n" + std::string(bytes, 'x');
+}
 
 struct Connection {
   int fd = -1;
@@ -78,7 +87,7 @@ int connect_to(int port) {
   return fd;
 }
 
-void send_request(Connection& connection) {
+void send_request(Connection& connection, std::string_view request) {
   connection.got = connection.expected = 0;
   connection.sent_at = now_ns();
   if (::send(connection.fd, request.data(), request.size(), MSG_NOSIGNAL) !=
@@ -88,7 +97,7 @@ void send_request(Connection& connection) {
   }
 }
 
-/// True when a whole response is there. Anything but 200 with a Content-Length ends the run.
+/// True when a whole response is there. Anything but 200 or 202 with a Content-Length ends the run.
 bool response_complete(Connection& connection) {
   if (connection.expected == 0) {
     const std::string_view seen(connection.buffer,
@@ -99,7 +108,8 @@ bool response_complete(Connection& connection) {
     std::transform(head.begin(), head.end(), head.begin(),
                    [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     const std::size_t length = head.find("content-length: ");
-    if (head.substr(0, 12) != "http/1.1 200" || length == std::string::npos) {
+    const std::string_view status = std::string_view(head).substr(0, 12);
+    if ((status != "http/1.1 200" && status != "http/1.1 202") || length == std::string::npos) {
       std::fprintf(stderr, "unexpected response:\n%s\n", head.c_str());
       std::exit(1);
     }
@@ -120,6 +130,8 @@ int main(int argc, char** argv) {
   const auto count = static_cast<std::size_t>(std::atoi(argv[2]));
   const double seconds = std::atof(argv[3]);
   const int pid = argc > 4 ? std::atoi(argv[4]) : 0;
+  const std::string request = argc > 6 ? event_request(argv[6], std::strtoul(argv[5], nullptr, 10))
+                                       : std::string(plain_request);
   const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
   std::vector<Connection> connections(count);
   for (Connection& connection : connections) {
@@ -129,13 +141,14 @@ int main(int argc, char** argv) {
     event.data.ptr = &connection;
     ::epoll_ctl(epoll, EPOLL_CTL_ADD, connection.fd, &event);
   }
-  for (Connection& connection : connections) send_request(connection);
+  for (Connection& connection : connections) send_request(connection, request);
 
   const std::int64_t warm = now_ns() + 100'000'000;
   std::int64_t begin = 0;
   std::int64_t end = warm + static_cast<std::int64_t>(seconds * 1e9);
   std::uint64_t cpu = 0;
   std::uint64_t requests = 0;
+  std::uint64_t total = 0;  // with those before the measuring began
   std::vector<std::uint32_t> latencies;
   latencies.reserve(4'000'000);
   epoll_event events[256];
@@ -169,10 +182,11 @@ int main(int argc, char** argv) {
         connection.got += static_cast<std::size_t>(got);
         if (response_complete(connection)) {
           ++requests;
+          ++total;
           if (latencies.size() < latencies.capacity()) {
             latencies.push_back(static_cast<std::uint32_t>((now_ns() - connection.sent_at) / 1000));
           }
-          send_request(connection);
+          send_request(connection, request);
         }
         if (static_cast<std::size_t>(got) < room) break;
       }
@@ -188,7 +202,8 @@ int main(int argc, char** argv) {
   const double elapsed = static_cast<double>(end - begin) / 1e9;
   std::printf(
       "{\"requests\": %llu, \"requests_per_second\": %.0f, \"cpu_us_per_request\": %.3f, "
-      "\"p50_us\": %u, \"p99_us\": %u}\n",
+      "\"p50_us\": %u, \"p99_us\": %u, \"total\": %llu}\n",
       static_cast<unsigned long long>(requests), static_cast<double>(requests) / elapsed,
-      requests != 0 ? used / static_cast<double>(requests) : 0, quantile(0.5), quantile(0.99));
+      requests != 0 ? used / static_cast<double>(requests) : 0, quantile(0.5), quantile(0.99),
+      static_cast<unsigned long long>(total));
 }

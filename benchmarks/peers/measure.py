@@ -15,7 +15,14 @@ class Peer:
         self.process = subprocess.Popen(
             [str(part) for part in command], stdout=subprocess.PIPE, text=True
         )
-        self.port = port or int(self.process.stdout.readline())
+        self.port = port or self.read_port()
+
+    def read_port(self):
+        """The number on its next line of output."""
+        line = self.process.stdout.readline()
+        if not line.strip().isdigit():
+            raise SystemExit(f"{self.name} did not start: its first line is {line!r}")
+        return int(line)
 
     def __enter__(self):
         return self
@@ -25,9 +32,9 @@ class Peer:
         self.process.wait(timeout=10)
 
 
-def load(binary, peer, connections, seconds):
+def load(binary, peer, connections, seconds, *event):
     """One round of load against a peer: the load generator's figures."""
-    command = [binary, peer.port, connections, seconds, peer.process.pid]
+    command = [binary, peer.port, connections, seconds, peer.process.pid, *event]
     run = subprocess.run(
         [str(part) for part in command], stdout=subprocess.PIPE, text=True, check=True
     )
@@ -55,6 +62,17 @@ def ratios(figures, base, key):
     """Ratio of each round to the base's of the same round: (median, least, greatest)."""
     each = [one[key] / other[key] for one, other in zip(figures, base)]
     return statistics.median(each), min(each), max(each)
+
+
+def verdict(figures, ours, base, key, mark, holds):
+    """What table.py reads: one comparison as a dictionary."""
+    middle, least, greatest = ratios(figures[ours], figures[base], key)
+    return {
+        "ratio": middle, "least": least, "greatest": greatest,
+        "rounds": len(figures[ours]), "mark": mark, "holds": holds(middle),
+        "ours": {name: median(figures[ours], name) for name in figures[ours][0]},
+        "base": {name: median(figures[base], name) for name in figures[base][0]},
+    }
 
 
 def print_table(figures, base):
