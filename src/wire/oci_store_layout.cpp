@@ -209,6 +209,30 @@ class LayoutStore : public ImageStore {
   std::mutex mutex_;
 };
 
+// A folder whose making was interrupted: nothing but what `make_layout` begins with.
+bool is_unfinished(Files& files, const std::string& directory,
+                   const std::vector<FileInfo>& entries) {
+  const auto begun = [&](const FileInfo& entry) {
+    if (entry.name == index_file) {
+      const Result<std::string> text = files.read_file(in(directory, index_file), 4096);
+      return text && Index{}.to_json().starts_with(*text);
+    }
+    return entry.name == "blobs" || entry.name == std::string(layout_file) + ".new";
+  };
+  return std::all_of(entries.begin(), entries.end(), begun);
+}
+
+Result<void> make_layout(Files& files, const std::string& directory) {
+  if (Result<void> made = files.make_directories(in(directory, "blobs/sha256")); !made) return made;
+  const OpenOptions fresh{.write = true, .create = true, .truncate = true};
+  Result<std::unique_ptr<File>> index = files.open(in(directory, index_file), fresh);
+  if (!index) return index.error();
+  if (Result<void> r = (*index)->write_at(0, Index{}.to_json()); !r) return r;
+  if (Result<void> r = (*index)->sync(); !r) return r;
+  // Last: a folder with this file is complete. It also makes the index' name durable.
+  return files.write_file(in(directory, layout_file), layout_text);
+}
+
 }  // namespace
 
 Result<std::shared_ptr<ImageStore>> open_image_layout(Files& files, const std::string& directory,
@@ -218,13 +242,8 @@ Result<std::shared_ptr<ImageStore>> open_image_layout(Files& files, const std::s
   if (!there && !options.create) {
     return fail(Errc::not_found, "image layout " + directory + " does not exist");
   }
-  if (options.create && (!there || there->empty())) {
-    const std::string index = in(directory, index_file);
-    Result<void> made = files.make_directories(in(directory, "blobs/sha256"));
-    if (made) made = files.write_file(index, Index{}.to_json());
-    // Last: a folder with this file is complete.
-    if (made) made = files.write_file(in(directory, layout_file), layout_text);
-    if (!made) return made.error();
+  if (options.create && (!there || is_unfinished(files, directory, *there))) {
+    if (Result<void> made = make_layout(files, directory); !made) return made.error();
   } else if (Result<void> good = LayoutStore::check(files, directory); !good) {
     return good.error();
   }

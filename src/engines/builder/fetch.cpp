@@ -188,6 +188,7 @@ class SourceFetcher final : public Fetcher {
     }
     const CancelOnDrop drop;
     auto work = [request, library = library_, flag = drop.flag] {
+      library->start();
       return builder::git::clone(request, *flag);
     };
     Task<Result<Checkout>> cloning = offload_.run(work);

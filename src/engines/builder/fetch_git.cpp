@@ -269,8 +269,16 @@ Result<void> index_pack(git_repository* repository, ByteSource& pack, Progress& 
 
 }  // namespace
 
-Library::Library() { KN_ASSERT(git_libgit2_init() >= 0); }
-Library::~Library() { git_libgit2_shutdown(); }
+Library::~Library() {
+  if (running_) git_libgit2_shutdown();
+}
+
+void Library::start() {
+  std::call_once(started_, [this] {
+    KN_ASSERT(git_libgit2_init() >= 0);
+    running_ = true;
+  });
+}
 
 Result<Checkout> clone(const CloneRequest& request, const std::atomic<bool>& cancelled) {
   Progress progress{cancelled, request.limits, request.credentials, 0, {}, {}};

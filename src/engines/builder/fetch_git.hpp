@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -12,13 +13,20 @@
 
 namespace knative::builder::git {
 
-// Keeps libgit2 initialised (it counts); whoever uses the library holds one.
+// Keeps libgit2 initialised from the first `start()` on (it counts); whoever uses the library holds
+// one. Not before: it parses the machine's certificates, which takes tens of milliseconds.
+// Thread-safe.
 class Library {
  public:
-  Library();
+  Library() = default;
   ~Library();
   Library(const Library&) = delete;
   Library& operator=(const Library&) = delete;
+  void start();
+
+ private:
+  std::once_flag started_;
+  bool running_ = false;
 };
 
 struct Checkout {

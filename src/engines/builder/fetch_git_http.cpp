@@ -254,6 +254,7 @@ Task<Result<Checkout>> clone_http(Executor& executor, Timers& timers, Network& n
   if (!pack) co_return pack.error();
   const CancelOnDrop drop;
   auto work = [&files, library, request, pack = *pack, id = choice->id, flag = drop.flag, folder] {
+    library->start();
     return check_out_pack(files, request, pack, id, *flag);
   };
   Task<Result<Checkout>> storing = offload.run(work);
