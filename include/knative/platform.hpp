@@ -287,6 +287,9 @@ class KNATIVE_EXPORT PlatformThread {
   std::string metrics_text();
   std::string default_namespace() const;
 
+  /// Run `work` on the loop's thread later, in the order of calls, and do not wait for it. Works
+  /// until the destructor begins; what has not run by then is dropped.
+  void post(std::function<void(Platform&)> work);
   /// Run `work` on the loop's thread and wait for it.
   void call(const std::function<void(Platform&)>& work);
   /// Run a task on the loop's thread and wait for its value.

@@ -64,6 +64,10 @@ void PlatformThread::run_task(const std::function<Task<void>(Platform&)>& make) 
   impl_->run(make);
 }
 
+void PlatformThread::post(std::function<void(Platform&)> work) {
+  impl_->loop.post([impl = impl_.get(), work = std::move(work)] { work(*impl->platform); });
+}
+
 void PlatformThread::call(const std::function<void(Platform&)>& work) {
   impl_->run([&work](Platform& platform) -> Task<void> {
     const auto* job = &work;

@@ -13,21 +13,22 @@
         print(platform.invoke("hello", kn.http.get("/?name=ada")).text)
 """
 
-from . import build, eventing, http, serving
-from ._native import (AlreadyExists, Cancelled, Conflict, DataLoss, DeadlineExceeded, Error,
-                      FailedPrecondition, Internal, InvalidArgument, NotFound, ResourceExhausted,
-                      Unavailable, Unimplemented)
+from . import aio, build, errors, eventing, http, serving
 from ._native import version as __version__
+from .errors import (AlreadyExists, Cancelled, Conflict, DataLoss, DeadlineExceeded, Error,
+                     FailedPrecondition, Internal, InvalidArgument, NotFound, ResourceExhausted,
+                     Unavailable, Unimplemented)
 from .events import CloudEvent, Filter
 from .functions import Functions
 from .objects import Object, parse_manifest, print_manifest
 from .platform import Applied, Platform, Subscription
-from .simulation import Simulation
+from .simulation import Load, LoadReport, LoadRun, Simulation
 
 __all__ = [
     "AlreadyExists", "Applied", "Cancelled", "CloudEvent", "Conflict", "DataLoss",
     "DeadlineExceeded", "Error", "FailedPrecondition", "Filter", "Functions", "Internal",
-    "InvalidArgument", "NotFound", "Object", "Platform", "ResourceExhausted", "Simulation",
-    "Subscription", "Unavailable", "Unimplemented", "build", "eventing", "http",
-    "parse_manifest", "print_manifest", "serving", "__version__",
+    "InvalidArgument", "Load", "LoadReport", "LoadRun", "NotFound", "Object", "Platform",
+    "ResourceExhausted", "Simulation", "Subscription", "Unavailable", "Unimplemented", "aio",
+    "build", "errors", "eventing", "http", "parse_manifest", "print_manifest", "serving",
+    "__version__",
 ]

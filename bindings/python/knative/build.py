@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from .objects import Fields, Object
@@ -43,13 +44,10 @@ class BuildTemplate(Object):
     KIND = "BuildTemplate"
 
 
+@dataclass(frozen=True)
 class BuildResult:
     """A build that succeeded: `image` is "name@sha256:…"."""
 
-    def __init__(self, fields: dict[str, Any]) -> None:
-        self.image: str = fields["image"]
-        self.digest: str = fields["digest"]
-        self.status: dict[str, Any] = fields["status"]
-
-    def __repr__(self) -> str:
-        return f"<BuildResult {self.image}>"
+    image: str
+    digest: str
+    status: dict[str, Any] = field(repr=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .events import Filter
 from .objects import Fields, Object
 
 
@@ -24,14 +25,15 @@ def destination(target: str | Object) -> dict[str, Any]:
 
 
 class Trigger(Object):
-    """Events of `broker` whose attributes equal `filter` go to `subscriber`."""
+    """Events of `broker` whose attributes equal `filter`, and that all `filters` let through, go
+    to `subscriber`."""
 
     API_VERSION = "eventing.knative.dev/v1"
     KIND = "Trigger"
 
     def __init__(self, name: str = "", *, broker: str = "default",
                  filter: dict[str, str] | None = None,
-                 filters: list[dict[str, Any]] | None = None,
+                 filters: list[Filter] | list[dict[str, Any]] | None = None,
                  subscriber: str | Object | None = None,
                  delivery: dict[str, Any] | None = None, **more: Any) -> None:
         super().__init__(name, **more)
@@ -39,7 +41,8 @@ class Trigger(Object):
         if filter is not None:
             self.spec.filter = Fields({"attributes": dict(filter)})
         if filters is not None:
-            self.spec.filters = filters
+            self.spec.filters = [each.spec if isinstance(each, Filter) else each
+                                 for each in filters]
         if subscriber is not None:
             self.spec.subscriber = Fields(destination(subscriber))
         if delivery is not None:

@@ -5,43 +5,35 @@ from __future__ import annotations
 import json as _json
 import uuid
 from typing import Any, Iterable, Mapping
-from urllib.parse import quote, unquote
 
 from . import _native
 
-Filter = _native.Filter
-_KNOWN = ("id", "source", "type", "specversion", "subject", "time", "dataschema")
+
+def _is_json(content_type: str) -> bool:
+    media = content_type.partition(";")[0].strip().lower()
+    return media.endswith("/json") or media.endswith("+json")
 
 
-def exact(**attributes: str) -> Filter:
-    """Every attribute equals its value."""
-    return Filter._from("exact", attributes)
-
-
-def prefix(**attributes: str) -> Filter:
-    """Every attribute begins with its value."""
-    return Filter._from("prefix", attributes)
-
-
-def suffix(**attributes: str) -> Filter:
-    """Every attribute ends with its value."""
-    return Filter._from("suffix", attributes)
+def _text(value: object) -> str:
+    """The canonical text of an attribute's value."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class CloudEvent:
     """A CloudEvent 1.0. `data` is a JSON value, text or bytes; other attributes are keywords.
 
-    An event without `id` gets a random one.
+    An event without `id` gets a random one. Text is text when `datacontenttype` says so
+    ("text/plain"), and JSON otherwise.
     """
 
     def __init__(self, type: str, source: str, data: Any = None, *, id: str | None = None,
-                 datacontenttype: str | None = None, **attributes: str) -> None:
+                 datacontenttype: str | None = None, **attributes: str | int | bool) -> None:
         self.attributes: dict[str, str] = {"id": id if id is not None else str(uuid.uuid4()),
                                            "source": source, "type": type, "specversion": "1.0",
-                                           **{k: str(v) for k, v in attributes.items()}}
+                                           **{k: _text(v) for k, v in attributes.items()}}
         self.data = data
         if datacontenttype is None:
-            if isinstance(data, (bytes, bytearray)):
+            if isinstance(data, (bytes, bytearray, memoryview)):
                 datacontenttype = "application/octet-stream"
             elif data is not None:
                 datacontenttype = "application/json"
@@ -73,76 +65,154 @@ class CloudEvent:
     def get(self, name: str, default: str | None = None) -> str | None:
         return self.attributes.get(name, default)
 
-    def _payload(self) -> bytes:
-        if self.data is None:
-            return b""
-        if isinstance(self.data, (bytes, bytearray)):
-            return bytes(self.data)
-        return _json.dumps(self.data).encode()
+    def validate(self) -> None:
+        """`InvalidArgument` names the attribute that breaks a rule of the specification."""
+        self._to_native().validate()
 
-    def _to_native(self) -> _native.NativeEvent:
-        attributes = dict(self.attributes)
-        if self.datacontenttype:
-            attributes["datacontenttype"] = self.datacontenttype
-        if isinstance(self.data, (bytes, bytearray)):
-            return _native.NativeEvent(attributes, bytes(self.data), True)
-        return _native.NativeEvent(attributes, self.data, False)
-
-    @classmethod
-    def _from_native(cls, native: _native.NativeEvent) -> CloudEvent:
-        attributes = dict(native.attributes)
-        return cls._make(attributes, native.data_bytes)
-
-    @classmethod
-    def _make(cls, attributes: dict[str, str], body: bytes) -> CloudEvent:
-        content = attributes.pop("datacontenttype", None)
-        data: Any = None
-        if body:
-            is_json = content is None or "json" in content
-            data = _json.loads(body) if is_json else body
-        event = cls.__new__(cls)
-        event.attributes = attributes
-        event.data = data
-        event.datacontenttype = content
-        return event
-
-    def to_http(self) -> tuple[list[tuple[str, str]], bytes]:
-        """Headers and body in binary mode (CloudEvents HTTP binding, section 3.1)."""
-        headers = [("ce-" + name, quote(value, safe=" !#$&'()*+,/:;=?@[]~-._"))
-                   for name, value in self.attributes.items()]
-        if self.datacontenttype:
-            headers.append(("Content-Type", self.datacontenttype))
-        return headers, self._payload()
+    def to_http(self, *, structured: bool = False) -> tuple[list[tuple[str, str]], bytes]:
+        """Headers and body, in binary or structured mode."""
+        request = self._to_native().to_http(structured)
+        return list(request.headers), request.body
 
     @classmethod
     def from_http(cls, headers: Iterable[tuple[str, str]] | Mapping[str, str],
                   body: bytes) -> CloudEvent:
-        """Read binary or structured mode; ValueError names what is missing."""
-        fields = dict(headers.items() if isinstance(headers, Mapping) else headers)
-        lower = {name.lower(): value for name, value in fields.items()}
-        content = lower.get("content-type", "")
-        if content.startswith("application/cloudevents+json"):
-            document = _json.loads(body)
-            data = document.pop("data", None)
-            attributes = {name: str(value) for name, value in document.items()
-                          if name != "data_base64"}
-            content_type = attributes.pop("datacontenttype", "application/json")
-            event = cls._make(attributes, b"")
-            event.data, event.datacontenttype = data, content_type
-        else:
-            attributes = {name[3:]: unquote(value) for name, value in lower.items()
-                          if name.startswith("ce-")}
-            if content:
-                attributes["datacontenttype"] = content
-            event = cls._make(attributes, body)
-        for name in ("id", "source", "type", "specversion"):
-            if not event.attributes.get(name):
-                raise ValueError(f"missing attribute {name}")
+        """Read binary or structured mode; `InvalidArgument` names what is wrong."""
+        fields = headers.items() if isinstance(headers, Mapping) else headers
+        return cls._from_native(_native.CloudEvent.from_http(list(fields), body))
+
+    def _payload(self) -> bytes | None:
+        if self.data is None:
+            return None
+        if isinstance(self.data, (bytes, bytearray, memoryview)):
+            return bytes(self.data)
+        if isinstance(self.data, str) and not _is_json(self.datacontenttype or "text/json"):
+            return self.data.encode()
+        return _json.dumps(self.data, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def _to_native(self) -> _native.CloudEvent:
+        attributes = dict(self.attributes)
+        if self.datacontenttype:
+            attributes["datacontenttype"] = self.datacontenttype
+        return _native.CloudEvent(attributes, self._payload())
+
+    @classmethod
+    def _from_native(cls, native: _native.CloudEvent) -> CloudEvent:
+        event = cls.__new__(cls)
+        event.attributes = dict(native.attributes)
+        event.datacontenttype = event.attributes.pop("datacontenttype", None)
+        content = (event.datacontenttype or "application/json").lower()
+        data: Any = native.data
+        if data is not None and _is_json(content):
+            data = _json.loads(data) if data else None
+        elif data is not None and content.startswith("text/"):
+            try:
+                data = data.decode()
+            except UnicodeDecodeError:
+                pass  # said to be text, and is not: bytes
+        event.data = data
         return event
 
     def __eq__(self, other: object) -> bool:
         return (isinstance(other, CloudEvent) and self.attributes == other.attributes
-                and self.data == other.data)
+                and self.data == other.data and self.datacontenttype == other.datacontenttype)
 
     def __repr__(self) -> str:
-        return f"<CloudEvent {self.type} {self.id} from {self.source}>"
+        more = {name: value for name, value in self.attributes.items()
+                if name not in ("id", "type", "source", "specversion")}
+        rest = "".join(f", {name}={value!r}" for name, value in more.items())
+        data = "" if self.data is None else f", {self.data!r}"
+        return f"CloudEvent({self.type!r}, {self.source!r}{data}, id={self.id!r}{rest})"
+
+
+class Filter:
+    """An immutable predicate on events; what does not parse is an error, never an open filter.
+
+        kn.Filter.exact(type="order.created")
+        kn.Filter.cesql("type = 'order.created' AND total > 100")
+        kn.Filter.all(kn.Filter.prefix(type="order."), kn.Filter.not_(kn.Filter.exact(source="/x")))
+
+    `spec` is the filter as a Trigger's `filters` hold it. `Filter()` matches every event.
+    """
+
+    __slots__ = ("_spec", "_native")
+
+    def __init__(self, spec: Mapping[str, Any] | None = None) -> None:
+        self._spec: dict[str, Any] = _json.loads(_json.dumps(dict(spec or {})))
+        self._native = _compiled(self._spec)
+
+    @classmethod
+    def exact(cls, **attributes: str) -> Filter:
+        """Every attribute equals its value."""
+        return cls({"exact": attributes})
+
+    @classmethod
+    def prefix(cls, **attributes: str) -> Filter:
+        """Every attribute begins with its value."""
+        return cls({"prefix": attributes})
+
+    @classmethod
+    def suffix(cls, **attributes: str) -> Filter:
+        """Every attribute ends with its value."""
+        return cls({"suffix": attributes})
+
+    @classmethod
+    def all(cls, *filters: Filter) -> Filter:
+        """Every filter matches."""
+        return cls({"all": [each.spec for each in filters]})
+
+    @classmethod
+    def any(cls, *filters: Filter) -> Filter:
+        """At least one filter matches."""
+        return cls({"any": [each.spec for each in filters]})
+
+    @classmethod
+    def not_(cls, other: Filter) -> Filter:
+        """The other filter does not match."""
+        return cls({"not": other.spec})
+
+    @classmethod
+    def cesql(cls, expression: str) -> Filter:
+        """A CloudEvents SQL 1.0 expression; one that fails on an event does not match it."""
+        return cls({"cesql": expression})
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        copy: dict[str, Any] = _json.loads(_json.dumps(self._spec))
+        return copy
+
+    def matches(self, event: CloudEvent) -> bool:
+        return self._native.matches(event._to_native())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Filter) and self._spec == other._spec
+
+    def __hash__(self) -> int:
+        return hash(_json.dumps(self._spec, sort_keys=True))
+
+    def __repr__(self) -> str:
+        return f"Filter({self._spec!r})" if self._spec else "Filter()"
+
+    def __reduce__(self) -> tuple[type[Filter], tuple[dict[str, Any]]]:
+        return (Filter, (self._spec,))
+
+
+def _compiled(spec: Mapping[str, Any]) -> _native.Filter:
+    if not spec:
+        return _native.Filter()
+    if len(spec) != 1:
+        raise ValueError(f"a filter has one dialect, not {sorted(spec)}")
+    dialect, wanted = next(iter(spec.items()))
+    if dialect in ("exact", "prefix", "suffix"):
+        make = getattr(_native.Filter, dialect)
+        parts: list[_native.Filter] = [make(name, _text(value)) for name, value in wanted.items()]
+        return parts[0] if len(parts) == 1 else _native.Filter.all(parts)
+    if dialect == "all":
+        return _native.Filter.all([_compiled(each) for each in wanted])
+    if dialect == "any":
+        return _native.Filter.any([_compiled(each) for each in wanted])
+    if dialect == "not":
+        return _native.Filter.not_(_compiled(wanted))
+    if dialect == "cesql":
+        return _native.Filter.cesql(wanted)
+    raise ValueError(f"there is no filter dialect {dialect!r}")

@@ -44,6 +44,12 @@ class Headers:
     def __len__(self) -> int:
         return len(self._fields)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Headers) and self._folded() == other._folded()
+
+    def _folded(self) -> list[tuple[str, str]]:
+        return [(name.lower(), value) for name, value in self._fields]
+
     def __repr__(self) -> str:
         return f"Headers({self._fields!r})"
 
@@ -87,8 +93,13 @@ class Request(_Message):
     def _from_native(cls, native: _native.Request) -> Request:
         return cls(native.method, native.target, native.headers, native.body)
 
+    def __eq__(self, other: object) -> bool:
+        return (isinstance(other, Request) and self.method == other.method
+                and self.target == other.target and self.headers == other.headers
+                and self.body == other.body)
+
     def __repr__(self) -> str:
-        return f"<Request {self.method} {self.target}>"
+        return f"<Request {self.method} {self.target} {len(self.body)} bytes>"
 
 
 class Response(_Message):
@@ -111,8 +122,12 @@ class Response(_Message):
     def _from_native(cls, native: _native.Response) -> Response:
         return cls(native.status, native.headers, native.body)
 
+    def __eq__(self, other: object) -> bool:
+        return (isinstance(other, Response) and self.status == other.status
+                and self.headers == other.headers and self.body == other.body)
+
     def __repr__(self) -> str:
-        return f"<Response {self.status}>"
+        return f"<Response {self.status} {len(self.body)} bytes>"
 
 
 def get(target: str, headers: Fields | None = None) -> Request:

@@ -2,36 +2,105 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Any, Union
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from . import _native
-from .functions import Functions
+from .errors import FailedPrecondition
+from .platform import Seconds, seconds
+
+if TYPE_CHECKING:
+    from .platform import Platform
 
 
-class _Simulated:
-    """Gives a simulated platform the calls of one that has a thread."""
+@dataclass(frozen=True)
+class Load:
+    """When requests arrive. A value; the same seed gives the same times.
 
-    def __init__(self, simulation: Simulation, functions: Functions) -> None:
-        self._inner = _native.SimulatedPlatform(simulation._native, functions._native)
+        kn.Load.ramp(1, 200, seconds=300).then(kn.Load.silence(600))
+    """
 
-    def apply(self, fields: dict[str, Any]) -> tuple[str, str, str, str]:
-        return tuple(self._inner.apply(fields))  # type: ignore[return-value]
+    phases: tuple[tuple[str, tuple[float, ...]], ...] = ()
 
-    def get(self, ref: tuple[str, str, str, str]) -> dict[str, Any]:
-        return dict(self._inner.get(*ref))
+    @classmethod
+    def poisson(cls, rps: float, seconds: Seconds) -> Load:
+        """Independent arrivals with this mean rate."""
+        return cls._one("poisson", rps, seconds)
 
-    def ready(self, ref: tuple[str, str, str, str], timeout: float) -> None:
-        self._inner.ready(*ref, timeout)
+    @classmethod
+    def constant(cls, rps: float, seconds: Seconds) -> Load:
+        """Evenly spaced; the first at once."""
+        return cls._one("constant", rps, seconds)
 
-    def invoke(self, service: str, request: _native.Request) -> _native.Response:
-        return self._inner.invoke(service, request)
+    @classmethod
+    def ramp(cls, from_rps: float, to_rps: float, seconds: Seconds) -> Load:
+        """Independent arrivals whose mean rate goes linearly from one to the other."""
+        return cls._one("ramp", from_rps, to_rps, seconds)
 
-    def scale(self, service: str) -> int:
-        return int(self._inner.scale(service))
+    @classmethod
+    def burst(cls, count: int, every: Seconds, seconds: Seconds) -> Load:
+        """`count` at once every so often, the first at once."""
+        return cls._one("burst", count, every, seconds)
 
-    def stop(self, grace: float) -> None:
-        del grace
+    @classmethod
+    def silence(cls, seconds: Seconds) -> Load:
+        """Nobody comes."""
+        return cls._one("silence", seconds)
+
+    def then(self, following: Load) -> Load:
+        """This one, and the other after its end."""
+        return Load(self.phases + following.phases)
+
+    @classmethod
+    def _one(cls, shape: str, *arguments: Seconds) -> Load:
+        numbers = tuple(seconds(argument) for argument in arguments)
+        if any(number < 0 for number in numbers):
+            raise ValueError(f"a load has no negative numbers: {numbers}")
+        return cls(((shape, numbers),))
+
+    def _to_native(self) -> _native.Load:
+        made: _native.Load | None = None
+        for shape, numbers in self.phases:
+            exact = (int(numbers[0]), *numbers[1:]) if shape == "burst" else numbers
+            phase: _native.Load = getattr(_native.Load, shape)(*exact)
+            made = phase if made is None else made.then(phase)
+        return made if made is not None else _native.Load.silence(0.0)
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """How a load went so far; latencies are virtual seconds."""
+
+    started: int
+    finished: int
+    skipped: int
+    in_flight_max: int
+    by_status: dict[int, int]
+    latency_mean: float
+    latency_p50: float
+    latency_p99: float
+    latency_max: float
+
+
+class LoadRun:
+    """A load that is being driven by `Simulation.run_for`."""
+
+    def __init__(self, native: _native.LoadRun) -> None:
+        self._native = native
+
+    @property
+    def report(self) -> LoadReport:
+        fields: dict[str, Any] = self._native.report()
+        return LoadReport(**fields)
+
+    @property
+    def done(self) -> bool:
+        """Whether every arrival was answered, or the platform was closed."""
+        return self._native.done()
+
+    def __repr__(self) -> str:
+        report = self.report
+        return f"<LoadRun {report.finished} of {report.started} answered>"
 
 
 class Simulation:
@@ -39,31 +108,62 @@ class Simulation:
 
         sim = kn.Simulation(seed=42)
         with kn.Platform(env=sim.env, functions=functions) as twin:
-            twin.apply(kn.serving.Service("hello", image="fn:hello")).wait_ready()
+            twin.apply(kn.serving.Service("hello", image="fn:hello"))
+            sim.load("hello", kn.Load.poisson(rps=200, seconds=300))
             sim.run_for(seconds=900)
             assert twin.scale("hello") == 0
+
+    It belongs to the thread that made it, which also runs the functions.
     """
 
     def __init__(self, seed: int = 0) -> None:
-        self._native = _native.NativeSimulation(seed)
+        self._native = _native.Simulation(seed)
+        self._platforms: list[Platform] = []
 
     @property
     def env(self) -> Simulation:
         return self
 
-    def _platform(self, functions: Functions) -> _Simulated:
-        return _Simulated(self, functions)
+    @property
+    def seed(self) -> int:
+        return self._native.seed
 
-    def run_for(self, seconds: Union[float, timedelta]) -> None:
-        value = seconds.total_seconds() if isinstance(seconds, timedelta) else float(seconds)
-        self._native.run_for(value)
+    def _begin(self, platform: Platform,
+               functions: list[_native.NamedFunction]) -> _native.Platform:
+        self._platforms.append(platform)
+        return self._native.platform(functions)
+
+    def run_for(self, seconds: Seconds) -> None:
+        """Let exactly this much virtual time go by."""
+        self._native.run_for(_seconds(seconds))
+
+    def load(self, service: str, load: Load, *, platform: Platform | None = None,
+             name: str = "load", in_flight_max: int = 100_000) -> LoadRun:
+        """Begin to send GET / to a Service; `run_for` lets it happen.
+
+        The platform needs to be named when several run here. Loads of one `name` arrive alike.
+        """
+        if platform is None:
+            running = [each for each in self._platforms if not each._closed]
+            if len(running) != 1:
+                raise FailedPrecondition(f"{len(running)} platforms run in this simulation; "
+                                         "say platform=")
+            platform = running[0]
+        return LoadRun(self._native.load(platform._native, service, load._to_native(), name,
+                                         in_flight_max))
 
     @property
     def now(self) -> float:
         """Virtual seconds since the world began."""
-        return float(self._native.now())
+        return self._native.now()
 
     @property
     def trace_hash(self) -> int:
         """Equal for equal histories."""
-        return int(self._native.trace_hash())
+        return self._native.trace_hash()
+
+    def __repr__(self) -> str:
+        return f"<Simulation seed={self.seed} now={self.now:g}>"
+
+
+_seconds = seconds

@@ -1,4 +1,4 @@
-#include <array>
+#include <stdexcept>
 
 #include "native.hpp"
 
@@ -6,46 +6,40 @@ namespace native {
 
 namespace {
 
-constexpr std::array<std::pair<knative::Errc, const char*>, 12> classes = {{
-    {knative::Errc::invalid_argument, "InvalidArgument"},
-    {knative::Errc::not_found, "NotFound"},
-    {knative::Errc::already_exists, "AlreadyExists"},
-    {knative::Errc::conflict, "Conflict"},
-    {knative::Errc::failed_precondition, "FailedPrecondition"},
-    {knative::Errc::unavailable, "Unavailable"},
-    {knative::Errc::deadline_exceeded, "DeadlineExceeded"},
-    {knative::Errc::cancelled, "Cancelled"},
-    {knative::Errc::resource_exhausted, "ResourceExhausted"},
-    {knative::Errc::unimplemented, "Unimplemented"},
-    {knative::Errc::data_loss, "DataLoss"},
-    {knative::Errc::internal, "Internal"},
-}};
+constexpr const char* errors_module = "knative.errors";
 
 }  // namespace
 
 void raise(const knative::Error& error) {
-  const py::module_ module = py::module_::import("knative._native");
-  const char* name = "Error";
-  for (const auto& [code, class_name] : classes) {
-    if (code == error.code) name = class_name;
-  }
-  const py::object type = module.attr(name);
-  const py::object value = type(error.detail);
-  value.attr("code") = std::string(knative::to_string(error.code));
-  value.attr("detail") = error.detail;
-  PyErr_SetObject(type.ptr(), value.ptr());
+  const py::object by_code = py::module_::import(errors_module).attr("by_code");
+  const py::object value = by_code(std::string(knative::to_string(error.code)), error.detail);
+  PyErr_SetObject(py::type::handle_of(value).ptr(), value.ptr());
   throw py::error_already_set();
 }
 
-void bind_error(py::module_& module) {
-  const py::handle base = PyErr_NewExceptionWithDoc(
-      "knative.Error", "What went wrong; `code` is one of twelve conditions.", PyExc_Exception,
-      nullptr);
-  module.add_object("Error", base);
-  for (const auto& [code, name] : classes) {
-    const std::string full = std::string("knative.") + name;
-    module.add_object(name, PyErr_NewException(full.c_str(), base.ptr(), nullptr));
+std::exception_ptr native_exception(const py::handle& exception) {
+  const std::string detail = py::str(exception);
+  if (py::isinstance(exception, py::module_::import(errors_module).attr("Error"))) {
+    const std::string code = py::str(exception.attr("code"));
+    for (int number = 1; number <= 12; ++number) {
+      const auto condition = static_cast<knative::Errc>(number);
+      if (knative::to_string(condition) != code) continue;
+      return std::make_exception_ptr(knative::Exception(knative::fail(condition, detail)));
+    }
   }
+  std::string text = py::str(py::type::handle_of(exception).attr("__name__"));
+  if (!detail.empty()) text += ": " + detail;
+  return std::make_exception_ptr(std::runtime_error(text));
+}
+
+void throw_without_python(py::error_already_set& thrown) {
+  // Ctrl-C that hit a handler is meant for the program: the main thread looks for it again.
+  if (thrown.matches(PyExc_KeyboardInterrupt)) PyErr_SetInterrupt();
+  std::rethrow_exception(native_exception(thrown.value()));
+}
+
+void bind_error(py::module_& module) {
+  static_cast<void>(module);
   py::register_exception_translator([](std::exception_ptr thrown) {
     try {
       if (thrown) std::rethrow_exception(thrown);

@@ -18,20 +18,26 @@ py::object checked(const py::dict& fields, bool strict) {
 
 void bind_model(py::module_& module) {
   module.def("checked", &checked, py::arg("fields"), py::arg("strict") = true);
-  module.def("parse_manifest", [](const std::string& text, const std::string& file_name) {
-    knative::manifest::ParseOptions options;
-    options.file_name = file_name;
-    options.validate = true;
-    py::list list;
-    for (const knative::AnyObject& object : take(knative::manifest::parse(text, options))) {
-      list.append(to_python(object.to_value()));
-    }
-    return list;
-  });
-  module.def("print_manifest", [](const py::dict& fields) {
-    return knative::manifest::print(
-        take(knative::AnyObject::from_value(from_python(fields), knative::Strictness::strict)));
-  });
+  module.def(
+      "parse_manifest",
+      [](const std::string& text, const std::string& file_name) {
+        knative::manifest::ParseOptions options;
+        options.file_name = file_name;
+        options.validate = true;
+        py::list list;
+        for (const knative::AnyObject& object : take(knative::manifest::parse(text, options))) {
+          list.append(to_python(object.to_value()));
+        }
+        return list;
+      },
+      py::arg("text"), py::arg("file_name"));
+  module.def(
+      "print_manifest",
+      [](const py::dict& fields) {
+        return knative::manifest::print(
+            take(knative::AnyObject::from_value(from_python(fields), knative::Strictness::strict)));
+      },
+      py::arg("fields"));
   module.attr("version") = KNATIVE_VERSION_STRING;
 }
 

@@ -1,22 +1,24 @@
-#include "native.hpp"
+#include <exception>
+
+#include "host.hpp"
 
 namespace native {
 
 using knative::AnyObject;
 using knative::ObjectRef;
+using knative::Platform;
 using knative::PlatformThread;
+using knative::Task;
 
 namespace {
-
-knative::Duration seconds(double value) {
-  return std::chrono::duration_cast<knative::Duration>(std::chrono::duration<double>(value));
-}
 
 AnyObject object_from(const py::dict& fields) {
   return take(AnyObject::from_value(from_python(fields), knative::Strictness::strict));
 }
 
-py::tuple tuple_of(const ObjectRef& ref) {
+py::object fields_of(const AnyObject& object) { return to_python(object.to_value()); }
+
+py::object tuple_of(const ObjectRef& ref) {
   return py::make_tuple(ref.api_version, ref.kind, ref.namespace_, ref.name);
 }
 
@@ -25,175 +27,324 @@ ObjectRef ref_of(const py::tuple& fields) {
                    fields[2].cast<std::string>(), fields[3].cast<std::string>()};
 }
 
-py::list list_of(const std::vector<ObjectRef>& refs) {
+py::object tuples_of(const std::vector<ObjectRef>& refs) {
   py::list list;
   for (const ObjectRef& ref : refs) list.append(tuple_of(ref));
   return list;
 }
 
-// Run a Python subscriber beside the loop: it may block.
-knative::Task<knative::Reply> deliver(const Callable& callable, knative::Offload& offload,
-                                      const knative::CloudEvent& event) {
-  auto copy = std::make_shared<knative::CloudEvent>(event);
-  std::function<knative::Reply()> work = [&callable, copy] {
-    return callable.call(
-        [](const py::object& result) {
-          return result.is_none() ? knative::Reply()
-                                  : knative::Reply(result.cast<knative::CloudEvent>());
-        },
-        *copy);
-  };
-  co_return co_await offload.run(work);
+// A call that is done as soon as the loop has made it.
+template <class F>
+Make now(F work) {
+  return [work](Platform& platform) { return at_once(work(platform)); };
 }
 
-// Destroying a platform joins threads that may wait for the interpreter lock.
-struct WithoutLock {
-  void operator()(PlatformThread* platform) const {
-    py::gil_scoped_release release;
-    delete platform;
-  }
-};
-using Holder = std::unique_ptr<PlatformThread, WithoutLock>;
+template <class T>
+Take plain(T value) {
+  return taking(knative::Result<T>(std::move(value)),
+                [](const T& it) -> py::object { return py::cast(it); });
+}
 
-Holder make_platform(knative::FunctionTable& functions, const std::string& data_directory,
-                     const std::string& listen, bool beyond_loopback, const std::string& domain,
-                     const std::string& log_level, double scale_to_zero_grace) {
+// ---------------------------------------------------------------------------- the thread
+
+class ThreadCore final : public Core {
+ public:
+  ThreadCore(const std::vector<NamedFunction>& functions, knative::PlatformOptions options,
+             knative::LoopOptions loop) {
+    messenger_ = std::make_shared<Messenger>();
+    door_ = std::make_shared<Door>([this](std::function<void()> work) {
+      thread_->post([work = std::move(work)](Platform&) { work(); });
+    });
+    add_functions(functions_, functions, poster(), messenger_);
+    thread_ = std::make_unique<PlatformThread>(functions_, std::move(options), std::move(loop));
+  }
+  ~ThreadCore() override {
+    stop(std::chrono::seconds(5));
+    door_->close();
+    thread_.reset();
+  }
+
+  std::shared_ptr<Operation> begin(Make make) override {
+    auto operation = std::make_shared<Operation>(poster(), messenger_);
+    thread_->post([this, operation, make = std::move(make)](Platform& platform) {
+      if (!tasks_) tasks_ = std::make_unique<knative::TaskSet>(platform.env().executor);
+      tasks_->add(drive(operation, make, platform));
+    });
+    return operation;
+  }
+
+  void stop(knative::Duration grace) override {
+    thread_->stop(grace);
+    thread_->call([this](Platform&) {
+      stopped_ = true;
+      if (tasks_) tasks_->clear();
+    });
+  }
+
+  bool stopped() const override { return stopped_; }
+
+ private:
+  knative::FunctionTable functions_;
+  std::unique_ptr<PlatformThread> thread_;
+  // Both belong to the loop's thread.
+  std::unique_ptr<knative::TaskSet> tasks_;
+  bool stopped_ = false;
+};
+
+std::unique_ptr<Host> make_platform(const py::list& functions, const std::string& data_directory,
+                                    const std::string& listen, bool beyond_loopback,
+                                    const std::string& domain, const std::string& log_level,
+                                    double scale_to_zero_grace) {
   knative::PlatformOptions options;
   options.data_directory = data_directory;
   options.listen.reset();
   if (!listen.empty()) options.listen = take(knative::Endpoint::parse(listen));
   options.listen_beyond_loopback = beyond_loopback;
   options.domain = domain;
-  options.autoscaler.scale_to_zero_grace_period = seconds(scale_to_zero_grace);
+  options.autoscaler.scale_to_zero_grace_period = duration_of(scale_to_zero_grace);
   knative::LoopOptions loop;
   loop.offload_threads_max = 16;
   loop.log_level = log_level == "debug"     ? knative::LogLevel::debug
                    : log_level == "info"    ? knative::LogLevel::info
                    : log_level == "warning" ? knative::LogLevel::warning
                                             : knative::LogLevel::error;
-  return Holder(new PlatformThread(functions, std::move(options), std::move(loop)));
+  const std::vector<NamedFunction> named = named_functions(functions);
+  return std::make_unique<Host>(
+      std::make_unique<ThreadCore>(named, std::move(options), std::move(loop)));
 }
 
-py::dict build(PlatformThread& self, const py::dict& fields) {
-  const AnyObject object = object_from(fields);
-  const knative::build::Build build = object.get<knative::build::Build>();
-  knative::BuildResult result = take(blocking([&] { return self.build(build); }));
-  py::dict out;
-  out["image"] = result.image;
-  out["digest"] = result.digest.to_string();
-  knative::build::Build finished = build;
-  finished.status = result.status;
-  out["status"] = to_python(AnyObject(finished).to_value())["status"];
-  return out;
+// ---------------------------------------------------------------------------- the calls
+
+using Pending = std::shared_ptr<Operation>;
+
+Pending start(const Host& self) {
+  return self.begin(now([](Platform& platform) { return taking(platform.start(), &to_none); }));
+}
+
+Pending apply(const Host& self, const py::dict& fields) {
+  return self.begin(now([object = object_from(fields)](Platform& platform) {
+    return taking(platform.apply(object), &tuple_of);
+  }));
+}
+
+Pending apply_text(const Host& self, const std::string& text, const std::string& file_name) {
+  return self.begin(now([text, file_name](Platform& platform) {
+    return taking(platform.apply_text(text, file_name), &tuples_of);
+  }));
+}
+
+Pending apply_path(const Host& self, const std::string& path) {
+  return self.begin(
+      now([path](Platform& platform) { return taking(platform.apply_path(path), &tuples_of); }));
+}
+
+Pending get(const Host& self, const py::tuple& ref) {
+  return self.begin(now(
+      [ref = ref_of(ref)](Platform& platform) { return taking(platform.get(ref), &fields_of); }));
+}
+
+Take list_objects(Platform& platform, const std::string& api_version, const std::string& kind,
+                  const std::string& namespace_) {
+  const auto objects = [](const knative::ObjectList& found) -> py::object {
+    py::list list;
+    for (const AnyObject& object : found.items) list.append(fields_of(object));
+    return list;
+  };
+  if (knative::Result<void> started = platform.start(); !started) {
+    return taking(knative::Result<knative::ObjectList>(started.error()), objects);
+  }
+  knative::ListOptions options;
+  options.namespace_ = namespace_;
+  return taking(platform.store().list(api_version, kind, options), objects);
+}
+
+Pending list(const Host& self, const std::string& api_version, const std::string& kind,
+             const std::string& namespace_) {
+  return self.begin(now([api_version, kind, namespace_](Platform& platform) {
+    return list_objects(platform, api_version, kind, namespace_);
+  }));
+}
+
+Pending remove(const Host& self, const py::tuple& ref) {
+  return self.begin(now(
+      [ref = ref_of(ref)](Platform& platform) { return taking(platform.remove(ref), &to_none); }));
+}
+
+Pending ready(const Host& self, const py::tuple& ref, double timeout) {
+  return self.begin([ref = ref_of(ref), limit = duration_of(timeout)](Platform& platform) {
+    return awaiting(platform.ready(ref, limit), &to_none);
+  });
+}
+
+Pending durable(const Host& self, const py::tuple& ref) {
+  return self.begin([ref = ref_of(ref)](Platform& platform) {
+    return awaiting(platform.durable(ref), &to_none);
+  });
+}
+
+Task<knative::Result<knative::http::Response>> invoke_and_read(
+    Platform& platform, std::string service, std::shared_ptr<knative::http::Request> request) {
+  knative::Result<knative::http::Response> reply =
+      co_await platform.invoke(std::move(service), *request);
+  if (!reply) co_return reply;
+  const knative::Result<void> read = co_await reply->body.read_all();
+  if (!read) co_return read.error();
+  co_return reply;
+}
+
+Pending invoke(const Host& self, const std::string& service, const knative::http::Request& with) {
+  auto request = std::make_shared<knative::http::Request>(copy_of(with));
+  return self.begin([service, request](Platform& platform) {
+    return awaiting(invoke_and_read(platform, service, request),
+                    [](const knative::http::Response& reply) -> py::object {
+                      return py::cast(copy_of(reply));
+                    });
+  });
+}
+
+Task<knative::Result<knative::Offset>> publish_copy(
+    Platform& platform, std::string broker, std::shared_ptr<const knative::CloudEvent> event) {
+  co_return co_await platform.publish(std::move(broker), *event);
+}
+
+Pending publish(const Host& self, const std::string& broker, const knative::CloudEvent& what) {
+  auto event = std::make_shared<const knative::CloudEvent>(what);
+  return self.begin([broker, event](Platform& platform) {
+    return awaiting(publish_copy(platform, broker, event),
+                    [](const knative::Offset& offset) -> py::object { return py::cast(offset); });
+  });
+}
+
+Task<knative::Result<knative::BuildResult>> build_copy(
+    Platform& platform, std::shared_ptr<const knative::build::Build> build) {
+  if (knative::Result<void> started = platform.start(); !started) co_return started.error();
+  co_return co_await platform.builder().run(*build);
+}
+
+Pending build(const Host& self, const py::dict& fields) {
+  auto wanted = std::make_shared<const knative::build::Build>(
+      object_from(fields).get<knative::build::Build>());
+  return self.begin([wanted](Platform& platform) {
+    return awaiting(build_copy(platform, wanted),
+                    [wanted](const knative::BuildResult& result) -> py::object {
+                      knative::build::Build finished = *wanted;
+                      finished.status = result.status;
+                      py::dict out;
+                      out["image"] = result.image;
+                      out["digest"] = result.digest.to_string();
+                      out["status"] = fields_of(finished)["status"];
+                      return out;
+                    });
+  });
+}
+
+Pending url(const Host& self, const py::tuple& ref) {
+  return self.begin(
+      now([ref = ref_of(ref)](Platform& platform) { return plain(platform.url(ref)); }));
+}
+
+Pending scale(const Host& self, const std::string& service) {
+  return self.begin(now([service](Platform& platform) { return plain(platform.scale(service)); }));
+}
+
+Pending endpoint(const Host& self) {
+  return self.begin(now([](Platform& platform) { return plain(platform.endpoint().to_string()); }));
+}
+
+Pending metrics_text(const Host& self) {
+  return self.begin(now([](Platform& platform) { return plain(platform.metrics_text()); }));
+}
+
+// ---------------------------------------------------------------------------- subscriptions
+
+// Ends on the loop, whoever lets go of it; together with a platform that stopped.
+class BoundSubscription {
+ public:
+  BoundSubscription(knative::Subscription subscription, Core& core)
+      : trigger_(subscription.trigger()),
+        door_(core.door()),
+        held_(std::make_shared<Held>(Held{std::move(subscription), core})) {}
+  ~BoundSubscription() { cancel(); }
+  BoundSubscription(const BoundSubscription&) = delete;
+  BoundSubscription& operator=(const BoundSubscription&) = delete;
+
+  const std::string& trigger() const { return trigger_; }
+  void cancel() {
+    if (!held_) return;
+    std::shared_ptr<Held> held = std::move(held_);
+    blocking([&] {
+      const bool passed = door_->post([held] {
+        if (held->core.stopped()) held->subscription.detach();
+        held->subscription.cancel();
+      });
+      if (!passed) held->subscription.detach();
+    });
+  }
+
+ private:
+  struct Held {
+    knative::Subscription subscription;
+    Core& core;
+  };
+  std::string trigger_;
+  std::shared_ptr<Door> door_;
+  std::shared_ptr<Held> held_;
+};
+
+Pending subscribe(const Host& self, const std::string& broker, const knative::Filter& filter,
+                  py::function function, bool asynchronous) {
+  const Callable callable(std::move(function));
+  Core& core = self.core();
+  const Operation::Post post = [door = core.door()](std::function<void()> work) {
+    door->post(std::move(work));
+  };
+  return core.begin(now([broker, filter, callable, asynchronous, post, &core](Platform& platform) {
+    knative::Result<knative::Subscription> made = platform.subscribe(
+        broker, filter,
+        event_handler(callable, asynchronous, platform.env().offload, post, core.messenger()));
+    using Bound = std::shared_ptr<BoundSubscription>;
+    knative::Result<Bound> bound = Bound();
+    if (made) {
+      bound = std::make_shared<BoundSubscription>(std::move(*made), core);
+    } else {
+      bound = made.error();
+    }
+    return taking(std::move(bound), [](const Bound& it) -> py::object { return py::cast(it); });
+  }));
 }
 
 }  // namespace
 
 void bind_platform(py::module_& module) {
-  py::class_<knative::Subscription>(module, "NativeSubscription")
-      .def_property_readonly("trigger", &knative::Subscription::trigger)
-      .def("cancel", &knative::Subscription::cancel, py::call_guard<py::gil_scoped_release>())
-      .def("detach", &knative::Subscription::detach);
+  py::class_<BoundSubscription, std::shared_ptr<BoundSubscription>>(module, "Subscription")
+      .def_property_readonly("trigger", &BoundSubscription::trigger)
+      .def("cancel", &BoundSubscription::cancel);
 
-  py::class_<PlatformThread, Holder>(module, "PlatformThread")
+  py::class_<Host>(module, "Platform",
+                   "A platform on a thread of its own; every call begins an Operation.")
       .def(py::init(&make_platform), py::arg("functions"), py::arg("data_directory"),
            py::arg("listen"), py::arg("listen_beyond_loopback"), py::arg("domain"),
-           py::arg("log_level"), py::arg("scale_to_zero_grace"), py::keep_alive<1, 2>())
-      .def("start", [](PlatformThread& self) { take(blocking([&] { return self.start(); })); })
-      .def("stop",
-           [](PlatformThread& self, double grace) { blocking([&] { self.stop(seconds(grace)); }); })
-      .def("apply",
-           [](PlatformThread& self, const py::dict& fields) {
-             const AnyObject object = object_from(fields);
-             return tuple_of(take(blocking([&] { return self.apply(object); })));
-           })
-      .def("apply_text",
-           [](PlatformThread& self, const std::string& text, const std::string& file_name) {
-             return list_of(take(blocking([&] { return self.apply_text(text, file_name); })));
-           })
-      .def("apply_path",
-           [](PlatformThread& self, const std::string& path) {
-             return list_of(take(blocking([&] { return self.apply_path(path); })));
-           })
-      .def("get",
-           [](PlatformThread& self, const py::tuple& fields) {
-             const ObjectRef ref = ref_of(fields);
-             return to_python(take(blocking([&] { return self.get(ref); })).to_value());
-           })
-      .def("list",
-           [](PlatformThread& self, const std::string& api_version, const std::string& kind,
-              const std::string& namespace_) {
-             py::list list;
-             for (const AnyObject& object :
-                  take(blocking([&] { return self.list(api_version, kind, namespace_); }))) {
-               list.append(to_python(object.to_value()));
-             }
-             return list;
-           })
-      .def("remove",
-           [](PlatformThread& self, const py::tuple& fields) {
-             const ObjectRef ref = ref_of(fields);
-             take(blocking([&] { return self.remove(ref); }));
-           })
-      .def("ready",
-           [](PlatformThread& self, const py::tuple& fields, double timeout) {
-             const ObjectRef ref = ref_of(fields);
-             take(blocking([&] { return self.ready(ref, seconds(timeout)); }));
-           })
-      .def("durable",
-           [](PlatformThread& self, const py::tuple& fields) {
-             const ObjectRef ref = ref_of(fields);
-             take(blocking([&] { return self.durable(ref); }));
-           })
-      .def("invoke",
-           [](PlatformThread& self, const std::string& service,
-              const knative::http::Request& request) {
-             knative::http::Request copy;
-             copy.method = request.method;
-             copy.target = request.target;
-             copy.headers = request.headers;
-             copy.body = request.body.bytes();
-             return take(blocking([&] { return self.invoke(service, std::move(copy)); }));
-           })
-      .def("publish",
-           [](PlatformThread& self, const std::string& broker, const knative::CloudEvent& event) {
-             return take(blocking([&] { return self.publish(broker, event); }));
-           })
-      .def(
-          "subscribe",
-          [](PlatformThread& self, const std::string& broker, const knative::Filter& filter,
-             py::function function) {
-            knative::EventHandler wrapped;
-            {
-              // The callable must be made under the lock, the loop asked without it.
-              auto callable = std::make_shared<const Callable>(std::move(function));
-              knative::Offload* offload = nullptr;
-              blocking([&] {
-                self.call([&offload](knative::Platform& inner) { offload = &inner.env().offload; });
-              });
-              wrapped = [callable, offload](const knative::CloudEvent& event) {
-                return deliver(*callable, *offload, event);
-              };
-            }
-            return take(blocking([&] { return self.subscribe(broker, filter, wrapped); }));
-          },
-          py::keep_alive<0, 1>())
-      .def("build", &build)
-      .def("url",
-           [](PlatformThread& self, const py::tuple& fields) {
-             const ObjectRef ref = ref_of(fields);
-             return blocking([&] { return self.url(ref); });
-           })
-      .def("scale",
-           [](PlatformThread& self, const std::string& service) {
-             return blocking([&] { return self.scale(service); });
-           })
-      .def("endpoint",
-           [](PlatformThread& self) {
-             return blocking([&] { return self.endpoint(); }).to_string();
-           })
-      .def("metrics_text",
-           [](PlatformThread& self) { return blocking([&] { return self.metrics_text(); }); });
+           py::arg("log_level"), py::arg("scale_to_zero_grace"))
+      .def("start", &start)
+      .def("stop", &Host::stop, py::arg("grace"))
+      .def("close", &Host::close)
+      .def("apply", &apply, py::arg("fields"))
+      .def("apply_text", &apply_text, py::arg("text"), py::arg("file_name"))
+      .def("apply_path", &apply_path, py::arg("path"))
+      .def("get", &get, py::arg("ref"))
+      .def("list", &list, py::arg("api_version"), py::arg("kind"), py::arg("namespace"))
+      .def("remove", &remove, py::arg("ref"))
+      .def("ready", &ready, py::arg("ref"), py::arg("timeout"))
+      .def("durable", &durable, py::arg("ref"))
+      .def("invoke", &invoke, py::arg("service"), py::arg("request"))
+      .def("publish", &publish, py::arg("broker"), py::arg("event"))
+      .def("subscribe", &subscribe, py::arg("broker"), py::arg("filter"), py::arg("function"),
+           py::arg("asynchronous"))
+      .def("build", &build, py::arg("build"))
+      .def("url", &url, py::arg("ref"))
+      .def("scale", &scale, py::arg("service"))
+      .def("endpoint", &endpoint)
+      .def("metrics_text", &metrics_text);
 }
 
 }  // namespace native

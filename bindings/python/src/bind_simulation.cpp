@@ -1,77 +1,188 @@
-#include "native.hpp"
+#include <optional>
+
+#include "host.hpp"
 
 namespace native {
 
+using knative::LoadReport;
 using knative::Platform;
 using knative::Simulation;
 
 namespace {
 
-knative::Duration seconds(double value) {
-  return std::chrono::duration_cast<knative::Duration>(std::chrono::duration<double>(value));
+constexpr int turns_between_signal_polls = 256;
+constexpr knative::Duration signal_slice = std::chrono::seconds(1);
+
+double seconds_of(knative::Duration duration) {
+  return std::chrono::duration<double>(duration).count();
 }
 
-// A platform in virtual time, driven by the caller's thread.
-class SimulatedPlatform {
- public:
-  SimulatedPlatform(Simulation& simulation, knative::FunctionTable& functions)
-      : simulation_(simulation), platform_(simulation.env(), functions) {}
+// A simulated world; it is driven by one call at a time, and not from inside its own handlers.
+struct World {
+  explicit World(std::uint64_t seed) : simulation(seed) {}
+  Simulation simulation;
+  bool running = false;
+};
 
-  py::tuple apply(const py::dict& fields) {
-    const knative::AnyObject object =
-        take(knative::AnyObject::from_value(from_python(fields), knative::Strictness::strict));
-    const knative::ObjectRef ref = take(platform_.apply(object));
-    return py::make_tuple(ref.api_version, ref.kind, ref.namespace_, ref.name);
+class Turn {
+ public:
+  explicit Turn(World& world) : world_(world) {
+    if (std::exchange(world_.running, true)) {
+      raise(knative::fail(knative::Errc::failed_precondition,
+                          "a blocking call from a handler in virtual time"));
+    }
   }
-  py::object get(const std::string& api_version, const std::string& kind,
-                 const std::string& namespace_, const std::string& name) {
-    return to_python(take(platform_.get({api_version, kind, namespace_, name})).to_value());
-  }
-  void ready(const std::string& api_version, const std::string& kind, const std::string& namespace_,
-             const std::string& name, double timeout) {
-    take(blocking([&] {
-      return simulation_.run(
-          platform_.ready({api_version, kind, namespace_, name}, seconds(timeout)));
-    }));
-  }
-  knative::http::Response invoke(const std::string& service, const knative::http::Request& from) {
-    knative::http::Request request;
-    request.method = from.method;
-    request.target = from.target;
-    request.headers = from.headers;
-    request.body = from.body.bytes();
-    return take(blocking([&] { return simulation_.run(platform_.invoke(service, request)); }));
-  }
-  int scale(const std::string& service) { return platform_.scale(service); }
-  Platform& inner() { return platform_; }
+  ~Turn() { world_.running = false; }
 
  private:
-  Simulation& simulation_;
-  Platform platform_;
+  World& world_;
 };
+
+// A signal that came in: its handler's exception, to be thrown once the lock is held again.
+std::exception_ptr pending_signal() {
+  return call_python([]() -> std::exception_ptr {
+    if (PyErr_CheckSignals() == 0) return nullptr;
+    return std::make_exception_ptr(py::error_already_set());
+  });
+}
+
+void run_for(World& world, double seconds) {
+  const Turn turn(world);
+  Simulation& simulation = world.simulation;
+  std::exception_ptr signalled;
+  blocking([&] {
+    const knative::Instant end = simulation.now() + duration_of(seconds);
+    while (!signalled && simulation.now() < end) {
+      simulation.run_for(std::min(signal_slice, end - simulation.now()));
+      signalled = pending_signal();
+    }
+  });
+  if (signalled) std::rethrow_exception(signalled);
+}
+
+// A load in progress; its report stays when the platform goes.
+struct BoundLoad {
+  std::optional<knative::LoadRun> run;
+  LoadReport last;
+  LoadReport report() const { return run ? run->report() : last; }
+};
+
+// A platform in virtual time, driven by the caller's thread.
+class SimulatedCore final : public Core {
+ public:
+  SimulatedCore(std::shared_ptr<World> world, const std::vector<NamedFunction>& functions)
+      : world_(std::move(world)) {
+    door_ = std::make_shared<Door>([](std::function<void()> work) { work(); });
+    add_functions(functions_, functions, poster(), nullptr);
+    platform_ = std::make_unique<Platform>(world_->simulation.env(), functions_);
+  }
+  ~SimulatedCore() override {
+    stop(std::chrono::seconds(5));
+    door_->close();
+  }
+
+  std::shared_ptr<Operation> begin(Make make) override {
+    auto operation = std::make_shared<Operation>(poster(), nullptr);
+    const Turn turn(*world_);
+    std::exception_ptr signalled;
+    blocking([&] {
+      knative::TaskSet tasks(world_->simulation.env().executor);
+      tasks.add(drive(operation, std::move(make), *platform_));
+      int turns = 0;
+      world_->simulation.run_until([&] {
+        if (++turns % turns_between_signal_polls == 0) signalled = pending_signal();
+        return signalled != nullptr || tasks.empty();
+      });
+    });
+    if (signalled) std::rethrow_exception(signalled);
+    return operation;
+  }
+
+  void stop(knative::Duration grace) override {
+    if (stopped_) return;
+    for (const std::shared_ptr<BoundLoad>& load : loads_) {
+      load->last = load->run->report();
+      load->run.reset();
+    }
+    world_->simulation.run(platform_->stop(grace));
+    stopped_ = true;
+  }
+
+  bool stopped() const override { return stopped_; }
+
+  std::shared_ptr<BoundLoad> load(const std::string& service, const knative::Load& load,
+                                  const std::string& name, std::size_t in_flight_max) {
+    knative::LoadOptions options;
+    options.name = name;
+    options.in_flight_max = in_flight_max;
+    auto bound = std::make_shared<BoundLoad>();
+    bound->run.emplace(world_->simulation.load(
+        [this, service](std::uint64_t) { return status_of(*platform_, service); }, load,
+        std::move(options)));
+    loads_.push_back(bound);
+    return bound;
+  }
+
+ private:
+  static knative::Task<int> status_of(Platform& platform, std::string service) {
+    knative::http::Request request = knative::http::get("/");
+    knative::Result<knative::http::Response> reply =
+        co_await platform.invoke(std::move(service), request);
+    co_return reply ? reply->status : knative::http_status(reply.error().code);
+  }
+
+  std::shared_ptr<World> world_;
+  knative::FunctionTable functions_;
+  std::unique_ptr<Platform> platform_;
+  std::vector<std::shared_ptr<BoundLoad>> loads_;
+  bool stopped_ = false;
+};
+
+py::dict fields_of(const LoadReport& report) {
+  py::dict fields;
+  fields["started"] = report.started;
+  fields["finished"] = report.finished;
+  fields["skipped"] = report.skipped;
+  fields["in_flight_max"] = report.in_flight_max;
+  fields["by_status"] = report.by_status;
+  const bool any = report.finished > 0;
+  fields["latency_mean"] = any ? seconds_of(report.latency_mean()) : 0.0;
+  fields["latency_p50"] = any ? seconds_of(report.latency(0.5)) : 0.0;
+  fields["latency_p99"] = any ? seconds_of(report.latency(0.99)) : 0.0;
+  fields["latency_max"] = any ? seconds_of(report.latency_max) : 0.0;
+  return fields;
+}
 
 }  // namespace
 
 void bind_simulation(py::module_& module) {
-  py::class_<Simulation>(module, "NativeSimulation")
-      .def(py::init([](std::uint64_t seed) { return std::make_unique<Simulation>(seed); }),
+  py::class_<World, std::shared_ptr<World>>(module, "Simulation")
+      .def(py::init([](std::uint64_t seed) { return std::make_shared<World>(seed); }),
            py::arg("seed"))
-      .def_property_readonly("seed", &Simulation::seed)
-      .def("run_for", [](Simulation& self,
-                         double duration) { blocking([&] { self.run_for(seconds(duration)); }); })
+      .def_property_readonly("seed", [](const World& self) { return self.simulation.seed(); })
+      .def("run_for", &run_for, py::arg("seconds"))
       .def("now",
-           [](const Simulation& self) {
-             return std::chrono::duration<double>(self.now().time_since_epoch()).count();
-           })
-      .def("trace_hash", [](Simulation& self) { return self.trace().hash(); });
-  py::class_<SimulatedPlatform>(module, "SimulatedPlatform")
-      .def(py::init<Simulation&, knative::FunctionTable&>(), py::keep_alive<1, 2>(),
-           py::keep_alive<1, 3>())
-      .def("apply", &SimulatedPlatform::apply)
-      .def("get", &SimulatedPlatform::get)
-      .def("ready", &SimulatedPlatform::ready)
-      .def("invoke", &SimulatedPlatform::invoke)
-      .def("scale", &SimulatedPlatform::scale);
+           [](const World& self) { return seconds_of(self.simulation.now().time_since_epoch()); })
+      .def("trace_hash", [](World& self) { return self.simulation.trace().hash(); })
+      .def(
+          "platform",
+          [](const std::shared_ptr<World>& self, const py::list& functions) {
+            return std::make_unique<Host>(
+                std::make_unique<SimulatedCore>(self, named_functions(functions)));
+          },
+          py::arg("functions"), "A platform in this world; its calls end before they return.")
+      .def(
+          "load",
+          [](World&, const Host& host, const std::string& service, const knative::Load& load,
+             const std::string& name, std::size_t in_flight_max) {
+            return dynamic_cast<SimulatedCore&>(host.core())
+                .load(service, load, name, in_flight_max);
+          },
+          py::arg("platform"), py::arg("service"), py::arg("load"), py::arg("name"),
+          py::arg("in_flight_max"), "Begin to send requests to a Service.");
+  py::class_<BoundLoad, std::shared_ptr<BoundLoad>>(module, "LoadRun")
+      .def("report", [](const BoundLoad& self) { return fields_of(self.report()); })
+      .def("done", [](const BoundLoad& self) { return !self.run.has_value() || self.run->done(); });
 }
 
 }  // namespace native

@@ -1,0 +1,253 @@
+"""The platform for programs that run on asyncio: what takes time is awaited.
+
+    import knative as kn
+    import knative.aio
+
+    async def main():
+        async with kn.aio.Platform(functions=functions) as platform:
+            service = await platform.apply(kn.serving.Service("hello", image="fn:hello"))
+            await service.ready()
+            reply = await platform.invoke("hello", kn.http.get("/?name=ada"))
+
+`async def` functions and subscribers run as tasks of the event loop that the platform was opened
+on; a `def` runs on a worker thread. Cancelling what is awaited drops the call in the platform, and
+a request that nobody waits for cancels the task of its function.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any, Callable, TypeVar
+
+from . import _native
+from .build import Build, BuildResult
+from .errors import FailedPrecondition
+from .events import CloudEvent, Filter
+from .functions import (Functions, as_reply, is_async, logger, run_later, soon)
+from .http import Request, Response
+from .objects import Object
+from .platform import (Receive, Ref, Seconds, Subscription, _running, fields_of, make_native,
+                       seconds, subscriber)
+
+__all__ = ["Applied", "Platform"]
+
+T = TypeVar("T")
+
+
+async def _value(operation: _native.Operation[T]) -> T:
+    """The value of a call in progress; cancelling this drops the call."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def finish() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    operation.on_done(lambda: soon(loop, finish))
+    try:
+        await future
+    except asyncio.CancelledError:
+        operation.cancel()
+        raise
+    return operation.result()
+
+
+def _async_subscriber(receive: Receive) -> Any:
+    async def call(native: _native.CloudEvent) -> _native.CloudEvent | None:
+        try:
+            reply = as_reply(await receive(CloudEvent._from_native(native)))
+            return None if reply is None else reply._to_native()
+        except Exception:
+            logger.exception("subscriber %r failed", getattr(receive, "__name__", receive))
+            raise
+
+    return call
+
+
+class Applied:
+    """An object that was applied: wait for it, read it, delete it."""
+
+    def __init__(self, platform: Platform, ref: Ref) -> None:
+        self._platform = platform
+        self.ref = ref
+
+    async def ready(self, timeout: Seconds = 60.0) -> Applied:
+        """Wait until it is ready; `FailedPrecondition` says why it cannot be."""
+        await self._platform.ready(self, timeout)
+        return self
+
+    async def durable(self) -> Applied:
+        """Wait until it would survive a crash."""
+        await _value(self._platform._running.durable(self.ref))
+        return self
+
+    async def url(self) -> str:
+        return await _value(self._platform._running.url(self.ref))
+
+    async def get(self) -> Object:
+        return Object.from_dict(await _value(self._platform._running.get(self.ref)))
+
+    async def delete(self) -> None:
+        await _value(self._platform._running.remove(self.ref))
+
+    def __repr__(self) -> str:
+        return f"<{self.ref[1]} {self.ref[2]}/{self.ref[3]}>"
+
+
+class Platform:
+    """As `knative.Platform`, with coroutines. Open it with `async with` or `start()`; from then on
+    it belongs to that event loop."""
+
+    def __init__(self, *, functions: Functions | None = None,
+                 data_directory: str | os.PathLike[str] = "",
+                 listen: str | None = "127.0.0.1:0", listen_beyond_loopback: bool = False,
+                 domain: str = "localhost", log_level: str = "error",
+                 scale_to_zero_grace: Seconds = 30.0) -> None:
+        self._functions = functions if functions is not None else Functions()
+        self._options: dict[str, Any] = {
+            "data_directory": data_directory, "listen": listen,
+            "listen_beyond_loopback": listen_beyond_loopback, "domain": domain,
+            "log_level": log_level, "scale_to_zero_grace": scale_to_zero_grace}
+        self._native: _native.Platform | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._subscriptions: list[Subscription] = []
+        self._endpoint = ""
+
+    @property
+    def _running(self) -> _native.Platform:
+        if self._native is None:
+            raise FailedPrecondition("the platform is not open")
+        return self._native
+
+    async def start(self) -> None:
+        """Open the data directory and the listener."""
+        if self._native is not None:
+            raise FailedPrecondition("the platform is open")
+        self._loop = asyncio.get_running_loop()
+        native = make_native(self._functions._table(self._loop), **self._options)
+        try:
+            await _value(native.start())
+            self._endpoint = await _value(native.endpoint())
+        except BaseException:
+            native.close()
+            raise
+        self._native = native
+        _running.add(self)
+
+    async def __aenter__(self) -> Platform:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self, grace: Seconds = 5.0) -> None:
+        """Stop everything; a second call does nothing. What still waits ends with `Cancelled`."""
+        native = self._let_go()
+        if native is not None:
+            loop = asyncio.get_running_loop()
+            await asyncio.shield(loop.run_in_executor(None, _end, native, seconds(grace)))
+
+    def _let_go(self) -> _native.Platform | None:
+        native, self._native = self._native, None
+        if native is not None:
+            _running.discard(self)
+            for subscription in self._subscriptions:
+                subscription.cancel()
+            self._subscriptions.clear()
+        return native
+
+    def _close_at_exit(self) -> None:
+        native = self._let_go()
+        if native is not None:
+            _end(native, 0.0)
+
+    # objects
+
+    async def apply(self, thing: Object | dict[str, Any]) -> Applied:
+        """Create or change an object. `InvalidArgument` lists everything that is wrong."""
+        return Applied(self, await _value(self._running.apply(fields_of(thing))))
+
+    async def apply_text(self, text: str, file_name: str = "manifest") -> list[Applied]:
+        """Apply every document of a YAML or JSON text."""
+        refs = await _value(self._running.apply_text(text, file_name))
+        return [Applied(self, ref) for ref in refs]
+
+    async def apply_path(self, path: str | os.PathLike[str]) -> list[Applied]:
+        """Apply a file or a directory."""
+        refs = await _value(self._running.apply_path(os.fspath(path)))
+        return [Applied(self, ref) for ref in refs]
+
+    async def ready(self, what: Applied | Ref, timeout: Seconds = 60.0) -> None:
+        """Wait until it is ready; `FailedPrecondition` says why it cannot be."""
+        ref = what.ref if isinstance(what, Applied) else what
+        await _value(self._running.ready(ref, seconds(timeout)))
+
+    async def get(self, kind: type[Object], name: str, namespace: str = "default") -> Object:
+        ref = (kind.API_VERSION, kind.KIND, namespace, name)
+        return Object.from_dict(await _value(self._running.get(ref)))
+
+    async def list(self, kind: type[Object], namespace: str = "") -> list[Object]:
+        found = await _value(self._running.list(kind.API_VERSION, kind.KIND, namespace))
+        return [Object.from_dict(fields) for fields in found]
+
+    async def delete(self, kind: type[Object], name: str, namespace: str = "default") -> None:
+        await _value(self._running.remove((kind.API_VERSION, kind.KIND, namespace, name)))
+
+    # traffic
+
+    async def invoke(self, service: str, request: Request | None = None) -> Response:
+        """Send a request through router, queue and function."""
+        native = (request if request is not None else Request())._to_native()
+        return Response._from_native(await _value(self._running.invoke(service, native)))
+
+    async def publish(self, broker: str, event: CloudEvent) -> int:
+        """Accept an event into a Broker or Channel; durable when it returns."""
+        return await _value(self._running.publish(broker, event._to_native()))
+
+    async def subscribe(self, broker: str, function: Receive, *,
+                        filter: Filter | None = None) -> Subscription:
+        """Receive events with a `def` or an `async def`. A returned event is the reply."""
+        native, loop = self._running, self._loop
+        assert loop is not None
+        asynchronous = is_async(function)
+        call: Callable[..., Any]
+        if asynchronous:
+            call = run_later(loop, _async_subscriber(function))
+        else:
+            call = subscriber(function)
+        wanted = filter if filter is not None else Filter()
+        subscription = Subscription(
+            await _value(native.subscribe(broker, wanted._native, call, asynchronous)))
+        self._subscriptions.append(subscription)
+        return subscription
+
+    async def build(self, build: Build) -> BuildResult:
+        """Build now; raises with the reason when it fails."""
+        return BuildResult(**await _value(self._running.build(build.to_dict())))
+
+    # looking inside
+
+    @property
+    def endpoint(self) -> str:
+        """Where HTTP is served, "127.0.0.1:43210"."""
+        return self._endpoint
+
+    async def scale(self, service: str) -> int:
+        """Ready instances of a Service."""
+        return await _value(self._running.scale(service))
+
+    async def metrics_text(self) -> str:
+        """Prometheus text of all metrics."""
+        return await _value(self._running.metrics_text())
+
+    def __repr__(self) -> str:
+        return f"<aio.Platform {'closed' if self._native is None else 'running'}>"
+
+
+def _end(native: _native.Platform, grace: float) -> None:
+    try:
+        native.stop(grace)
+    finally:
+        native.close()

@@ -1,0 +1,33 @@
+#include "host.hpp"
+
+namespace native {
+
+bool Door::post(std::function<void()> work) {
+  const std::lock_guard lock(mutex_);
+  if (!post_) return false;
+  post_(std::move(work));
+  return true;
+}
+
+void Door::close() {
+  const std::lock_guard lock(mutex_);
+  post_ = nullptr;
+}
+
+Core& Host::core() const {
+  if (!core_) raise(knative::fail(knative::Errc::failed_precondition, "the platform is closed"));
+  return *core_;
+}
+
+void Host::stop(double grace_seconds) const {
+  Core& running = core();
+  blocking([&] { running.stop(duration_of(grace_seconds)); });
+}
+
+void Host::close() {
+  std::unique_ptr<Core> last = std::move(core_);
+  // Threads that are joined here may be waiting for the interpreter lock.
+  if (last) blocking([&last] { last.reset(); });
+}
+
+}  // namespace native
