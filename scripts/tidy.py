@@ -133,6 +133,8 @@ def check_layers(path, text, report):
         report.add("layers", path, 1, "belongs to no known room: add it to scripts/tidy.py")
         return
     for number, included in includes(text):
+        if "/" not in included and included.endswith(".hpp"):
+            report.add("include-path", path, number, f"begin with the folder in src/: {included}")
         other_floor, other_engine = target_of(path, included)
         if other_floor is None:
             if included.startswith("knative/"):

@@ -1,5 +1,5 @@
 // Files of the real world: plain system calls, no state, hence thread-safe.
-#include "files_posix.hpp"
+#include "base/files_posix.hpp"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include <cstring>
 #include <utility>
 
-#include "posix_error.hpp"
+#include "base/posix_error.hpp"
 
 namespace knative::base {
 

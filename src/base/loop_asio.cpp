@@ -20,9 +20,9 @@
 #include <random>
 #include <utility>
 
-#include "files_posix.hpp"
-#include "loop_core.hpp"
-#include "posix_error.hpp"
+#include "base/files_posix.hpp"
+#include "base/loop_core.hpp"
+#include "base/posix_error.hpp"
 
 namespace asio = boost::asio;
 

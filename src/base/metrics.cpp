@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/text.hpp"
 #include "knative/error.hpp"
 
 namespace knative {
@@ -23,12 +24,12 @@ std::string_view type_name(Type type) {
   return "untyped";
 }
 
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+bool is_letter(char c) { return base::is_letter(c) || c == '_'; }
 
 bool is_name(std::string_view name, bool colons) {
   if (name.empty() || !(is_letter(name[0]) || (colons && name[0] == ':'))) return false;
   return std::all_of(name.begin(), name.end(), [colons](char c) {
-    return is_letter(c) || (c >= '0' && c <= '9') || (colons && c == ':');
+    return is_letter(c) || base::is_digit(c) || (colons && c == ':');
   });
 }
 

@@ -15,8 +15,8 @@
 #include <cstring>
 #include <utility>
 
-#include "loop_core.hpp"
-#include "posix_error.hpp"
+#include "base/loop_core.hpp"
+#include "base/posix_error.hpp"
 
 namespace knative::base {
 namespace {

@@ -8,7 +8,7 @@
 #include <mutex>
 #include <thread>
 
-#include "loop_core.hpp"
+#include "base/loop_core.hpp"
 
 namespace knative::base {
 namespace {

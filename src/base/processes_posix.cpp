@@ -15,9 +15,10 @@
 #include <cstring>
 #include <utility>
 
-#include "loop_core.hpp"
-#include "posix_error.hpp"
-#include "warden.hpp"
+#include "base/after_fork.hpp"
+#include "base/loop_core.hpp"
+#include "base/posix_error.hpp"
+#include "base/warden.hpp"
 
 namespace knative::base {
 namespace {
@@ -82,15 +83,6 @@ struct Plan {
   const ssize_t ignored = ::write(plan.report, &failure, sizeof failure);
   (void)ignored;
   ::_exit(127);
-}
-
-void reset_signals() noexcept {
-  struct sigaction action {};
-  action.sa_handler = SIG_DFL;
-  for (int number = 1; number < NSIG; ++number) ::sigaction(number, &action, nullptr);
-  sigset_t none;
-  sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
 /// Runs between fork and exec: system calls only.

@@ -1,4 +1,4 @@
-#include "warden.hpp"
+#include "base/warden.hpp"
 
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -10,6 +10,8 @@
 
 #include <cerrno>
 #include <cstddef>
+
+#include "base/after_fork.hpp"
 
 namespace knative::base {
 namespace {
@@ -42,12 +44,7 @@ void send_line(int socket, char what, pid_t group, int flags) noexcept {
 
 [[noreturn]] void run_warden(int socket) noexcept {
   ::setsid();  // out of reach of a Ctrl-C that is meant for the host
-  struct sigaction action {};
-  action.sa_handler = SIG_DFL;
-  for (int number = 1; number < NSIG; ++number) ::sigaction(number, &action, nullptr);
-  sigset_t none;
-  sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  reset_signals();
   ::dup2(socket, 0);
   const int null = ::open("/dev/null", O_WRONLY);
   ::dup2(null, 1);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/text.hpp"
+
 namespace knative {
 namespace {
 
@@ -162,9 +164,9 @@ FieldError field_error(std::string message, FieldPaths fields, std::string detai
 
 namespace {
 
-bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_letter(char c) { return is_lower(c) || (c >= 'A' && c <= 'Z'); }
+using base::is_digit;
+using base::is_letter;
+using base::is_lower;
 bool is_lower_or_digit(char c) { return is_lower(c) || is_digit(c); }
 
 bool all_of(std::string_view text, bool (*accepts)(char)) {

@@ -142,16 +142,22 @@ class Reader {
   std::vector<AnyObject> objects_;
 };
 
+// `read`, with the file's name in front of what is wrong.
+Result<std::vector<Document>> read_file_text(std::string_view text, const ParseOptions& options,
+                                             std::vector<Problem>& problems) {
+  Result<std::vector<Document>> documents = read(text, options, problems);
+  if (documents || options.file_name.empty()) return documents;
+  Error error = std::move(documents).error();
+  error.detail = options.file_name + ':' + error.detail;
+  return error;
+}
+
 }  // namespace
 
 Result<std::vector<Value>> parse_values(std::string_view text, const ParseOptions& options) {
   std::vector<Problem> problems;
-  Result<std::vector<Document>> documents = read(text, options, problems);
-  if (!documents) {
-    Error error = std::move(documents).error();
-    if (!options.file_name.empty()) error.detail = options.file_name + ':' + error.detail;
-    return error;
-  }
+  Result<std::vector<Document>> documents = read_file_text(text, options, problems);
+  if (!documents) return documents.error();
   if (!problems.empty()) return to_error(std::move(problems), options);
   std::vector<Value> out;
   for (Document& document : *documents) out.push_back(std::move(document.value));
@@ -160,12 +166,8 @@ Result<std::vector<Value>> parse_values(std::string_view text, const ParseOption
 
 Result<std::vector<AnyObject>> parse(std::string_view text, const ParseOptions& options) {
   std::vector<Problem> problems;
-  Result<std::vector<Document>> documents = read(text, options, problems);
-  if (!documents) {
-    Error error = std::move(documents).error();
-    if (!options.file_name.empty()) error.detail = options.file_name + ':' + error.detail;
-    return error;
-  }
+  Result<std::vector<Document>> documents = read_file_text(text, options, problems);
+  if (!documents) return documents.error();
   Reader reader(options, problems);
   for (const Document& document : *documents) reader.read(document.value, document.source);
   if (!problems.empty()) return to_error(std::move(problems), options);

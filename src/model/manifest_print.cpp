@@ -1,14 +1,15 @@
 // Values as block-style YAML that every YAML reader takes for the same thing.
 #include <algorithm>
 
+#include "base/text.hpp"
 #include "knative/manifest.hpp"
 #include "model/yaml_scalar.hpp"
 
 namespace knative::manifest {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+using base::is_digit;
+using base::is_letter;
 
 // Readers of other YAML versions see times, dates and base-60 numbers in such text.
 bool looks_numeric(std::string_view text) {

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "base/text.hpp"
+
 namespace knative::manifest {
 namespace {
 
@@ -23,7 +25,7 @@ constexpr std::array<std::string_view, 12> not_finite_words = {".nan",  ".NaN", 
                                                                ".Inf",  ".INF",  "+.inf", "+.Inf",
                                                                "+.INF", "-.inf", "-.Inf", "-.INF"};
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+using base::is_digit;
 
 // Digits with an optional sign and base prefix; a leading 0 is octal.
 std::optional<Value> parse_integer(std::string_view text) {

@@ -153,7 +153,6 @@ struct Platform::Impl {
   void drop_orphan_subscriptions();
   std::string qualify(std::string_view service) const;
   std::string url_of(const ObjectRef& ref) const;
-  std::string new_id();
   Task<void> settle();
 
   Env& env;
@@ -394,16 +393,6 @@ std::string Platform::Impl::url_of(const ObjectRef& ref) const {
   return {};
 }
 
-std::string Platform::Impl::new_id() {
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string id;
-  for (int word = 0; word < 2; ++word) {
-    std::uint64_t bits = random();
-    for (int i = 0; i < 16; ++i, bits >>= 4) id.push_back(digits[bits & 15]);
-  }
-  return id;
-}
-
 // Wait until what was applied before has reached the engines (bounded).
 Task<void> Platform::Impl::settle() {
   const Instant deadline = env.timers.now() + settle_max;
@@ -615,10 +604,7 @@ Task<Result<Offset>> Platform::publish(std::string broker, const CloudEvent& eve
   EventBroker* found = impl_->event_plane->find(control::broker_id(key));
   if (found == nullptr) found = impl_->event_plane->find(control::channel_id(key));
   if (found == nullptr) co_return fail(Errc::not_found, "Broker " + key + " is not there");
-  if (!event.id().empty()) co_return co_await found->publish(event);
-  CloudEvent named = event;
-  named.set_id(impl_->new_id());
-  co_return co_await found->publish(named);
+  co_return co_await found->publish(event);
 }
 
 Result<Subscription> Platform::subscribe(std::string broker, Filter filter, EventHandler function) {

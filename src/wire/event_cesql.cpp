@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/text.hpp"
 #include "wire/event_cesql_functions.hpp"
 #include "wire/event_text.hpp"
 
@@ -70,10 +71,8 @@ struct Lexeme {
   std::size_t at = 0;
 };
 
-bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
-bool is_word(char c) noexcept {
-  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
+using base::is_digit;
+bool is_word(char c) noexcept { return is_digit(c) || base::is_letter(c) || c == '_'; }
 
 class Lexer {
  public:

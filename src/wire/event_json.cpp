@@ -2,6 +2,7 @@
 // spelling survive; only the attributes are converted.
 #include <limits>
 
+#include "base/text.hpp"
 #include "knative/event.hpp"
 #include "wire/event_text.hpp"
 
@@ -37,7 +38,7 @@ void put_data(std::string& out, const CloudEvent& event) {
     out += "\"data\":";
     append_json_string(out, data.bytes());
   } else {
-    put_raw(out, "data_base64", "\"" + text::base64(data.bytes()) + "\"");
+    put_raw(out, "data_base64", "\"" + base::to_base64(data.bytes()) + "\"");
   }
 }
 
@@ -160,9 +161,9 @@ Result<EventData> read_data(const CloudEvent& event, const Value* data, const Va
   if (encoded != nullptr && !encoded->is_null()) {
     if (has_data) return bad("data_base64", "must not stand beside data");
     const std::string* string = encoded->if_string();
-    std::optional<std::string> bytes;
-    if (string != nullptr) bytes = text::from_base64(*string);
-    if (!bytes) return bad("data_base64", "must be a base64 string");
+    if (string == nullptr) return bad("data_base64", "must be a base64 string");
+    Result<std::string> bytes = base::from_base64(*string);
+    if (!bytes) return bad("data_base64", "must be a base64 string: " + bytes.error().detail);
     return EventData::of(std::move(*bytes), std::move(content_type));
   }
   if (!has_data) {

@@ -3,10 +3,12 @@
 #include <array>
 #include <initializer_list>
 
+#include "base/text.hpp"
+
 namespace knative::event_text {
 namespace {
 
-bool digit(char c) noexcept { return c >= '0' && c <= '9'; }
+using base::is_digit;
 
 /// Decode one code point at `at` and move on; empty when the bytes are no UTF-8.
 std::optional<char32_t> code_point(std::string_view text, std::size_t& at) noexcept {
@@ -42,7 +44,7 @@ std::optional<char32_t> code_point(std::string_view text, std::size_t& at) noexc
 }
 
 int hex(char c) noexcept {
-  if (digit(c)) return c - '0';
+  if (is_digit(c)) return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return -1;
@@ -98,7 +100,7 @@ std::string_view media_type(std::string_view content_type) noexcept {
 bool is_attribute_name(std::string_view name) noexcept {
   if (name.empty()) return false;
   for (const char c : name) {
-    if (!digit(c) && !(c >= 'a' && c <= 'z')) return false;
+    if (!is_digit(c) && !(c >= 'a' && c <= 'z')) return false;
   }
   return true;
 }
@@ -133,7 +135,7 @@ bool is_rfc3339(std::string_view text) noexcept {
   if (text.size() < 20) return false;
   for (const std::size_t at :
        std::initializer_list<std::size_t>{0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18}) {
-    if (!digit(text[at])) return false;
+    if (!is_digit(text[at])) return false;
   }
   if (text[4] != '-' || text[7] != '-' || text[13] != ':' || text[16] != ':' ||
       (text[10] != 'T' && text[10] != 't')) {
@@ -155,13 +157,13 @@ bool is_rfc3339(std::string_view text) noexcept {
   std::string_view rest = text.substr(19);
   if (rest.front() == '.') {
     std::size_t digits = 1;
-    while (digits < rest.size() && digit(rest[digits])) ++digits;
+    while (digits < rest.size() && is_digit(rest[digits])) ++digits;
     if (digits == 1) return false;
     rest.remove_prefix(digits);
   }
   if (rest == "Z" || rest == "z") return true;
-  return rest.size() == 6 && (rest[0] == '+' || rest[0] == '-') && digit(rest[1]) &&
-         digit(rest[2]) && rest[3] == ':' && digit(rest[4]) && digit(rest[5]) &&
+  return rest.size() == 6 && (rest[0] == '+' || rest[0] == '-') && is_digit(rest[1]) &&
+         is_digit(rest[2]) && rest[3] == ':' && is_digit(rest[4]) && is_digit(rest[5]) &&
          two(rest, 1) <= 23 && two(rest, 4) <= 59;
 }
 
@@ -189,59 +191,6 @@ std::string rfc3339(WallTime time) {
   text[19] = '.';
   text[29] = 'Z';
   return text;
-}
-
-std::string base64(std::string_view bytes) {
-  constexpr std::string_view alphabet =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  out.reserve((bytes.size() + 2) / 3 * 4);
-  for (std::size_t at = 0; at < bytes.size(); at += 3) {
-    const std::size_t count = std::min<std::size_t>(3, bytes.size() - at);
-    unsigned group = 0;
-    for (std::size_t i = 0; i < 3; ++i) {
-      group = group << 8 | (i < count ? static_cast<unsigned char>(bytes[at + i]) : 0u);
-    }
-    for (std::size_t i = 0; i < 4; ++i) {
-      out += i <= count ? alphabet[group >> (18 - 6 * i) & 63] : '=';
-    }
-  }
-  return out;
-}
-
-std::optional<std::string> from_base64(std::string_view text) {
-  if (text.size() % 4 != 0) return std::nullopt;
-  std::string out;
-  out.reserve(text.size() / 4 * 3);
-  for (std::size_t at = 0; at < text.size(); at += 4) {
-    unsigned group = 0;
-    int padding = 0;
-    for (std::size_t i = 0; i < 4; ++i) {
-      const char c = text[at + i];
-      unsigned six = 0;
-      if (c >= 'A' && c <= 'Z') {
-        six = static_cast<unsigned>(c - 'A');
-      } else if (c >= 'a' && c <= 'z') {
-        six = static_cast<unsigned>(c - 'a') + 26;
-      } else if (digit(c)) {
-        six = static_cast<unsigned>(c - '0') + 52;
-      } else if (c == '+') {
-        six = 62;
-      } else if (c == '/') {
-        six = 63;
-      } else if (c == '=' && at + 4 == text.size() && i >= 2) {
-        ++padding;
-      } else {
-        return std::nullopt;
-      }
-      if (padding > 0 && c != '=') return std::nullopt;
-      group = group << 6 | six;
-    }
-    for (int i = 0; i < 3 - padding; ++i) {
-      out += static_cast<char>(group >> (16 - 8 * i) & 0xff);
-    }
-  }
-  return out;
 }
 
 std::string percent_encode(std::string_view value) {
@@ -286,20 +235,11 @@ std::optional<std::string> percent_decode(std::string_view value) {
   return out;
 }
 
-bool same_letters(std::string_view a, std::string_view b) noexcept {
-  if (a.size() != b.size()) return false;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    const auto fold = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-    if (fold(a[i]) != fold(b[i])) return false;
-  }
-  return true;
-}
+bool same_letters(std::string_view a, std::string_view b) noexcept { return http::same_name(a, b); }
 
 std::string lower(std::string_view text) {
   std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-  }
+  for (char& c : out) c = base::to_lower(c);
   return out;
 }
 

@@ -49,9 +49,6 @@ bool is_utf8(std::string_view text) noexcept;
 bool is_rfc3339(std::string_view text) noexcept;
 std::string rfc3339(WallTime time);
 
-std::string base64(std::string_view bytes);
-std::optional<std::string> from_base64(std::string_view text);
-
 /// The header codec of CloudEvents 1.0 (HTTP binding, section 3.1.3.2).
 std::string percent_encode(std::string_view value);
 std::optional<std::string> percent_decode(std::string_view value);

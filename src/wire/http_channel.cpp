@@ -1,4 +1,4 @@
-#include "http_channel.hpp"
+#include "wire/http_channel.hpp"
 
 #include <algorithm>
 #include <cstring>

@@ -11,8 +11,8 @@
 #include <span>
 #include <string_view>
 
-#include "http_parser.hpp"
 #include "knative/env.hpp"
+#include "wire/http_parser.hpp"
 
 namespace knative::http::wire {
 

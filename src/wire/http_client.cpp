@@ -5,12 +5,12 @@
 #include <utility>
 #include <vector>
 
-#include "http_access.hpp"
-#include "http_channel.hpp"
-#include "http_parser.hpp"
-#include "http_render.hpp"
-#include "http_text.hpp"
 #include "knative/http.hpp"
+#include "wire/http_access.hpp"
+#include "wire/http_channel.hpp"
+#include "wire/http_parser.hpp"
+#include "wire/http_render.hpp"
+#include "wire/http_text.hpp"
 
 namespace knative::http {
 

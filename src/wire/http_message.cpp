@@ -2,8 +2,8 @@
 #include <array>
 #include <cstring>
 
-#include "http_text.hpp"
 #include "knative/http.hpp"
+#include "wire/http_text.hpp"
 
 namespace knative::http {
 

@@ -1,10 +1,10 @@
-#include "http_parser.hpp"
+#include "wire/http_parser.hpp"
 
 #include <cstring>
 #include <limits>
 
-#include "http_authority.hpp"
-#include "http_text.hpp"
+#include "wire/http_authority.hpp"
+#include "wire/http_text.hpp"
 
 namespace knative::http::wire {
 

@@ -1,10 +1,10 @@
-#include "http_render.hpp"
+#include "wire/http_render.hpp"
 
 #include <array>
 #include <charconv>
 
-#include "http_access.hpp"
-#include "http_text.hpp"
+#include "wire/http_access.hpp"
+#include "wire/http_text.hpp"
 
 namespace knative::http::wire {
 

@@ -1,9 +1,9 @@
 // Absolute http and https URLs (RFC 3986, RFC 9110 section 4.2).
 #include <string>
 
-#include "http_authority.hpp"
-#include "http_text.hpp"
 #include "knative/http.hpp"
+#include "wire/http_authority.hpp"
+#include "wire/http_text.hpp"
 
 namespace knative::http {
 

@@ -1,6 +1,7 @@
 // Image names: the grammar that container tools share, kept in the short form that people type.
 #include <array>
 
+#include "base/text.hpp"
 #include "knative/oci.hpp"
 
 namespace knative::oci {
@@ -18,9 +19,9 @@ constexpr std::string_view default_registry_index =
     ".io";
 constexpr std::string_view default_namespace = "library/";
 
-bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
-bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+using base::is_digit;
+using base::is_lower;
+using base::is_upper;
 
 // component := alphanumeric (separator alphanumeric)*, separator := "." | "_" | "__" | "-"+
 bool is_path_component(std::string_view text) {

@@ -1,5 +1,6 @@
 // Time, chance, threads and the loop itself.
 #include "knative/env.hpp"
+#include "support/real_world.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,8 +9,6 @@
 #include <set>
 #include <stdexcept>
 #include <thread>
-
-#include "base/world.hpp"
 
 namespace knative {
 namespace {

@@ -3,7 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/world.hpp"
+#include "support/real_world.hpp"
 
 namespace knative {
 namespace {
@@ -15,7 +15,7 @@ class FilesTest : public testing::Test {
  protected:
   Loop loop_{quiet()};
   Files& files_ = loop_.env().files;
-  TemporaryDirectory directory_{files_};
+  TemporaryDirectory directory_;
 
   std::unique_ptr<File> create(const std::string& name) {
     OpenOptions options;
@@ -127,7 +127,7 @@ TEST_F(FilesTest, AFullDeviceIsResourceExhausted) {
 }
 
 TEST_F(FilesTest, TemporaryDirectoriesArePrivateAndDistinct) {
-  TemporaryDirectory other(files_);
+  TemporaryDirectory other;
   EXPECT_NE(other.path(), directory_.path());
   EXPECT_EQ(files_.info(other.path()).value().mode, 0700u);
   const std::string inside = files_.make_temporary_directory(directory_ / "in-").value();

@@ -5,8 +5,8 @@
 
 #include <cstdio>
 
-#include "base/world.hpp"
 #include "knative/value.hpp"
+#include "support/real_world.hpp"
 
 namespace knative {
 namespace {

@@ -7,7 +7,7 @@
 
 #include <cstring>
 
-#include "base/world.hpp"
+#include "support/real_world.hpp"
 
 namespace knative {
 namespace {
@@ -85,7 +85,7 @@ class EveryFamily : public NetworkTest, public testing::WithParamInterface<const
     return endpoint;
   }
   bool available() { return static_cast<bool>(env_.network.listen(where())); }
-  TemporaryDirectory directory_{env_.files};
+  TemporaryDirectory directory_;
 };
 
 TEST_P(EveryFamily, MovesBytesAndTheEndInBothDirections) {
@@ -252,7 +252,7 @@ TEST_F(NetworkTest, ListenRejectsWhatIsNoAddress) {
 }
 
 TEST_F(NetworkTest, AUnixSocketFileOfADeadServerIsReplacedAndOursIsRemoved) {
-  TemporaryDirectory directory(env_.files);
+  TemporaryDirectory directory;
   Endpoint endpoint;
   endpoint.path = directory / "socket";
   {

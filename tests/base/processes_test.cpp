@@ -7,7 +7,7 @@
 
 #include <fstream>
 
-#include "base/world.hpp"
+#include "support/real_world.hpp"
 
 namespace knative {
 namespace {
@@ -103,14 +103,14 @@ TEST_F(ProcessesTest, SignalsAreAsANewProcessExpectsThem) {
 }
 
 TEST_F(ProcessesTest, RunsInItsDirectory) {
-  TemporaryDirectory directory(env_.files);
+  TemporaryDirectory directory;
   ProcessOptions options = shell("pwd");
   options.working_directory = directory.path();
   EXPECT_EQ(finish(options).out, directory.path() + "\n");
 }
 
 TEST_F(ProcessesTest, SearchesThePathOfItsEnvironment) {
-  TemporaryDirectory directory(env_.files);
+  TemporaryDirectory directory;
   env_.files.write_file(directory / "greet", "#!/bin/sh\necho found $1\n", 0755).value();
   env_.files.write_file(directory / "plain", "not a program", 0644).value();
   ProcessOptions options;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "knative/simulation.hpp"
+#include "support/real_world.hpp"
 
 namespace knative {
 namespace {
@@ -12,27 +13,16 @@ using StreamPtr = std::unique_ptr<Stream>;
 /// The real world, with a scratch directory that it removes.
 class RealWorld {
  public:
-  RealWorld() : loop_(options()) {
-    scratch_ =
-        loop_.env().files.make_temporary_directory(::testing::TempDir() + "/contract-").value();
-  }
-  ~RealWorld() { (void)loop_.env().files.remove_all(scratch_).has_value(); }
   Env& env() { return loop_.env(); }
-  const std::string& scratch() const { return scratch_; }
+  const std::string& scratch() const { return scratch_.path(); }
   template <class T>
   T run(Task<T> task) {
     return loop_.run(std::move(task));
   }
 
  private:
-  static LoopOptions options() {
-    LoopOptions options;
-    options.seed = 1;
-    options.log_sink = [](const LogRecord&) {};
-    return options;
-  }
-  Loop loop_;
-  std::string scratch_;
+  testing_world::TemporaryDirectory scratch_;
+  Loop loop_{testing_world::quiet()};
 };
 
 class VirtualWorld {

@@ -9,6 +9,7 @@
 
 #include "knative/env.hpp"
 #include "knative/oci.hpp"
+#include "support/real_world.hpp"
 
 namespace knative::oci {
 namespace {
@@ -22,11 +23,7 @@ struct Kind {
 
 class ImageStoreContract : public ::testing::TestWithParam<Kind> {
  protected:
-  void SetUp() override {
-    root_ = files().make_temporary_directory("store-test-").value();
-    store_ = GetParam().make(files(), root_ + "/store");
-  }
-  void TearDown() override { EXPECT_TRUE(files().remove_all(root_)); }
+  void SetUp() override { store_ = GetParam().make(files(), root_ / "store"); }
   Files& files() { return loop_.env().files; }
 
   // One layer with one file, under a name.
@@ -48,7 +45,7 @@ class ImageStoreContract : public ::testing::TestWithParam<Kind> {
   static Reference ref(const std::string& text) { return Reference::parse(text).value(); }
 
   Loop loop_;
-  std::string root_;
+  testing_world::TemporaryDirectory root_;
   std::shared_ptr<ImageStore> store_;
 };
 
@@ -138,13 +135,13 @@ TEST_P(ImageStoreContract, IndexesAreFollowedToThisPlatform) {
 
 TEST_P(ImageStoreContract, UnpacksWithItsConfig) {
   add_image("app", "hello");
-  const ImageConfig config = store_->unpack(files(), ref("app"), root_ + "/out").value();
+  const ImageConfig config = store_->unpack(files(), ref("app"), root_ / "out").value();
   EXPECT_EQ(config.entrypoint, std::vector<std::string>{"/greeting"});
-  EXPECT_EQ(files().read_file(root_ + "/out/greeting").value(), "hello");
-  EXPECT_EQ(store_->unpack(files(), ref("app"), root_ + "/out").error().code,
+  EXPECT_EQ(files().read_file(root_ / "out/greeting").value(), "hello");
+  EXPECT_EQ(store_->unpack(files(), ref("app"), root_ / "out").error().code,
             Errc::failed_precondition)
       << "the directory must be empty";
-  EXPECT_EQ(store_->unpack(files(), ref("nope"), root_ + "/x").error().code, Errc::not_found);
+  EXPECT_EQ(store_->unpack(files(), ref("nope"), root_ / "x").error().code, Errc::not_found);
 }
 
 TEST_P(ImageStoreContract, AnImageThatIsNoImageGivesOneClearError) {
@@ -153,7 +150,7 @@ TEST_P(ImageStoreContract, AnImageThatIsNoImageGivesOneClearError) {
     ASSERT_TRUE(store_->set_reference(ref(name), blob));
   };
   const auto error = [&](const std::string& name) {
-    return store_->unpack(files(), ref(name), root_ + "/" + name).error();
+    return store_->unpack(files(), ref(name), root_.path() + "/" + name).error();
   };
   bind("html", "<html>no image here</html>");
   EXPECT_EQ(error("html").code, Errc::invalid_argument);
@@ -175,7 +172,7 @@ TEST_P(ImageStoreContract, AnImageThatIsNoImageGivesOneClearError) {
                                       "): not a tar archive"),
             std::string::npos)
       << error("junk").detail;
-  EXPECT_FALSE(fs::exists(root_ + "/junk")) << "nothing half unpacked stays";
+  EXPECT_FALSE(fs::exists(root_ / "junk")) << "nothing half unpacked stays";
 
   // A config that promises other content, or other layers.
   add_image("app");
@@ -191,7 +188,7 @@ TEST_P(ImageStoreContract, AnImageThatIsNoImageGivesOneClearError) {
 TEST_P(ImageStoreContract, TheUnpackCacheUnpacksOncePerDigest) {
   add_image("app:1", "hello");
   add_image("app:2", "hello");
-  UnpackCache cache(store_, files(), loop_.env().offload, root_ + "/cache");
+  UnpackCache cache(store_, files(), loop_.env().offload, root_ / "cache");
   const Reference one = ref("app:1");
   const Reference two = ref("app:2");
   auto both = [](UnpackCache& from, const Reference& a,
@@ -207,7 +204,7 @@ TEST_P(ImageStoreContract, TheUnpackCacheUnpacksOncePerDigest) {
     EXPECT_EQ(image.value().directory, got[0].value().directory);
     EXPECT_EQ(files().read_file(image.value().directory + "/greeting").value(), "hello");
   }
-  EXPECT_EQ(files().list(root_ + "/cache").value().size(), 1u) << "no leftovers";
+  EXPECT_EQ(files().list(root_ / "cache").value().size(), 1u) << "no leftovers";
   const Reference none = ref("none");
   EXPECT_EQ(loop_.run(cache.get(none)).error().code, Errc::not_found);
 }
@@ -230,8 +227,6 @@ INSTANTIATE_TEST_SUITE_P(
 
 class ImageLayout : public ::testing::Test {
  protected:
-  void SetUp() override { root_ = files().make_temporary_directory("layout-test-").value(); }
-  void TearDown() override { EXPECT_TRUE(files().remove_all(root_)); }
   Files& files() { return loop_.env().files; }
 
   Descriptor add_image(ImageStore& store, const std::string& name) {
@@ -259,31 +254,31 @@ class ImageLayout : public ::testing::Test {
   }
   // Exit status and output of a shell command.
   std::pair<int, std::string> shell(const std::string& command) {
-    const int status = std::system((command + " >" + root_ + "/output 2>&1").c_str());
-    return {status, files().read_file(root_ + "/output").value()};
+    const int status = std::system((command + " >" + root_ / "output 2>&1").c_str());
+    return {status, files().read_file(root_ / "output").value()};
   }
 
   Loop loop_;
-  std::string root_;
+  testing_world::TemporaryDirectory root_;
 };
 
 TEST_F(ImageLayout, SurvivesReopening) {
   const Descriptor image =
-      add_image(*open_image_layout(files(), root_ + "/l").value(), "local/shop:v1");
-  const auto again = open_image_layout(files(), root_ + "/l", {.create = false}).value();
+      add_image(*open_image_layout(files(), root_ / "l").value(), "local/shop:v1");
+  const auto again = open_image_layout(files(), root_ / "l", {.create = false}).value();
   EXPECT_EQ(again->resolve(Reference::parse("local/shop:v1").value()).value(), image);
 }
 
 TEST_F(ImageLayout, RefusesFoldersThatAreNoLayout) {
-  EXPECT_EQ(open_image_layout(files(), root_ + "/none", {.create = false}).error().code,
+  EXPECT_EQ(open_image_layout(files(), root_ / "none", {.create = false}).error().code,
             Errc::not_found);
-  fs::create_directories(root_ + "/other");
-  std::ofstream(root_ + "/other/file") << "x";
-  const Error error = open_image_layout(files(), root_ + "/other").error();
+  fs::create_directories(root_ / "other");
+  std::ofstream(root_ / "other/file") << "x";
+  const Error error = open_image_layout(files(), root_ / "other").error();
   EXPECT_EQ(error.code, Errc::invalid_argument);
   EXPECT_NE(error.detail.find("no OCI image layout"), std::string::npos);
-  std::ofstream(root_ + "/other/oci-layout") << R"({"imageLayoutVersion":"2.0.0"})";
-  EXPECT_EQ(open_image_layout(files(), root_ + "/other").error().code, Errc::invalid_argument);
+  std::ofstream(root_ / "other/oci-layout") << R"({"imageLayoutVersion":"2.0.0"})";
+  EXPECT_EQ(open_image_layout(files(), root_ / "other").error().code, Errc::invalid_argument);
 }
 
 TEST_F(ImageLayout, FinishesAFolderWhoseMakingWasInterrupted) {
@@ -305,30 +300,30 @@ TEST_F(ImageLayout, FinishesAFolderWhoseMakingWasInterrupted) {
 }
 
 TEST_F(ImageLayout, DamagedBlobsAndIndexesAreNoticed) {
-  const auto store = open_image_layout(files(), root_ + "/l").value();
+  const auto store = open_image_layout(files(), root_ / "l").value();
   const Descriptor image = add_image(*store, "app");
-  const std::string blob = root_ + "/l/blobs/sha256/" + std::string(image.digest.hex());
+  const std::string blob = root_ / "l/blobs/sha256/" + std::string(image.digest.hex());
   std::string text = files().read_file(blob).value();
   text[10] ^= 1;
   ASSERT_TRUE(files().write_file(blob, text));
   EXPECT_EQ(store->manifest(Reference::parse("app").value()).error().code, Errc::data_loss);
-  ASSERT_TRUE(files().write_file(root_ + "/l/index.json", "{\"half"));
+  ASSERT_TRUE(files().write_file(root_ / "l/index.json", "{\"half"));
   const Error error = store->references().error();
   EXPECT_NE(error.detail.find("index.json"), std::string::npos) << error.detail;
 }
 
 TEST_F(ImageLayout, AnotherHolderOfTheIndexIsUnavailable) {
-  const auto store = open_image_layout(files(), root_ + "/l").value();
+  const auto store = open_image_layout(files(), root_ / "l").value();
   const Descriptor image = add_image(*store, "app");
-  const auto lock = files().lock(root_ + "/l/.index.lock").value();
+  const auto lock = files().lock(root_ / "l/.index.lock").value();
   EXPECT_EQ(store->set_reference(Reference::parse("b").value(), image).error().code,
             Errc::unavailable);
 }
 
 TEST_F(ImageLayout, NoTemporaryFilesStay) {
-  const auto store = open_image_layout(files(), root_ + "/l").value();
+  const auto store = open_image_layout(files(), root_ / "l").value();
   add_image(*store, "app");
-  const std::vector<FileInfo> entries = files().list(root_ + "/l").value();
+  const std::vector<FileInfo> entries = files().list(root_ / "l").value();
   for (const FileInfo& entry : entries) {
     EXPECT_NE(entry.name.substr(0, 6), ".blob-") << entry.name;
   }
@@ -338,37 +333,37 @@ TEST_F(ImageLayout, SkopeoAcceptsIt) {
   if (!have("skopeo")) {
     GTEST_SKIP() << "skopeo is not installed: scripts/bootstrap --tests brings it";
   }
-  const auto store = open_image_layout(files(), root_ + "/l").value();
+  const auto store = open_image_layout(files(), root_ / "l").value();
   const Descriptor image = add_image(*store, "local/shop:v1");
-  const auto [status, output] = shell("skopeo inspect oci:" + root_ + "/l:local/shop:v1");
+  const auto [status, output] = shell("skopeo inspect oci:" + root_ / "l:local/shop:v1");
   EXPECT_EQ(status, 0) << output;
   EXPECT_NE(output.find(image.digest.to_string()), std::string::npos) << output;
   // skopeo reads every blob and checks digests and DiffIDs when it copies.
-  const auto [copied, log] = shell("skopeo --insecure-policy copy oci:" + root_ +
-                                   "/l:local/shop:v1 dir:" + root_ + "/copy");
+  const auto [copied, log] = shell("skopeo --insecure-policy copy oci:" + root_.path() +
+                                   "/l:local/shop:v1 dir:" + root_ / "copy");
   EXPECT_EQ(copied, 0) << log;
   // And what skopeo writes, we read.
-  const auto [back, log2] = shell("skopeo --insecure-policy copy dir:" + root_ +
-                                  "/copy oci:" + root_ + "/theirs:local/shop:v2");
+  const auto [back, log2] = shell("skopeo --insecure-policy copy dir:" + root_.path() +
+                                  "/copy oci:" + root_ / "theirs:local/shop:v2");
   EXPECT_EQ(back, 0) << log2;
-  const auto theirs = open_image_layout(files(), root_ + "/theirs", {.create = false}).value();
+  const auto theirs = open_image_layout(files(), root_ / "theirs", {.create = false}).value();
   Result<ImageConfig> unpacked =
-      theirs->unpack(files(), Reference::parse("local/shop:v2").value(), root_ + "/out");
+      theirs->unpack(files(), Reference::parse("local/shop:v2").value(), root_ / "out");
   ASSERT_TRUE(unpacked) << unpacked.error().to_string();
-  EXPECT_EQ(files().read_file(root_ + "/out/workspace/server").value().size(), 100'000u);
+  EXPECT_EQ(files().read_file(root_ / "out/workspace/server").value().size(), 100'000u);
 }
 
 TEST_F(ImageLayout, UmociUnpacksIt) {
   if (!have("umoci")) {
     GTEST_SKIP() << "umoci is not installed: scripts/bootstrap --tests brings it";
   }
-  const auto store = open_image_layout(files(), root_ + "/l").value();
+  const auto store = open_image_layout(files(), root_ / "l").value();
   add_image(*store, "shop:v1");
   const auto [status, output] =
-      shell("umoci unpack --rootless --image " + root_ + "/l:shop:v1 " + root_ + "/bundle");
+      shell("umoci unpack --rootless --image " + root_ / "l:shop:v1 " + root_ / "bundle");
   ASSERT_EQ(status, 0) << output;
-  EXPECT_EQ(files().read_file(root_ + "/bundle/rootfs/workspace/server").value().size(), 100'000u);
-  EXPECT_EQ(files().info(root_ + "/bundle/rootfs/workspace/server").value().mode & 0777, 0755u);
+  EXPECT_EQ(files().read_file(root_ / "bundle/rootfs/workspace/server").value().size(), 100'000u);
+  EXPECT_EQ(files().info(root_ / "bundle/rootfs/workspace/server").value().mode & 0777, 0755u);
 }
 
 }  // namespace

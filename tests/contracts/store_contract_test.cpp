@@ -6,6 +6,7 @@
 #include "knative/core.hpp"
 #include "knative/serving.hpp"
 #include "knative/store.hpp"
+#include "support/real_world.hpp"
 
 namespace kn = knative;
 using kn::AnyObject;
@@ -37,22 +38,15 @@ struct MemoryMaker {
 };
 
 struct SqliteMaker {
-  std::string directory;
+  kn::testing_world::TemporaryDirectory directory;
   std::unique_ptr<kn::Store> open(kn::Loop& loop, kn::Timers& timers, kn::Random& random,
                                   const kn::StoreOptions& options) {
-    if (directory.empty()) {
-      directory = loop.env().files.make_temporary_directory("/tmp/knative-store-").value();
-    }
     kn::SqliteStoreOptions sqlite;
     sqlite.store = options;
     sqlite.sync = false;  // speed; nobody pulls the plug here
-    return kn::sqlite_store(directory + "/store.db", loop.env().executor, timers, random,
+    return kn::sqlite_store(directory / "store.db", loop.env().executor, timers, random,
                             loop.env().offload, sqlite)
         .value();
-  }
-  ~SqliteMaker() {
-    if (directory.empty()) return;
-    EXPECT_TRUE(kn::Loop().env().files.remove_all(directory));
   }
 };
 

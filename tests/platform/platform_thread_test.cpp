@@ -6,24 +6,14 @@
 #include <mutex>
 
 #include "knative/platform.hpp"
+#include "support/real_world.hpp"
 
 namespace knative {
 namespace {
 
 using namespace std::chrono_literals;
-
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string name = (std::filesystem::temp_directory_path() / "knative-test-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
+using testing_world::quiet;
+using testing_world::TemporaryDirectory;
 
 // Counts what arrives and lets a test wait for it.
 class Counter {
@@ -43,12 +33,6 @@ class Counter {
   std::condition_variable changed_;
   int count_ = 0;
 };
-
-LoopOptions quiet() {
-  LoopOptions options;
-  options.log_sink = [](const LogRecord&) {};
-  return options;
-}
 
 // One request as raw bytes over a new connection; the whole answer until the peer closes.
 std::string raw(const Endpoint& endpoint, const std::string& bytes) {

@@ -10,6 +10,7 @@
 #include <map>
 
 #include "knative/core.hpp"
+#include "support/real_world.hpp"
 
 namespace kn = knative;
 using kn::Errc;
@@ -35,11 +36,7 @@ kn::ObjectRef ref(std::string name) { return {"v1", "ConfigMap", "default", std:
 // A folder with a database in it.
 class SqliteStoreTest : public testing::Test {
  protected:
-  SqliteStoreTest()
-      : directory_(loop_.env().files.make_temporary_directory("/tmp/knative-store-").value()) {}
-  ~SqliteStoreTest() override { EXPECT_TRUE(loop_.env().files.remove_all(directory_)); }
-
-  std::string path() const { return directory_ + "/store.db"; }
+  std::string path() const { return directory_ / "store.db"; }
   kn::Result<std::unique_ptr<kn::Store>> open(const kn::SqliteStoreOptions& options = {}) {
     const kn::Env& env = loop_.env();
     return kn::sqlite_store(path(), env.executor, env.timers, env.random, env.offload, options);
@@ -49,8 +46,8 @@ class SqliteStoreTest : public testing::Test {
     ASSERT_TRUE(loop_.env().files.write_file(path(), bytes));
   }
 
+  kn::testing_world::TemporaryDirectory directory_;
   kn::Loop loop_;
-  std::string directory_;
 };
 
 }  // namespace
@@ -252,7 +249,7 @@ TEST_F(SqliteStoreTest, OneStorePerFile) {
 
 TEST_F(SqliteStoreTest, AFileThatCannotBeOpened) {
   const kn::Env& env = loop_.env();
-  const auto store = kn::sqlite_store(directory_ + "/none/store.db", env.executor, env.timers,
+  const auto store = kn::sqlite_store(directory_ / "none/store.db", env.executor, env.timers,
                                       env.random, env.offload);
   ASSERT_FALSE(store);
   EXPECT_EQ(store.error().code, Errc::unavailable);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "knative/http.hpp"
+#include "support/real_world.hpp"
 
 namespace knative::http {
 namespace {
@@ -67,16 +68,12 @@ TEST(HttpOverSockets, large_bodies_pass_both_ways_through_a_proxy) {
 }
 
 TEST(HttpOverSockets, unix_sockets_are_endpoints_too) {
-  Loop files;
-  const std::string directory = files.env().files.make_temporary_directory("http").value();
+  const testing_world::TemporaryDirectory directory;
   Endpoint endpoint;
-  endpoint.path = directory + "/http.sock";
-  {
-    World world{endpoint};
-    Client client(world.env().executor, world.env().timers, world.env().network, endpoint);
-    EXPECT_EQ(world.loop.run(many(world.env(), client, 20, 100'000)), 20U);
-  }
-  EXPECT_TRUE(files.env().files.remove_all(directory).has_value());
+  endpoint.path = directory / "http.sock";
+  World world{endpoint};
+  Client client(world.env().executor, world.env().timers, world.env().network, endpoint);
+  EXPECT_EQ(world.loop.run(many(world.env(), client, 20, 100'000)), 20U);
 }
 
 TEST(HttpOverSockets, a_drained_server_lets_requests_finish_and_refuses_new_ones) {

@@ -9,6 +9,7 @@
 
 #include "knative/env.hpp"
 #include "knative/oci.hpp"
+#include "support/real_world.hpp"
 #include "wire/oci_tar.hpp"
 
 namespace knative::oci {
@@ -68,11 +69,8 @@ std::string raw_tar(const std::vector<Raw>& entries) {
 
 class LayerTest : public ::testing::Test {
  protected:
-  void SetUp() override { root_ = files().make_temporary_directory("layer-test-").value(); }
-  void TearDown() override { EXPECT_TRUE(files().remove_all(root_)); }
-
   Files& files() { return loop_.env().files; }
-  std::string path(const std::string& name) const { return root_ + "/" + name; }
+  std::string path(const std::string& name) const { return root_.path() + "/" + name; }
   void write(const std::string& name, const std::string& text, unsigned mode = 0644) {
     const std::string full = path(name);
     fs::create_directories(fs::path(full).parent_path());
@@ -106,7 +104,7 @@ class LayerTest : public ::testing::Test {
   }
 
   Loop loop_;
-  std::string root_;
+  testing_world::TemporaryDirectory root_;
 };
 
 TEST_F(LayerTest, RoundTripsATree) {

@@ -2,28 +2,13 @@
 
 #include <algorithm>
 
+#include "knative/scalars.hpp"
+
 namespace knative::broker {
 namespace {
 
 constexpr std::size_t error_bytes_max = 768;  // 1024 characters of base64
 constexpr Duration trouble_delay = std::chrono::seconds(1);
-
-std::string base64(std::string_view bytes) {
-  constexpr std::string_view alphabet =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (std::size_t at = 0; at < bytes.size(); at += 3) {
-    const std::size_t count = std::min<std::size_t>(3, bytes.size() - at);
-    unsigned group = 0;
-    for (std::size_t i = 0; i < 3; ++i) {
-      group = group << 8 | (i < count ? static_cast<unsigned char>(bytes[at + i]) : 0u);
-    }
-    for (std::size_t i = 0; i < 4; ++i) {
-      out += i <= count ? alphabet[group >> (18 - 6 * i) & 63] : '=';
-    }
-  }
-  return out;
-}
 
 /// Lets the other fibers run: a long backlog must not hold them up.
 struct NextTurn {
@@ -265,7 +250,7 @@ Task<bool> Trigger::dead_letter(const CloudEvent& event, int hops, const Deliver
     letter.set_extension("knativeerrorcode", std::to_string(failed.status));
     if (!failed.detail.empty()) {
       const std::string_view detail = std::string_view(failed.detail).substr(0, error_bytes_max);
-      letter.set_extension("knativeerrordata", base64(detail));
+      letter.set_extension("knativeerrordata", base64_encode(detail));
     }
     const std::optional<DeliveryAttempt> last =
         co_await try_all(letter, *options_.dead_letter, std::nullopt);

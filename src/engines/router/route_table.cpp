@@ -2,20 +2,19 @@
 #include <numeric>
 #include <unordered_map>
 
+#include "base/text.hpp"
 #include "knative/router.hpp"
 
 namespace knative {
 namespace {
 
-char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
 bool has_upper(std::string_view text) noexcept {
-  return std::any_of(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+  return std::any_of(text.begin(), text.end(), base::is_upper);
 }
 
 std::string lowered(std::string_view text) {
   std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(), lower);
+  std::transform(result.begin(), result.end(), result.begin(), base::to_lower);
   return result;
 }
 

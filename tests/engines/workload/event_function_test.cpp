@@ -1,33 +1,13 @@
 #include <gtest/gtest.h>
 
-#include "knative/simulation.hpp"
-#include "knative/workload.hpp"
+#include "engines/workload/function_fixture.hpp"
 
 namespace knative {
 namespace {
 
 using namespace std::chrono_literals;
 
-class EventFunctionTest : public testing::Test {
- protected:
-  EventFunctionTest() : runtime(functions, sim.env().offload, sim.env().logger) {}
-
-  Result<std::unique_ptr<Instance>> start(std::string image) {
-    WorkloadSpec spec;
-    spec.name = "default/f-1";
-    spec.image = std::move(image);
-    return sim.run(runtime.start(spec));
-  }
-  http::Response call(std::string image, http::Request request) {
-    std::unique_ptr<Instance> instance = start(std::move(image)).value();
-    sim.run(instance->ready()).value();
-    return sim.run(instance->handle(request));
-  }
-
-  Simulation sim{1};
-  FunctionTable functions;
-  FunctionRuntime runtime;
-};
+using EventFunctionTest = FunctionFixture;
 
 Task<Reply> accept(const CloudEvent& order) {
   CloudEvent reply("order.accepted", "/shop", order.data());

@@ -2,8 +2,7 @@
 
 #include <stdexcept>
 
-#include "knative/simulation.hpp"
-#include "knative/workload.hpp"
+#include "engines/workload/function_fixture.hpp"
 
 namespace knative {
 namespace {
@@ -14,26 +13,7 @@ Task<http::Response> greet(http::Request& request) {
   co_return http::text("hello " + request.query("name", "world"));
 }
 
-class FunctionRuntimeTest : public testing::Test {
- protected:
-  FunctionRuntimeTest() : runtime(functions, sim.env().offload, sim.env().logger) {}
-
-  Result<std::unique_ptr<Instance>> start(std::string image) {
-    WorkloadSpec spec;
-    spec.name = "default/f-1";
-    spec.image = std::move(image);
-    return sim.run(runtime.start(spec));
-  }
-  http::Response call(std::string image, http::Request request) {
-    std::unique_ptr<Instance> instance = start(std::move(image)).value();
-    sim.run(instance->ready()).value();
-    return sim.run(instance->handle(request));
-  }
-
-  Simulation sim{1};
-  FunctionTable functions;
-  FunctionRuntime runtime;
-};
+using FunctionRuntimeTest = FunctionFixture;
 
 TEST_F(FunctionRuntimeTest, RunsCoroutinesAndPlainFunctions) {
   functions.http("greet", greet);

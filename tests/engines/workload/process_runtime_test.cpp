@@ -7,6 +7,7 @@
 
 #include "knative/simulation.hpp"
 #include "knative/workload.hpp"
+#include "support/real_world.hpp"
 
 namespace knative {
 namespace {
@@ -254,12 +255,11 @@ server.serve_forever()
 
 class RealProcessTest : public testing::Test {
  protected:
-  RealProcessTest() : loop(quiet()) {
+  RealProcessTest() : loop(testing_world::quiet()) {
     Files& files = loop.env().files;
-    directory = files.make_temporary_directory("knative-workload-").value();
-    files.make_directories(directory + "/app").value();
-    files.write_file(directory + "/app/server.py", python_server).value();
-    images.root.directory = directory;
+    files.make_directories(directory / "app").value();
+    files.write_file(directory / "app/server.py", python_server).value();
+    images.root.directory = directory.path();
     images.root.working_directory = "/app";
     images.root.entrypoint = {"python3", "/app/server.py"};
     spec.name = "default/r-1";
@@ -272,20 +272,14 @@ class RealProcessTest : public testing::Test {
     };
     runtime.emplace(loop.env(), images, options);
   }
-  ~RealProcessTest() override { loop.env().files.remove_all(directory).value(); }
-  static LoopOptions quiet() {
-    LoopOptions options;
-    options.log_level = LogLevel::error;
-    return options;
-  }
   static Task<http::Response> fetch(http::Handler& handler, http::Request& request) {
     http::Response response = co_await handler.handle(request);
     (co_await response.body.read_all()).value();
     co_return response;
   }
 
+  testing_world::TemporaryDirectory directory;
   Loop loop;
-  std::string directory;
   FixedImages images;
   WorkloadSpec spec;
   std::vector<std::string> lines;
@@ -299,7 +293,7 @@ TEST_F(RealProcessTest, RunsAPythonServerFromAnUnpackedImage) {
     http::Request request = http::get("/hello");
     const http::Response response = loop.run(fetch(*instance, request));
     EXPECT_EQ(response.status, 200);
-    EXPECT_EQ(response.body.bytes(), "/hello r-1 " + directory + "/app");
+    EXPECT_EQ(response.body.bytes(), "/hello r-1 " + directory / "app");
   }
   loop.run(instance->stop(10s));
   EXPECT_EQ(loop.run(instance->exited()), ExitStatus{});

@@ -1,10 +1,14 @@
-// What the tests of the real world share.
+// What tests of the real world share: a loop that logs nothing, a directory that goes away, and
+// waiting for what will happen.
 #pragma once
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
+#include <filesystem>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "knative/env.hpp"
 
@@ -33,16 +37,21 @@ inline Task<bool> eventually(Timers& timers, const std::function<bool()>& condit
 /// A directory of its own, removed at the end.
 class TemporaryDirectory {
  public:
-  explicit TemporaryDirectory(Files& files)
-      : files_(files), path_(files.make_temporary_directory("knative-test-").value()) {}
-  ~TemporaryDirectory() { EXPECT_TRUE(files_.remove_all(path_)); }
+  TemporaryDirectory() {
+    path_ = (std::filesystem::temp_directory_path() / "knative-test-XXXXXX").string();
+    if (::mkdtemp(path_.data()) == nullptr) ADD_FAILURE() << "no temporary directory " << path_;
+  }
+  ~TemporaryDirectory() {
+    std::error_code failed;
+    std::filesystem::remove_all(path_, failed);
+    EXPECT_FALSE(failed) << path_ << ": " << failed.message();
+  }
   TemporaryDirectory(const TemporaryDirectory&) = delete;
   TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
   const std::string& path() const { return path_; }
   std::string operator/(std::string_view name) const { return path_ + "/" + std::string(name); }
 
  private:
-  Files& files_;
   std::string path_;
 };
 

@@ -1,0 +1,60 @@
+#include "base/text.hpp"
+
+#include <algorithm>
+
+namespace knative::base {
+
+std::string to_base64(std::string_view octets) {
+  static constexpr char alphabet[] =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  out.reserve((octets.size() + 2) / 3 * 4);
+  for (std::size_t i = 0; i < octets.size(); i += 3) {
+    const std::size_t count = std::min<std::size_t>(3, octets.size() - i);
+    unsigned bits = 0;
+    for (std::size_t j = 0; j < 3; ++j) {
+      bits = bits << 8 | (j < count ? static_cast<unsigned char>(octets[i + j]) : 0U);
+    }
+    for (std::size_t j = 0; j < 4; ++j) {
+      out += j <= count ? alphabet[bits >> (18 - 6 * j) & 63] : '=';
+    }
+  }
+  return out;
+}
+
+Result<std::string> from_base64(std::string_view text) {
+  const auto digit = [](char c) -> int {
+    if (c >= 'A' && c <= 'Z') return c - 'A';
+    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (is_digit(c)) return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+  };
+  std::string out;
+  out.reserve(text.size() / 4 * 3);
+  unsigned bits = 0;
+  int filled = 0;  // digits in the current group of four
+  int padding = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\n' || c == '\r') continue;
+    const int value = c == '=' ? 0 : digit(c);
+    const bool pad_ok = c == '=' && filled >= 2;
+    if (value < 0 || (c == '=' && !pad_ok) || (padding > 0 && c != '=')) {
+      return fail(Errc::invalid_argument, "illegal base64 data at byte " + std::to_string(i));
+    }
+    padding += c == '=' ? 1 : 0;
+    bits = bits << 6 | static_cast<unsigned>(value);
+    if (++filled < 4) continue;
+    for (int j = 0; j < 3 - padding; ++j) out += static_cast<char>(bits >> (16 - 8 * j) & 255);
+    // Nothing but the end may follow padding; `filled` stays at 0 and '=' is refused then.
+    filled = 0;
+    bits = 0;
+  }
+  if (filled != 0) {
+    return fail(Errc::invalid_argument,
+                "incomplete base64 data at byte " + std::to_string(text.size()));
+  }
+  return out;
+}
+
+}  // namespace knative::base

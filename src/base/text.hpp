@@ -1,0 +1,23 @@
+// Letters, digits and base64: ASCII only, whatever the locale.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "knative/error.hpp"
+
+namespace knative::base {
+
+constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+constexpr bool is_lower(char c) noexcept { return c >= 'a' && c <= 'z'; }
+constexpr bool is_upper(char c) noexcept { return c >= 'A' && c <= 'Z'; }
+constexpr bool is_letter(char c) noexcept { return is_lower(c) || is_upper(c); }
+constexpr char to_lower(char c) noexcept { return is_upper(c) ? static_cast<char>(c + 32) : c; }
+
+/// Standard alphabet with padding (RFC 4648 section 4).
+std::string to_base64(std::string_view octets);
+/// Line breaks are skipped. Fails with `invalid_argument`, which names the byte, on other foreign
+/// characters and on missing or wrong padding.
+Result<std::string> from_base64(std::string_view text);
+
+}  // namespace knative::base
