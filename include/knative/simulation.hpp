@@ -336,6 +336,10 @@ class KNATIVE_EXPORT Simulation {
   /// whatever ran there was destroyed in peace before.
   void crash(CrashMode mode = CrashMode::seeded) { disk().crash(mode); }
 
+  /// Begin to send requests to a service of the platform on the first host as `load` says: "NAME"
+  /// (in the namespace "default"), "TAG-NAME", "NAME.NAMESPACE" or a whole host. They go over the
+  /// simulated loopback to whatever listens first on that host; 503 while nobody does.
+  [[nodiscard]] LoadRun load(std::string_view service, const Load& load, LoadOptions options = {});
   /// Begin to send requests to `handler` as `load` says.
   [[nodiscard]] LoadRun load(http::Handler& handler, const Load& load, LoadOptions options = {});
   /// Begin to call `call(n)`, which yields a status to count.

@@ -252,6 +252,27 @@ TEST_F(PlatformInSimulation, publishing_to_an_unknown_broker_is_not_found) {
   EXPECT_EQ(sent.error().code, Errc::not_found);
 }
 
+TEST(PlatformLoad, a_load_by_the_name_of_a_service_finds_the_platform_of_the_simulation) {
+  Simulation simulation(42);
+  FunctionTable functions;
+  int calls = 0;
+  functions.http("hello", [&calls](http::Request&) {
+    ++calls;
+    return http::text("hello");
+  });
+  Platform platform(simulation.env(), functions);
+  platform.apply(serving::service("hello", "fn:hello")).value();
+  const LoadRun run = simulation.load("hello", Load::poisson(20, 1min));
+  const LoadRun nobody = simulation.load("nobody.shop", Load::constant(1, 10s));
+  simulation.run_for(10min);
+  EXPECT_TRUE(run.done());
+  EXPECT_GT(run.report().started, 1000u);
+  EXPECT_EQ(run.report().status(200), run.report().started) << run.report().to_string();
+  EXPECT_EQ(static_cast<std::uint64_t>(calls), run.report().started);
+  EXPECT_EQ(nobody.report().status(404), 10u) << nobody.report().to_string();
+  EXPECT_EQ(platform.scale("hello"), 0);
+}
+
 TEST(PlatformStore, a_store_that_the_host_opens_gets_the_rules_of_the_platform) {
   Simulation simulation(3);
   FunctionTable functions;

@@ -19,6 +19,7 @@ struct LoadRun::Impl {
   Timers& timers;
   LoadOptions options;
   http::Handler* handler;
+  std::unique_ptr<http::Handler> owned;  ///< What `handler` is, when nobody else keeps it.
   std::function<Task<int>(std::uint64_t)> call;
   Load::Cursor cursor;
   LoadReport report;

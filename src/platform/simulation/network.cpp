@@ -159,9 +159,10 @@ struct ListenKey {
 class SimListener final : public Listener {
  public:
   SimListener(VirtualNetwork& network, ListenKey key, Endpoint endpoint, ListenOptions options,
-              bool loopback_only)
+              bool loopback_only, std::uint64_t age)
       : loopback_only(loopback_only),
         reuse_port(options.reuse_port),
+        age(age),
         network_(network),
         key_(std::move(key)),
         endpoint_(std::move(endpoint)),
@@ -178,6 +179,7 @@ class SimListener final : public Listener {
 
   const bool loopback_only;
   const bool reuse_port;
+  const std::uint64_t age;  // numbered as they are made
 
  private:
   VirtualNetwork& network_;
@@ -236,6 +238,16 @@ class VirtualNetwork final : public NetworkWorld {
     }
   }
 
+  std::optional<Endpoint> front_door(std::string_view host) const override {
+    const SimListener* oldest = nullptr;
+    for (const auto& [key, same] : listeners) {
+      if (key.host != host || !key.path.empty() || same.empty()) continue;
+      if (oldest == nullptr || same.front()->age < oldest->age) oldest = same.front();
+    }
+    if (oldest == nullptr) return std::nullopt;
+    return oldest->endpoint();
+  }
+
   View* resolve(View& from, const Endpoint& endpoint) {
     if (!endpoint.path.empty() || is_loopback_name(endpoint.host)) return &from;
     const auto found = views_.find(endpoint.host);
@@ -274,6 +286,7 @@ class VirtualNetwork final : public NetworkWorld {
   World& world;
   Random random;
   std::map<ListenKey, std::vector<SimListener*>> listeners;
+  std::uint64_t listeners_made = 0;
 
  private:
   friend struct Link;
@@ -617,7 +630,8 @@ Result<std::unique_ptr<Listener>> View::listen(const Endpoint& endpoint,
   }
   const bool loopback_only =
       !bound.path.empty() || (is_loopback_name(bound.host) && !is_any_address(bound.host));
-  auto listener = std::make_unique<SimListener>(network_, key, bound, options, loopback_only);
+  auto listener = std::make_unique<SimListener>(network_, key, bound, options, loopback_only,
+                                                network_.listeners_made++);
   network_.listeners[key].push_back(listener.get());
   return std::unique_ptr<Listener>(std::move(listener));
 }

@@ -1,6 +1,7 @@
 // Puts the parts of the simulated world together and turns its loop.
 #include "knative/simulation.hpp"
 
+#include "platform/simulation/front_door.hpp"
 #include "platform/simulation/load_run.hpp"
 #include "platform/simulation/world.hpp"
 
@@ -199,6 +200,14 @@ LoadRun Simulation::load(http::Handler& handler, const Load& load, LoadOptions o
   const Random random = Random(impl_->seed).split("load " + options.name);
   return LoadRun(std::make_unique<LoadRun::Impl>(impl_->world.ready, impl_->world.clock, random,
                                                  load, std::move(options), &handler, nullptr));
+}
+
+LoadRun Simulation::load(std::string_view service, const Load& load, LoadOptions options) {
+  auto door = std::make_unique<simulation::FrontDoor>(impl_->first.env(), *impl_->network,
+                                                      impl_->first.name(), service);
+  LoadRun run = this->load(*door, load, std::move(options));
+  run.impl_->owned = std::move(door);
+  return run;
 }
 
 LoadRun Simulation::load(std::function<Task<int>(std::uint64_t)> call, const Load& load,

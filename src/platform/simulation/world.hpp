@@ -126,6 +126,8 @@ class NetworkWorld {
   virtual ~NetworkWorld() = default;
   /// Add a host; returns the network as it sees it, which lives as long as this object.
   virtual Network& add_host(const std::string& name, const std::string& address) = 0;
+  /// Where the oldest TCP listener of a host listens, as programs there see it.
+  virtual std::optional<Endpoint> front_door(std::string_view host) const = 0;
   /// Partitions changed: send again what waits.
   virtual void resend() = 0;
 };
