@@ -1,9 +1,11 @@
-// The real world's loop. An Asio io_context sleeps, resolves names and takes posts from other
-// threads; descriptors live in an edge-triggered epoll set of our own, which the io_context
-// watches as one descriptor. Why not Asio's own waits: `async_wait` costs an epoll_ctl each, and
-// `async_receive` an extra recv that finds nothing; here a keep-alive request costs one recv,
-// one send and a share of epoll_wait.
+// The real world's loop. Descriptors live in an edge-triggered epoll set of our own, in which the
+// loop sleeps; posts from other threads wake it through an eventfd. An Asio io_context resolves
+// names, and the loop sleeps in it, watching our set as one descriptor, only while a name is being
+// resolved. Why not Asio's own waits: `async_wait` costs an epoll_ctl each, and `async_receive` an
+// extra recv that finds nothing, and an epoll set inside another wakes twice; here a keep-alive
+// request costs one recv, one send and a share of epoll_wait.
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,7 +16,6 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/post.hpp>
 #include <cerrno>
 #include <mutex>
 #include <random>
@@ -90,9 +91,15 @@ std::uint64_t system_seed() {
   return (std::uint64_t{device()} << 32) ^ device();
 }
 
-/// How many turns with work may pass before Asio's handlers get a look.
-constexpr unsigned busy_turns_max = 16;
 constexpr std::size_t events_max = 256;
+constexpr Duration sleep_max = std::chrono::hours(1);
+
+/// For epoll_wait: never before `due`, for ever without one.
+int milliseconds_until(std::optional<Instant> due) {
+  if (!due) return -1;
+  const Duration left = std::clamp(*due - monotonic_now(), Duration{0}, sleep_max);
+  return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(left).count());
+}
 
 }  // namespace
 
@@ -109,10 +116,17 @@ struct Loop::Impl final : LoopCore {
         processes(base::make_posix_processes(*this)),
         offload(base::make_thread_offload(*this, options.offload_threads_max)),
         env{ready, clock, *network, *files, *processes, random, *offload, logger} {
-    const int fd = ::epoll_create1(EPOLL_CLOEXEC);
-    if (fd < 0) throw Exception(base::posix_error(errno, "epoll_create"));
-    epoll_watch.assign(fd);
-    epoll_fd = fd;
+    epoll_fd = ::epoll_create1(EPOLL_CLOEXEC);
+    if (epoll_fd < 0) throw Exception(base::posix_error(errno, "epoll_create"));
+    wake_fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    epoll_event event{};  // without a Watch: it only ends a sleep
+    event.events = EPOLLIN | EPOLLET;
+    if (wake_fd < 0 || ::epoll_ctl(epoll_fd, EPOLL_CTL_ADD, wake_fd, &event) < 0) {
+      const int error = errno;
+      if (wake_fd >= 0) ::close(wake_fd);
+      ::close(epoll_fd);
+      throw Exception(base::posix_error(error, "eventfd"));
+    }
   }
 
   ~Impl() {
@@ -121,6 +135,9 @@ struct Loop::Impl final : LoopCore {
     // Callbacks that nobody will run may own tasks; they go while everything is still there.
     drop_posted();
     KN_ASSERT(watches == 0);
+    unwatch_epoll();
+    ::close(wake_fd);
+    ::close(epoll_fd);
   }
 
   // ---- LoopCore
@@ -136,8 +153,10 @@ struct Loop::Impl final : LoopCore {
       posted.push_back(std::move(work_item));
     }
     has_posted.store(true, std::memory_order_release);
-    // An empty handler is enough to end the sleep.
-    if (wake) asio::post(context, [] {});
+    if (!wake) return;
+    // Edge-triggered, so it need not be read. It cannot fail before 2^64 posts.
+    const std::uint64_t one = 1;
+    KN_ASSERT(::write(wake_fd, &one, sizeof one) == sizeof one);
   }
 
   Task<Result<std::vector<std::string>>> resolve(std::string host) override {
@@ -147,14 +166,16 @@ struct Loop::Impl final : LoopCore {
       std::vector<std::string> addresses;
     };
     auto answer = std::make_shared<Answer>();  // outlives the task when that is dropped
-    auto take = [answer](boost::system::error_code error,
-                         const asio::ip::tcp::resolver::results_type& results) {
+    auto take = [this, answer](boost::system::error_code error,
+                               const asio::ip::tcp::resolver::results_type& results) {
+      --resolving;
       answer->error = error;
       for (const auto& entry : results) {
         answer->addresses.push_back(entry.endpoint().address().to_string());
       }
       answer->arrived.set();
     };
+    ++resolving;
     resolver.async_resolve(host, "", asio::ip::resolver_base::flags{}, std::move(take));
     co_await answer->arrived.wait();
     if (answer->error) {
@@ -190,9 +211,11 @@ struct Loop::Impl final : LoopCore {
 
   // ---- the turn
 
-  /// Hand out what epoll knows now. Returns how many descriptors had something.
-  std::size_t poll_descriptors() {
-    const int count = ::epoll_wait(epoll_fd, events.data(), static_cast<int>(events.size()), 0);
+  /// Wait for at most `timeout_ms` (-1: for ever) and hand out what epoll knows then. Returns how
+  /// many descriptors had something.
+  std::size_t poll_descriptors(int timeout_ms) {
+    const int count =
+        ::epoll_wait(epoll_fd, events.data(), static_cast<int>(events.size()), timeout_ms);
     if (count <= 0) return 0;
     batch = static_cast<std::size_t>(count);
     for (dispatched = 0; dispatched < batch;) {
@@ -251,12 +274,16 @@ struct Loop::Impl final : LoopCore {
   void wait(std::optional<Instant> limit) {
     std::optional<Instant> due = clock.queue().next();
     if (limit && (!due || *limit < *due)) due = limit;
-    const bool found = poll_descriptors() != 0;
-    const bool busy = found || ready.has_ready() || !retries.empty() ||
+    const bool busy = ready.has_ready() || !retries.empty() ||
                       has_posted.load(std::memory_order_acquire) || (due && *due <= clock.now());
     clock.end_turn();
-    if (busy) {
-      if (++busy_turns % busy_turns_max == 0) context.poll();
+    if (resolving == 0) {
+      unwatch_epoll();
+      poll_descriptors(busy ? 0 : milliseconds_until(due));
+      return;
+    }
+    if (poll_descriptors(0) != 0 || busy) {
+      context.poll();
       return;
     }
     watch_epoll();
@@ -269,10 +296,15 @@ struct Loop::Impl final : LoopCore {
   }
 
   void watch_epoll() {
+    if (!epoll_watch.is_open()) epoll_watch.assign(epoll_fd);
     if (watching_epoll) return;
     watching_epoll = true;
     auto readable = [this](boost::system::error_code) { watching_epoll = false; };
     epoll_watch.async_wait(asio::posix::stream_descriptor::wait_read, std::move(readable));
+  }
+
+  void unwatch_epoll() {
+    if (epoll_watch.is_open()) epoll_watch.release();
   }
 
   template <class Done>
@@ -307,9 +339,10 @@ struct Loop::Impl final : LoopCore {
   asio::ip::tcp::resolver resolver;
   asio::posix::stream_descriptor epoll_watch;
   int epoll_fd = -1;
+  int wake_fd = -1;
   bool watching_epoll = false;
   bool running = false;
-  unsigned busy_turns = 0;
+  std::size_t resolving = 0;  // names
   std::size_t watches = 0;
   std::array<epoll_event, events_max> events;
   std::size_t batch = 0;

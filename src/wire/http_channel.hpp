@@ -20,6 +20,9 @@ namespace knative::http::wire {
 /// while a slow reader reads.
 inline constexpr std::size_t slice_bytes = 128 * 1024;
 
+/// A body up to this long is copied behind its head: one piece is sent faster than a list of two.
+inline constexpr std::size_t joined_bytes_max = 2048;
+
 /// A due time. Moving it later only stores it; the timer looks when it fires, and then waits for
 /// the rest.
 class Deadline final : private TimerNode {

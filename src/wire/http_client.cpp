@@ -498,6 +498,7 @@ Task<Result<Response>> Client::send(Request& request) {
     Sent sent = Sent::all;
     if (source == nullptr) {
       std::string_view rest = request.body.bytes();
+      if (rest.size() <= wire::joined_bytes_max) connection->out.append(std::exchange(rest, {}));
       for (std::string_view head = connection->out;; head = {}) {
         auto write =
             channel.write(pool.options.body_timeout, head, rest.substr(0, wire::slice_bytes));

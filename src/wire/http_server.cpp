@@ -272,6 +272,7 @@ Task<void> Connection::serve() {
     } else {
       working_ = false;
       std::string_view rest = send_body ? std::string_view(response.body.bytes()) : "";
+      if (rest.size() <= wire::joined_bytes_max) out_.append(std::exchange(rest, {}));
       for (std::string_view head = out_;; head = {}) {
         auto write = channel_.write(options.write_timeout, head, rest.substr(0, wire::slice_bytes));
         Result<std::size_t> done = co_await write;

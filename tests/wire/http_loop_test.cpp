@@ -80,18 +80,21 @@ TEST(HttpOverSockets, a_drained_server_lets_requests_finish_and_refuses_new_ones
   Loop loop;
   Env& env = loop.env();
   Event go;
-  auto handler = make_handler([&go](Request& request) -> Task<Response> {
+  Event began;
+  auto handler = make_handler([&go, &began](Request& request) -> Task<Response> {
+    began.set();
     co_await go.wait();
     co_return text(request.target + request.body.bytes());
   });
   Server server(env.executor, env.timers, env.logger, env.network.listen(Endpoint{}).value(),
                 *handler);
   Client client(env.executor, env.timers, env.network, server.endpoint());
-  auto work = [](Env& world, Server& draining, Client& with, Event& release) -> Task<bool> {
+  auto work = [](Env& world, Server& draining, Client& with, Event& working,
+                 Event& release) -> Task<bool> {
     TaskSet tasks(world.executor);
     std::size_t right = 0;
     tasks.add(fetch(with, "/", "x", right));
-    while (draining.connections() == 0) co_await world.timers.sleep_for(1ms);
+    co_await working.wait();  // a connection without a request would be closed at once
     tasks.add(draining.drain());
     co_await world.timers.sleep_for(1ms);
     release.set();
@@ -100,7 +103,7 @@ TEST(HttpOverSockets, a_drained_server_lets_requests_finish_and_refuses_new_ones
     Result<Response> refused = co_await with.send(request);
     co_return right == 1 && !refused && refused.error().code == Errc::unavailable;
   };
-  EXPECT_TRUE(loop.run(work(env, server, client, go)));
+  EXPECT_TRUE(loop.run(work(env, server, client, began, go)));
 }
 
 }  // namespace

@@ -48,10 +48,27 @@ std::string_view address_of(std::string_view peer) noexcept {
   return peer.substr(0, peer.rfind(':'));
 }
 
+bool is_forwarded(std::string_view name) noexcept {
+  return (name.size() == 9 && http::same_name(name, "Forwarded")) ||
+         (name.size() >= 15 && name[1] == '-' &&
+          http::same_name(name.substr(0, 12), "X-Forwarded-"));
+}
+
 void add_forwarded(http::Request& request) {
   const std::string_view address = address_of(request.peer);
   if (address.empty()) return;
   http::Headers& headers = request.headers;
+  const bool any =
+      std::any_of(headers.begin(), headers.end(),
+                  [](const http::Headers::Field& field) { return is_forwarded(field.name); });
+  if (!any) {  // from a client itself, as most requests are: nothing to look up or merge
+    const std::string host(headers.get("Host").value_or(std::string_view()));
+    headers.add("X-Forwarded-For", address);
+    headers.add("X-Forwarded-Proto", "http");
+    headers.add("X-Forwarded-Host", host);
+    headers.add("Forwarded", forwarded_value(address, host, "http"));
+    return;
+  }
   std::string addresses(headers.get("X-Forwarded-For").value_or(std::string_view()));
   addresses.append(addresses.empty() ? "" : ", ").append(address);
   headers.set("X-Forwarded-For", addresses);
@@ -79,6 +96,7 @@ Task<http::Response> no_route(std::string_view host) {
 std::string forwarded_value(std::string_view addresses, std::string_view host,
                             std::string_view proto) {
   std::string value;
+  value.reserve(addresses.size() + host.size() + proto.size() + 24);
   const auto attach = [&value, host, proto] {
     if (!host.empty()) value.append(value.empty() ? "host=" : ";host=").append(host);
     if (!proto.empty()) value.append(value.empty() ? "proto=" : ";proto=").append(proto);
