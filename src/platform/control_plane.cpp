@@ -8,11 +8,12 @@ ControlPlane::ControlPlane(Env& env, control::Context& context)
 ControlPlane::~ControlPlane() { stop(); }
 
 void ControlPlane::add(std::string_view api_version, std::string_view kind, std::string name,
-                       Reconciler& reconciler) {
+                       std::unique_ptr<Reconciler> reconciler) {
   by_kind_[{std::string(api_version), std::string(kind)}] = name;
   auto controller =
-      std::make_unique<Controller>(env_.executor, env_.timers, env_.logger, name, reconciler);
+      std::make_unique<Controller>(env_.executor, env_.timers, env_.logger, name, *reconciler);
   controllers_[std::move(name)] = std::move(controller);
+  reconcilers_.push_back(std::move(reconciler));
 }
 
 Controller* ControlPlane::controller_of(std::string_view api_version, std::string_view kind) const {
@@ -82,6 +83,7 @@ void ControlPlane::stop() {
   tasks_.clear();
   watch_.reset();
   controllers_.clear();
+  reconcilers_.clear();
   by_kind_.clear();
 }
 

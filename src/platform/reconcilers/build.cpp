@@ -18,8 +18,6 @@ BuildReconciler::BuildReconciler(Context& context, Executor& executor, Builder& 
 
 BuildReconciler::~BuildReconciler() = default;
 
-void BuildReconciler::stop() { running_.clear(); }
-
 Task<Result<Requeue>> BuildReconciler::reconcile(std::string key) {
   const auto names = split_key(key);
   Result<Build> found = context_.store.get<Build>(names.first, names.second);

@@ -17,10 +17,9 @@ class BuildReconciler final : public Reconciler {
  public:
   using Output = std::function<void(std::string_view source, std::string_view line)>;
   BuildReconciler(Context& context, Executor& executor, Builder& builder, Output output);
+  /// Drops every build in progress; their steps are killed.
   ~BuildReconciler() override;
   Task<Result<Requeue>> reconcile(std::string key) override;
-  /// Drop every build in progress; their steps are killed.
-  void stop();
 
  private:
   struct Running;
