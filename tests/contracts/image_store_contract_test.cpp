@@ -283,20 +283,20 @@ TEST_F(ImageLayout, RefusesFoldersThatAreNoLayout) {
 
 TEST_F(ImageLayout, FinishesAFolderWhoseMakingWasInterrupted) {
   const auto exists = [this](const std::string& name) {
-    return open_image_layout(files(), root_ + name).has_value();
+    return open_image_layout(files(), root_ / name).has_value();
   };
-  fs::create_directories(root_ + "/early/blobs/sha256");
-  EXPECT_TRUE(exists("/early"));
-  fs::create_directories(root_ + "/half/blobs/sha256");
-  std::ofstream(root_ + "/half/index.json") << R"({"manif)";
-  EXPECT_TRUE(exists("/half"));
-  fs::create_directories(root_ + "/late/blobs/sha256");
-  fs::copy(root_ + "/half/index.json", root_ + "/late/index.json");
-  std::ofstream(root_ + "/late/oci-layout.new") << "{";
-  EXPECT_TRUE(exists("/late"));
-  fs::create_directories(root_ + "/foreign/blobs");
-  std::ofstream(root_ + "/foreign/index.json") << R"({"manifests":[{"digest":"sha256:0"}]})";
-  EXPECT_FALSE(exists("/foreign"));
+  fs::create_directories(root_ / "early/blobs/sha256");
+  EXPECT_TRUE(exists("early"));
+  fs::create_directories(root_ / "half/blobs/sha256");
+  std::ofstream(root_ / "half/index.json") << R"({"manif)";
+  EXPECT_TRUE(exists("half"));
+  fs::create_directories(root_ / "late/blobs/sha256");
+  fs::copy(root_ / "half/index.json", root_ / "late/index.json");
+  std::ofstream(root_ / "late/oci-layout.new") << "{";
+  EXPECT_TRUE(exists("late"));
+  fs::create_directories(root_ / "foreign/blobs");
+  std::ofstream(root_ / "foreign/index.json") << R"({"manifests":[{"digest":"sha256:0"}]})";
+  EXPECT_FALSE(exists("foreign"));
 }
 
 TEST_F(ImageLayout, DamagedBlobsAndIndexesAreNoticed) {
