@@ -92,8 +92,6 @@ struct DataPlane::Unit final : EndpointListener, StatSource, ScaleTarget {
     if (failures >= waiting_failures_max || error.code == Errc::not_found) {
       throttler.fail_waiting(error.detail);
     }
-    plane.env_.logger.log(LogLevel::warning, "workload", "instance failed",
-                          {{"revision", key}, {"error", error.to_string()}});
     plane.changed_(key);
   }
   void pool_changed() override {
