@@ -269,15 +269,8 @@ Result<void> index_pack(git_repository* repository, ByteSource& pack, Progress& 
 
 }  // namespace
 
-Library::~Library() {
-  if (running_) git_libgit2_shutdown();
-}
-
 void Library::start() {
-  std::call_once(started_, [this] {
-    KN_ASSERT(git_libgit2_init() >= 0);
-    running_ = true;
-  });
+  std::call_once(started_, [] { KN_ASSERT(git_libgit2_init() >= 0); });
 }
 
 Result<Checkout> clone(const CloneRequest& request, const std::atomic<bool>& cancelled) {

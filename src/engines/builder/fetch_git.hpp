@@ -13,20 +13,15 @@
 
 namespace knative::builder::git {
 
-// Keeps libgit2 initialised from the first `start()` on (it counts); whoever uses the library holds
-// one. Not before: it parses the machine's certificates, which takes tens of milliseconds.
-// Thread-safe.
+// Initialises libgit2 at the first `start()`. Not before: it parses the machine's certificates,
+// which takes tens of milliseconds. It is never shut down: libgit2 counts its users, and shutting
+// it down while worker threads live would leak what it keeps for each of them. Thread-safe.
 class Library {
  public:
-  Library() = default;
-  ~Library();
-  Library(const Library&) = delete;
-  Library& operator=(const Library&) = delete;
   void start();
 
  private:
   std::once_flag started_;
-  bool running_ = false;
 };
 
 struct Checkout {
