@@ -71,7 +71,11 @@ class LayoutBlobWriter : public BlobWriter {
     // The same content, if complete, is there already: nothing to do. A shorter or longer file is
     // damaged and gets replaced.
     Result<FileInfo> there = place_.files.info(path);
-    if (there && there->type == FileType::regular && there->size_bytes == size_) return blob;
+    // Its name may not be durable yet: whoever put it there may have failed at just that.
+    if (there && there->type == FileType::regular && there->size_bytes == size_) {
+      if (Result<void> synced = sync_names(); !synced) return synced.error();
+      return blob;
+    }
     if (place_.sync) {
       if (Result<void> synced = file_->sync(); !synced) return synced.error();
     }
@@ -79,15 +83,15 @@ class LayoutBlobWriter : public BlobWriter {
     if (Result<void> moved = place_.files.rename(in(folder_, "data"), path); !moved) {
       return moved.error();
     }
-    if (place_.sync) {
-      if (Result<void> synced = place_.files.sync_directory(place_.blobs()); !synced) {
-        return synced.error();
-      }
-    }
+    if (Result<void> synced = sync_names(); !synced) return synced.error();
     return blob;
   }
 
  private:
+  Result<void> sync_names() {
+    return place_.sync ? place_.files.sync_directory(place_.blobs()) : Result<void>();
+  }
+
   Place place_;
   std::string folder_;
   std::unique_ptr<File> file_;
@@ -224,6 +228,13 @@ bool is_unfinished(Files& files, const std::string& directory,
 
 Result<void> make_layout(Files& files, const std::string& directory) {
   if (Result<void> made = files.make_directories(in(directory, "blobs/sha256")); !made) return made;
+  // Blobs are worth nothing without the names of the folders that lead to them.
+  if (Result<void> r = files.sync_directory(in(directory, "blobs")); !r) return r;
+  const std::size_t slash = directory.rfind('/');
+  const std::string parent = slash == std::string::npos ? "."
+                             : slash == 0               ? "/"
+                                                        : directory.substr(0, slash);
+  if (Result<void> r = files.sync_directory(parent); !r) return r;
   const OpenOptions fresh{.write = true, .create = true, .truncate = true};
   Result<std::unique_ptr<File>> index = files.open(in(directory, index_file), fresh);
   if (!index) return index.error();

@@ -123,5 +123,48 @@ TEST(Durability, accepted_events_arrive_when_the_machine_dies_at_any_file_operat
   }
 }
 
+/// Store an image of one layer; true when the store said that it has it.
+bool store_image(Env& env) {
+  const Result<std::shared_ptr<oci::ImageStore>> images =
+      oci::open_image_layout(env.files, "/data/images");
+  if (!images) return false;
+  Result<oci::Descriptor> layer = (*images)->put_blob("layer", oci::media_type::layer);
+  if (!layer) layer = (*images)->put_blob("layer", oci::media_type::layer);  // a second attempt
+  if (!layer) return false;
+  const Result<oci::Descriptor> config = (*images)->put_blob("{}", oci::media_type::config);
+  if (!config) return false;
+  oci::Manifest manifest;
+  manifest.config = *config;
+  manifest.layers = {*layer};
+  const oci::Reference name = oci::Reference::parse("local/app").value();
+  return (*images)->put_manifest(name, manifest).has_value();
+}
+
+TEST(Durability, a_stored_image_is_there_with_its_blobs_when_the_machine_dies_at_any_operation) {
+  int stored = 0;
+  for (const std::uint64_t count : {std::uint64_t{1}, Faults::forever}) {
+    for (std::uint64_t n = 1; n <= 60; ++n) {
+      SCOPED_TRACE("operation " + std::to_string(n));
+      Simulation simulation(n);
+      ASSERT_TRUE(simulation.env().files.make_directories("/data"));
+      ASSERT_TRUE(simulation.env().files.sync_directory("/"));
+      simulation.faults().fail_nth_file_operation(n, count);
+      const bool told = store_image(simulation.env());
+      simulation.faults().clear();
+      simulation.crash(CrashMode::lose_all);
+      const auto images = oci::open_image_layout(simulation.env().files, "/data/images");
+      ASSERT_TRUE(images) << images.error().to_string();
+      if (!told) continue;
+      ++stored;
+      const oci::Reference name = oci::Reference::parse("local/app").value();
+      const Result<oci::Manifest> manifest = (*images)->manifest(name);
+      ASSERT_TRUE(manifest) << manifest.error().to_string();
+      EXPECT_EQ((*images)->get_blob(manifest->layers.at(0)).value(), "layer");
+      EXPECT_EQ((*images)->get_blob(manifest->config).value(), "{}");
+    }
+  }
+  EXPECT_GT(stored, 20);
+}
+
 }  // namespace
 }  // namespace knative
