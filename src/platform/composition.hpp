@@ -13,7 +13,7 @@
 #include "platform/data_plane.hpp"
 #include "platform/event_plane.hpp"
 #include "platform/front.hpp"
-#include "platform/images.hpp"
+#include "platform/workloads.hpp"
 
 namespace knative {
 

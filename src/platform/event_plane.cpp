@@ -8,8 +8,6 @@ namespace knative {
 namespace {
 
 constexpr std::string_view local_sink_domain = ".sinks.knative.internal";
-constexpr std::string_view broker_host_prefix = "broker-ingress.";
-constexpr std::string_view channel_host_mark = "-kn-channel.";
 constexpr std::size_t clients_max = 256;
 
 Result<Reply> outcome(DeliveryAttempt attempt) {
@@ -29,6 +27,24 @@ void name_series(BrokerOptions& options, const std::string& id) {
   options.metric_names.filter = "inmemorychannel_dispatcher";
   options.metric_names.own = "knative_channel";
   options.metric_names.trigger_label = "subscription_name";
+}
+
+bool is_broker_ingress(std::string_view host) {
+  return host.substr(0, host.find('.')) == control::broker_ingress_name;
+}
+
+// The Broker or Channel that a URL of this platform names; empty for anything else.
+std::string id_of(std::string_view host, std::string_view target) {
+  if (is_broker_ingress(host)) {
+    return "broker" + std::string(target.substr(0, target.find('?')));
+  }
+  const std::size_t mark = host.find(control::channel_suffix);
+  if (mark == std::string_view::npos) return {};
+  std::string_view rest = host.substr(mark + control::channel_suffix.size());
+  if (!rest.starts_with('.')) return {};
+  rest.remove_prefix(1);
+  return control::channel_id(
+      control::make_key(rest.substr(0, rest.find('.')), host.substr(0, mark)));
 }
 
 }  // namespace
@@ -225,18 +241,6 @@ std::string EventPlane::add_local_sink(const std::string& name, std::shared_ptr<
 
 void EventPlane::remove_local_sink(const std::string& name) { local_sinks_.erase(name); }
 
-// The Broker or Channel that a URL of this platform names; empty for anything else.
-std::string EventPlane::id_of_url(const http::Url& url) const {
-  if (url.host.starts_with(broker_host_prefix)) {
-    return "broker" + url.target.substr(0, url.target.find('?'));
-  }
-  const std::size_t mark = url.host.find(channel_host_mark);
-  if (mark == std::string::npos) return {};
-  const std::string_view rest = std::string_view(url.host).substr(mark + channel_host_mark.size());
-  return control::channel_id(control::make_key(rest.substr(0, rest.find('.')),
-                                               std::string_view(url.host).substr(0, mark)));
-}
-
 Task<DeliveryAttempt> EventPlane::deliver(const http::Url& url, const CloudEvent& event) {
   if (url.host.ends_with(local_sink_domain)) {
     const std::string name = url.host.substr(0, url.host.size() - local_sink_domain.size());
@@ -247,7 +251,7 @@ Task<DeliveryAttempt> EventPlane::deliver(const http::Url& url, const CloudEvent
     const std::shared_ptr<Sink> keep = sink->second;
     co_return co_await keep->attempt(event);
   }
-  if (EventBroker* broker = find(id_of_url(url))) {
+  if (EventBroker* broker = find(id_of(url.host, url.target))) {
     BrokerSink sink(*broker);
     co_return co_await sink.attempt(event);
   }
@@ -272,14 +276,13 @@ Task<DeliveryAttempt> EventPlane::deliver(const http::Url& url, const CloudEvent
   co_return co_await sink.attempt(event);
 }
 
-http::Handler* EventPlane::ingress_for(std::string_view host, std::string_view path) {
-  if (host.starts_with(broker_host_prefix)) return &broker_ingress_;
-  if (host.find(channel_host_mark) != std::string_view::npos) {
-    http::Url url;
-    url.host = std::string(host);
-    EventBroker* channel = find(id_of_url(url));
-    return channel == nullptr ? nullptr : &channel->ingress();
-  }
+http::Handler* EventPlane::ingress_of_host(std::string_view host) {
+  if (is_broker_ingress(host)) return &broker_ingress_;
+  EventBroker* channel = find(id_of(host, {}));
+  return channel == nullptr ? nullptr : &channel->ingress();
+}
+
+http::Handler* EventPlane::ingress_of_path(std::string_view path) {
   return find("broker" + std::string(path)) == nullptr ? nullptr : &broker_ingress_;
 }
 

@@ -50,8 +50,10 @@ class EventPlane final : public control::EventingPlane {
   /// network.
   Task<DeliveryAttempt> deliver(const http::Url& url, const CloudEvent& event);
 
-  /// Who answers an HTTP request for a Broker (by path) or a Channel (by host); null: nobody.
-  http::Handler* ingress_for(std::string_view host, std::string_view path);
+  /// Who takes events sent to a host, Brokers or a Channel; null: the host is none of theirs.
+  http::Handler* ingress_of_host(std::string_view host);
+  /// The same for a Broker by "/NAMESPACE/NAME" on the bare address.
+  http::Handler* ingress_of_path(std::string_view path);
 
   Task<void> stop(Duration grace);
 
@@ -60,7 +62,6 @@ class EventPlane final : public control::EventingPlane {
   class UrlSink;
   class PipeSink;
   std::string directory_of(std::string_view id) const;
-  std::string id_of_url(const http::Url& url) const;
 
   Env& env_;
   http::Handler& router_;

@@ -17,11 +17,7 @@ bool is_bare(std::string_view host) {
 Task<http::Response> Front::handle(http::Request& request) {
   const std::string host = request.host();
   if (is_bare(host)) return handle_bare(request);
-  if (host.starts_with("broker-ingress.") || host.find("-kn-channel.") != std::string::npos) {
-    if (http::Handler* ingress = events_.ingress_for(host, request.path())) {
-      return ingress->handle(request);
-    }
-  }
+  if (http::Handler* ingress = events_.ingress_of_host(host)) return ingress->handle(request);
   return router_.handle(request);
 }
 
@@ -33,7 +29,7 @@ Task<http::Response> Front::handle_bare(http::Request& request) {
     response.headers.set("content-type", prometheus_content_type);
     co_return response;
   }
-  if (http::Handler* ingress = events_.ingress_for({}, path)) {
+  if (http::Handler* ingress = events_.ingress_of_path(path)) {
     co_return co_await ingress->handle(request);
   }
   co_return http::error_response(

@@ -28,7 +28,7 @@ Task<Result<Requeue>> BrokerReconciler::reconcile(std::string key) {
     broker.status.mark_filter_ready(now);
     broker.status.mark_trigger_channel_ready(now);
     broker.status.set_address(
-        context_.external_url("broker-ingress", "knative-eventing") + "/" + key, now);
+        context_.external_url(broker_ingress_name, "knative-eventing") + "/" + key, now);
   } else {
     broker.status.mark_trigger_channel_failed("LogFailed", ready.error().detail, now);
   }
@@ -62,7 +62,8 @@ Task<Result<Requeue>> ChannelReconciler::reconcile(std::string key) {
   const Result<void> ready = co_await plane_.ensure(id);
   if (ready) {
     channel.status.mark_backing_channel_ready(now);
-    channel.status.set_address(context_.external_url(name + "-kn-channel", namespace_), now);
+    channel.status.set_address(
+        context_.external_url(name + std::string(channel_suffix), namespace_), now);
   } else {
     channel.status.mark_backing_channel_failed("LogFailed", ready.error().detail, now);
   }

@@ -18,6 +18,11 @@ namespace knative::control {
 inline std::string broker_id(std::string_view key) { return "broker/" + std::string(key); }
 inline std::string channel_id(std::string_view key) { return "channel/" + std::string(key); }
 
+/// Hosts of the events' doors, as Knative names them: "broker-ingress.knative-eventing.DOMAIN" with
+/// the Broker in the path, "NAME-kn-channel.NAMESPACE.DOMAIN".
+inline constexpr std::string_view broker_ingress_name = "broker-ingress";
+inline constexpr std::string_view channel_suffix = "-kn-channel";
+
 /// What the data plane of events does for its reconcilers.
 class EventingPlane {
  public:

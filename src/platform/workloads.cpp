@@ -1,4 +1,4 @@
-#include "platform/images.hpp"
+#include "platform/workloads.hpp"
 
 namespace knative {
 

@@ -1,5 +1,5 @@
-// Images of the store as directories that processes run in, and one runtime for both kinds of
-// workload.
+// What instances run on: one runtime for both kinds of workload, functions and processes, and the
+// images of the store as directories for the processes.
 #pragma once
 
 #include <memory>
