@@ -1,9 +1,11 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <filesystem>
 #include <mutex>
+#include <vector>
 
 #include "knative/platform.hpp"
 #include "support/real_world.hpp"
@@ -166,6 +168,27 @@ TEST(PlatformThread, a_blocking_call_from_its_own_loop_is_refused) {
     }
   });
   EXPECT_TRUE(refused);
+}
+
+TEST(PlatformThread, posted_work_runs_in_order_on_the_loop_and_nobody_waits) {
+  FunctionTable functions;
+  PlatformOptions options;
+  options.listen.reset();
+  PlatformThread platform(functions, options, quiet());
+  std::vector<int> order;
+  for (int number = 0; number < 100; ++number) {
+    platform.post([&order, number](Platform&) { order.push_back(number); });
+  }
+  platform.post([&](Platform& inner) {
+    // From the loop itself, where a blocking call would be refused.
+    platform.post([&order](Platform&) { order.push_back(100); });
+    EXPECT_TRUE(inner.start());
+  });
+  platform.call([](Platform&) {});
+  platform.call([&order](Platform&) {
+    ASSERT_EQ(order.size(), 101U);
+    EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
+  });
 }
 
 }  // namespace

@@ -42,7 +42,10 @@ _running: set[_Closes] = set()
 @atexit.register
 def _close_all() -> None:
     for platform in list(_running):
-        platform._close_at_exit()
+        try:
+            platform._close_at_exit()
+        except Exception:
+            logger.exception("%r could not be closed", platform)
 
 
 def make_native(functions: list[_native.NamedFunction], *,
@@ -156,7 +159,7 @@ class Platform:
         self._subscriptions: list[Subscription] = []
         self._env = env
         if env is not None:
-            self._native = env._begin(self, table)
+            self._native = env._begin(table)
         else:
             self._native = make_native(
                 table, data_directory=data_directory, listen=listen,

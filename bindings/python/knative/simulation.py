@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import _native
-from .errors import FailedPrecondition
 from .platform import Seconds, seconds
-
-if TYPE_CHECKING:
-    from .platform import Platform
 
 
 @dataclass(frozen=True)
@@ -95,7 +91,7 @@ class LoadRun:
 
     @property
     def done(self) -> bool:
-        """Whether every arrival was answered, or the platform was closed."""
+        """Whether every arrival was answered."""
         return self._native.done()
 
     def __repr__(self) -> str:
@@ -118,7 +114,6 @@ class Simulation:
 
     def __init__(self, seed: int = 0) -> None:
         self._native = _native.Simulation(seed)
-        self._platforms: list[Platform] = []
 
     @property
     def env(self) -> Simulation:
@@ -128,29 +123,18 @@ class Simulation:
     def seed(self) -> int:
         return self._native.seed
 
-    def _begin(self, platform: Platform,
-               functions: list[_native.NamedFunction]) -> _native.Platform:
-        self._platforms.append(platform)
+    def _begin(self, functions: list[_native.NamedFunction]) -> _native.Platform:
         return self._native.platform(functions)
 
     def run_for(self, seconds: Seconds) -> None:
         """Let exactly this much virtual time go by."""
         self._native.run_for(_seconds(seconds))
 
-    def load(self, service: str, load: Load, *, platform: Platform | None = None,
-             name: str = "load", in_flight_max: int = 100_000) -> LoadRun:
-        """Begin to send GET / to a Service; `run_for` lets it happen.
-
-        The platform needs to be named when several run here. Loads of one `name` arrive alike.
-        """
-        if platform is None:
-            running = [each for each in self._platforms if not each._closed]
-            if len(running) != 1:
-                raise FailedPrecondition(f"{len(running)} platforms run in this simulation; "
-                                         "say platform=")
-            platform = running[0]
-        return LoadRun(self._native.load(platform._native, service, load._to_native(), name,
-                                         in_flight_max))
+    def load(self, service: str, load: Load, *, name: str = "load",
+             in_flight_max: int = 100_000) -> LoadRun:
+        """Begin to send GET / to a Service, over the simulated network to the platform that
+        listens first; `run_for` lets it happen. Loads of one `name` arrive alike."""
+        return LoadRun(self._native.load(service, load._to_native(), name, in_flight_max))
 
     @property
     def now(self) -> float:

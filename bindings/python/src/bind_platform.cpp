@@ -67,6 +67,12 @@ class ThreadCore final : public Core {
   std::shared_ptr<Operation> begin(Make make) override {
     auto operation = std::make_shared<Operation>(poster(), messenger_);
     thread_->post([this, operation, make = std::move(make)](Platform& platform) {
+      if (stopped_) {
+        const knative::Error error =
+            knative::fail(knative::Errc::failed_precondition, "the platform was stopped");
+        operation->finish(taking(knative::Result<void>(error), &to_none));
+        return;
+      }
       if (!tasks_) tasks_ = std::make_unique<knative::TaskSet>(platform.env().executor);
       tasks_->add(drive(operation, make, platform));
     });

@@ -22,6 +22,7 @@ struct World {
   explicit World(std::uint64_t seed) : simulation(seed) {}
   Simulation simulation;
   bool running = false;
+  std::vector<std::shared_ptr<knative::LoadRun>> loads;
 };
 
 class Turn {
@@ -60,12 +61,22 @@ void run_for(World& world, double seconds) {
   if (signalled) std::rethrow_exception(signalled);
 }
 
-// A load in progress; its report stays when the platform goes.
+// A load in progress; its world drives and keeps it.
 struct BoundLoad {
-  std::optional<knative::LoadRun> run;
-  LoadReport last;
-  LoadReport report() const { return run ? run->report() : last; }
+  std::shared_ptr<World> world;
+  std::shared_ptr<knative::LoadRun> run;
 };
+
+BoundLoad load(const std::shared_ptr<World>& world, const std::string& service,
+               const knative::Load& load, const std::string& name, std::size_t in_flight_max) {
+  knative::LoadOptions options;
+  options.name = name;
+  options.in_flight_max = in_flight_max;
+  auto run =
+      std::make_shared<knative::LoadRun>(world->simulation.load(service, load, std::move(options)));
+  world->loads.push_back(run);
+  return BoundLoad{world, run};
+}
 
 // A platform in virtual time, driven by the caller's thread.
 class SimulatedCore final : public Core {
@@ -100,41 +111,16 @@ class SimulatedCore final : public Core {
 
   void stop(knative::Duration grace) override {
     if (stopped_) return;
-    for (const std::shared_ptr<BoundLoad>& load : loads_) {
-      load->last = load->run->report();
-      load->run.reset();
-    }
     world_->simulation.run(platform_->stop(grace));
     stopped_ = true;
   }
 
   bool stopped() const override { return stopped_; }
 
-  std::shared_ptr<BoundLoad> load(const std::string& service, const knative::Load& load,
-                                  const std::string& name, std::size_t in_flight_max) {
-    knative::LoadOptions options;
-    options.name = name;
-    options.in_flight_max = in_flight_max;
-    auto bound = std::make_shared<BoundLoad>();
-    bound->run.emplace(world_->simulation.load(
-        [this, service](std::uint64_t) { return status_of(*platform_, service); }, load,
-        std::move(options)));
-    loads_.push_back(bound);
-    return bound;
-  }
-
  private:
-  static knative::Task<int> status_of(Platform& platform, std::string service) {
-    knative::http::Request request = knative::http::get("/");
-    knative::Result<knative::http::Response> reply =
-        co_await platform.invoke(std::move(service), request);
-    co_return reply ? reply->status : knative::http_status(reply.error().code);
-  }
-
   std::shared_ptr<World> world_;
   knative::FunctionTable functions_;
   std::unique_ptr<Platform> platform_;
-  std::vector<std::shared_ptr<BoundLoad>> loads_;
   bool stopped_ = false;
 };
 
@@ -171,18 +157,11 @@ void bind_simulation(py::module_& module) {
                 std::make_unique<SimulatedCore>(self, named_functions(functions)));
           },
           py::arg("functions"), "A platform in this world; its calls end before they return.")
-      .def(
-          "load",
-          [](World&, const Host& host, const std::string& service, const knative::Load& load,
-             const std::string& name, std::size_t in_flight_max) {
-            return dynamic_cast<SimulatedCore&>(host.core())
-                .load(service, load, name, in_flight_max);
-          },
-          py::arg("platform"), py::arg("service"), py::arg("load"), py::arg("name"),
-          py::arg("in_flight_max"), "Begin to send requests to a Service.");
-  py::class_<BoundLoad, std::shared_ptr<BoundLoad>>(module, "LoadRun")
-      .def("report", [](const BoundLoad& self) { return fields_of(self.report()); })
-      .def("done", [](const BoundLoad& self) { return !self.run.has_value() || self.run->done(); });
+      .def("load", &load, py::arg("service"), py::arg("load"), py::arg("name"),
+           py::arg("in_flight_max"), "Begin to send requests to a Service.");
+  py::class_<BoundLoad>(module, "LoadRun")
+      .def("report", [](const BoundLoad& self) { return fields_of(self.run->report()); })
+      .def("done", [](const BoundLoad& self) { return self.run->done(); });
 }
 
 }  // namespace native

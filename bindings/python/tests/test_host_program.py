@@ -3,6 +3,7 @@
 import queue
 
 import knative as kn
+import pytest
 
 
 def test_a_host_program(tmp_path):
@@ -78,7 +79,7 @@ def test_a_simulation_is_played_again_from_its_seed():
     assert play(8)[0] != first[0]
 
 
-def test_a_load_needs_one_platform_and_a_report_outlives_it():
+def test_a_load_goes_where_the_service_is_and_its_report_outlives_the_platform():
     functions = kn.Functions()
     functions.http("hello")(lambda request: "hello")
     sim = kn.Simulation(seed=1)
@@ -90,9 +91,8 @@ def test_a_load_needs_one_platform_and_a_report_outlives_it():
     assert (run.report.started, run.report.by_status) == (50, {200: 50})
     assert missing.report.by_status == {404: 5}
     assert run.done
-    try:
-        sim.load("hello", kn.Load.silence(1))
-    except kn.FailedPrecondition as error:
-        assert "0 platforms" in error.detail
-    else:
-        raise AssertionError("a load without a platform")
+    late = sim.load("hello", kn.Load.constant(1, 5))
+    sim.run_for(10)
+    assert late.report.by_status == {503: 5}
+    with pytest.raises(ValueError, match="negative"):
+        kn.Load.poisson(-1, 5)
