@@ -14,16 +14,6 @@ Take failing(knative::Errc code, std::string detail) {
   return taking(knative::Result<void>(knative::fail(code, std::move(detail))), &to_none);
 }
 
-// Finishes an operation whose task is dropped.
-struct Guard {
-  std::shared_ptr<Operation> operation;
-  ~Guard() {
-    operation->finish(failing(knative::Errc::cancelled,
-                              "the platform was closed or the call "
-                              "cancelled"));
-  }
-};
-
 knative::Task<void> stopped(Operation& operation) { co_await operation.stop.wait(); }
 
 }  // namespace
@@ -92,9 +82,13 @@ void Operation::tell() {
   }
 }
 
-knative::Task<void> drive(std::shared_ptr<Operation> operation, Make make,
-                          knative::Platform& platform) {
-  const Guard guard{operation};
+Finally::~Finally() {
+  if (!operation_) return;
+  operation_->finish(
+      failing(knative::Errc::cancelled, "the platform was closed or the call cancelled"));
+}
+
+knative::Task<void> drive(Finally operation, Make make, knative::Platform& platform) {
   std::exception_ptr thrown;
   try {
     knative::Task<Take> work = make(platform);

@@ -74,7 +74,7 @@ class ThreadCore final : public Core {
         return;
       }
       if (!tasks_) tasks_ = std::make_unique<knative::TaskSet>(platform.env().executor);
-      tasks_->add(drive(operation, make, platform));
+      tasks_->add(drive(Finally(operation), make, platform));
     });
     return operation;
   }

@@ -98,7 +98,7 @@ class SimulatedCore final : public Core {
     std::exception_ptr signalled;
     blocking([&] {
       knative::TaskSet tasks(world_->simulation.env().executor);
-      tasks.add(drive(operation, std::move(make), *platform_));
+      tasks.add(drive(Finally(operation), std::move(make), *platform_));
       int turns = 0;
       world_->simulation.run_until([&] {
         if (++turns % turns_between_signal_polls == 0) signalled = pending_signal();

@@ -39,7 +39,7 @@ knative::Value from_python(const py::handle& object) {
     return list;
   }
   throw py::type_error("cannot be a JSON value: " +
-                       py::repr(object.get_type()).cast<std::string>());
+                       py::repr(py::type::handle_of(object)).cast<std::string>());
 }
 
 }  // namespace native

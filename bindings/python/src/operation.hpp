@@ -52,9 +52,22 @@ class Operation : public std::enable_shared_from_this<Operation> {
   std::optional<Callable> listener_;
 };
 
+/// Finishes an operation whose task is dropped, also before it began to run.
+class Finally {
+ public:
+  explicit Finally(std::shared_ptr<Operation> operation) : operation_(std::move(operation)) {}
+  Finally(Finally&&) noexcept = default;
+  Finally& operator=(Finally&&) = delete;
+  ~Finally();
+  Operation& operator*() const { return *operation_; }
+  Operation* operator->() const { return operation_.get(); }
+
+ private:
+  std::shared_ptr<Operation> operation_;
+};
+
 /// Run a call to its end or until `operation->stop`, and finish the operation in any case.
-knative::Task<void> drive(std::shared_ptr<Operation> operation, Make make,
-                          knative::Platform& platform);
+knative::Task<void> drive(Finally operation, Make make, knative::Platform& platform);
 
 inline py::object to_none() { return py::none(); }
 
