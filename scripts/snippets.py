@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 # where the name of a file in a document may begin
 BASES = ("", "include/", "include/knative/", "src/", "src/*/", "src/*/*/", "docs/", "tests/*/",
-         "tests/*/*/")
+         "tests/*/*/", "bindings/python/src/")
 SUFFIXES = (".cpp", ".hpp", ".py", ".md", ".yaml", ".txt", "/")
 TOP = ("include", "src", "scripts", "tests", "docs", "examples", "benchmarks", "tools", "bindings",
        "cmake", ".ci", "knative")
@@ -40,7 +40,8 @@ def filled(text):
 
 
 def is_path(text):
-    return (text not in ELSEWHERE and re.fullmatch(r"[\w.*<-][\w./*<>-]*", text) is not None
+    return (text not in ELSEWHERE and not text.startswith("build/")
+            and re.fullmatch(r"[\w.*<-][\w./*<>-]*", text) is not None
             and (text.endswith(SUFFIXES) or text.split("/")[0] in TOP and "/" in text))
 
 
