@@ -107,9 +107,11 @@ class SegmentLog final : public Log {
   }
 
   Task<Result<Offset>> append(std::string_view bytes) override {
-    if (Result<void> room = co_await make_room(bytes.size()); !room) {
-      ++stats_.rejected;
-      co_return room.error();
+    if (!has_room(bytes.size())) {
+      if (Result<void> room = co_await make_room(bytes.size()); !room) {
+        ++stats_.rejected;
+        co_return room.error();
+      }
     }
     const std::shared_ptr<Batch> batch = open_batch();
     const std::uint32_t index = batch->frame.events();
@@ -129,7 +131,7 @@ class SegmentLog final : public Log {
     limits.records_max = std::max<std::size_t>(limits.records_max, 1);
     from = std::max(from, first());
     if (from >= end_) co_return std::vector<Record>();
-    if (!cache_.empty() && from >= cache_.front().offset) co_return cached(from, limits);
+    if (!cache_.empty() && from >= cache_.front().batch->first) co_return cached(from, limits);
     const std::size_t index = segment_of(from);
     const Held& held = segments_[index];
     const Offset end = index + 1 < segments_.size() ? segments_[index + 1].segment.first : end_;
@@ -202,6 +204,13 @@ class SegmentLog final : public Log {
 
   // ---- appending
 
+  bool has_room(std::size_t size) const noexcept {
+    return !closing_ && size <= options_.record_bytes_max &&
+           pending_bytes_ + size <= options_.pending_bytes_max &&
+           stats_.bytes + pending_bytes_ + size + overhead <= bytes_max();
+  }
+
+  /// Why there is none, unless old segments can go.
   Task<Result<void>> make_room(std::size_t size) {
     if (closing_) co_return fail(Errc::failed_precondition, "the log is closed");
     if (size > options_.record_bytes_max) {
@@ -258,7 +267,7 @@ class SegmentLog final : public Log {
       batches_.pop_front();
       WriteJob job = next_job(batch);
       Written written = co_await offload_.run(job);
-      finish(*batch, std::move(written));
+      finish(batch, std::move(written));
       if (removable(0)) {
         if (Result<Offset> trimmed = co_await trim(); !trimmed) {
           logger_.log(LogLevel::warning, "log", "cannot remove old segments",
@@ -287,8 +296,8 @@ class SegmentLog final : public Log {
     return job;
   }
 
-  void finish(Batch& batch, Written written) {
-    pending_bytes_ -= batch.payload;
+  void finish(const std::shared_ptr<Batch>& batch, Written written) {
+    pending_bytes_ -= batch->payload;
     ++stats_.syncs;
     if (written.created) {
       stats_.bytes += written.created->bytes;
@@ -305,33 +314,29 @@ class SegmentLog final : public Log {
       ++stats_.sync_failures;
       sealed_ = sealed_ || written.sealed;
       const bool full = written.error->code == Errc::resource_exhausted;
-      batch.error = fail(full ? Errc::resource_exhausted : Errc::unavailable,
-                         "the log cannot write: " + written.error->to_string());
+      batch->error = fail(full ? Errc::resource_exhausted : Errc::unavailable,
+                          "the log cannot write: " + written.error->to_string());
       logger_.log(LogLevel::error, "log", "commit failed", {{"error", written.error->to_string()}});
     } else {
       committed(batch, written.chain);
     }
-    batch.done.set();
+    batch->done.set();
     appended_.notify_all();
   }
 
-  void committed(Batch& batch, std::uint32_t chain) {
+  void committed(const std::shared_ptr<Batch>& batch, std::uint32_t chain) {
     Held& newest = segments_.back();
     if (newest.segment.bytes - newest.marks.back().byte >= mark_distance) {
       newest.marks.push_back(files::Position{end_, newest.segment.bytes, chain_});
     }
-    newest.segment.bytes += batch.frame.size();
-    stats_.bytes += batch.frame.size();
-    stats_.appended += batch.frame.events();
+    newest.segment.bytes += batch->frame.size();
+    stats_.bytes += batch->frame.size();
+    stats_.appended += batch->frame.events();
     chain_ = chain;
-    batch.first = end_;
-    const WallTime time = timers_.wall();
-    Offset offset = end_;
-    batch.frame.each_event([&](std::string_view bytes) {
-      keep(Record{offset++, time, {}}, bytes);
-    });
-    end_ += batch.frame.events();
-    for (auto& [name, next] : batch.cursors) {
+    batch->first = end_;
+    keep(batch, timers_.wall());
+    end_ += batch->frame.events();
+    for (auto& [name, next] : batch->cursors) {
       if (next) {
         cursors_.insert_or_assign(name, *next);
       } else {
@@ -342,26 +347,43 @@ class SegmentLog final : public Log {
 
   // ---- reading
 
-  void keep(Record record, std::string_view bytes) {
-    if (options_.cache_bytes_max == 0) return;
-    record.bytes = bytes;
-    cache_bytes_ += bytes.size();
-    cache_.push_back(std::move(record));
+  /// A committed batch whose records can be read without the file.
+  struct Cached {
+    std::shared_ptr<const Batch> batch;
+    WallTime time;
+  };
+
+  void keep(std::shared_ptr<const Batch> batch, WallTime time) {
+    if (options_.cache_bytes_max == 0 || batch->frame.events() == 0) return;
+    cache_bytes_ += bytes_of(*batch);
+    cache_.push_back(Cached{std::move(batch), time});
     while (cache_bytes_ > options_.cache_bytes_max && !cache_.empty()) {
-      cache_bytes_ -= cache_.front().bytes.size();
+      cache_bytes_ -= bytes_of(*cache_.front().batch);
       cache_.pop_front();
     }
+  }
+  static std::size_t bytes_of(const Batch& batch) noexcept {
+    return sizeof batch + batch.frame.bytes().capacity();
   }
 
   std::vector<Record> cached(Offset from, ReadLimits limits) const {
     std::vector<Record> records;
     std::size_t bytes = 0;
-    for (auto at = static_cast<std::size_t>(from - cache_.front().offset); at < cache_.size();
-         ++at) {
-      bytes += cache_[at].bytes.size();
-      const bool full = records.size() >= limits.records_max || bytes > limits.bytes_max;
-      if (full && !records.empty()) break;
-      records.push_back(cache_[at]);
+    bool full = false;
+    auto at = std::upper_bound(
+        cache_.begin(), cache_.end(), from,
+        [](Offset offset, const Cached& kept) { return offset < kept.batch->first; });
+    for (--at; at != cache_.end() && !full; ++at) {
+      Offset offset = at->batch->first;
+      const WallTime time = at->time;
+      at->batch->frame.each_event([&](std::string_view event) {
+        const Offset here = offset++;
+        if (here < from || full) return;
+        bytes += event.size();
+        full =
+            !records.empty() && (records.size() >= limits.records_max || bytes > limits.bytes_max);
+        if (!full) records.push_back(Record{here, time, std::string(event)});
+      });
     }
     return records;
   }
@@ -456,7 +478,7 @@ class SegmentLog final : public Log {
   bool trimming_ = false;
   std::deque<std::shared_ptr<Batch>> batches_;
   std::size_t pending_bytes_ = 0;
-  std::deque<Record> cache_;
+  std::deque<Cached> cache_;
   std::size_t cache_bytes_ = 0;
   LogStats stats_;
   Event wake_;

@@ -70,7 +70,7 @@ struct EventBroker::Impl final : broker::Core {
   }
 
   /// Append an event that is valid and has its attributes.
-  Task<Result<Offset>> store(const CloudEvent& event) {
+  Task<Result<Offset>> store(CloudEvent event) {
     const Instant arrival = timers.now();
     const std::string bytes = to_bytes(event);
     Result<Offset> offset = co_await log.append(bytes);
@@ -91,22 +91,33 @@ struct EventBroker::Impl final : broker::Core {
   }
 
   Task<Result<Offset>> accept(CloudEvent event) {
-    if (stopping_) co_return fail(Errc::failed_precondition, "the broker has stopped");
+    if (stopping_) return refuse(fail(Errc::failed_precondition, "the broker has stopped"));
     const std::optional<int> hops = hops_on_arrival(event, own_options.hops_max);
     if (!hops || *hops <= 0) {
       ++stats_.hops_exhausted;
-      co_return fail(Errc::invalid_argument,
-                     std::string(broker::hops_attribute) + ": the event has no hops left");
+      return refuse(fail(Errc::invalid_argument,
+                         std::string(broker::hops_attribute) + ": the event has no hops left"));
     }
     event.set_extension(std::string(broker::hops_attribute), std::int32_t{*hops});
-    event.set_extension(std::string(broker::arrival_attribute), timestamp(timers.wall()));
-    co_return co_await store(event);
+    event.set_extension(std::string(broker::arrival_attribute), arrival_text());
+    return store(std::move(event));
+  }
+  static Task<Result<Offset>> refuse(Error error) { co_return error; }
+
+  /// Now, as text. Many events arrive within a millisecond.
+  const std::string& arrival_text() {
+    const auto now = std::chrono::floor<std::chrono::milliseconds>(timers.wall());
+    if (arrival_text_.empty() || now != arrival_text_time_) {
+      arrival_text_ = timestamp(now);
+      arrival_text_time_ = now;
+    }
+    return arrival_text_;
   }
 
   void identify(CloudEvent& event) {
     if (!event.id().empty()) return;
     event.set_id(random_id(random_));
-    if (event.time().empty()) event.set_time(timestamp(timers.wall()));
+    if (event.time().empty()) event.set_time(arrival_text());
   }
 
   Task<Result<bool>> accept_reply(const CloudEvent& reply, int hops) override {
@@ -121,8 +132,8 @@ struct EventBroker::Impl final : broker::Core {
     const Result<void> valid = event.validate();
     if (!valid) co_return valid.error();
     event.set_extension(std::string(broker::hops_attribute), std::int32_t{hops - 1});
-    event.set_extension(std::string(broker::arrival_attribute), timestamp(timers.wall()));
-    const Result<Offset> offset = co_await store(event);
+    event.set_extension(std::string(broker::arrival_attribute), arrival_text());
+    const Result<Offset> offset = co_await store(std::move(event));
     if (!offset) co_return offset.error();
     co_return true;
   }
@@ -149,6 +160,8 @@ struct EventBroker::Impl final : broker::Core {
   broker::Ingress ingress;
   BrokerStats stats_;
   bool stopping_ = false;
+  std::string arrival_text_;
+  std::chrono::sys_time<std::chrono::milliseconds> arrival_text_time_{};
   std::set<std::string> types_;
   std::size_t unsettled_ = 0;  ///< Triggers whose first cursor is not durable yet.
   std::uint64_t first_cursor_failures_ = 0;

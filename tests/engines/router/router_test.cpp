@@ -200,6 +200,22 @@ TEST_F(RouterTest, RemovesInternalHeadersAndAddsForwarded) {
             "for=1.1.1.1;host=r.local:8080;proto=http, for=\"[::1]\"");
 }
 
+TEST_F(RouterTest, AddsForwardedToRequestsThatCameStraightFromAClient) {
+  Backend backend(timers, "one");
+  activator.add({.revision = "r-1"}).add_endpoint(backend);
+  route_all_to("r-1");
+  Call call(sim.env().executor);
+  call.request.headers = {{"Host", "r.local:8080"}, {"X-Forwarding", "no"}};
+  call.request.peer = "10.0.0.1:4242";
+  call.tasks.add(perform(router, call));
+  sim.run_for(1ms);
+  EXPECT_EQ(backend.last.size(), 6u);
+  EXPECT_EQ(backend.last.get("X-Forwarded-For"), "10.0.0.1");
+  EXPECT_EQ(backend.last.get("X-Forwarded-Proto"), "http");
+  EXPECT_EQ(backend.last.get("X-Forwarded-Host"), "r.local:8080");
+  EXPECT_EQ(backend.last.get("Forwarded"), "for=10.0.0.1;host=r.local:8080;proto=http");
+}
+
 TEST_F(RouterTest, RequestsToZeroWaitAndTellTheDemandOnce) {
   Backend backend(timers, "one");
   Throttler& throttler = activator.add({.revision = "r-1"});
