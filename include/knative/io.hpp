@@ -219,6 +219,8 @@ class KNATIVE_EXPORT Files {
   /// Hold `path` as a lock file until the returned file is destroyed; `failed_precondition` when
   /// another holder exists.
   virtual Result<std::unique_ptr<File>> lock(const std::string& path) = 0;
+  /// These are the operating system's files: a library that opens a path by itself sees the same.
+  virtual bool native() const noexcept { return false; }
 
   Result<std::string> read_file(const std::string& path,
                                 std::uint64_t bytes_max = std::uint64_t{64} << 20);

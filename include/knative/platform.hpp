@@ -59,8 +59,7 @@ struct PlatformOptions {
   /// Functions that build steps name as "fn:NAME"; must outlive the platform. Null: none.
   const StepFunctions* step_functions = nullptr;
   /// Opens the object store with the platform's rules (admission, default namespace) in it; empty:
-  /// SQLite in the data directory, or memory without one. SQLite in a data directory uses the
-  /// operating system's files: in a `Simulation` give one with `SqliteStoreOptions::files`.
+  /// SQLite in the data directory (of the world's `Files`), or memory without one.
   std::function<Result<std::unique_ptr<Store>>(Env&, StoreOptions)> open_store;
   /// Bound of events accepted and not yet on disk, per Broker or Channel.
   std::size_t event_pending_bytes_max = std::size_t{16} << 20;

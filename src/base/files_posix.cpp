@@ -291,6 +291,8 @@ class PosixFiles final : public PosixFilesBase {
     return path;
   }
 
+  bool native() const noexcept override { return true; }
+
   Result<std::unique_ptr<File>> lock(const std::string& path) override {
     const int fd = retry([&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644); });
     if (fd < 0) return posix_error(errno, path);

@@ -90,6 +90,7 @@ Result<void> Platform::Impl::open_store() {
   } else {
     SqliteStoreOptions sqlite;
     sqlite.store = std::move(store_options);
+    if (!env.files.native()) sqlite.files = &env.files;
     opened = sqlite_store(work_directory + "/objects.sqlite", env.executor, env.timers, random,
                           env.offload, std::move(sqlite));
   }

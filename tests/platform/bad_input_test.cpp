@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "knative/platform.hpp"
+#include "support/real_world.hpp"
 
 namespace knative {
 namespace {
@@ -94,21 +95,7 @@ class BadInput : public ::testing::Test {
 
   /// Raw bytes over a new connection; the whole answer until the peer closes.
   std::string raw(const std::string& bytes) {
-    Loop loop;
-    auto exchange = [](Network& network, Endpoint to, std::string text) -> Task<std::string> {
-      Result<std::unique_ptr<Stream>> stream = co_await network.connect(std::move(to));
-      if (!stream) co_return stream.error().to_string();
-      const Result<std::size_t> sent = co_await (*stream)->write_all(text);
-      if (!sent) co_return sent.error().to_string();
-      std::string answer;
-      char piece[4096];
-      for (;;) {
-        Result<std::size_t> got = co_await (*stream)->read_some(std::span<char>(piece));
-        if (!got || *got == 0) co_return answer;
-        answer.append(piece, *got);
-      }
-    };
-    return loop.run(exchange(loop.env().network, platform_->endpoint(), bytes));
+    return testing_world::exchange_bytes(platform_->endpoint(), bytes);
   }
 
   /// Run a shell command with a git that knows no configuration but the test's.

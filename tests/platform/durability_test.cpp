@@ -39,13 +39,6 @@ class Machine {
     PlatformOptions options;
     options.listen.reset();
     options.data_directory = "/data";
-    options.open_store = [](Env& env, StoreOptions rules) {
-      SqliteStoreOptions sqlite;
-      sqlite.store = std::move(rules);
-      sqlite.files = &env.files;
-      return sqlite_store("/data/objects.sqlite", env.executor, env.timers, env.random, env.offload,
-                          std::move(sqlite));
-    };
     platform_ = std::make_unique<Platform>(simulation.env(), functions_, std::move(options));
     return platform_->start();
   }

@@ -306,13 +306,6 @@ TEST(PlatformStore, a_trigger_delivers_after_a_restart_in_which_no_object_change
   PlatformOptions options;
   options.listen.reset();
   options.data_directory = "/data";
-  options.open_store = [](Env& env, StoreOptions rules) {
-    SqliteStoreOptions sqlite;
-    sqlite.store = std::move(rules);
-    sqlite.files = &env.files;
-    return sqlite_store("/data/objects.sqlite", env.executor, env.timers, env.random, env.offload,
-                        std::move(sqlite));
-  };
   {
     Platform platform(simulation.env(), functions, options);
     const ObjectRef sink = platform.apply(serving::service("sink", "fn:sink")).value();

@@ -14,6 +14,7 @@ namespace knative {
 namespace {
 
 using namespace std::chrono_literals;
+using testing_world::exchange_bytes;
 using testing_world::quiet;
 using testing_world::TemporaryDirectory;
 
@@ -36,25 +37,6 @@ class Counter {
   int count_ = 0;
 };
 
-// One request as raw bytes over a new connection; the whole answer until the peer closes.
-std::string raw(const Endpoint& endpoint, const std::string& bytes) {
-  Loop loop;
-  auto exchange = [](Network& network, Endpoint to, std::string text) -> Task<std::string> {
-    Result<std::unique_ptr<Stream>> stream = co_await network.connect(std::move(to));
-    if (!stream) co_return stream.error().to_string();
-    const Result<std::size_t> sent = co_await (*stream)->write_all(text);
-    if (!sent) co_return sent.error().to_string();
-    std::string answer;
-    char piece[4096];
-    for (;;) {
-      Result<std::size_t> got = co_await (*stream)->read_some(std::span<char>(piece));
-      if (!got || *got == 0) co_return answer;
-      answer.append(piece, *got);
-    }
-  };
-  return loop.run(exchange(loop.env().network, endpoint, bytes));
-}
-
 TEST(PlatformThread, serves_http_by_host_and_health_and_metrics_by_address) {
   FunctionTable functions;
   functions.http("hello", [](http::Request&) { return http::text("hello"); });
@@ -63,12 +45,14 @@ TEST(PlatformThread, serves_http_by_host_and_health_and_metrics_by_address) {
   platform.wait_ready("hello").value();
   const Endpoint endpoint = platform.endpoint();
   const std::string close = "Connection: close\r\n\r\n";
-  EXPECT_NE(
-      raw(endpoint, "GET / HTTP/1.1\r\nHost: hello.default.localhost\r\n" + close).find("200 OK"),
-      std::string::npos);
-  EXPECT_NE(raw(endpoint, "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n" + close).find("200 OK"),
+  EXPECT_NE(exchange_bytes(endpoint, "GET / HTTP/1.1\r\nHost: hello.default.localhost\r\n" + close)
+                .find("200 OK"),
             std::string::npos);
-  EXPECT_NE(raw(endpoint, "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n" + close).find("200 OK"),
+  EXPECT_NE(exchange_bytes(endpoint, "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n" + close)
+                .find("200 OK"),
+            std::string::npos);
+  EXPECT_NE(exchange_bytes(endpoint, "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n" + close)
+                .find("200 OK"),
             std::string::npos);
 }
 
@@ -81,14 +65,14 @@ TEST(PlatformThread, bad_requests_and_events_are_refused_and_it_goes_on_serving)
   const ObjectRef broker = platform.apply(eventing::broker("default")).value();
   platform.ready(broker).value();
   const Endpoint endpoint = platform.endpoint();
-  const std::string twice = raw(endpoint,
-                                "POST / HTTP/1.1\r\nHost: hello.default.localhost\r\n"
-                                "Content-Length: 1\r\nContent-Length: 1\r\n\r\nx");
+  const std::string twice = exchange_bytes(endpoint,
+                                           "POST / HTTP/1.1\r\nHost: hello.default.localhost\r\n"
+                                           "Content-Length: 1\r\nContent-Length: 1\r\n\r\nx");
   EXPECT_EQ(twice.rfind("HTTP/1.1 400", 0), 0u) << twice;
-  const std::string no_id = raw(endpoint,
-                                "POST /default/default HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-                                "ce-specversion: 1.0\r\nce-type: a\r\nce-source: /b\r\n"
-                                "Content-Length: 0\r\nConnection: close\r\n\r\n");
+  const std::string no_id = exchange_bytes(endpoint,
+                                           "POST /default/default HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                                           "ce-specversion: 1.0\r\nce-type: a\r\nce-source: /b\r\n"
+                                           "Content-Length: 0\r\nConnection: close\r\n\r\n");
   EXPECT_EQ(no_id.rfind("HTTP/1.1 400", 0), 0u) << no_id;
   EXPECT_NE(no_id.find("id"), std::string::npos) << no_id;
   EXPECT_EQ(platform.invoke("hello", http::get("/")).value().status, 200);

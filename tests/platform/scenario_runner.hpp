@@ -125,13 +125,6 @@ class Player {
     }
     if (flag("data")) {
       options.data_directory = "/data";
-      options.open_store = [](Env& env, StoreOptions rules) {
-        SqliteStoreOptions sqlite;
-        sqlite.store = std::move(rules);
-        sqlite.files = &env.files;
-        return sqlite_store("/data/objects.sqlite", env.executor, env.timers, env.random,
-                            env.offload, std::move(sqlite));
-      };
     }
     return options;
   }

@@ -1,5 +1,5 @@
-// What tests of the real world share: a loop that logs nothing, a directory that goes away, and
-// waiting for what will happen.
+// What tests of the real world share: a loop that logs nothing, a directory that goes away,
+// bytes sent to a port, and waiting for what will happen.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -7,6 +7,8 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -32,6 +34,25 @@ inline Task<bool> eventually(Timers& timers, const std::function<bool()>& condit
     co_await timers.sleep_for(1ms);
   }
   co_return true;
+}
+
+/// Raw bytes over a new connection; the whole answer until the peer closes.
+inline std::string exchange_bytes(const Endpoint& endpoint, const std::string& bytes) {
+  auto exchange = [](Network& network, Endpoint to, std::string text) -> Task<std::string> {
+    Result<std::unique_ptr<Stream>> stream = co_await network.connect(std::move(to));
+    if (!stream) co_return stream.error().to_string();
+    const Result<std::size_t> sent = co_await (*stream)->write_all(text);
+    if (!sent) co_return sent.error().to_string();
+    std::string answer;
+    char piece[4096];
+    for (;;) {
+      Result<std::size_t> got = co_await (*stream)->read_some(std::span<char>(piece));
+      if (!got || *got == 0) co_return answer;
+      answer.append(piece, *got);
+    }
+  };
+  Loop loop;
+  return loop.run(exchange(loop.env().network, endpoint, bytes));
 }
 
 /// A directory of its own, removed at the end.
