@@ -17,6 +17,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -181,8 +182,18 @@ KNATIVE_EXPORT Result<CloudEvent> event_from_json(std::string_view text);
 /// Read a batch (application/cloudevents-batch+json); the error names the index.
 KNATIVE_EXPORT Result<std::vector<CloudEvent>> events_from_json_batch(std::string_view text);
 
+/// An extension to be written as if the event had it, instead of its own of that name.
+struct ExtensionStamp {
+  std::string_view name;
+  const ExtensionValue& value;
+};
+
 /// The compact form of the event log, docs/log-format.md.
 KNATIVE_EXPORT std::string to_bytes(const CloudEvent& event);
+/// The same behind what `out` holds, with `stamps` (in the order of their names): a stamped event
+/// without a copy of it.
+KNATIVE_EXPORT void append_bytes(std::string& out, const CloudEvent& event,
+                                 std::span<const ExtensionStamp> stamps);
 /// `data_loss` when the bytes are no such form.
 KNATIVE_EXPORT Result<CloudEvent> event_from_bytes(std::string_view bytes);
 

@@ -76,9 +76,10 @@ class KNATIVE_EXPORT Log {
   virtual ~Log() = default;
 
   /// Append one record; when the task is done with an offset the record is durable. `bytes` must
-  /// stay until then. Fails with `resource_exhausted` (pending bound, retention bound, disk full,
-  /// record too large), `unavailable` (write or sync failed; the record may or may not appear
-  /// after a restart), `failed_precondition` (closed). Concurrent appends share one sync.
+  /// stay until the task first waits. Fails with `resource_exhausted` (pending bound, retention
+  /// bound, disk full, record too large), `unavailable` (write or sync failed; the record may or
+  /// may not appear after a restart), `failed_precondition` (closed). Concurrent appends share one
+  /// sync.
   virtual Task<Result<Offset>> append(std::string_view bytes) = 0;
   /// Durable records from `from` on, in order; empty at the end. A `from` before `first()` starts
   /// there. Fails with `data_loss`, naming file and byte, when a record is damaged.

@@ -48,7 +48,10 @@ std::uint32_t seed_of(std::uint64_t log_id) noexcept;
 /// One commit: built by `FrameBuilder`, sealed when its place in the chain is known.
 class FrameBuilder {
  public:
-  FrameBuilder() : bytes_(frame_header_bytes, '\0') {}
+  /// `buffer`: memory to use; what it holds is dropped.
+  explicit FrameBuilder(std::string buffer = {}) : bytes_(std::move(buffer)) {
+    bytes_.assign(frame_header_bytes, '\0');
+  }
   void add(RecordType type, std::string_view head, std::string_view body = {});
   std::size_t size() const noexcept { return bytes_.size(); }
   std::uint32_t entries() const noexcept { return entries_; }
@@ -56,6 +59,8 @@ class FrameBuilder {
   /// Fill in header and checksums. Returns the chain value for the next frame.
   std::uint32_t seal(std::uint32_t seed, std::uint32_t previous, Offset first, std::int64_t time);
   const std::string& bytes() const noexcept { return bytes_; }
+  /// Give the memory away; the builder is at its end.
+  std::string release() noexcept { return std::move(bytes_); }
   /// Call `f` with the bytes of every event, in order.
   template <class F>
   void each_event(F f) const {

@@ -16,6 +16,7 @@ namespace files = log_segments;
 
 /// What waits for one sync.
 struct Batch {
+  explicit Batch(std::string buffer) : frame(std::move(buffer)) {}
   format::FrameBuilder frame;
   std::vector<std::pair<std::string, std::optional<Offset>>> cursors;
   std::size_t payload = 0;  ///< Bytes of records, as counted against the bound.
@@ -107,7 +108,10 @@ class SegmentLog final : public Log {
   }
 
   Task<Result<Offset>> append(std::string_view bytes) override {
+    std::string kept;
     if (!has_room(bytes.size())) {
+      kept = bytes;  // the caller's may be gone after the wait
+      bytes = kept;
       if (Result<void> room = co_await make_room(bytes.size()); !room) {
         ++stats_.rejected;
         co_return room.error();
@@ -234,7 +238,7 @@ class SegmentLog final : public Log {
 
   std::shared_ptr<Batch> open_batch() {
     if (batches_.empty() || batches_.back()->frame.size() >= options_.batch_bytes_max) {
-      batches_.push_back(std::make_shared<Batch>());
+      batches_.push_back(std::make_shared<Batch>(std::exchange(spare_, {})));
     }
     return batches_.back();
   }
@@ -349,16 +353,20 @@ class SegmentLog final : public Log {
 
   /// A committed batch whose records can be read without the file.
   struct Cached {
-    std::shared_ptr<const Batch> batch;
+    std::shared_ptr<Batch> batch;
     WallTime time;
   };
 
-  void keep(std::shared_ptr<const Batch> batch, WallTime time) {
+  void keep(std::shared_ptr<Batch> batch, WallTime time) {
     if (options_.cache_bytes_max == 0 || batch->frame.events() == 0) return;
     cache_bytes_ += bytes_of(*batch);
     cache_.push_back(Cached{std::move(batch), time});
     while (cache_bytes_ > options_.cache_bytes_max && !cache_.empty()) {
-      cache_bytes_ -= bytes_of(*cache_.front().batch);
+      Batch& oldest = *cache_.front().batch;
+      cache_bytes_ -= bytes_of(oldest);
+      // A buffer much larger than its batch would only take room in the cache.
+      const bool well_filled = oldest.frame.size() >= oldest.frame.bytes().capacity() / 2;
+      if (well_filled && cache_.front().batch.use_count() == 1) spare_ = oldest.frame.release();
       cache_.pop_front();
     }
   }
@@ -480,6 +488,7 @@ class SegmentLog final : public Log {
   std::size_t pending_bytes_ = 0;
   std::deque<Cached> cache_;
   std::size_t cache_bytes_ = 0;
+  std::string spare_;  ///< Memory for the next batch.
   LogStats stats_;
   Event wake_;
   Event appended_;

@@ -20,6 +20,33 @@ void put_text(std::string& out, std::string_view text) {
   out += text;
 }
 
+void put_extension(std::string& out, std::string_view name, const ExtensionValue& value) {
+  put_text(out, name);
+  out += static_cast<char>(value.index());
+  if (const std::string* text = std::get_if<std::string>(&value)) {
+    put_text(out, *text);
+  } else {
+    put_text(out, to_string(value));
+  }
+}
+
+/// The event's extensions and the stamps, in the order of their names.
+void put_extensions(std::string& out, const CloudEvent::Extensions& own,
+                    std::span<const ExtensionStamp> stamps) {
+  std::size_t count = own.size() + stamps.size();
+  for (const ExtensionStamp& stamp : stamps) count -= own.count(stamp.name);
+  put_length(out, count);
+  auto next = own.begin();
+  for (const ExtensionStamp& stamp : stamps) {
+    for (; next != own.end() && next->first < stamp.name; ++next) {
+      put_extension(out, next->first, next->second);
+    }
+    if (next != own.end() && next->first == stamp.name) ++next;
+    put_extension(out, stamp.name, stamp.value);
+  }
+  for (; next != own.end(); ++next) put_extension(out, next->first, next->second);
+}
+
 class Reader {
  public:
   explicit Reader(std::string_view bytes) : rest_(bytes) {}
@@ -65,7 +92,13 @@ class Reader {
 
 std::string to_bytes(const CloudEvent& event) {
   std::string out;
-  out.reserve(event.data().bytes().size() + 256);
+  append_bytes(out, event, {});
+  return out;
+}
+
+void append_bytes(std::string& out, const CloudEvent& event,
+                  std::span<const ExtensionStamp> stamps) {
+  out.reserve(out.size() + event.data().bytes().size() + 256);
   out += form_1;
   put_text(out, event.specversion());
   put_text(out, event.id());
@@ -75,15 +108,9 @@ std::string to_bytes(const CloudEvent& event) {
   put_text(out, event.time());
   put_text(out, event.dataschema());
   put_text(out, event.datacontenttype());
-  put_length(out, event.extensions().size());
-  for (const auto& [name, value] : event.extensions()) {
-    put_text(out, name);
-    out += static_cast<char>(value.index());
-    put_text(out, to_string(value));
-  }
+  put_extensions(out, event.extensions(), stamps);
   out += static_cast<char>(event.data().present() ? 1 : 0);
   out += event.data().bytes();
-  return out;
 }
 
 Result<CloudEvent> event_from_bytes(std::string_view bytes) {

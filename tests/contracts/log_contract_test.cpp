@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -192,6 +193,38 @@ TEST_P(LogContract, accepts_appends_at_once_and_each_gets_its_own_offset) {
       EXPECT_EQ(records.at(static_cast<std::size_t>(offsets[i].value())).bytes, texts[i]);
     }
   });
+}
+
+TEST_P(LogContract, needs_a_records_bytes_only_until_the_append_waits) {
+  RetentionOptions retention;
+  retention.bytes_max = 100'000;  // at which an append waits for old records to go
+  with_log(
+      [](Setting& setting, Log& log) -> Task<void> {
+        std::string shared;
+        std::map<Offset, std::string> written;
+        auto append = [](Log& to, std::string& buffer, std::map<Offset, std::string>& kept,
+                         int number) -> Task<void> {
+          const std::string text = std::to_string(number) + std::string(1000, ' ');
+          buffer = text;
+          const Result<Offset> at = co_await to.append(buffer);
+          if (at) kept.emplace(*at, text);
+        };
+        for (int round = 0; round < 12; ++round) {
+          TaskSet tasks(setting.env().executor);
+          for (int i = 0; i < 40; ++i) tasks.add(append(log, shared, written, 100 * round + i));
+          co_await tasks.drained();
+        }
+        EXPECT_GT(written.size(), 200u);
+        EXPECT_GT(log.first(), 0u);
+        for (Offset at = log.first(); at < log.end();) {
+          const std::vector<Record> records = (co_await log.read(at, ReadLimits())).value();
+          for (const Record& record : records) {
+            EXPECT_EQ(record.bytes, written[record.offset]) << record.offset;
+            at = record.offset + 1;
+          }
+        }
+      },
+      retention);
 }
 
 TEST_P(LogContract, wakes_a_reader_that_waits_for_the_next_record) {

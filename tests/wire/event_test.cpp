@@ -291,6 +291,26 @@ TEST(EventBytes, round_trip_and_refuse_every_cut) {
   EXPECT_TRUE(event_from_bytes(to_bytes(without)).value().data().present());
 }
 
+TEST(EventBytes, stamps_are_written_as_if_the_event_had_them) {
+  CloudEvent event = order();
+  event.set_extension("b", true).set_extension("d", "own").set_extension("f", 7);
+  const ExtensionValue text = "stamped";
+  const ExtensionValue number = std::int32_t{3};
+  for (const std::vector<std::string>& names : std::vector<std::vector<std::string>>{
+           {}, {"a"}, {"d"}, {"z"}, {"a", "b"}, {"b", "c"}, {"d", "f"}, {"c", "e"}, {"f", "z"}}) {
+    CloudEvent expected = event;
+    std::vector<ExtensionStamp> stamps;
+    for (const std::string& name : names) {
+      const ExtensionValue& value = stamps.empty() ? text : number;
+      stamps.push_back({name, value});
+      expected.set_extension(name, value);
+    }
+    std::string bytes = "before";
+    append_bytes(bytes, event, stamps);
+    EXPECT_EQ(bytes, "before" + to_bytes(expected)) << ::testing::PrintToString(names);
+  }
+}
+
 // --------------------------------------------------------------------------- sinks
 
 TEST(DeliveryAttempt, maps_errors_to_statuses_that_decide_about_retries) {

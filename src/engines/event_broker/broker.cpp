@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 
 #include "engines/event_broker/ingress.hpp"
 #include "engines/event_broker/trigger.hpp"
@@ -6,6 +7,9 @@
 
 namespace knative {
 namespace {
+
+/// What one large event needed is not kept.
+constexpr std::size_t record_capacity_max = std::size_t{1} << 20;
 
 /// RFC 3339 in UTC, with milliseconds.
 std::string timestamp(WallTime time) {
@@ -69,55 +73,66 @@ struct EventBroker::Impl final : broker::Core {
     answers_->answered(status, std::chrono::duration<double, std::milli>(after).count());
   }
 
-  /// Append an event that is valid and has its attributes.
-  Task<Result<Offset>> store(CloudEvent event) {
-    const Instant arrival = timers.now();
-    const std::string bytes = to_bytes(event);
-    Result<Offset> offset = co_await log.append(bytes);
-    // An event accepted after a trigger was set must be the trigger's even if we crash now.
-    while (offset && unsettled_ > 0) {
-      const std::uint64_t failures = first_cursor_failures_;
-      co_await settled_.wait();
-      if (first_cursor_failures_ != failures) {
-        offset = fail(Errc::unavailable, "the log cannot store a trigger's cursor");
-      }
+  /// The record of an arriving event with its attributes, valid until the next one.
+  Result<std::string_view> admit(const CloudEvent& event) {
+    if (event.id().empty()) {
+      CloudEvent named = event;
+      identify(named);
+      return admit(named);
     }
-    if (offset) {
-      ++stats_.accepted;
-      count(202, arrival);
-      report_type(event);
-    }
-    co_return offset;
-  }
-
-  Task<Result<Offset>> accept(CloudEvent event) {
-    if (stopping_) return refuse(fail(Errc::failed_precondition, "the broker has stopped"));
+    if (Result<void> valid = event.validate(); !valid) return valid.error();
+    if (stopping_) return fail(Errc::failed_precondition, "the broker has stopped");
     const std::optional<int> hops = hops_on_arrival(event, own_options.hops_max);
     if (!hops || *hops <= 0) {
       ++stats_.hops_exhausted;
-      return refuse(fail(Errc::invalid_argument,
-                         std::string(broker::hops_attribute) + ": the event has no hops left"));
+      return fail(Errc::invalid_argument,
+                  std::string(broker::hops_attribute) + ": the event has no hops left");
     }
-    event.set_extension(std::string(broker::hops_attribute), std::int32_t{*hops});
-    event.set_extension(std::string(broker::arrival_attribute), arrival_text());
-    return store(std::move(event));
+    return record_of(event, *hops);
   }
-  static Task<Result<Offset>> refuse(Error error) { co_return error; }
+
+  std::string_view record_of(const CloudEvent& event, int hops) {
+    if (record_.capacity() > record_capacity_max) record_ = std::string();
+    record_.clear();
+    const ExtensionValue hops_left = std::int32_t{hops};
+    const std::array<ExtensionStamp, 2> stamps = {
+        {{broker::arrival_attribute, arrival_value()}, {broker::hops_attribute, hops_left}}};
+    append_bytes(record_, event, stamps);
+    return record_;
+  }
+
+  /// An event accepted after a trigger was set must be the trigger's even if we crash now.
+  Task<Result<void>> triggers_settled() {
+    while (unsettled_ > 0) {
+      const std::uint64_t failures = first_cursor_failures_;
+      co_await settled_.wait();
+      if (first_cursor_failures_ != failures) {
+        co_return fail(Errc::unavailable, "the log cannot store a trigger's cursor");
+      }
+    }
+    co_return Result<void>();
+  }
+
+  void accepted(const CloudEvent& event, Instant arrival) {
+    ++stats_.accepted;
+    count(202, arrival);
+    report_type(event);
+  }
 
   /// Now, as text. Many events arrive within a millisecond.
-  const std::string& arrival_text() {
+  const ExtensionValue& arrival_value() {
     const auto now = std::chrono::floor<std::chrono::milliseconds>(timers.wall());
-    if (arrival_text_.empty() || now != arrival_text_time_) {
-      arrival_text_ = timestamp(now);
-      arrival_text_time_ = now;
+    if (now != arrival_time_) {
+      arrival_value_ = timestamp(now);
+      arrival_time_ = now;
     }
-    return arrival_text_;
+    return arrival_value_;
   }
 
   void identify(CloudEvent& event) {
     if (!event.id().empty()) return;
     event.set_id(random_id(random_));
-    if (event.time().empty()) event.set_time(arrival_text());
+    if (event.time().empty()) event.set_time(std::get<std::string>(arrival_value()));
   }
 
   Task<Result<bool>> accept_reply(const CloudEvent& reply, int hops) override {
@@ -127,14 +142,15 @@ struct EventBroker::Impl final : broker::Core {
                  {{"broker", own_options.name}, {"type", reply.type()}});
       co_return false;
     }
+    const Instant arrival = timers.now();
     CloudEvent event = reply;
     identify(event);
-    const Result<void> valid = event.validate();
-    if (!valid) co_return valid.error();
-    event.set_extension(std::string(broker::hops_attribute), std::int32_t{hops - 1});
-    event.set_extension(std::string(broker::arrival_attribute), arrival_text());
-    const Result<Offset> offset = co_await store(std::move(event));
+    if (const Result<void> valid = event.validate(); !valid) co_return valid.error();
+    const Result<Offset> offset = co_await log.append(record_of(event, hops - 1));
     if (!offset) co_return offset.error();
+    const Result<void> settled = co_await triggers_settled();
+    if (!settled) co_return settled.error();
+    accepted(event, arrival);
     co_return true;
   }
 
@@ -160,8 +176,10 @@ struct EventBroker::Impl final : broker::Core {
   broker::Ingress ingress;
   BrokerStats stats_;
   bool stopping_ = false;
-  std::string arrival_text_;
-  std::chrono::sys_time<std::chrono::milliseconds> arrival_text_time_{};
+  std::string record_;
+  ExtensionValue arrival_value_;
+  std::chrono::sys_time<std::chrono::milliseconds> arrival_time_ =
+      std::chrono::sys_time<std::chrono::milliseconds>::min();
   std::set<std::string> types_;
   std::size_t unsettled_ = 0;  ///< Triggers whose first cursor is not durable yet.
   std::uint64_t first_cursor_failures_ = 0;
@@ -176,19 +194,23 @@ EventBroker::EventBroker(Executor& executor, Timers& timers, Log& log, Logger& l
 
 EventBroker::~EventBroker() = default;
 
-Task<Result<Offset>> EventBroker::publish(const CloudEvent& given) {
+Task<Result<Offset>> EventBroker::publish(const CloudEvent& event) {
   Impl& impl = *impl_;
   const Instant arrival = impl.timers.now();
-  CloudEvent event = given;
-  impl.identify(event);
-  Result<void> valid = event.validate();
   Result<Offset> offset = Offset{0};
-  if (valid) {
-    offset = co_await impl.accept(std::move(event));
+  if (const Result<std::string_view> record = impl.admit(event); record) {
+    offset = co_await impl.log.append(*record);
   } else {
-    offset = valid.error();
+    offset = record.error();
   }
-  if (!offset) {
+  if (offset && impl.unsettled_ > 0) {
+    if (const Result<void> settled = co_await impl.triggers_settled(); !settled) {
+      offset = settled.error();
+    }
+  }
+  if (offset) {
+    impl.accepted(event, arrival);
+  } else {
     ++impl.stats_.rejected;
     impl.count(broker::refusal_status(offset.error()), arrival);
   }
