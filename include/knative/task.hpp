@@ -338,6 +338,7 @@ Task<std::vector<detail::NonVoid<T>>> when_all(std::vector<Task<T>> tasks) {
     while (!branch->done()) co_await finished.wait();
   }
   std::vector<detail::NonVoid<T>> values;
+  values.reserve(branches.size());
   for (auto& branch : branches) values.push_back(detail::take_branch(*branch));
   co_return values;
 }

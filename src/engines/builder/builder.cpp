@@ -514,7 +514,7 @@ Task<BuildOutcome> Builder::execute(const build::Build& build, const BuildCallba
   }
   std::optional<Failure> failure;
   if (ended) {
-    failure = *std::move(ended);
+    failure = std::move(*ended);
   } else {
     failure = Failure{"BuildTimeout",
                       fail(Errc::deadline_exceeded,

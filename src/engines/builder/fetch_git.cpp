@@ -163,6 +163,7 @@ Result<void> download(git_remote* remote, const Choice& choice, Progress& progre
     specs = {"+" + choice.ref + ":refs/knative/wanted"};
   }
   std::vector<char*> pointers;
+  pointers.reserve(specs.size());
   for (std::string& spec : specs) pointers.push_back(spec.data());
   const git_strarray list{pointers.data(), pointers.size()};
   git_fetch_options options;
