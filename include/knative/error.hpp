@@ -1,9 +1,10 @@
 /// \file
 /// Errors as values: twelve conditions that callers branch on, a human detail, and `Result<T>`.
 ///
-/// `Result<T>` is the subset of C++23's `std::expected` that this library uses, so that it can
-/// become an alias one day. Exceptions cross library code only from user handlers and from
-/// `Result::value()`. Values here belong to whoever holds them; nothing is shared.
+/// `Result<T>` is the subset of C++23's `std::expected` that this library uses, except that a
+/// temporary gives its value away instead of a reference into itself. Exceptions cross library
+/// code only from user handlers and from `Result::value()`. Values here belong to whoever holds
+/// them; nothing is shared.
 ///
 /// \code
 /// Result<int> port = parse_port("80a");
@@ -105,7 +106,8 @@ class [[nodiscard]] Result {
     require();
     return *std::get_if<0>(&state_);
   }
-  T&& value() && {
+  /// By value, so that `for (x : f().value())` iterates over something that lives.
+  T value() && {
     require();
     return std::move(*std::get_if<0>(&state_));
   }
@@ -119,7 +121,7 @@ class [[nodiscard]] Result {
     KN_ASSERT(has_value());
     return *std::get_if<0>(&state_);
   }
-  T&& operator*() && {
+  T operator*() && {
     KN_ASSERT(has_value());
     return std::move(*std::get_if<0>(&state_));
   }
@@ -140,7 +142,7 @@ class [[nodiscard]] Result {
     KN_ASSERT(!has_value());
     return *std::get_if<1>(&state_);
   }
-  Error&& error() && {
+  Error error() && {
     KN_ASSERT(!has_value());
     return std::move(*std::get_if<1>(&state_));
   }
@@ -171,7 +173,7 @@ class [[nodiscard]] Result<void> {
     KN_ASSERT(failed_);
     return error_;
   }
-  Error&& error() && {
+  Error error() && {
     KN_ASSERT(failed_);
     return std::move(error_);
   }
