@@ -200,7 +200,7 @@ class KNATIVE_EXPORT Platform {
   /// returns, with a data directory. An event without id gets one here (not over HTTP, where it
   /// is an error). What was applied before counts: a Broker or Trigger on its way is waited for.
   /// Fails with `invalid_argument` (names the attribute),
-  /// `not_found`, `resource_exhausted`.
+  /// `not_found`, `resource_exhausted`, `unavailable` (its log cannot be opened or written).
   Task<Result<Offset>> publish(std::string broker, const CloudEvent& event);
   Task<Result<Offset>> publish(std::string broker, CloudEvent&& event) = delete;
   /// Receive what a Broker accepts from now on and the filter lets through. The reply, if any,

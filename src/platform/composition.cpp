@@ -155,6 +155,7 @@ void Platform::Impl::make_planes() {
   event_options.on_served = [this](const ObjectRef& ref) {
     if (control_plane) control_plane->enqueue_watchers(ref);
   };
+  event_options.applied = [this](const ObjectRef& ref) { return store->get(ref).has_value(); };
   event_plane = std::make_unique<EventPlane>(
       env, data_plane->router(), [this](std::string_view host) { return data_plane->routes(host); },
       std::move(event_options));

@@ -1,5 +1,6 @@
 #include "platform/event_plane.hpp"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -48,6 +49,18 @@ std::string id_of(std::string_view host, std::string_view target) {
 }
 
 }  // namespace
+
+constexpr std::string_view not_served_text =
+    "it does not take events now; the object's status says why";
+
+// Of the Broker or Channel with this id.
+ObjectRef ref_of_id(const std::string& id) {
+  const bool is_broker = id.starts_with("broker/");
+  const auto [namespace_, name] = control::split_key(id.substr(id.find('/') + 1));
+  return ObjectRef{
+      std::string(is_broker ? eventing::Broker::api_version : eventing::Channel::api_version),
+      std::string(is_broker ? eventing::Broker::kind : eventing::Channel::kind), namespace_, name};
+}
 
 // Looks at every attempt where the URL leads: services come and go, the Trigger stays.
 class EventPlane::UrlSink final : public Sink {
@@ -138,18 +151,11 @@ Task<Result<void>> EventPlane::ensure(std::string id) {
   served->broker =
       std::make_unique<EventBroker>(env_.executor, env_.timers, *served->log, env_.logger,
                                     env_.random.split(id), std::move(options));
-  const bool is_broker = id.starts_with("broker/");
-  const auto names = control::split_key(id.substr(id.find('/') + 1));
-  if (is_broker) broker_ingress_.add(names.first, names.second, *served->broker);
+  const ObjectRef ref = ref_of_id(id);
+  if (id.starts_with("broker/")) broker_ingress_.add(ref.namespace_, ref.name, *served->broker);
   served_.emplace(std::move(id), std::move(served));
   // After a restart neither object changes: who waits for the log has to be told.
-  if (options_.on_served) {
-    const std::string_view api_version =
-        is_broker ? eventing::Broker::api_version : eventing::Channel::api_version;
-    const std::string_view kind = is_broker ? eventing::Broker::kind : eventing::Channel::kind;
-    options_.on_served(
-        ObjectRef{std::string(api_version), std::string(kind), names.first, names.second});
-  }
+  if (options_.on_served) options_.on_served(ref);
   co_return Result<void>();
 }
 
@@ -251,10 +257,13 @@ Task<DeliveryAttempt> EventPlane::deliver(const http::Url& url, const CloudEvent
     const std::shared_ptr<Sink> keep = sink->second;
     co_return co_await keep->attempt(event);
   }
-  if (EventBroker* broker = find(id_of(url.host, url.target))) {
+  const std::string id = id_of(url.host, url.target);
+  if (EventBroker* broker = find(id)) {
     BrokerSink sink(*broker);
     co_return co_await sink.attempt(event);
   }
+  if (waits(id))
+    co_return DeliveryAttempt::from(fail(Errc::unavailable, std::string(not_served_text)));
   HttpSinkOptions options;
   options.target = url.target;
   options.host = url.host;
@@ -276,14 +285,28 @@ Task<DeliveryAttempt> EventPlane::deliver(const http::Url& url, const CloudEvent
   co_return co_await sink.attempt(event);
 }
 
-http::Handler* EventPlane::ingress_of_host(std::string_view host) {
+Task<http::Response> EventPlane::NotServed::handle(http::Request&) {
+  co_return http::unavailable(not_served_text, BrokerOptions().retry_after);
+}
+
+bool EventPlane::waits(const std::string& id) const {
+  // Ids come from requests, too: "broker/NAMESPACE/NAME" or nothing.
+  return std::count(id.begin(), id.end(), '/') == 2 && !served_.contains(id) && options_.applied &&
+         options_.applied(ref_of_id(id));
+}
+
+http::Handler* EventPlane::ingress_of(std::string_view host, std::string_view path) {
+  const std::string id = id_of(host, path);
+  if (waits(id)) return &not_served_;
   if (is_broker_ingress(host)) return &broker_ingress_;
-  EventBroker* channel = find(id_of(host, {}));
+  EventBroker* channel = find(id);
   return channel == nullptr ? nullptr : &channel->ingress();
 }
 
 http::Handler* EventPlane::ingress_of_path(std::string_view path) {
-  return find("broker" + std::string(path)) == nullptr ? nullptr : &broker_ingress_;
+  const std::string id = "broker" + std::string(path);
+  if (waits(id)) return &not_served_;
+  return find(id) == nullptr ? nullptr : &broker_ingress_;
 }
 
 Task<void> EventPlane::stop(Duration grace) {

@@ -25,6 +25,8 @@ class EventPlane final : public control::EventingPlane {
     Metrics* metrics = nullptr;  ///< Must outlive the plane.
     /// Called with the Broker or Channel that is served from now on.
     std::function<void(const ObjectRef&)> on_served;
+    /// Whether a Broker or Channel was applied, be it served yet or not.
+    std::function<bool(const ObjectRef&)> applied;
   };
 
   /// `router` answers for hosts of Routes; `routed` says whether a host has one.
@@ -41,6 +43,8 @@ class EventPlane final : public control::EventingPlane {
 
   /// Null when it is not (yet) served.
   EventBroker* find(std::string_view id) const;
+  /// Whether the object of this id was applied but is not served.
+  bool waits(const std::string& id) const;
 
   /// A sink of this process under a URL that Triggers can name.
   std::string add_local_sink(const std::string& name, std::shared_ptr<Sink> sink);
@@ -50,9 +54,9 @@ class EventPlane final : public control::EventingPlane {
   /// network.
   Task<DeliveryAttempt> deliver(const http::Url& url, const CloudEvent& event);
 
-  /// Who takes events sent to a host, Brokers or a Channel; null: the host is none of theirs.
-  http::Handler* ingress_of_host(std::string_view host);
-  /// The same for a Broker by "/NAMESPACE/NAME" on the bare address.
+  /// Who takes events sent to this host and path; null: the host is none of Brokers and Channels.
+  http::Handler* ingress_of(std::string_view host, std::string_view path);
+  /// The same for a Broker by "/NAMESPACE/NAME" on the bare address; null: no such Broker.
   http::Handler* ingress_of_path(std::string_view path);
 
   Task<void> stop(Duration grace);
@@ -61,6 +65,10 @@ class EventPlane final : public control::EventingPlane {
   struct Served;
   class UrlSink;
   class PipeSink;
+  /// Tells senders to come again: the object is there, its log is not (yet).
+  class NotServed final : public http::Handler {
+    Task<http::Response> handle(http::Request& request) override;
+  };
   std::string directory_of(std::string_view id) const;
 
   Env& env_;
@@ -68,6 +76,7 @@ class EventPlane final : public control::EventingPlane {
   std::function<bool(std::string_view)> routed_;
   Options options_;
   BrokerIngress broker_ingress_;
+  NotServed not_served_;
   std::map<std::string, std::unique_ptr<Served>, std::less<>> served_;
   std::map<std::string, std::shared_ptr<Sink>, std::less<>> local_sinks_;
   std::map<std::string, std::unique_ptr<http::Client>, std::less<>> clients_;

@@ -17,7 +17,9 @@ bool is_bare(std::string_view host) {
 Task<http::Response> Front::handle(http::Request& request) {
   const std::string host = request.host();
   if (is_bare(host)) return handle_bare(request);
-  if (http::Handler* ingress = events_.ingress_of_host(host)) return ingress->handle(request);
+  if (http::Handler* ingress = events_.ingress_of(host, request.path())) {
+    return ingress->handle(request);
+  }
   return router_.handle(request);
 }
 

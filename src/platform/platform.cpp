@@ -304,7 +304,13 @@ Task<Result<Offset>> Platform::publish(std::string broker, const CloudEvent& eve
                               : broker;
   EventBroker* found = impl_->event_plane->find(control::broker_id(key));
   if (found == nullptr) found = impl_->event_plane->find(control::channel_id(key));
-  if (found == nullptr) co_return fail(Errc::not_found, "Broker " + key + " is not there");
+  if (found == nullptr) {
+    const EventPlane& plane = *impl_->event_plane;
+    if (plane.waits(control::broker_id(key)) || plane.waits(control::channel_id(key))) {
+      co_return fail(Errc::unavailable, key + " takes no events now; its status says why");
+    }
+    co_return fail(Errc::not_found, "Broker " + key + " is not there");
+  }
   co_return co_await found->publish(event);
 }
 

@@ -295,6 +295,42 @@ TEST(PlatformStore, a_store_that_the_host_opens_gets_the_rules_of_the_platform) 
   EXPECT_EQ(refused.error().code, Errc::invalid_argument);
 }
 
+TEST(PlatformStore, a_broker_whose_log_cannot_be_opened_says_503_until_it_can) {
+  Simulation simulation(5);
+  FunctionTable functions;
+  PlatformOptions options;
+  options.listen.reset();
+  options.data_directory = "/data";
+  Files& files = simulation.env().files;
+  ASSERT_TRUE(files.make_directories("/data/events/broker/default"));
+  ASSERT_TRUE(files.write_file("/data/events/broker/default/late", "in the way"));
+  Platform platform(simulation.env(), functions, options);
+  const ObjectRef ref = platform.apply(eventing::broker("late")).value();
+  const auto post = [&](std::string_view path) {
+    CloudEvent event("ping", "/test");
+    event.set_id("1");
+    http::Request request = to_http(event);
+    request.target = path;
+    request.headers.set("host", "127.0.0.1");
+    auto call = [](http::Handler& handler, http::Request& what) -> Task<http::Response> {
+      co_return co_await handler.handle(what);
+    };
+    return simulation.run(call(platform.ingress(), request));
+  };
+  EXPECT_FALSE(simulation.run(platform.ready(ref, 3s)));
+  const http::Response refused = post("/default/late");
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.headers.get("retry-after"), "5");
+  const CloudEvent ping("ping", "/test");
+  EXPECT_EQ(simulation.run(platform.publish("late", ping)).error().code, Errc::unavailable);
+  for (const std::string_view path : {"/default/never", "/late", "/", "//", "/a/b/c"}) {
+    EXPECT_EQ(post(path).status, 404) << path;
+  }
+  ASSERT_TRUE(files.remove("/data/events/broker/default/late"));
+  ASSERT_TRUE(simulation.run(platform.ready(ref, 10min)));
+  EXPECT_EQ(post("/default/late").status, 202);
+}
+
 TEST(PlatformStore, a_trigger_delivers_after_a_restart_in_which_no_object_changes) {
   Simulation simulation(4);
   FunctionTable functions;
