@@ -158,6 +158,36 @@ def test_closing_twice_is_fine(functions):
     platform.close()
 
 
+def test_closing_while_threads_call_ends_every_call(functions):
+    """A call ends with a reply or an error, whatever moment the platform is closed at."""
+    for round_number in range(8):
+        platform = kn.Platform(functions=functions, listen=None)
+        platform.apply(kn.serving.Service("hello", image="fn:hello")).wait_ready(10)
+        calling = threading.Semaphore(0)
+        errors = queue.Queue()
+
+        def call_for_ever():
+            try:
+                while True:
+                    platform.invoke("hello")
+                    calling.release()
+            except kn.Error as error:
+                errors.put(error)
+
+        threads = [threading.Thread(target=call_for_ever, daemon=True) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for _ in range(round_number * 10):  # close at another moment each time
+            assert calling.acquire(timeout=30)
+        platform.close(0.1)
+        for thread in threads:
+            thread.join(30)
+        assert not any(thread.is_alive() for thread in threads)
+        kinds = {type(error) for error in errors.queue}
+        assert len(errors.queue) == 6
+        assert kinds <= {kn.FailedPrecondition, kn.Cancelled, kn.Unavailable}, kinds
+
+
 def test_strangers_are_kept_out_unless_asked_for():
     with pytest.raises(kn.FailedPrecondition, match="listen_beyond_loopback"):
         kn.Platform(listen="0.0.0.0:0")

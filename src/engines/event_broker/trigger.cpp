@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::size_t error_bytes_max = 768;  // 1024 characters of base64
 constexpr Duration trouble_delay = std::chrono::seconds(1);
+constexpr Duration trouble_delay_max = std::chrono::minutes(5);
 
 /// Lets the other fibers run: a long backlog must not hold them up.
 struct NextTurn {
@@ -84,6 +85,7 @@ bool Trigger::idle() const { return dispatcher_.cursor() >= core_.log.end(); }
 // ---------------------------------------------------------------------------- following the log
 
 Task<void> Trigger::follow() {
+  Duration trouble = trouble_delay;  // a damaged log stays so until somebody mends it
   while (!stopping_) {
     const Offset next = dispatcher_.next();
     if (next >= core_.log.end()) {
@@ -97,9 +99,11 @@ Task<void> Trigger::follow() {
       core_.logger.log(
           LogLevel::error, "broker", "a trigger cannot read the log",
           {{"broker", core_.options.name}, {"trigger", name_}, {"error", stats_.last_error}});
-      co_await core_.timers.sleep_for(trouble_delay);
+      co_await core_.timers.sleep_for(trouble);
+      trouble = std::min(2 * trouble, trouble_delay_max);
       continue;
     }
+    trouble = trouble_delay;
     if (records->empty()) {  // retention took them
       dispatcher_.skip_to(core_.log.first());
       moved_.notify_all();

@@ -556,5 +556,40 @@ TEST(BrokerCrash, loses_no_accepted_event_when_the_machine_dies_at_any_moment) {
   }
 }
 
+TEST(BrokerDamage, a_trigger_before_damage_says_so_and_looks_again_ever_more_rarely) {
+  int complaints = 0;
+  SimulationOptions quiet;
+  quiet.log_sink = [&complaints](const LogRecord& line) {
+    if (line.message == "a trigger cannot read the log") ++complaints;
+  };
+  Simulation world(3, quiet);
+  Env& env = world.env();
+  SegmentLogOptions small;
+  small.cache_bytes_max = 0;
+  std::unique_ptr<Log> log = world.run(open_segment_log(env, "/log", small)).value();
+  auto sink = make_sink([](const CloudEvent&) {});
+  {
+    EventBroker broker(env.executor, env.timers, *log, env.logger, env.random.split("b"));
+    const CloudEvent one = event("1");
+    auto publish = [](EventBroker& to, const CloudEvent& what) -> Task<void> {
+      for (int i = 0; i < 3; ++i) (co_await to.publish(what)).value();
+    };
+    world.run(publish(broker, one));
+  }
+  for (const FileInfo& file : env.files.list("/log").value()) {
+    if (!file.name.ends_with(".segment")) continue;
+    auto opened = env.files.open("/log/" + file.name, {.write = true}).value();
+    opened->write_at(150, "damage").value();
+  }
+  EventBroker broker(env.executor, env.timers, *log, env.logger, env.random.split("b"));
+  TriggerOptions options;
+  options.begin = 0;
+  broker.set_trigger("t", options, *sink).value();
+  world.run_for(1h);
+  EXPECT_GE(complaints, 10);
+  EXPECT_LE(complaints, 30);
+  EXPECT_NE(broker.trigger_stats("t")->last_error.find("data_loss"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace knative
