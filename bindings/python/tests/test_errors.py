@@ -149,6 +149,8 @@ def test_a_blocking_call_from_a_handler_in_virtual_time_is_refused(caplog):
 
 # Programs that are interrupted say so; they begin to wait when they print "waiting".
 BEGIN = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored when the tests run with "&"
 import threading
 import knative as kn
 functions = kn.Functions()
@@ -196,16 +198,19 @@ PROGRAMS = {
 def test_ctrl_c_interrupts(program):
     work = textwrap.indent(textwrap.dedent(PROGRAMS[program]), "    ")
     text = BEGIN.format(work=work)
-    process = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True,
-                               env=dict(os.environ))
-    assert process.stdout is not None
-    assert process.stdout.readline() == "waiting\n"
-    started = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=30)
-    assert "interrupted" in rest
-    assert process.returncode == 0
-    assert time.monotonic() - started < 20
+    with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True,
+                          env=dict(os.environ)) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "waiting\n"
+            started = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            rest, _ = process.communicate(timeout=30)
+            assert "interrupted" in rest
+            assert process.returncode == 0
+            assert time.monotonic() - started < 20
+        finally:
+            process.kill()
 
 
 def test_a_platform_left_open_ends_with_the_program():

@@ -544,7 +544,7 @@ TEST(BrokerCrash, loses_no_accepted_event_when_the_machine_dies_at_any_moment) {
       log.reset();
       world.crash(CrashMode::seeded);
     }
-    std::unique_ptr<Log> log = std::move(*world.run(open_segment_log(env, "/log")));
+    std::unique_ptr<Log> log = *world.run(open_segment_log(env, "/log"));
     EventBroker broker(env.executor, env.timers, *log, env.logger, env.random.split("b"));
     broker.set_trigger("t", options, *sink).value();
     world.run_for(1min);
