@@ -99,7 +99,6 @@ struct Decoded {
   std::string body;
   Parse state = Parse::more;
   std::size_t used = 0;
-  friend bool operator==(const Decoded&, const Decoded&) = default;
 };
 
 void decode(ChunkDecoder& decoder, std::string_view bytes, Decoded& into) {
