@@ -152,7 +152,7 @@ int build_step(kn::PlatformThread& platform, const std::string& repository,
     line("commit", source.revision, took);
   }
   line("image", built->image.substr(0, built->image.find('@')), took);
-  line("digest", built->digest.to_string().substr(0, 57) + "…", took);
+  line("digest", built->digest.to_string(), took);
   return 0;
 }
 
