@@ -62,6 +62,7 @@ class ThreadCore final : public Core {
     stop(std::chrono::seconds(5));
     door_->close();
     thread_.reset();
+    messenger_->close();
   }
 
   std::shared_ptr<Operation> begin(Make make) override {

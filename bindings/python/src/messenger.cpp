@@ -4,44 +4,52 @@
 
 namespace native {
 
-Messenger::Messenger() : thread_([this] { run(); }) {}
+Messenger::Messenger() : thread_([this] { run_until_closed(); }) {}
 
-Messenger::~Messenger() {
+void Messenger::close() {
   {
     const std::lock_guard lock(mutex_);
     closing_ = true;
   }
   wake_.notify_one();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void Messenger::post(std::function<void()> work) {
   {
     const std::lock_guard lock(mutex_);
-    waiting_.push_back(std::move(work));
+    if (!closing_) {
+      waiting_.push_back(std::move(work));
+      wake_.notify_one();
+      return;
+    }
   }
-  wake_.notify_one();
+  run({std::move(work)});
 }
 
-void Messenger::run() {
+void Messenger::run(Batch batch) {
+  call_python([&batch] {
+    for (std::function<void()>& work : batch) {
+      try {
+        work();
+      } catch (py::error_already_set& thrown) {
+        thrown.discard_as_unraisable("knative");
+      }
+      work = nullptr;
+    }
+  });
+}
+
+void Messenger::run_until_closed() {
   while (true) {
-    std::vector<std::function<void()>> batch;
+    Batch batch;
     {
       std::unique_lock lock(mutex_);
       wake_.wait(lock, [this] { return closing_ || !waiting_.empty(); });
       if (waiting_.empty()) return;
       batch.swap(waiting_);
     }
-    call_python([&batch] {
-      for (std::function<void()>& work : batch) {
-        try {
-          work();
-        } catch (py::error_already_set& thrown) {
-          thrown.discard_as_unraisable("knative");
-        }
-        work = nullptr;
-      }
-    });
+    run(std::move(batch));
   }
 }
 

@@ -10,23 +10,28 @@
 
 namespace native {
 
-/// Thread-safe. The destructor runs what is left and joins; call it without the lock.
+/// Thread-safe. Calls that a platform began may outlive it and let go of its messenger on any
+/// thread, so whoever makes one closes it.
 class Messenger {
  public:
   Messenger();
-  ~Messenger();
+  ~Messenger() { close(); }
   Messenger(const Messenger&) = delete;
   Messenger& operator=(const Messenger&) = delete;
 
-  /// Run `work` with the interpreter lock, later. A Python exception of it is reported as
-  /// unraisable, like those of finalizers.
+  /// Run `work` with the interpreter lock: later, or now when it is closed. A Python exception of
+  /// it is reported as unraisable, like those of finalizers.
   void post(std::function<void()> work);
+  /// Run what is left and join. Not with the lock, which the work needs.
+  void close();
 
  private:
-  void run();
+  using Batch = std::vector<std::function<void()>>;
+  static void run(Batch batch);
+  void run_until_closed();
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::vector<std::function<void()>> waiting_;
+  Batch waiting_;
   bool closing_ = false;
   std::thread thread_;
 };

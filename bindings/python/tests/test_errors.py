@@ -223,3 +223,38 @@ def test_a_platform_left_open_ends_with_the_program():
         print(platform.invoke("hello").text)
         """)], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "")
+
+
+def test_a_call_may_outlive_its_platform():
+    """Letting go of a call, with the interpreter lock, waits for no thread that wants the lock."""
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent("""
+        import threading
+        import time
+        import knative as kn
+        platform = kn.Platform(listen=None)
+        operation = platform._native.metrics_text()
+        entered, left = threading.Event(), threading.Event()
+
+        def slow():
+            entered.set()
+            time.sleep(0.5)
+            left.set()
+
+        operation.on_done(slow)
+        assert entered.wait(10)
+        platform.close()
+        del operation
+        assert left.wait(10)
+        print("ended")
+        """)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ended\n", "")
+
+
+def test_who_asks_after_closing_is_told_at_once():
+    platform = kn.Platform(listen=None)
+    operation = platform._native.metrics_text()
+    operation.result()
+    platform.close()
+    told = []
+    operation.on_done(lambda: told.append(True))
+    assert told == [True]
