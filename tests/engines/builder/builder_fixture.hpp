@@ -16,21 +16,10 @@ namespace fs = std::filesystem;
 
 class BuilderFixture : public ::testing::Test {
  protected:
-  BuilderFixture() : root_(env().files.make_temporary_directory("builder-test-").value()) {
+  BuilderFixture() {
     options_.directory = root_ + "/builds";
     fetcher_options_.idle_timeout = std::chrono::seconds(20);
     store_ = oci::open_image_layout(env().files, root_ + "/images", {.sync = false}).value();
-  }
-  ~BuilderFixture() override {
-    builder_.reset();
-    // Work of a dropped task may still be ending.
-    const Instant limit = env().timers.now() + std::chrono::seconds(20);
-    bool removed = false;
-    while (!removed && env().timers.now() < limit) {
-      removed = env().files.remove_all(root_).has_value();
-      loop_.run_for(std::chrono::milliseconds(removed ? 0 : 5));
-    }
-    EXPECT_TRUE(removed);
   }
 
   Env& env() { return loop_.env(); }
@@ -127,8 +116,14 @@ class BuilderFixture : public ::testing::Test {
     return store_->unpack(env().files, oci::Reference::parse(image).value(), path(into)).value();
   }
 
+  // Goes after the loop, which waits for what dropped tasks left at work.
+  struct Folder {
+    const std::string path = Loop().env().files.make_temporary_directory("builder-test-").value();
+    ~Folder() { EXPECT_TRUE(Loop().env().files.remove_all(path)) << path; }
+  };
+  Folder folder_;
+  const std::string& root_ = folder_.path;
   Loop loop_;
-  std::string root_;
   BuilderOptions options_;
   FetcherOptions fetcher_options_;
   std::shared_ptr<oci::ImageStore> store_;
