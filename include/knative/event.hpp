@@ -182,7 +182,7 @@ KNATIVE_EXPORT Result<CloudEvent> event_from_json(std::string_view text);
 /// Read a batch (application/cloudevents-batch+json); the error names the index.
 KNATIVE_EXPORT Result<std::vector<CloudEvent>> events_from_json_batch(std::string_view text);
 
-/// An extension to be written as if the event had it, instead of its own of that name.
+/// An extension, written as if the event had it (not its own of that name). It owns neither part.
 struct ExtensionStamp {
   std::string_view name;
   const ExtensionValue& value;

@@ -238,7 +238,7 @@ class Parser {
   /// An expression whose operators all bind at least as strongly as `level`.
   NodePtr expression(int level) {
     if (++depth_ > depth_max) return error("nested too deeply");
-    NodePtr left = operand();
+    NodePtr left = operand();  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): owned
     while (left) {
       const bool suffix =
           lexer_.is_keyword("not") || lexer_.is_keyword("like") || lexer_.is_keyword("in");

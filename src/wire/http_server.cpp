@@ -534,7 +534,7 @@ Task<void> Connection::linger() {
 
 Core::~Core() {
   accepting.clear();
-  while (first != nullptr) delete first;
+  while (first != nullptr) delete first;  // NOLINT(clang-analyzer-cplusplus.NewDelete): unlinks
 }
 
 void Core::remove(Connection& connection) noexcept {
