@@ -112,26 +112,25 @@ def junit_counts(totals, lane, report):
 
 
 def extra_lane(totals, binary, limit_seconds):
-    """Examples, commands and compile checks: the tests that ctest knows by the label extra."""
+    """Examples and compile checks: the tests that ctest knows by the label extra."""
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
         code, output, seconds = run(["ctest", "--test-dir", binary, "-L", "^extra$",
                                      "--output-on-failure", "--output-junit", report],
                                     limit_seconds)
         counts = junit_counts(totals, "extra", report)
-        totals.close("extra (examples, commands, compile checks)", counts, code, output, seconds)
+        totals.close("extra (examples, compile checks)", counts, code, output, seconds)
 
 
-def python_lane(totals, binary, limit_seconds):
-    environment = dict(os.environ, PYTHONPATH=str(binary / "python"),
-                       KNATIVE_SOURCE_DIR=str(ROOT), PYTHONDONTWRITEBYTECODE="1")
+def pytest_lane(totals, lane, folder, variables, limit_seconds):
+    environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", **variables)
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
         code, output, seconds = run(["/usr/bin/python3", "-m", "pytest", "-q", "-p",
-                                     "no:cacheprovider", f"--junitxml={report}",
-                                     "bindings/python/tests"], limit_seconds, environment)
-        counts = junit_counts(totals, "python", report)
-        totals.close("python", counts, code, output, seconds)
+                                     "no:cacheprovider", f"--junitxml={report}", folder],
+                                    limit_seconds, environment)
+        counts = junit_counts(totals, lane, report)
+        totals.close(lane, counts, code, output, seconds)
 
 
 def main():
@@ -159,8 +158,12 @@ def main():
             gtest_lane(totals, program, arguments.filter, arguments.limit)
     if not arguments.only and not arguments.units:
         extra_lane(totals, binary, arguments.limit)
+        pytest_lane(totals, "command", "tests/tools",
+                    {"KNATIVE_COMMAND": str(binary / "knative")}, arguments.limit)
         if not arguments.no_python:
-            python_lane(totals, binary, arguments.limit)
+            pytest_lane(totals, "python", "bindings/python/tests",
+                        {"PYTHONPATH": str(binary / "python"), "KNATIVE_SOURCE_DIR": str(ROOT)},
+                        arguments.limit)
     for note in totals.notes:
         print(note)
     print(f"{totals.passed} passed, {totals.failed} failed, {totals.skipped} skipped", flush=True)

@@ -53,9 +53,31 @@ struct Scratch {
   }
 };
 
+// An interrupted demo leaves nothing behind either. Children die with this process.
+void end_when_interrupted(std::filesystem::path scratch) {
+  block_signals();
+  std::thread([scratch = std::move(scratch)] {
+    const int number = wait_for_signal();
+    std::error_code error = std::make_error_code(std::errc::interrupted);
+    for (int i = 0; i < 10 && error; ++i) std::filesystem::remove_all(scratch, error);
+    std::_Exit(128 + number);
+  }).detach();
+}
+
 bool run(const std::string& command_line) {
   const int status = std::system(command_line.c_str());
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+// Where the sample application lies: beside the installed command, or in the checkout whose
+// build/PRESET folder holds the command.
+std::string find_sample() {
+  std::error_code error;
+  const std::filesystem::path here =
+      std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  const std::filesystem::path installed = here / "../share/knative/sample-app";
+  const std::filesystem::path checkout = here / "../../examples/sample-app";
+  return (std::filesystem::exists(installed, error) ? installed : checkout).string();
 }
 
 // A repository with one commit of the sample application.
@@ -64,7 +86,10 @@ kn::Result<std::string> sample_repository(const std::string& sample,
   const std::filesystem::path repository = scratch / "app";
   std::error_code error;
   std::filesystem::copy(sample, repository, error);
-  if (error) return kn::fail(kn::Errc::not_found, "sample " + sample + ": " + error.message());
+  if (error) {
+    return kn::fail(kn::Errc::not_found,
+                    sample + ": " + error.message() + "; give --repo URL, or --sample DIR");
+  }
   const std::string git =
       "git -C '" + repository.string() + "' -c user.name=demo -c user.email=demo@localhost ";
   if (!run(git + "init -q -b main") || !run(git + "add -A") ||
@@ -256,13 +281,17 @@ int eventing_step(kn::PlatformThread& platform) {
 int demo(const Arguments& arguments) {
   const Clock::time_point begin = Clock::now();
   Scratch scratch;
-  char name[] = "/tmp/knative-demo-XXXXXX";
-  if (::mkdtemp(name) == nullptr) return 1;
+  std::error_code error;
+  std::string name = (std::filesystem::temp_directory_path(error) / "knative-demo-XXXXXX").string();
+  if (error || ::mkdtemp(name.data()) == nullptr) {
+    return failed("start", kn::fail(kn::Errc::failed_precondition, "cannot make " + name));
+  }
   scratch.path = name;
+  end_when_interrupted(scratch.path);
   std::string repository = arguments.get("--repo");
   if (repository.empty()) {
     kn::Result<std::string> sample =
-        sample_repository(arguments.get("--sample", "examples/sample-app"), scratch.path);
+        sample_repository(arguments.get("--sample", find_sample()), scratch.path);
     if (!sample) return failed("sample", sample.error());
     repository = *sample;
   }

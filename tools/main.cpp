@@ -1,9 +1,11 @@
 // The `knative` command: a platform in one process, from the command line.
 #include <signal.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <knative/version.hpp>
 #include <set>
+#include <string_view>
 
 #include "command.hpp"
 
@@ -18,11 +20,23 @@ constexpr const char* usage =
     "             --listen-beyond-loopback  says that strangers may connect\n"
     "             --data-dir DIR          keep objects, images and events there\n"
     "             --domain DOMAIN         default localhost\n"
-    "             --timeout SECONDS       to become ready, default 60\n"
+    "             --timeout DURATION      to become ready, e.g. 90 or 2m; default 60 seconds\n"
     "  demo     show commit, image, URL and event, with times\n"
     "             --repo URL --revision REV   with your own repository\n"
     "             --quick                 do not wait for the fall to zero\n"
-    "  version  print the version\n";
+    "  version  print the version\n"
+    "  help     print this\n";
+
+int help() {
+  std::fputs(usage, stdout);
+  return 0;
+}
+
+bool asks_for_help(int argc, char** argv) {
+  if (argc > 1 && argv[1] == std::string_view("help")) return true;
+  return std::any_of(argv + std::min(argc, 1), argv + argc,
+                     [](std::string_view word) { return word == "--help" || word == "-h"; });
+}
 
 struct Spec {
   std::set<std::string> with_value;
@@ -91,6 +105,7 @@ int wait_for_signal() {
 int main(int argc, char** argv) {
   const std::string name = argc > 1 ? argv[1] : "";
   command::Arguments arguments;
+  if (asks_for_help(argc, argv)) return help();
   if (name == "version" || name == "--version") {
     std::printf("knative %s\n", KNATIVE_VERSION_STRING);
     return 0;
@@ -106,7 +121,7 @@ int main(int argc, char** argv) {
     if (!parse(argc, argv, spec, arguments)) return 2;
     return command::demo(arguments);
   }
-  const bool asked = name == "help" || name == "--help" || name == "-h";
-  std::fputs(usage, asked ? stdout : stderr);
-  return asked ? 0 : 2;
+  if (!name.empty()) std::fprintf(stderr, "knative: unknown command \"%s\"\n\n", name.c_str());
+  std::fputs(usage, stderr);
+  return 2;
 }

@@ -1,7 +1,8 @@
 // `knative up`: apply manifests, say when and where things are ready, run until interrupted.
+#include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <knative/knative.hpp>
+#include <optional>
 
 #include "command.hpp"
 
@@ -16,22 +17,33 @@ int complain(const kn::Error& error) {
   return 1;
 }
 
-// Say what became of every object; returns how many are not ready.
-int report(kn::PlatformThread& platform, const std::vector<kn::ObjectRef>& refs,
-           std::chrono::seconds timeout) {
-  int failed = 0;
+// Say what became of every object, each as soon as it is known; together they have `timeout`.
+kn::Task<void> report(kn::Platform& platform, std::vector<kn::ObjectRef> refs,
+                      kn::Duration timeout) {
+  const kn::Instant deadline = platform.env().timers.now() + timeout;
   for (const kn::ObjectRef& ref : refs) {
-    const kn::Result<void> ready = platform.ready(ref, timeout);
+    const kn::Duration left = deadline - platform.env().timers.now();
+    const kn::Result<void> ready = co_await platform.ready(ref, std::max(left, kn::Duration(0)));
     const std::string name = ref.kind + " " + ref.namespace_ + "/" + ref.name;
-    if (!ready) {
-      ++failed;
-      std::printf("%-40s not ready: %s\n", name.c_str(), ready.error().detail.c_str());
-    } else {
+    if (ready) {
       std::printf("%-40s ready  %s\n", name.c_str(), platform.url(ref).c_str());
+    } else {
+      std::printf("%-40s not ready: %s\n", name.c_str(), ready.error().detail.c_str());
     }
     std::fflush(stdout);
   }
-  return failed;
+  std::printf("up; interrupt to stop\n");
+  std::fflush(stdout);
+}
+
+// Seconds, or a duration as manifests write it.
+kn::Result<kn::Duration> parse_timeout(std::string text) {
+  if (text.find_first_not_of("0123456789") == text.npos) text += "s";
+  kn::Result<kn::Duration> timeout = kn::parse_duration(text);
+  if (timeout && *timeout < kn::Duration(0)) {
+    return kn::fail(kn::Errc::invalid_argument, "must not be negative: " + text);
+  }
+  return timeout;
 }
 
 }  // namespace
@@ -44,6 +56,11 @@ int up(const Arguments& arguments) {
   if (!endpoint) return complain(endpoint.error().within("--listen"));
   options.listen = *endpoint;
   options.listen_beyond_loopback = arguments.has("--listen-beyond-loopback");
+  if (!options.listen_beyond_loopback && !endpoint->is_loopback()) {
+    return complain(kn::fail(kn::Errc::failed_precondition,
+                             "--listen " + endpoint->to_string() +
+                                 ": strangers could connect; --listen-beyond-loopback allows it"));
+  }
   options.data_directory = arguments.get("--data-dir");
   options.domain = arguments.get("--domain", "localhost");
   options.on_output = [](std::string_view source, std::string_view line) {
@@ -51,7 +68,8 @@ int up(const Arguments& arguments) {
                 static_cast<int>(line.size()), line.data());
     std::fflush(stdout);
   };
-  const std::chrono::seconds timeout(std::atoi(arguments.get("--timeout", "60").c_str()));
+  const kn::Result<kn::Duration> timeout = parse_timeout(arguments.get("--timeout", "60"));
+  if (!timeout) return complain(timeout.error().within("--timeout"));
 
   kn::FunctionTable functions;
   kn::LoopOptions loop;
@@ -61,18 +79,24 @@ int up(const Arguments& arguments) {
   std::printf("listening on http://%s\n", platform.endpoint().to_string().c_str());
   std::fflush(stdout);
 
+  std::vector<kn::ObjectRef> applied;
   const auto files = arguments.values.find("--filename");
   if (files != arguments.values.end()) {
     for (const std::string& path : files->second) {
       kn::Result<std::vector<kn::ObjectRef>> refs = platform.apply_path(path);
       if (!refs) return complain(refs.error());
-      report(platform, *refs, timeout);
+      applied.insert(applied.end(), refs->begin(), refs->end());
     }
   }
-  std::printf("up; interrupt to stop\n");
-  std::fflush(stdout);
+  // Beside the waiting for a signal: an interrupt must not wait for what never becomes ready.
+  std::optional<kn::TaskSet> reports;
+  platform.call([&](kn::Platform& inner) {
+    reports.emplace(inner.env().executor).add(report(inner, std::move(applied), *timeout));
+  });
   wait_for_signal();
   std::printf("stopping\n");
+  std::fflush(stdout);
+  platform.call([&](kn::Platform&) { reports.reset(); });
   platform.stop();
   return 0;
 }

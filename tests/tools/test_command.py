@@ -1,0 +1,230 @@
+"""The `knative` command as a user runs it: bad options, `up` with manifests, `demo`."""
+
+import os
+import re
+import select
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+COMMAND = os.environ["KNATIVE_COMMAND"]
+SAMPLE = Path(__file__).resolve().parents[2] / "examples" / "sample-app"
+SECONDS_MAX = 60
+
+
+def run(*arguments, **options):
+    return subprocess.run([COMMAND, *arguments], stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, timeout=SECONDS_MAX, **options)
+
+
+class Up:
+    """A running `knative up`; lines of its output are read as they are needed."""
+
+    def __init__(self, *arguments):
+        self.process = subprocess.Popen(
+            [COMMAND, "up", "--listen", "127.0.0.1:0", *map(str, arguments)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.text = ""
+        self.base = self.until(r"listening on (http://\S+)\n")[1]
+
+    def until(self, pattern):
+        """Read until the output holds the pattern."""
+        deadline = time.monotonic() + SECONDS_MAX
+        while not (match := re.search(pattern, self.text)):
+            left = deadline - time.monotonic()
+            ready = select.select([self.process.stdout], [], [], max(left, 0))[0]
+            piece = os.read(self.process.stdout.fileno(), 65536) if ready else b""
+            assert piece, f"no {pattern!r} in:\n{self.text}"
+            self.text += piece.decode()
+        return match
+
+    def send(self, host, path="/", **options):
+        request = urllib.request.Request(self.base + path, **options)
+        request.add_unredirected_header("Host", host)
+        with urllib.request.urlopen(request, timeout=SECONDS_MAX) as answer:
+            return answer.status, answer.read().decode()
+
+    def end(self, number=signal.SIGINT):
+        self.process.send_signal(number)
+        rest, _ = self.process.communicate(timeout=SECONDS_MAX)
+        self.text += rest.decode()
+        return self.process.returncode
+
+
+@pytest.fixture
+def up():
+    running = []
+
+    def start(*arguments):
+        running.append(Up(*arguments))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.process.kill()
+        one.process.wait()
+        one.process.stdout.close()
+
+
+BROKER = """
+apiVersion: eventing.knative.dev/v1
+kind: Broker
+metadata: {name: default}
+"""
+TRIGGER = """
+apiVersion: eventing.knative.dev/v1
+kind: Trigger
+metadata: {name: created}
+spec:
+  broker: default
+  filter: {attributes: {type: order.created}}
+  subscriber: {uri: "http://127.0.0.1:9/"}
+"""
+ORPHAN = """
+apiVersion: eventing.knative.dev/v1
+kind: Trigger
+metadata: {name: orphan}
+spec: {broker: nobody, subscriber: {uri: "http://127.0.0.1:9/"}}
+"""
+ENDLESS = """
+apiVersion: build.knative.dev/v1alpha1
+kind: Build
+metadata: {name: endless}
+spec:
+  steps:
+  - {name: sleep, image: busybox, command: [sleep, "86399"]}
+"""
+
+
+@pytest.mark.parametrize("arguments, code, words", [
+    ([], 2, "usage: knative COMMAND"),
+    (["upp"], 2, 'unknown command "upp"'),
+    (["up", "--lisen", "x"], 2, "unknown option --lisen"),
+    (["up", "--listen"], 2, "--listen needs a value"),
+    (["up", "--listen", "foo"], 1, '--listen: endpoint "foo": the port is missing'),
+    (["up", "--listen", "0.0.0.0:0"], 1, "--listen-beyond-loopback allows it"),
+    (["up", "--listen", "127.0.0.1:0", "--timeout", "soon"], 1, "--timeout: "),
+    (["up", "--listen", "127.0.0.1:0", "--timeout=-1s"], 1, "must not be negative"),
+    (["up", "--listen", "127.0.0.1:0", "-f", "/nowhere.yaml"], 1,
+     "/nowhere.yaml: No such file or directory"),
+    (["demo", "--sample", "/nowhere"], 1, "/nowhere: No such file or directory"),
+    (["demo", "--repo", "/nowhere"], 1, "/nowhere"),
+])
+def test_a_wrong_command_line_is_one_clear_error(arguments, code, words):
+    done = run(*arguments)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["help"], ["--help"], ["-h"], ["up", "--help"],
+                                       ["demo", "-h"]])
+def test_help_is_printed_when_asked_for(arguments):
+    done = run(*arguments)
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: knative COMMAND")
+
+
+def test_version_is_the_projects():
+    cmake = (SAMPLE.parents[1] / "CMakeLists.txt").read_text()
+    version = re.search(r"project\(knative VERSION (\S+)", cmake)[1]
+    assert run("version").stdout == f"knative {version}\n"
+
+
+def test_a_wrong_manifest_names_its_place(tmp_path):
+    manifest = tmp_path / "broker.yaml"
+    manifest.write_text(BROKER + "spek: {}\n")
+    done = run("up", "--listen", "127.0.0.1:0", "-f", manifest)
+    assert done.returncode == 1
+    assert f"{manifest}:5:1" in done.stderr and 'did you mean "spec"' in done.stderr
+
+
+def test_up_prints_urls_and_takes_events_until_interrupted(up, tmp_path):
+    # The trigger's file comes first: what it needs may stand in a later one.
+    (tmp_path / "a.yaml").write_text(TRIGGER)
+    (tmp_path / "b.yaml").write_text(BROKER)
+    running = up("-f", tmp_path / "a.yaml", "-f", tmp_path / "b.yaml",
+                 "--data-dir", tmp_path / "data")
+    url = running.until(r"Broker default/default +ready +(http://\S+)\n")[1]
+    running.until(r"up; interrupt to stop\n")
+    assert re.search(r"Trigger default/created +ready", running.text)
+    host = re.match(r"http://([^/]+)", url)[1]
+    event = {"ce-specversion": "1.0", "ce-type": "order.cancelled", "ce-source": "/t",
+             "ce-id": "1"}
+    status, _ = running.send(host, "/default/default", data=b"", headers=event)
+    assert status == 202
+    del event["ce-id"]
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        running.send(host, "/default/default", data=b"", headers=event)
+    assert refused.value.code == 400
+    assert running.end() == 0
+    assert running.text.endswith("stopping\n")
+
+
+def test_an_interrupt_does_not_wait_for_what_never_becomes_ready(up, tmp_path):
+    (tmp_path / "all.yaml").write_text(BROKER + "---" + ENDLESS)
+    running = up("-f", tmp_path, "--timeout", "1h")
+    running.until(r"Broker default/default +ready")
+    assert running.end(signal.SIGTERM) == 0
+    assert running.text.endswith("stopping\n")
+
+
+def test_what_is_not_ready_in_time_is_said_with_its_reason(up, tmp_path):
+    (tmp_path / "all.yaml").write_text(ORPHAN + "---" + BROKER)
+    running = up("-f", tmp_path, "--timeout", "1s")
+    reason = running.until(r"Trigger default/orphan +not ready: (.+)\n")[1]
+    assert "nobody" in reason or "Broker" in reason
+    running.until(r"Broker default/default +ready")
+    assert running.end() == 0
+
+
+def test_a_second_process_is_kept_off_the_data_directory(up, tmp_path):
+    running = up("--data-dir", tmp_path / "data")
+    second = run("up", "--listen", "127.0.0.1:0", "--data-dir", tmp_path / "data")
+    assert second.returncode == 1
+    assert "data directory" in second.stderr
+    assert running.end() == 0
+
+
+def test_the_demo_shows_every_step_with_its_time(tmp_path):
+    done = run("demo", env=dict(os.environ, TMPDIR=str(tmp_path)))
+    assert done.returncode == 0, done.stderr
+    shown = dict(re.findall(r"^  (\S.{20}\S*) +(\S.*?) +[0-9.]+ ms$", done.stdout, re.M))
+    shown = {name.strip(): value for name, value in shown.items()}
+    assert re.fullmatch(r"[0-9a-f]{40}", shown["commit"])
+    assert re.fullmatch(r"sha256:[0-9a-f]{64}", shown["digest"])
+    assert shown["url"].startswith("http://app.default.localhost:")
+    assert {"response", "cold start", "warm", "accepted", "delivered",
+            "reply delivered"} <= shown.keys()
+    assert re.findall(r"^  replicas +(\d+)", done.stdout, re.M) == ["0", "1", "0"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_demo_says_that_a_repository_has_no_recognised_source(tmp_path):
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@localhost"]
+    (tmp_path / "notes.txt").write_text("nothing to build\n")
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "notes"]):
+        subprocess.run(git + arguments, check=True)
+    done = run("demo", "--repo", tmp_path, "--quick")
+    assert done.returncode == 1
+    assert done.stderr.startswith("knative demo: build: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_interrupted_demo_leaves_nothing_behind(tmp_path):
+    process = subprocess.Popen([COMMAND, "demo"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, text=True,
+                               env=dict(os.environ, TMPDIR=str(tmp_path)))
+    with process:
+        for line in process.stdout:
+            if line.startswith("  cold start"):
+                break
+        assert list(tmp_path.iterdir())
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+    assert process.returncode == 128 + signal.SIGINT
+    assert not list(tmp_path.iterdir())
