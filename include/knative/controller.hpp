@@ -85,7 +85,8 @@ class KNATIVE_EXPORT Reconciler {
  public:
   virtual ~Reconciler() = default;
   /// Called for one key at a time per key, for several keys at once. An error is logged and the
-  /// key tried again after the back-off; `conflict` is tried again without counting as failure.
+  /// key tried again after the back-off, what it throws too; `conflict` is tried again after the
+  /// base delay and does not count as a failure.
   virtual Task<Result<Requeue>> reconcile(std::string key) = 0;
 };
 

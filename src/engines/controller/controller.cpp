@@ -35,6 +35,7 @@ struct Controller::Impl final : private TimerNode {
       outcome = co_await self.reconciler.reconcile(key);
     } catch (const std::exception& thrown) {
       outcome = fail(Errc::internal, thrown.what());
+    } catch (...) {  // what it says at the beginning
     }
     self.settle(key, outcome);
   }
@@ -47,8 +48,9 @@ struct Controller::Impl final : private TimerNode {
       queue.done(key, now);
       if (outcome->after) queue.add_at(key, now + *outcome->after);
     } else if (outcome.error().code == Errc::conflict) {
+      // Not at once: one that never ends must not keep the loop from everything else.
       queue.done(key, now);
-      queue.add(key, now);
+      queue.add_at(key, now + options.backoff.base);
     } else {
       ++failures;
       logger.log(LogLevel::warning, name, "reconcile failed",
