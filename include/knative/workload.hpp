@@ -178,16 +178,18 @@ struct ReadinessProbe {
 
 /// What one revision runs.
 struct WorkloadSpec {
-  std::string name;                  ///< For logs and errors, e.g. "default/hello-00001".
-  std::string image;                 ///< "fn:NAME" or an image reference.
-  std::vector<std::string> command;  ///< Replaces the image's entrypoint (and its arguments).
-  std::vector<std::string> args;     ///< Replaces the image's arguments.
-  std::map<std::string, std::string> environment;
-  std::string working_directory;  ///< Empty: the image's.
-  std::string service;            ///< K_SERVICE
-  std::string configuration;      ///< K_CONFIGURATION
-  std::string revision;           ///< K_REVISION
-  int container_concurrency = 0;  ///< 0: no limit.
+  std::string name;   ///< For logs and errors, e.g. "default/hello-00001".
+  std::string image;  ///< "fn:NAME" or an image reference.
+  /// Replaces the image's entrypoint (and its arguments). In `command` and `args` a $(NAME) of
+  /// the process's environment, PORT included, is expanded as in Kubernetes.
+  std::vector<std::string> command;
+  std::vector<std::string> args;                   ///< Replaces the image's arguments.
+  std::map<std::string, std::string> environment;  ///< Literal values.
+  std::string working_directory;                   ///< Empty: the image's.
+  std::string service;                             ///< K_SERVICE
+  std::string configuration;                       ///< K_CONFIGURATION
+  std::string revision;                            ///< K_REVISION
+  int container_concurrency = 0;                   ///< 0: no limit.
   ReadinessProbe readiness;
   Duration start_timeout = std::chrono::seconds(600);     ///< To become ready (progress deadline).
   Duration stop_grace = std::chrono::seconds(30);         ///< Between SIGTERM and SIGKILL.

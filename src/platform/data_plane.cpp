@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "model/expansion.hpp"
+
 namespace knative {
 
 namespace {
@@ -35,7 +37,7 @@ WorkloadSpec workload_of(const serving::Revision& revision) {
     spec.args = container->args;
     spec.working_directory = container->working_dir;
     for (const core::EnvVar& variable : container->env) {
-      if (!variable.value_from) spec.environment[variable.name] = variable.value;
+      spec.environment[variable.name] = core::expand_references(variable.value, spec.environment);
     }
     if (container->readiness_probe && container->readiness_probe->http_get) {
       spec.readiness.kind = ReadinessProbe::Kind::http;

@@ -25,6 +25,7 @@ class DataPlane final : public control::ServingPlane, private Demand {
   ~DataPlane() override;
 
   Result<void> ensure(const serving::Revision& revision) override;
+  bool has(const std::string& revision_key) const override { return units_.contains(revision_key); }
   void remove(const std::string& revision_key) override;
   control::RevisionState state(const std::string& revision_key) const override;
   Result<void> set_route(RouteRule rule) override;

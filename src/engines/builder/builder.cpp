@@ -5,6 +5,7 @@
 
 #include "engines/builder/image.hpp"
 #include "engines/builder/paths.hpp"
+#include "model/expansion.hpp"
 
 namespace knative {
 
@@ -295,16 +296,19 @@ struct Builder::Impl {
     spec.environment["TMPDIR"] = run.in("tmp");
     spec.environment["WORKSPACE"] = run.workspace;
     spec.environment["SOURCE_DATE_EPOCH"] = std::to_string(run.source_time.value_or(0));
+    if (!step.env_from.empty()) {
+      return fail(Errc::unimplemented, "envFrom: values from other objects are not supported");
+    }
     for (const core::EnvVar& variable : step.env) {
       if (variable.value_from) {
         return fail(Errc::unimplemented,
                     "env " + variable.name + ": values from other objects are not supported");
       }
       spec.environment[variable.name] =
-          paths->apply(builder::expand_references(variable.value, spec.environment));
+          paths->apply(core::expand_references(variable.value, spec.environment));
     }
     const auto fill = [&](const std::string& text) {
-      return paths->apply(builder::expand_references(text, spec.environment));
+      return paths->apply(core::expand_references(text, spec.environment));
     };
     for (const std::string& word : step.command) spec.command.push_back(fill(word));
     for (const std::string& word : step.args) spec.args.push_back(fill(word));

@@ -51,32 +51,6 @@ std::string PathMap::apply(std::string_view text) const {
   return result;
 }
 
-std::string expand_references(std::string_view text,
-                              const std::map<std::string, std::string>& variables) {
-  std::string result;
-  std::size_t i = 0;
-  while (i < text.size()) {
-    if (text.substr(i, 3) == "$$(") {
-      result.append("$(");
-      i += 3;
-      continue;
-    }
-    if (text.substr(i, 2) == "$(") {
-      const std::size_t close = text.find(')', i);
-      if (close != std::string_view::npos) {
-        const auto known = variables.find(std::string(text.substr(i + 2, close - i - 2)));
-        if (known != variables.end()) {
-          result.append(known->second);
-          i = close + 1;
-          continue;
-        }
-      }
-    }
-    result.push_back(text[i++]);
-  }
-  return result;
-}
-
 Result<std::string> clean_relative(std::string_view path, std::string_view what) {
   std::string clean;
   std::string_view rest = path;

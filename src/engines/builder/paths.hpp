@@ -1,7 +1,6 @@
-// How the paths that a container would see map to real folders, and how $(NAME) is expanded.
+// How the paths that a container would see map to real folders.
 #pragma once
 
-#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,11 +24,6 @@ class PathMap {
  private:
   std::vector<std::pair<std::string, std::string>> entries_;  // longest first
 };
-
-// Kubernetes' references in commands and arguments: $(NAME) for a known variable, $$ for "$"
-// before a parenthesis, everything else as it is.
-std::string expand_references(std::string_view text,
-                              const std::map<std::string, std::string>& variables);
 
 // A relative path below a folder: no "..", not absolute; cleaned, may be empty.
 Result<std::string> clean_relative(std::string_view path, std::string_view what);

@@ -1,5 +1,7 @@
 #include "engines/workload/process_command.hpp"
 
+#include "model/expansion.hpp"
+
 namespace knative {
 namespace {
 
@@ -46,23 +48,39 @@ void map_into_image(ProcessOptions& process, const std::string& root, Files& fil
 }  // namespace
 
 Result<ProcessOptions> process_options(const WorkloadSpec& spec, const ImageRoot& image,
-                                       const ProcessRuntimeOptions& options, Files& files) {
+                                       const ProcessRuntimeOptions& options, std::uint16_t port,
+                                       Files& files) {
   ProcessOptions process;
-  process.argv = spec.command.empty() ? image.entrypoint : spec.command;
-  const std::vector<std::string>& defaults =
-      spec.command.empty() ? image.cmd : std::vector<std::string>();
-  const std::vector<std::string>& args = spec.args.empty() ? defaults : spec.args;
-  process.argv.insert(process.argv.end(), args.begin(), args.end());
-  if (process.argv.empty()) {
-    return fail(Errc::invalid_argument,
-                "image " + spec.image + " names no program to run, and neither does the revision");
-  }
   process.environment = options.base_environment;
   merge(process.environment, image.environment);
   merge(process.environment, spec.environment);
   process.environment["K_SERVICE"] = spec.service;
   process.environment["K_CONFIGURATION"] = spec.configuration;
   process.environment["K_REVISION"] = spec.revision;
+  process.environment["PORT"] = std::to_string(port);
+
+  const auto add_own = [&process](const std::vector<std::string>& words) {
+    for (const std::string& word : words) {
+      process.argv.push_back(core::expand_references(word, process.environment));
+    }
+  };
+  const auto add_images = [&process](const std::vector<std::string>& words) {
+    process.argv.insert(process.argv.end(), words.begin(), words.end());
+  };
+  if (spec.command.empty()) {
+    add_images(image.entrypoint);
+  } else {
+    add_own(spec.command);
+  }
+  if (!spec.args.empty()) {
+    add_own(spec.args);
+  } else if (spec.command.empty()) {
+    add_images(image.cmd);
+  }
+  if (process.argv.empty()) {
+    return fail(Errc::invalid_argument,
+                "image " + spec.image + " names no program to run, and neither does the revision");
+  }
 
   std::string directory =
       spec.working_directory.empty() ? image.working_directory : spec.working_directory;

@@ -2,6 +2,7 @@
 /// What of a workload and its image becomes the options of a process. Private to the workload.
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <string>
 #include <string_view>
@@ -10,10 +11,12 @@
 
 namespace knative {
 
-/// Combine spec and image into argv, environment and directories; PORT is set by the caller.
+/// Combine spec and image into argv, environment and directories, with `port` as PORT. $(NAME) in
+/// the spec's own command and arguments is expanded as in Kubernetes; the image's stay.
 /// Fails with `invalid_argument` when there is nothing to run.
 Result<ProcessOptions> process_options(const WorkloadSpec& spec, const ImageRoot& image,
-                                       const ProcessRuntimeOptions& options, Files& files);
+                                       const ProcessRuntimeOptions& options, std::uint16_t port,
+                                       Files& files);
 
 /// Cuts a stream into lines and keeps the last ones.
 class LineSplitter {

@@ -51,19 +51,15 @@ namespace {
 class ProcessInstance final : public Instance {
  public:
   ProcessInstance(std::shared_ptr<ProcessRuntime::Impl> runtime, const WorkloadSpec& spec,
-                  ImageRoot image, ProcessOptions options)
+                  ImageRoot image)
       : runtime_(std::move(runtime)),
         spec_(spec),
         image_(std::move(image)),
-        options_(std::move(options)),
         out_(runtime_->options.log_line_bytes_max,
              [this](std::string_view line) { on_line("stdout", line); }),
         err_(runtime_->options.log_line_bytes_max,
              [this](std::string_view line) { on_line("stderr", line); }),
-        tasks_(runtime_->env.executor) {
-    options_.on_stdout = [this](std::string_view piece) { out_.append(piece); };
-    options_.on_stderr = [this](std::string_view piece) { err_.append(piece); };
-  }
+        tasks_(runtime_->env.executor) {}
   ~ProcessInstance() override {
     tasks_.clear();
     release();
@@ -74,8 +70,12 @@ class ProcessInstance final : public Instance {
     const Result<std::uint16_t> port = runtime_->take_port();
     if (!port) return port.error();
     port_ = *port;
-    options_.environment["PORT"] = std::to_string(port_);
-    Result<std::unique_ptr<Process>> spawned = runtime_->env.processes.spawn(options_);
+    Result<ProcessOptions> options =
+        process_options(spec_, image_, runtime_->options, port_, runtime_->env.files);
+    if (!options) return options.error();
+    options->on_stdout = [this](std::string_view piece) { out_.append(piece); };
+    options->on_stderr = [this](std::string_view piece) { err_.append(piece); };
+    Result<std::unique_ptr<Process>> spawned = runtime_->env.processes.spawn(*options);
     if (!spawned) return spawned.error().within("starting " + spec_.name);
     process_ = std::move(*spawned);
     http::ClientOptions client;
@@ -203,7 +203,6 @@ class ProcessInstance final : public Instance {
   std::shared_ptr<ProcessRuntime::Impl> runtime_;
   WorkloadSpec spec_;
   ImageRoot image_;
-  ProcessOptions options_;
   LineSplitter out_;
   LineSplitter err_;
   std::deque<std::string> last_lines_;
@@ -225,10 +224,7 @@ ProcessRuntime::~ProcessRuntime() = default;
 Task<Result<std::unique_ptr<Instance>>> ProcessRuntime::start(const WorkloadSpec& spec) {
   Result<ImageRoot> image = co_await impl_->images.provide(spec.image);
   if (!image) co_return image.error();
-  Result<ProcessOptions> options = process_options(spec, *image, impl_->options, impl_->env.files);
-  if (!options) co_return options.error();
-  auto instance =
-      std::make_unique<ProcessInstance>(impl_, spec, std::move(*image), std::move(*options));
+  auto instance = std::make_unique<ProcessInstance>(impl_, spec, std::move(*image));
   if (Result<void> launched = instance->launch(); !launched) co_return launched.error();
   co_return std::unique_ptr<Instance>(std::move(instance));
 }

@@ -1,3 +1,4 @@
+#include "platform/reconcilers/environment.hpp"
 #include "platform/reconcilers/serving.hpp"
 
 namespace knative::control {
@@ -42,6 +43,36 @@ void describe(const RevisionState& state, Revision& revision, Timestamp now) {
   if (state.desired >= 0) status.desired_replicas = state.desired;
 }
 
+// The Revision as an instance can run it: nothing in it refers to other objects, and nothing would
+// be left out silently.
+Result<Revision> runnable(Context& context, Revision revision, std::set<ObjectRef>& interests) {
+  if (revision.spec.containers.size() > 1) {
+    return fail(Errc::unimplemented,
+                "a process or function has no other containers beside it: spec.containers[1]");
+  }
+  for (core::Container& container : revision.spec.containers) {
+    if (!container.volume_mounts.empty()) {
+      return fail(Errc::unimplemented,
+                  "a process or function has no volumes: spec.containers[0].volumeMounts");
+    }
+    Result<std::vector<core::EnvVar>> environment =
+        literal_environment(context.store, revision.metadata.namespace_, container, interests);
+    if (!environment) return environment.error();
+    container.env = std::move(*environment);
+    container.env_from.clear();
+  }
+  return revision;
+}
+
+std::string reason_of(const Error& error) {
+  switch (error.code) {
+    case Errc::not_found: return "ContainerMissing";
+    case Errc::failed_precondition: return "CreateContainerConfigError";
+    case Errc::unimplemented: return "Unsupported";
+    default: return "RevisionFailed";
+  }
+}
+
 }  // namespace
 
 Task<Result<Requeue>> RevisionReconciler::reconcile(std::string key) { co_return step(key); }
@@ -52,16 +83,25 @@ Result<Requeue> RevisionReconciler::step(const std::string& key) {
   if (!found || found->metadata.deletion_timestamp) {
     if (!found && found.error().code != Errc::not_found) return found.error();
     plane_.remove(key);
+    context_.tracker.forget({"revision", key});
     return Requeue::never();
   }
   Revision revision = *found;
   const Timestamp now = context_.now();
   revision.status.initialize_conditions(now);
   revision.status.observed_generation = revision.metadata.generation;
-  if (Result<void> ensured = plane_.ensure(revision); !ensured) {
+  Result<void> ensured;
+  std::set<ObjectRef> interests;
+  if (!plane_.has(key)) {
+    Result<Revision> wanted = runnable(context_, revision, interests);
+    ensured = wanted ? plane_.ensure(*wanted) : Result<void>(wanted.error());
+    // What it runs with is taken once: from then on changes of those objects do not matter.
+    if (ensured) interests.clear();
+  }
+  context_.tracker.track({"revision", key}, std::move(interests));
+  if (!ensured) {
     RevisionState state;
-    state.failure_reason =
-        ensured.error().code == Errc::not_found ? "ContainerMissing" : "RevisionFailed";
+    state.failure_reason = reason_of(ensured.error());
     state.failure_message = ensured.error().detail;
     describe(state, revision, now);
   } else {

@@ -27,8 +27,9 @@ struct RevisionState {
 class ServingPlane {
  public:
   virtual ~ServingPlane() = default;
-  /// Run this Revision as its spec and annotations say. Idempotent.
+  /// Run this Revision as its spec and annotations say; nothing when it `has` it.
   virtual Result<void> ensure(const serving::Revision& revision) = 0;
+  virtual bool has(const std::string& revision_key) const = 0;
   virtual void remove(const std::string& revision_key) = 0;
   virtual RevisionState state(const std::string& revision_key) const = 0;
   /// Route by this rule from the next turn of the loop on. Fails with `already_exists` when

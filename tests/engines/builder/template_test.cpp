@@ -128,11 +128,6 @@ TEST(PathMap, ReplacesWholePathsOnly) {
   }
 }
 
-TEST(References, ExpandLikeKubernetes) {
-  const std::map<std::string, std::string> variables{{"A", "1"}};
-  EXPECT_EQ(builder::expand_references("$(A) $$(A) $(B) $A $(A", variables), "1 $(A) $(B) $A $(A");
-}
-
 // ---------------------------------------------------------------------------- git's protocol
 
 TEST(GitProtocol, ParsesAnAdvertisement) {

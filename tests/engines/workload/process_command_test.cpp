@@ -23,7 +23,9 @@ class ProcessCommandTest : public testing::Test {
     spec.configuration = "hello";
     spec.revision = "hello-00001";
   }
-  Result<ProcessOptions> make() { return process_options(spec, image, options, sim.env().files); }
+  Result<ProcessOptions> make() {
+    return process_options(spec, image, options, 9000, sim.env().files);
+  }
   Simulation sim{1};
   WorkloadSpec spec;
   ImageRoot image;
@@ -60,6 +62,23 @@ TEST_F(ProcessCommandTest, EnvironmentIsLayeredAndHasTheContractsVariables) {
   EXPECT_EQ(environment.at("K_CONFIGURATION"), "hello");
   EXPECT_EQ(environment.at("K_REVISION"), "hello-00001");
   EXPECT_FALSE(environment.at("PATH").empty());
+}
+
+TEST_F(ProcessCommandTest, ReferencesAreExpandedInTheRevisionsWordsOnly) {
+  image.entrypoint = {"sh", "-c", "echo $(PORT)"};
+  image.environment = {{"MODE", "fast"}};
+  spec.args = {"--port=$(PORT)", "--mode=$(MODE)", "--as=$(K_SERVICE)", "$$(PORT)", "$(NOBODY)"};
+  EXPECT_EQ(make()->argv, (Words{"sh", "-c", "echo $(PORT)", "--port=9000", "--mode=fast",
+                                 "--as=hello", "$(PORT)", "$(NOBODY)"}));
+  spec.command = {"serve", "$(PORT)"};
+  spec.args.clear();
+  EXPECT_EQ(make()->argv, (Words{"serve", "9000"}));
+}
+
+TEST_F(ProcessCommandTest, ExpandedPathsMeanTheImageToo) {
+  spec.environment = {{"PLACE", "/app"}};
+  spec.command = {"python3", "$(PLACE)/server.py"};
+  EXPECT_EQ(make()->argv, (Words{"python3", "/images/a/app/server.py"}));
 }
 
 TEST_F(ProcessCommandTest, PathsThatExistInTheImageMeanTheImage) {

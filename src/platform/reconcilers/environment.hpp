@@ -1,0 +1,21 @@
+// The environment of a container, with the values that stand in Secrets and ConfigMaps.
+#pragma once
+
+#include <set>
+#include <string_view>
+#include <vector>
+
+#include "knative/pod.hpp"
+#include "knative/store.hpp"
+
+namespace knative::control {
+
+/// `env` and `envFrom` of `container` as `env` alone: what stood in objects of the namespace comes
+/// first for envFrom (later sources win), and takes the place of every valueFrom, written so that
+/// no $(NAME) in it is expanded. Fails with `failed_precondition` naming object and key, unless
+/// they are optional. The objects that were looked for are added to `interests`, found or not.
+Result<std::vector<core::EnvVar>> literal_environment(Store& store, std::string_view namespace_,
+                                                      const core::Container& container,
+                                                      std::set<ObjectRef>& interests);
+
+}  // namespace knative::control
