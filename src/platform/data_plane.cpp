@@ -22,6 +22,18 @@ MetricLabels metric_labels_of(const serving::Revision& revision) {
           {"revision_name", revision.metadata.name}};
 }
 
+ReadinessProbe readiness_of(const core::Probe& probe) {
+  ReadinessProbe readiness;
+  if (probe.http_get) {
+    readiness.kind = ReadinessProbe::Kind::http;
+    if (!probe.http_get->path.empty()) readiness.path = probe.http_get->path;
+  }
+  readiness.success_threshold = std::max(probe.success_threshold, 1);
+  readiness.period = std::chrono::seconds(probe.period_seconds);
+  if (probe.timeout_seconds > 0) readiness.timeout = std::chrono::seconds(probe.timeout_seconds);
+  return readiness;
+}
+
 // What a Revision's serving container says, as the runtime wants it.
 WorkloadSpec workload_of(const serving::Revision& revision) {
   WorkloadSpec spec;
@@ -39,11 +51,7 @@ WorkloadSpec workload_of(const serving::Revision& revision) {
     for (const core::EnvVar& variable : container->env) {
       spec.environment[variable.name] = core::expand_references(variable.value, spec.environment);
     }
-    if (container->readiness_probe && container->readiness_probe->http_get) {
-      spec.readiness.kind = ReadinessProbe::Kind::http;
-      spec.readiness.path = container->readiness_probe->http_get->path;
-      if (spec.readiness.path.empty()) spec.readiness.path = "/";
-    }
+    if (container->readiness_probe) spec.readiness = readiness_of(*container->readiness_probe);
   }
   spec.container_concurrency = static_cast<int>(revision.spec.container_concurrency.value_or(0));
   return spec;

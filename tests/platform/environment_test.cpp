@@ -52,7 +52,10 @@ class EnvironmentTest : public testing::Test, public http::Handler {
     co_await never.wait();
     co_return 0;
   }
-  Task<http::Response> handle(http::Request&) override { co_return http::text("served"); }
+  Task<http::Response> handle(http::Request& request) override {
+    if (request.path() == "/healthz") probes_.push_back(simulation_.env().timers.now());
+    co_return http::text("served");
+  }
 
   /// Apply a Service whose container has these fields, in YAML's flow style.
   Result<void> deploy(const std::string& fields, Duration timeout = 30s) {
@@ -85,6 +88,7 @@ class EnvironmentTest : public testing::Test, public http::Handler {
   Simulation simulation_{7};
   FunctionTable functions_;
   std::unique_ptr<Platform> platform_;
+  std::vector<Instant> probes_;
   std::vector<std::string> argv_;
   std::map<std::string, std::string> environment_;
 };
@@ -162,6 +166,13 @@ TEST_F(EnvironmentTest, arguments_may_refer_to_variables) {
   EXPECT_EQ(argv_[3], "$(MODE)");
 }
 
+TEST_F(EnvironmentTest, a_process_is_ready_after_as_many_probes_as_its_revision_asks_for) {
+  ASSERT_TRUE(deploy_with(
+      "readinessProbe: {httpGet: {path: /healthz}, periodSeconds: 2, successThreshold: 3}"));
+  ASSERT_EQ(probes_.size(), 3U);
+  EXPECT_GE(probes_[2] - probes_[0], 4s);
+}
+
 TEST_F(EnvironmentTest, what_a_process_cannot_have_is_said_and_not_left_out) {
   EXPECT_THAT(failure_with("volumeMounts: [{name: v, mountPath: /cache}]}], volumes: "
                            "[{name: v, emptyDir: {}"),
@@ -169,6 +180,8 @@ TEST_F(EnvironmentTest, what_a_process_cannot_have_is_said_and_not_left_out) {
   EXPECT_THAT(failure_with("name: web, ports: [{containerPort: 80}]}, "
                            "{name: sidecar, image: local/server"),
               HasSubstr("no other containers beside it: spec.containers[1]"));
+  EXPECT_THAT(failure_with("readinessProbe: {exec: {command: [\"true\"]}}"),
+              HasSubstr("only httpGet and tcpSocket are probed"));
 }
 
 }  // namespace

@@ -55,6 +55,11 @@ Result<Revision> runnable(Context& context, Revision revision, std::set<ObjectRe
       return fail(Errc::unimplemented,
                   "a process or function has no volumes: spec.containers[0].volumeMounts");
     }
+    const std::optional<core::Probe>& readiness = container.readiness_probe;
+    if (readiness && (readiness->exec || readiness->grpc)) {
+      return fail(Errc::unimplemented,
+                  "only httpGet and tcpSocket are probed: spec.containers[0].readinessProbe");
+    }
     Result<std::vector<core::EnvVar>> environment =
         literal_environment(context.store, revision.metadata.namespace_, container, interests);
     if (!environment) return environment.error();
