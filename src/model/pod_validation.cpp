@@ -33,6 +33,15 @@ FieldErrors at(FieldErrors errors, std::string_view field, std::size_t index) {
   return std::move(errors).via_field_index(field, index);
 }
 
+// `set` holds the names of the alternatives that are there.
+FieldErrors exactly_one(const std::vector<std::string_view>& set, FieldPaths expected) {
+  if (set.empty()) return missing_one_of(expected);
+  if (set.size() == 1) return {};
+  FieldError both = multiple_one_of({});
+  for (const std::string_view name : set) both.paths.emplace_back(name);
+  return both;
+}
+
 // ---------------------------------------------------------------------------- environment
 
 FieldErrors validate_key_selector(const std::optional<KeySelector>& selector,
@@ -46,15 +55,22 @@ FieldErrors validate_key_selector(const std::optional<KeySelector>& selector,
 
 FieldErrors validate_value_from(const EnvVarSource& source, const PodFeatures& features) {
   FieldErrors errors;
-  if (source.field_ref && !features.field_ref) errors.add(disallowed_field({"fieldRef"}));
-  if (!source.resource_field_ref.is_null() && !features.field_ref) {
-    errors.add(disallowed_field({"resourceFieldRef"}));
-  }
-  const int set = (source.config_map_key_ref ? 1 : 0) + (source.secret_key_ref ? 1 : 0) +
-                  (source.field_ref ? 1 : 0) + (source.resource_field_ref.is_null() ? 0 : 1);
-  if (set == 0) errors.add(missing_one_of({"configMapKeyRef", "secretKeyRef"}));
-  if (source.config_map_key_ref && source.secret_key_ref) {
-    errors.add(multiple_one_of({"configMapKeyRef", "secretKeyRef"}));
+  std::vector<std::string_view> set;
+  const auto alternative = [&](bool present, bool allowed, std::string_view field) {
+    if (!present) return;
+    // One that is not allowed is told once, and not also as one too many.
+    if (allowed) {
+      set.push_back(field);
+    } else {
+      errors.add(disallowed_field({field}));
+    }
+  };
+  alternative(source.config_map_key_ref.has_value(), true, "configMapKeyRef");
+  alternative(source.secret_key_ref.has_value(), true, "secretKeyRef");
+  alternative(source.field_ref.has_value(), features.field_ref, "fieldRef");
+  alternative(!source.resource_field_ref.is_null(), features.field_ref, "resourceFieldRef");
+  if (errors.empty() || !set.empty()) {
+    errors.add(exactly_one(set, {"configMapKeyRef", "secretKeyRef"}));
   }
   errors.add(validate_key_selector(source.config_map_key_ref, "configMapKeyRef"));
   errors.add(validate_key_selector(source.secret_key_ref, "secretKeyRef"));
@@ -158,14 +174,7 @@ FieldErrors validate_probe_handlers(const Probe& probe, const Container& contain
   if (probe.tcp_socket) handlers.push_back("tcpSocket");
   if (probe.exec) handlers.push_back("exec");
   if (probe.grpc) handlers.push_back("grpc");
-  FieldErrors errors;
-  if (handlers.empty()) {
-    errors.add(missing_one_of({"httpGet", "tcpSocket", "exec", "grpc"}));
-  } else if (handlers.size() > 1) {
-    FieldError both = multiple_one_of({});
-    for (const std::string_view handler : handlers) both.paths.emplace_back(handler);
-    errors.add(std::move(both));
-  }
+  FieldErrors errors = exactly_one(handlers, {"httpGet", "tcpSocket", "exec", "grpc"});
   if (probe.http_get) {
     errors.add(validate_probe_port(probe.http_get->port, container, "httpGet.port"));
     const std::string& scheme = probe.http_get->scheme;
@@ -295,18 +304,12 @@ FieldErrors validate_items(const std::vector<KeyToPath>& items) {
 }
 
 FieldErrors validate_projection(const VolumeProjection& projection) {
-  FieldErrors errors;
   std::vector<std::string_view> set;
   if (projection.secret) set.push_back("secret");
   if (projection.config_map) set.push_back("configMap");
   if (projection.service_account_token) set.push_back("serviceAccountToken");
   if (!projection.downward_api.is_null()) set.push_back("downwardAPI");
-  if (set.empty()) errors.add(missing_one_of({"secret", "configMap", "serviceAccountToken"}));
-  if (set.size() > 1) {
-    FieldError both = multiple_one_of({});
-    for (const std::string_view name : set) both.paths.emplace_back(name);
-    errors.add(std::move(both));
-  }
+  FieldErrors errors = exactly_one(set, {"secret", "configMap", "serviceAccountToken"});
   const auto named = [&](const std::optional<NamedProjection>& part, std::string_view field) {
     if (!part) return;
     FieldErrors wrong = validate_items(part->items);
@@ -344,12 +347,7 @@ FieldErrors validate_volume(const Volume& volume, const PodFeatures& features) {
   source(!volume.csi.is_null(), features.csi, "csi");
   source(!volume.ephemeral.is_null(), features.ephemeral, "ephemeral");
   source(!volume.image.is_null(), features.image_volume, "image");
-  if (set.empty()) errors.add(missing_one_of({"secret", "configMap", "projected", "emptyDir"}));
-  if (set.size() > 1) {
-    FieldError both = multiple_one_of({});
-    for (const std::string_view name : set) both.paths.emplace_back(name);
-    errors.add(std::move(both));
-  }
+  errors.add(exactly_one(set, {"secret", "configMap", "projected", "emptyDir"}));
   if (volume.secret) {
     errors.add(validate_items(volume.secret->items).via_field("secret"));
     if (volume.secret->secret_name.empty()) errors.add(missing_field({"secret.secretName"}));
