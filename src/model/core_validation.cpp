@@ -27,28 +27,42 @@ FieldErrors too_large(std::size_t bytes) {
   return field_error("data is too long: more than 1048576 bytes", {"data"});
 }
 
+// What a Secret will hold under `key` once defaulting has moved string_data into data, else null.
+const std::string* find_entry(const Secret& secret, std::string_view key) {
+  if (const auto text = secret.string_data.find(key); text != secret.string_data.end()) {
+    return &text->second;
+  }
+  const auto entry = secret.data.find(key);
+  return entry == secret.data.end() ? nullptr : &entry->second.bytes;
+}
+
 // The keys that a type promises.
 FieldErrors validate_secret_type(const Secret& secret) {
-  const auto has = [&](std::string_view key) {
-    return secret.data.contains(key) || secret.string_data.contains(key);
-  };
   FieldErrors errors;
+  const auto need = [&](std::string_view key) {
+    const std::string* entry = find_entry(secret, key);
+    if (!entry) errors.add(FieldErrors(missing_field({""})).via_field_key("data", key));
+    return entry;
+  };
+  const auto need_json = [&](std::string_view key) {
+    const std::string* entry = need(key);
+    if (entry && !Value::parse_json(*entry)) {
+      errors.add(FieldErrors(field_error("not a JSON text", {""})).via_field_key("data", key));
+    }
+  };
   if (secret.type == "kubernetes.io/basic-auth") {
-    if (!has("username") && !has("password")) {
+    if (!find_entry(secret, "username") && !find_entry(secret, "password")) {
       errors.add(missing_field({"data[username]", "data[password]"}));
     }
   } else if (secret.type == "kubernetes.io/ssh-auth") {
-    if (!has("ssh-privatekey")) errors.add(missing_field({"data[ssh-privatekey]"}));
+    need("ssh-privatekey");
   } else if (secret.type == "kubernetes.io/tls") {
-    if (!has("tls.crt")) errors.add(missing_field({"data[tls.crt]"}));
-    if (!has("tls.key")) errors.add(missing_field({"data[tls.key]"}));
+    need("tls.crt");
+    need("tls.key");
   } else if (secret.type == "kubernetes.io/dockerconfigjson") {
-    if (!has(".dockerconfigjson")) {
-      errors.add(missing_field({"data[.dockerconfigjson]"}));
-    } else if (const auto entry = secret.data.find(".dockerconfigjson");
-               entry != secret.data.end() && !Value::parse_json(entry->second.bytes)) {
-      errors.add(field_error("not a JSON text", {"data[.dockerconfigjson]"}));
-    }
+    need_json(".dockerconfigjson");
+  } else if (secret.type == "kubernetes.io/dockercfg") {
+    need_json(".dockercfg");
   }
   return errors;
 }
