@@ -88,6 +88,10 @@ FieldErrors validate_queue_annotations(const StringMap& annotations) {
     const std::string_view name = std::string_view(entry->first).substr(queue_prefix.size());
     const std::string& value = entry->second;
     if (name == "resource-percentage" || name == "resourcePercentage") {
+      errors.add(field_error("the resource percentage is deprecated", {""},
+                             "name the amounts, as in cpu-resource-request and cpu-resource-limit")
+                     .via_key(entry->first)
+                     .as_warning());
       double number = 0;
       const char* end = value.data() + value.size();
       const auto parsed = std::from_chars(value.data(), end, number);
