@@ -106,7 +106,12 @@ std::string describe_value(const Value& value) {
   }
   std::string text = value.to_json();
   static constexpr std::size_t length_max = 80;
-  if (text.size() > length_max) text = text.substr(0, length_max) + "…";
+  if (text.size() > length_max) {
+    std::size_t length = length_max;
+    // Not within a character.
+    while ((static_cast<unsigned char>(text[length]) & 0xc0U) == 0x80U) --length;
+    text = text.substr(0, length) + "…";
+  }
   return std::string(value.type_name()) + " " + text;
 }
 
@@ -124,8 +129,8 @@ void Decoder::error(const Path& path, std::string message, std::string details) 
 
 void Decoder::wrong_type(const Path& path, std::string_view expected, const Value& found,
                          std::string details) {
-  error(path, "expected " + std::string(expected) + ", found " + describe_value(found),
-        std::move(details));
+  const std::string what = concealing_ ? std::string(found.type_name()) : describe_value(found);
+  error(path, "expected " + std::string(expected) + ", found " + what, std::move(details));
 }
 
 std::string_view did_you_mean(std::string_view wrong,
@@ -155,8 +160,11 @@ void decode_struct(const Struct& type, void* target, const Value& from, Decoder&
     const Found found = find_field(type, target, key);
     if (found.field) {
       if (value.is_null()) continue;
+      const bool secret_field = (found.field->flags & secret) != 0;
+      const bool concealed = secret_field && decoder.conceal(true);
       found.field->ops->decode(const_cast<void*>(found.field->member(found.holder)), value, decoder,
                                path.field(key));
+      if (secret_field) decoder.conceal(concealed);
     } else if (decoder.strict() && !decoder.is_type_meta(path, key)) {
       std::vector<std::string_view> names;
       collect_names(type, names);

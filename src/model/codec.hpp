@@ -29,6 +29,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "knative/field_error.hpp"
@@ -62,6 +63,8 @@ class Decoder {
   // "expected a string, found integer 5"
   void wrong_type(const Path& path, std::string_view expected, const Value& found,
                   std::string details = {});
+  // Whether found values are left out of messages from now on; gives what held before.
+  bool conceal(bool on) noexcept { return std::exchange(concealing_, on); }
   // An object's root has apiVersion and kind beside the described fields.
   bool is_type_meta(const Path& path, std::string_view key) const noexcept {
     return path.step == Path::Step::root && (key == "apiVersion" || key == "kind");
@@ -70,6 +73,7 @@ class Decoder {
  private:
   Strictness strictness_;
   FieldErrors& errors_;
+  bool concealing_ = false;
 };
 
 struct Struct;
@@ -93,6 +97,7 @@ enum Flags : unsigned {
   always = 1,      // Written even when empty.
   inlined = 2,     // The member's fields appear among the parent's.
   any_case = 4,    // The key is read whatever its case.
+  secret = 8,      // Messages do not repeat what it holds.
 };
 
 struct Field {

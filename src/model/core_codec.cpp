@@ -20,7 +20,8 @@ const codec::Struct& describe(const Namespace*) {
 const codec::Struct& describe(const Secret*) {
   static constexpr codec::Field fields[] = {
       field<&Secret::metadata>("metadata"), field<&Secret::type>("type"),
-      field<&Secret::data>("data"), field<&Secret::string_data>("stringData"),
+      field<&Secret::data>("data", codec::secret),
+      field<&Secret::string_data>("stringData", codec::secret),
       field<&Secret::immutable>("immutable")};
   static constexpr codec::Struct description{"Secret", fields};
   return description;

@@ -40,6 +40,24 @@ TEST(Core, DamagedBase64IsNamedWithoutItsContent) {
             "expected a base64 string: data[raw]\nillegal base64 data at byte 4");
 }
 
+TEST(Core, DataOfASecretIsNeverRepeated) {
+  const std::pair<const char*, const char*> rows[] = {
+      {R"("stringData":{"pin":1234})",
+       "expected a string, found integer: stringData[pin]\nwrite the value in quotes"},
+      {R"("stringData":"1234")", "expected a map, found string: stringData"},
+      {R"("data":"1234")", "expected a map, found string: data"},
+      {R"("data":{"pin":1234})", "expected a base64 string, found integer: data[pin]"},
+      {R"("data":{},"type":1234)",
+       "expected a string, found integer 1234: type\nwrite the value in quotes"}};
+  for (const auto& [fields, errors] : rows) {
+    const auto value = Value::parse_json(std::string(R"({"apiVersion":"v1","kind":"Secret",)") +
+                                         R"("metadata":{"name":"git"},)" + fields + "}");
+    const auto secret = AnyObject::from_value(value.value(), Strictness::strict);
+    ASSERT_FALSE(secret);
+    EXPECT_EQ(secret.error().detail, errors);
+  }
+}
+
 TEST(Core, ServiceDefaultsAndRules) {
   core::Service service{.metadata = {.name = "web"}, .spec = {.ports = {{.port = 80}}}};
   core::apply_defaults(service);
