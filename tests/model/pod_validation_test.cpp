@@ -249,8 +249,10 @@ TEST(PodContainers, AddedCapabilitiesNeedAFeature) {
                      SecurityContext{.capabilities = Capabilities{std::move(names), {"ALL"}}}});
   };
   EXPECT_EQ(errors_of(add({"NET_BIND_SERVICE"})), "") << "a low port needs it";
-  EXPECT_EQ(errors_of(add({"NET_BIND_SERVICE", "SYS_TIME", "SYS_ADMIN"})),
-            "must not set the field(s): containers[0].securityContext.capabilities.add");
+  const std::string refused =
+      "must not set the field(s): containers[0].securityContext.capabilities.add";
+  EXPECT_EQ(errors_of(add({"SYS_TIME"})), refused);
+  EXPECT_EQ(errors_of(add({"NET_BIND_SERVICE", "SYS_TIME", "SYS_ADMIN"})), refused);
   EXPECT_EQ(errors_of(add({"SYS_TIME"}), {.added_capabilities = true}), "");
 }
 
