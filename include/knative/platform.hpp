@@ -45,6 +45,8 @@ namespace knative {
 struct PlatformOptions {
   /// Objects, images and event logs live here and survive a restart. Empty: memory only, and
   /// what must be a file (checked-out sources, unpacked images) goes to a temporary directory.
+  /// Secrets stand there as they are: a directory that is made here is for its user only (0700),
+  /// one that was there keeps its mode.
   std::string data_directory;
   /// Where HTTP is served; port 0 takes any free one. Empty: in-process calls only.
   std::optional<Endpoint> listen = Endpoint{};

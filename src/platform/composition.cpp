@@ -42,6 +42,13 @@ Result<void> sync_parents(Files& files, std::string directory) {
   return {};
 }
 
+// Objects hold secrets: what is made here is its user's alone; what was there stays as it is.
+Result<void> make_private_directory(Files& files, const std::string& path) {
+  if (files.info(path)) return {};
+  if (Result<void> made = files.make_directories(path); !made) return made;
+  return files.set_mode(path, 0700);
+}
+
 }  // namespace
 
 Platform::Impl::Impl(Env& world, FunctionTable& table, PlatformOptions wanted)
@@ -62,7 +69,7 @@ Result<void> Platform::Impl::open_directory() {
     images = oci::memory_image_store();
   } else {
     work_directory = options.data_directory;
-    if (Result<void> made = env.files.make_directories(work_directory); !made) return made;
+    if (Result<void> made = make_private_directory(env.files, work_directory); !made) return made;
     if (Result<void> synced = sync_parents(env.files, work_directory); !synced) return synced;
     Result<std::unique_ptr<File>> locked = env.files.lock(work_directory + "/lock");
     if (!locked) return locked.error().within("data directory " + work_directory);

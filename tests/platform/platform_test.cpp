@@ -331,6 +331,23 @@ TEST(PlatformStore, a_broker_whose_log_cannot_be_opened_says_503_until_it_can) {
   EXPECT_EQ(post("/default/late").status, 202);
 }
 
+TEST(PlatformStore, a_data_directory_that_it_makes_is_for_its_user_only) {
+  Simulation simulation(6);
+  FunctionTable functions;
+  Files& files = simulation.env().files;
+  ASSERT_TRUE(files.make_directories("/old"));
+  const unsigned before = files.info("/old")->mode;
+  for (const char* path : {"/new/data", "/old"}) {
+    PlatformOptions options;
+    options.listen.reset();
+    options.data_directory = path;
+    Platform platform(simulation.env(), functions, options);
+    ASSERT_TRUE(platform.start());
+  }
+  EXPECT_EQ(files.info("/new/data")->mode & 0777, 0700U);
+  EXPECT_EQ(files.info("/old")->mode, before);
+}
+
 TEST(PlatformStore, a_trigger_delivers_after_a_restart_in_which_no_object_changes) {
   Simulation simulation(4);
   FunctionTable functions;
