@@ -289,6 +289,31 @@ TEST_F(Builds, StepsShareTheWorkspaceAndHome) {
   EXPECT_NE(log_["build-step-third"].find("/workspace/x:$(BAR)"), std::string::npos);
 }
 
+TEST_F(Builds, ACustomSourceIsAContainerThatFillsTheWorkspace) {
+  build::Build build;
+  build.metadata.name = "b";
+  build.spec.source.custom = sh("", "echo made > /workspace/made.txt");
+  build.spec.steps = {sh("show", "cat made.txt")};
+  const BuildOutcome outcome = execute(build);
+  ASSERT_FALSE(outcome.error) << outcome.error->to_string();
+  EXPECT_EQ(log_["build-step-show"], "made\n");
+  EXPECT_EQ(outcome.status.steps_completed,
+            (std::vector<std::string>{"build-step-custom-source", "build-step-show"}));
+}
+
+TEST_F(Builds, ValuesFromOtherObjectsAreRefusedByName) {
+  write("repo/a.txt", "a");
+  commit("repo");
+  build::Build build = from_git(path("repo"));
+  build.spec.steps = {sh("show", "env")};
+  build.spec.steps[0].env_from = {{.config_map_ref = core::EnvFromRef{.name = "settings"}}};
+  EXPECT_NE(execute(build).error->detail.find("envFrom"), std::string::npos);
+  build.spec.steps[0].env_from.clear();
+  build.spec.steps[0].env = {{.name = "KEY", .value_from = core::EnvVarSource{}}};
+  build.spec.steps[0].env[0].value_from->secret_key_ref = core::KeySelector{"s", "k"};
+  EXPECT_NE(execute(build).error->detail.find("env KEY"), std::string::npos);
+}
+
 TEST_F(Builds, NothingOfTheHostsEnvironmentLeaksIntoSteps) {
   ::setenv("KNATIVE_TEST_SECRET", "s3cret", 1);
   build::Build build;
