@@ -42,26 +42,25 @@ Revision revision_of(const Configuration& configuration, const std::string& name
 
 Task<Result<Requeue>> ConfigurationReconciler::reconcile(std::string key) { co_return step(key); }
 
-// Make the Revision of the present generation, once: Revisions are never changed.
-Result<void> ConfigurationReconciler::stamp(Configuration& configuration) {
-  const Timestamp now = context_.now();
-  const std::string name = serving::revision_name(configuration);
+// Make the Revision of the present generation, once: Revisions are never changed. `refused` says
+// why there can be none.
+Result<void> ConfigurationReconciler::stamp(Configuration& configuration, const std::string& name,
+                                            std::string& refused) {
   Result<Revision> existing = context_.store.get<Revision>(configuration.metadata.namespace_, name);
   if (!existing && existing.error().code == Errc::not_found) {
     Result<AnyObject> created = context_.store.create(revision_of(configuration, name));
     if (!created) {
-      configuration.status.mark_revision_creation_failed(created.error().detail, now);
+      refused = created.error().detail;
       return {};
     }
   } else if (!existing) {
     return existing.error();
   } else if (!owned_by(existing->metadata, configuration.metadata.uid) ||
              existing->spec != revision_of(configuration, name).spec) {
-    configuration.status.mark_revision_creation_failed(
-        "revisions.serving.knative.dev \"" + name + "\" already exists", now);
+    refused = "revisions.serving.knative.dev \"" + name + "\" already exists";
     return {};
   }
-  configuration.status.set_latest_created(name, now);
+  configuration.status.set_latest_created(name, context_.now());
   return {};
 }
 
@@ -103,16 +102,28 @@ Result<void> ConfigurationReconciler::read_back(Configuration& configuration) {
 Result<Requeue> ConfigurationReconciler::step(const std::string& key) {
   const auto [namespace_, name] = split_key(key);
   Result<Configuration> found = context_.store.get<Configuration>(namespace_, name);
-  if (!found) {
-    if (found.error().code == Errc::not_found) return Requeue::never();
-    return found.error();
+  if (!found || found->metadata.deletion_timestamp) {
+    if (!found && found.error().code != Errc::not_found) return found.error();
+    context_.tracker.forget({"configuration", key});
+    return Requeue::never();
   }
-  if (found->metadata.deletion_timestamp) return Requeue::never();
   Configuration configuration = *found;
   configuration.status.initialize_conditions(context_.now());
   configuration.status.observed_generation = configuration.metadata.generation;
-  if (Result<void> stamped = stamp(configuration); !stamped) return stamped.error();
+  const std::string revision = serving::revision_name(configuration);
+  std::string refused;
+  Result<void> stamped = stamp(configuration, revision, refused);
+  if (!stamped) return stamped.error();
   if (Result<void> read = read_back(configuration); !read) return read.error();
+  // After what was read back: an older Revision that is ready does not make up for it. The name may
+  // be free one day.
+  std::set<ObjectRef> interests;
+  if (!refused.empty()) {
+    configuration.status.mark_revision_creation_failed(std::move(refused), context_.now());
+    interests.insert(ObjectRef{std::string(Revision::api_version), std::string(Revision::kind),
+                               namespace_, revision});
+  }
+  context_.tracker.track({"configuration", key}, std::move(interests));
   if (Result<void> written = write_status(context_, *found, configuration); !written) {
     return written.error();
   }

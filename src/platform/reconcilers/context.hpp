@@ -106,7 +106,8 @@ inline bool owned_by(const ObjectMeta& child, const std::string& owner_uid) {
   return controller != nullptr && controller->uid == owner_uid;
 }
 
-/// Make the child as `wanted` says (spec, labels, annotations), creating it when absent.
+/// Make the child as `wanted` says (spec, labels, annotations), creating it when absent. Labels and
+/// annotations that are no longer wanted go.
 /// `failed_precondition` when an object of that name has another owner.
 template <class T>
 Result<T> ensure_child(Context& context, const T& wanted, const std::string& owner_uid) {
@@ -122,10 +123,8 @@ Result<T> ensure_child(Context& context, const T& wanted, const std::string& own
   }
   T updated = *existing;
   updated.spec = wanted.spec;
-  for (const auto& [key, value] : wanted.metadata.labels) updated.metadata.labels[key] = value;
-  for (const auto& [key, value] : wanted.metadata.annotations) {
-    updated.metadata.annotations[key] = value;
-  }
+  updated.metadata.labels = wanted.metadata.labels;
+  updated.metadata.annotations = wanted.metadata.annotations;
   AnyObject defaulted(updated);
   defaulted.apply_defaults();
   if (defaulted.get<T>() == *existing) return existing;

@@ -42,6 +42,13 @@ Route route_of(const Service& service) {
   return child;
 }
 
+// Where a child of this Service is, or what is in its place.
+template <class T>
+ObjectRef ref_to(const Service& service) {
+  return ObjectRef{std::string(T::api_version), std::string(T::kind), service.metadata.namespace_,
+                   service.metadata.name};
+}
+
 // The Route may be ready with yesterday's Revision: then the Service is not there yet.
 bool traffic_migrated(const Service& service, const Route& route) {
   const std::string& latest = service.status.latest_ready_revision_name;
@@ -58,48 +65,72 @@ bool traffic_migrated(const Service& service, const Route& route) {
 
 Task<Result<Requeue>> ServiceReconciler::reconcile(std::string key) { co_return step(key); }
 
+// False when the Route has to stay as it is: it must not lead to a Revision whose name was not this
+// Service's to give, or not yet.
+Result<bool> ServiceReconciler::make_configuration(Service& service,
+                                                   std::set<ObjectRef>& interests) {
+  const Timestamp now = context_.now();
+  const std::string& namespace_ = service.metadata.namespace_;
+  const std::string& revision = service.spec.template_.metadata.name;
+  Result<Configuration> configuration =
+      ensure_child(context_, configuration_of(service), service.metadata.uid);
+  if (!configuration) {
+    if (configuration.error().code != Errc::failed_precondition) return configuration.error();
+    service.status.mark_configuration_not_owned(service.metadata.name, now);
+    interests.insert(ref_to<Configuration>(service));
+    return true;
+  }
+  if (configuration->status.observed_generation != configuration->metadata.generation) {
+    service.status.mark_configuration_not_reconciled(now);
+    return revision.empty();
+  }
+  service.status.propagate(configuration->status, now);
+  if (revision.empty() || configuration->status.latest_created_revision_name == revision) {
+    return true;
+  }
+  if (!context_.store.get<serving::Revision>(namespace_, revision)) return true;
+  service.status.mark_revision_name_taken(revision, now);
+  return false;
+}
+
+Result<void> ServiceReconciler::make_route(Service& service, std::set<ObjectRef>& interests) {
+  const Timestamp now = context_.now();
+  Result<Route> route = ensure_child(context_, route_of(service), service.metadata.uid);
+  if (!route) {
+    if (route.error().code != Errc::failed_precondition) return route.error();
+    service.status.mark_route_not_owned(service.metadata.name, now);
+    interests.insert(ref_to<Route>(service));
+    return {};
+  }
+  if (route->status.observed_generation != route->metadata.generation) {
+    service.status.mark_route_not_reconciled(now);
+    return {};
+  }
+  service.status.propagate(route->status, now);
+  if (serving::is_ready(*route) && !traffic_migrated(service, *route)) {
+    service.status.mark_route_not_yet_ready(now);
+  }
+  return {};
+}
+
 Result<Requeue> ServiceReconciler::step(const std::string& key) {
   const auto [namespace_, name] = split_key(key);
   Result<Service> found = context_.store.get<Service>(namespace_, name);
-  if (!found) {
-    if (found.error().code == Errc::not_found) return Requeue::never();
-    return found.error();
+  if (!found || found->metadata.deletion_timestamp) {
+    if (!found && found.error().code != Errc::not_found) return found.error();
+    context_.tracker.forget({"service", key});
+    return Requeue::never();
   }
-  if (found->metadata.deletion_timestamp) return Requeue::never();
   Service service = *found;
-  const Timestamp now = context_.now();
-  service.status.initialize_conditions(now);
+  service.status.initialize_conditions(context_.now());
   service.status.observed_generation = service.metadata.generation;
-
-  Result<Configuration> configuration =
-      ensure_child(context_, configuration_of(service), service.metadata.uid);
-  if (configuration) {
-    if (configuration->status.observed_generation != configuration->metadata.generation) {
-      service.status.mark_configuration_not_reconciled(now);
-    } else {
-      service.status.propagate(configuration->status, now);
-    }
-  } else if (configuration.error().code == Errc::failed_precondition) {
-    service.status.mark_configuration_not_owned(name, now);
-  } else {
-    return configuration.error();
+  std::set<ObjectRef> interests;  // what is in the way; children come back by themselves
+  Result<bool> go_on = make_configuration(service, interests);
+  if (!go_on) return go_on.error();
+  if (*go_on) {
+    if (Result<void> made = make_route(service, interests); !made) return made.error();
   }
-
-  Result<Route> route = ensure_child(context_, route_of(service), service.metadata.uid);
-  if (route) {
-    if (route->status.observed_generation != route->metadata.generation) {
-      service.status.mark_route_not_reconciled(now);
-    } else {
-      service.status.propagate(route->status, now);
-      if (serving::is_ready(*route) && !traffic_migrated(service, *route)) {
-        service.status.mark_route_not_yet_ready(now);
-      }
-    }
-  } else if (route.error().code == Errc::failed_precondition) {
-    service.status.mark_route_not_owned(name, now);
-  } else {
-    return route.error();
-  }
+  context_.tracker.track({"service", key}, std::move(interests));
   if (Result<void> written = write_status(context_, *found, service); !written) {
     return written.error();
   }

@@ -2,6 +2,7 @@
 // Revision -> instances in the data plane; Route -> a program of the router.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,8 @@ class ServiceReconciler final : public Reconciler {
 
  private:
   Result<Requeue> step(const std::string& key);
+  Result<bool> make_configuration(serving::Service& service, std::set<ObjectRef>& interests);
+  Result<void> make_route(serving::Service& service, std::set<ObjectRef>& interests);
   Context& context_;
 };
 
@@ -55,7 +58,8 @@ class ConfigurationReconciler final : public Reconciler {
 
  private:
   Result<Requeue> step(const std::string& key);
-  Result<void> stamp(serving::Configuration& configuration);
+  Result<void> stamp(serving::Configuration& configuration, const std::string& name,
+                     std::string& refused);
   Result<void> read_back(serving::Configuration& configuration);
   Context& context_;
 };
@@ -79,7 +83,9 @@ class RouteReconciler final : public Reconciler {
  private:
   Result<Requeue> step(const std::string& key);
   bool resolve(serving::Route& route, std::vector<serving::TrafficTarget>& resolved);
-  Result<void> label_revisions(const serving::Route& route);
+  Result<void> label_revisions(const serving::Route& before, const serving::Route& after);
+  Result<void> release_revisions(const std::string& namespace_, const std::string& route);
+  Result<void> label(serving::Revision revision, const std::string& route, bool used);
   Context& context_;
   ServingPlane& plane_;
 };
