@@ -1,6 +1,62 @@
+#include <algorithm>
+#include <vector>
+
 #include "platform/reconcilers/eventing.hpp"
 
 namespace knative::control {
+
+namespace {
+
+// "/a/b/../c" is "/a/c" (RFC 3986, 5.2.4). `path` begins with "/".
+std::string without_dots(std::string_view path) {
+  std::vector<std::string_view> segments;
+  while (!path.empty()) {
+    path.remove_prefix(1);
+    const std::size_t end = std::min(path.find('/'), path.size());
+    const std::string_view segment = path.substr(0, end);
+    path.remove_prefix(end);
+    const bool up = segment == "..";
+    if (up && !segments.empty()) segments.pop_back();
+    if (!up && segment != ".") {
+      segments.push_back(segment);
+    } else if (path.empty()) {
+      segments.emplace_back();
+    }
+  }
+  std::string clean;
+  for (const std::string_view segment : segments) clean.append("/").append(segment);
+  return clean;
+}
+
+// A relative reference as seen from `base`, a path (RFC 3986, 5.2.2).
+std::string join(std::string_view base, std::string_view relative) {
+  const std::size_t mark = std::min(relative.find('?'), relative.size());
+  std::string path(relative.substr(0, mark));
+  if (path.empty()) {
+    path = base;
+  } else if (!path.starts_with('/')) {
+    path.insert(0, base.substr(0, base.rfind('/') + 1));
+  }
+  return without_dots(path).append(relative.substr(mark));
+}
+
+// The URL in an object's status: its first, or the one whose name the reference wants.
+std::string address_of(const Value& object, const std::string& wanted) {
+  std::vector<const Value*> addresses;
+  if (const Value* all = object.at_path("status.addresses"); all != nullptr && all->is_list()) {
+    for (const Value& address : all->as_list()) addresses.push_back(&address);
+  }
+  if (const Value* address = object.at_path("status.address")) addresses.push_back(address);
+  for (const Value* address : addresses) {
+    const Value* name = address->find("name");
+    const Value* url = address->find("url");
+    const bool fits = wanted.empty() || (name != nullptr && *name == Value(wanted));
+    if (fits && url != nullptr && url->is_string()) return url->as_string();
+  }
+  return {};
+}
+
+}  // namespace
 
 Result<DeliveryOptions> delivery_options(const std::optional<eventing::DeliverySpec>& spec) {
   DeliveryOptions options;
@@ -41,20 +97,13 @@ Result<std::string> resolve(const Context& context, const eventing::Destination&
   if (ref.api_version == "v1" && ref.kind == "Service") {
     url = Context::internal_url(ref.name, ref.namespace_);
   } else {
-    const Value value = object->to_value();
-    const Value* address = value.at_path("status.address.url");
-    if (address != nullptr && address->is_string()) url = address->as_string();
+    url = address_of(object->to_value(), reference.address);
   }
   if (url.empty()) return fail(Errc::failed_precondition, "address not set for " + ref.to_string());
   if (destination.uri.empty()) return url;
-  // A relative URI next to a reference: absolute paths replace, others are appended (RFC 3986).
   Result<http::Url> base = http::Url::parse(url);
   if (!base) return base.error();
-  if (destination.uri.starts_with("/")) {
-    base->target = destination.uri;
-  } else {
-    base->target = base->target.substr(0, base->target.rfind('/') + 1) + destination.uri;
-  }
+  base->target = join(base->target.substr(0, base->target.find('?')), destination.uri);
   return base->to_string();
 }
 

@@ -1,3 +1,4 @@
+#include "knative/platform.hpp"
 #include "platform/reconcilers/eventing.hpp"
 
 namespace knative::control {
@@ -18,6 +19,46 @@ ObjectRef named(const std::string& namespace_, const std::string& name) {
 // Deliveries of a Trigger and a Subscription of the same name must not share a cursor with a
 // later object of that name: the uid is part of it.
 std::string cursor_name(const ObjectMeta& metadata) { return metadata.name + "." + metadata.uid; }
+
+std::string text_at(const Value& map, std::string_view key) {
+  const Value* found = map.find(key);
+  return found != nullptr && found->is_string() ? found->as_string() : std::string();
+}
+
+// A Trigger may name an object that has to be ready before it is, usually the source of the events.
+void check_dependency(const Context& context, Trigger& trigger, std::set<ObjectRef>& interests) {
+  const Timestamp now = context.now();
+  const auto annotation = trigger.metadata.annotations.find(eventing::keys::dependency);
+  if (annotation == trigger.metadata.annotations.end()) {
+    trigger.status.mark_dependency_succeeded(now);
+    return;
+  }
+  const Result<Value> named = Value::parse_json(annotation->second);
+  if (!named || !named->is_map()) {
+    trigger.status.mark_dependency_failed(
+        "DependencyGetFailed", "the annotation names no object: " + annotation->second, now);
+    return;
+  }
+  const ObjectRef ref{text_at(*named, "apiVersion"), text_at(*named, "kind"),
+                      trigger.metadata.namespace_, text_at(*named, "name")};
+  interests.insert(ref);
+  const Result<AnyObject> object = context.store.get(ref);
+  if (!object) {
+    trigger.status.mark_dependency_failed("DependencyDoesNotExist", object.error().detail, now);
+    return;
+  }
+  const Readiness readiness = knative::readiness(*object);
+  if (readiness.ready) {
+    trigger.status.mark_dependency_succeeded(now);
+  } else if (readiness.failed) {
+    trigger.status.mark_dependency_failed(readiness.reason, readiness.message, now);
+  } else {
+    // Ready is worked out again, over all conditions, by whatever is marked next.
+    ConditionSet::living({"DependencyReady"})
+        .mark_unknown(trigger.status.conditions, "DependencyReady", readiness.reason,
+                      readiness.message, now);
+  }
+}
 
 // What Trigger and Subscription have in common: an object that was deleted lets go of its cursor,
 // any other is bound anew, tells what it waits for, and writes its conditions.
@@ -60,7 +101,7 @@ Task<Result<Requeue>> TriggerReconciler::reconcile(std::string key) {
 Result<void> TriggerReconciler::bind(Trigger& trigger, std::set<ObjectRef>& interests) {
   const Timestamp now = context_.now();
   const std::string& namespace_ = trigger.metadata.namespace_;
-  trigger.status.mark_dependency_succeeded(now);
+  check_dependency(context_, trigger, interests);
   Result<Broker> broker = context_.store.get<Broker>(namespace_, trigger.spec.broker);
   const std::string id = broker_id(make_key(namespace_, trigger.spec.broker));
   interests.insert(named<Broker>(namespace_, trigger.spec.broker));
