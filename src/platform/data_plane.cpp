@@ -22,20 +22,28 @@ MetricLabels metric_labels_of(const serving::Revision& revision) {
           {"revision_name", revision.metadata.name}};
 }
 
-ReadinessProbe readiness_of(const core::Probe& probe) {
-  ReadinessProbe readiness;
-  if (probe.http_get) {
-    readiness.kind = ReadinessProbe::Kind::http;
-    if (!probe.http_get->path.empty()) readiness.path = probe.http_get->path;
+// How long a program may take to get ready.
+Duration progress_deadline_of(const serving::Revision& revision, const AutoscalerConfig& config) {
+  const auto annotation = revision.metadata.annotations.find(serving::keys::progress_deadline);
+  if (annotation == revision.metadata.annotations.end()) return config.progress_deadline;
+  return parse_duration(annotation->second).value_or(config.progress_deadline);
+}
+
+ReadinessProbe readiness_of(const core::Probe& wanted) {
+  ReadinessProbe probe;
+  if (wanted.http_get) {
+    probe.kind = ReadinessProbe::Kind::http;
+    probe.path = wanted.http_get->path;
+    if (!probe.path.starts_with('/')) probe.path.insert(0, "/");
   }
-  readiness.success_threshold = std::max(probe.success_threshold, 1);
-  readiness.period = std::chrono::seconds(probe.period_seconds);
-  if (probe.timeout_seconds > 0) readiness.timeout = std::chrono::seconds(probe.timeout_seconds);
-  return readiness;
+  probe.success_threshold = std::max(1, static_cast<int>(wanted.success_threshold));
+  probe.period = std::chrono::seconds(wanted.period_seconds);
+  if (wanted.timeout_seconds > 0) probe.timeout = std::chrono::seconds(wanted.timeout_seconds);
+  return probe;
 }
 
 // What a Revision's serving container says, as the runtime wants it.
-WorkloadSpec workload_of(const serving::Revision& revision) {
+WorkloadSpec workload_of(const serving::Revision& revision, const AutoscalerConfig& config) {
   WorkloadSpec spec;
   spec.name = control::key_of(revision.metadata);
   spec.revision = revision.metadata.name;
@@ -53,6 +61,7 @@ WorkloadSpec workload_of(const serving::Revision& revision) {
     }
     if (container->readiness_probe) spec.readiness = readiness_of(*container->readiness_probe);
   }
+  spec.start_timeout = progress_deadline_of(revision, config);
   spec.container_concurrency = static_cast<int>(revision.spec.container_concurrency.value_or(0));
   return spec;
 }
@@ -171,8 +180,8 @@ Result<void> DataPlane::ensure(const serving::Revision& revision) {
     start.initialized = true;
     start.active = ActiveState::inactive;
   }
-  auto unit =
-      std::make_unique<Unit>(*this, key, workload_of(revision), limits_of(revision), *scaling);
+  auto unit = std::make_unique<Unit>(*this, key, workload_of(revision, config_),
+                                     limits_of(revision), *scaling);
   Unit& added = *unit;
   units_.emplace(key, std::move(unit));
   Result<void> watched =
@@ -214,7 +223,7 @@ control::RevisionState DataPlane::state(const std::string& revision_key) const {
     state.desired = plan->desired;
     if (plan->reason == ActiveReason::timed_out && !plan->initialized) {
       state.failure_reason = "ProgressDeadlineExceeded";
-      state.failure_message = "the initial scale was never achieved";
+      state.failure_message = "Initial scale was never achieved";
     }
   }
   if (unit.failure && !state.initialized) {
