@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "platform/admission.hpp"
 #include "platform/composition.hpp"
 
 namespace knative {
@@ -158,6 +159,19 @@ Result<ObjectRef> Platform::apply(const AnyObject& object) {
   return stored->ref();
 }
 
+// The rules of the kinds know nothing of this platform's configuration, which may allow more.
+Result<std::vector<AnyObject>> Platform::Impl::parse_by_own_rules(
+    std::string_view text, manifest::ParseOptions parsing) const {
+  parsing.validate = false;
+  Result<std::vector<AnyObject>> objects = manifest::parse(text, parsing);
+  if (!objects) return objects;
+  const Admission admit = admission(options.autoscaler);
+  for (AnyObject object : *objects) {
+    if (Result<void> valid = admit(object, nullptr); !valid) return valid.error();
+  }
+  return objects;
+}
+
 Result<std::vector<ObjectRef>> Platform::apply_text(std::string_view text,
                                                     std::string_view file_name) {
   if (Result<void> started = start(); !started) return started.error();
@@ -165,7 +179,11 @@ Result<std::vector<ObjectRef>> Platform::apply_text(std::string_view text,
   options.file_name = std::string(file_name);
   options.validate = true;
   Result<std::vector<AnyObject>> objects = manifest::parse(text, options);
-  if (!objects) return objects.error();
+  if (!objects) {
+    Result<std::vector<AnyObject>> allowed = impl_->parse_by_own_rules(text, std::move(options));
+    if (!allowed) return objects.error();  // this one knows the lines
+    objects = std::move(allowed);
+  }
   std::vector<ObjectRef> refs;
   for (const AnyObject& object : *objects) {
     Result<ObjectRef> ref = apply(object);
@@ -185,6 +203,7 @@ Result<std::vector<ObjectRef>> Platform::apply_path(const std::string& path) {
     if (!entries) return entries.error();
     for (const FileInfo& entry : *entries) {
       const std::string_view name = entry.name;
+      if (entry.type == FileType::directory) continue;
       if (name.ends_with(".yaml") || name.ends_with(".yml") || name.ends_with(".json")) {
         paths.push_back(path + "/" + entry.name);
       }
