@@ -1,3 +1,4 @@
+#include <atomic>
 #include <future>
 #include <thread>
 
@@ -19,13 +20,18 @@ struct PlatformThread::Impl {
     platform.reset();
   }
 
+  bool on_loop() const { return std::this_thread::get_id() == thread.get_id(); }
+
+  // A blocking call from the loop's own thread would wait for itself.
+  void refuse_on_loop() const {
+    if (!on_loop()) return;
+    detail::throw_error(
+        fail(Errc::failed_precondition, "blocking call from a handler on the platform's own loop"));
+  }
+
   // Run `task` on the loop; the caller's thread waits. What it throws is thrown here.
   void run(const std::function<Task<void>(Platform&)>& make) {
-    // A blocking call from the loop's own thread would wait for itself.
-    if (std::this_thread::get_id() == thread.get_id()) {
-      detail::throw_error(fail(Errc::failed_precondition,
-                               "blocking call from a handler on the platform's own loop"));
-    }
+    refuse_on_loop();
     std::promise<void> finished;
     loop.post([this, &make, &finished] { tasks().add(drive(make, *platform, finished)); });
     finished.get_future().get();
@@ -52,7 +58,7 @@ struct PlatformThread::Impl {
   std::unique_ptr<Platform> platform;
   std::unique_ptr<TaskSet> running;
   std::thread thread;
-  bool stopped = false;
+  std::atomic<bool> stopped = false;
 };
 
 PlatformThread::PlatformThread(FunctionTable& functions, PlatformOptions options, LoopOptions loop)
@@ -85,7 +91,8 @@ Result<void> PlatformThread::start() {
 }
 
 void PlatformThread::stop(Duration grace) {
-  if (std::exchange(impl_->stopped, true)) return;
+  impl_->refuse_on_loop();  // which does not count as the one call that stops
+  if (impl_->stopped.exchange(true)) return;
   impl_->run([grace](Platform& platform) { return platform.stop(grace); });
 }
 
@@ -204,6 +211,8 @@ Result<Subscription> PlatformThread::subscribe(const std::string& broker, const 
       inner->detach();
       return;
     }
+    // Its own handler may cancel it, too.
+    if (impl_->on_loop()) return inner->cancel();
     call([&](Platform&) { inner->cancel(); });
   });
 }
