@@ -220,8 +220,9 @@ control::RevisionState DataPlane::state(const std::string& revision_key) const {
     state.initialized = plan->initialized;
     state.active = plan->active == ActiveState::active;
     state.activating = plan->active == ActiveState::activating;
+    state.timed_out = plan->reason == ActiveReason::timed_out;
     state.desired = plan->desired;
-    if (plan->reason == ActiveReason::timed_out && !plan->initialized) {
+    if (state.timed_out && !plan->initialized) {
       state.failure_reason = "ProgressDeadlineExceeded";
       state.failure_message = "Initial scale was never achieved";
     }

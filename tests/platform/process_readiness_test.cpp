@@ -133,6 +133,7 @@ TEST_F(ProcessReadiness, an_image_that_is_not_unpacked_in_time_is_given_up) {
   EXPECT_EQ(state<Revision>("app-00001", "ResourcesAvailable"), "False ProgressDeadlineExceeded");
   EXPECT_EQ(message<Revision>("app-00001", "ResourcesAvailable"),
             "Initial scale was never achieved");
+  EXPECT_EQ(state<Revision>("app-00001", "Active"), "False TimedOut");
 }
 
 }  // namespace

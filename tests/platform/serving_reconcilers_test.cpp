@@ -162,6 +162,15 @@ TEST_F(ServingReconcilers, a_revision_name_may_not_stay_when_the_template_change
   EXPECT_EQ(refused.error().code, Errc::invalid_argument);
 }
 
+TEST_F(ServingReconcilers, a_template_that_names_an_older_revision_goes_back_to_it) {
+  apply(configuration("shop", "fn:one", "shop-a"));
+  apply(configuration("shop", "fn:two", "shop-b"));
+  EXPECT_EQ(get<Configuration>("shop").status.latest_ready_revision_name, "shop-b");
+  apply(configuration("shop", "fn:one", "shop-a"));
+  EXPECT_EQ(get<Configuration>("shop").status.latest_created_revision_name, "shop-a");
+  EXPECT_EQ(get<Configuration>("shop").status.latest_ready_revision_name, "shop-a");
+}
+
 // ---------------------------------------------------------------------------- Route
 
 TEST_F(ServingReconcilers, a_route_hears_when_its_configuration_comes_at_last) {

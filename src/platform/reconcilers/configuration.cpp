@@ -64,7 +64,8 @@ Result<void> ConfigurationReconciler::stamp(Configuration& configuration, const 
   return {};
 }
 
-// Take over what became of the Revisions: the newest ready one, and a failure of the latest.
+// Take over what became of the Revisions: the newest ready one, and a failure of the latest. It
+// never goes back to an older one, unless the template names it or the present one is gone.
 Result<void> ConfigurationReconciler::read_back(Configuration& configuration) {
   const Timestamp now = context_.now();
   ListOptions options;
@@ -75,16 +76,26 @@ Result<void> ConfigurationReconciler::read_back(Configuration& configuration) {
   if (!revisions) return revisions.error();
   const Revision* newest_ready = nullptr;
   const Revision* latest = nullptr;
+  const Revision* present = nullptr;
   for (const Revision& revision : *revisions) {
     if (revision.metadata.deletion_timestamp) continue;
     if (revision.metadata.name == configuration.status.latest_created_revision_name) {
       latest = &revision;
+    }
+    if (revision.metadata.name == configuration.status.latest_ready_revision_name) {
+      present = &revision;
     }
     if (serving::is_ready(revision) &&
         (newest_ready == nullptr || generation_of(revision) > generation_of(*newest_ready))) {
       newest_ready = &revision;
     }
   }
+  if (present != nullptr && newest_ready != nullptr &&
+      generation_of(*present) > generation_of(*newest_ready)) {
+    newest_ready = present;
+  }
+  const bool named = !configuration.spec.template_.metadata.name.empty();
+  if (named && latest != nullptr && serving::is_ready(*latest)) newest_ready = latest;
   if (newest_ready != nullptr) {
     configuration.status.set_latest_ready(newest_ready->metadata.name, now);
   } else if (!configuration.status.latest_ready_revision_name.empty() && latest == nullptr) {

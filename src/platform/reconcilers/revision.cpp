@@ -36,6 +36,8 @@ void describe(const RevisionState& state, Revision& revision, Timestamp now) {
                            "Requests to the target are being buffered as resources are "
                            "provisioned.",
                            now);
+  } else if (state.timed_out) {
+    status.mark_inactive("TimedOut", "The target could not be activated.", now);
   } else {
     status.mark_inactive("NoTraffic", "The target is not receiving traffic.", now);
   }

@@ -18,6 +18,7 @@ struct RevisionState {
   bool active = false;
   bool activating = false;
   int ready = 0;
+  bool timed_out = false;      ///< Not active because it did not get ready in time.
   int desired = -1;            ///< -1: not decided yet.
   std::string image_digest;    ///< "repository@sha256:..." for images, empty for functions.
   std::string failure_reason;  ///< Not empty: it cannot run (ContainerMissing, ExitCode1, ...).
