@@ -35,6 +35,8 @@ struct Address {
   int family() const noexcept { return storage.ss_family; }
 };
 
+/// "@name" is a name in Linux's abstract namespace, which leaves no file (as ss and systemd write
+/// it).
 Result<Address> unix_address(const std::string& path) {
   Address address;
   auto& local = reinterpret_cast<sockaddr_un&>(address.storage);
@@ -44,7 +46,10 @@ Result<Address> unix_address(const std::string& path) {
   }
   local.sun_family = AF_UNIX;
   std::memcpy(local.sun_path, path.c_str(), path.size() + 1);
-  address.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + 1);
+  const bool abstract = path.starts_with('@');
+  if (abstract) local.sun_path[0] = '\0';
+  address.size =
+      static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + (abstract ? 0 : 1));
   return address;
 }
 

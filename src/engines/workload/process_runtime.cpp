@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <deque>
-#include <set>
 
 #include "engines/workload/process_command.hpp"
 
@@ -22,16 +21,29 @@ struct ProcessRuntime::Impl {
   Impl(Env& e, ImageProvider& i, ProcessRuntimeOptions o)
       : env(e), images(i), options(std::move(o)), random(e.random.split("workload.ports")) {}
 
-  Result<std::uint16_t> take_port() {
+  /// A port with the listener that keeps others from taking it.
+  struct Port {
+    std::uint16_t number = 0;
+    std::unique_ptr<Listener> claim;
+  };
+
+  Result<Port> take_port() {
     const std::uint64_t range = std::uint64_t{options.port_max} - options.port_min + 1;
     for (int attempt = 0; attempt < port_tries_max; ++attempt) {
       const auto port = static_cast<std::uint16_t>(options.port_min + random.below(range));
-      if (ports.contains(port) || !is_free(port)) continue;
-      ports.insert(port);
-      return port;
+      std::unique_ptr<Listener> claim = claim_port(port);
+      if (claim && is_free(port)) return Port{port, std::move(claim)};
     }
     return fail(Errc::resource_exhausted, "no free port from " + std::to_string(options.port_min) +
                                               " to " + std::to_string(options.port_max));
+  }
+  /// Between the choice of a port and its program's listening there it looks free to everybody.
+  /// Whoever runs programs on this machine as we do holds this name meanwhile; null when somebody
+  /// has it.
+  std::unique_ptr<Listener> claim_port(std::uint16_t port) {
+    const Endpoint name{.host = {}, .port = 0, .path = "@knative-port-" + std::to_string(port)};
+    Result<std::unique_ptr<Listener>> claim = env.network.listen(name);
+    return claim ? std::move(*claim) : nullptr;
   }
   bool is_free(std::uint16_t port) {
     const Endpoint endpoint{.host = "127.0.0.1", .port = port, .path = {}};
@@ -42,7 +54,6 @@ struct ProcessRuntime::Impl {
   ImageProvider& images;
   ProcessRuntimeOptions options;
   Random random;
-  std::set<std::uint16_t> ports;
 };
 
 namespace {
@@ -67,9 +78,10 @@ class ProcessInstance final : public Instance {
 
   Result<void> launch() {
     release();
-    const Result<std::uint16_t> port = runtime_->take_port();
+    Result<ProcessRuntime::Impl::Port> port = runtime_->take_port();
     if (!port) return port.error();
-    port_ = *port;
+    port_ = port->number;
+    claim_ = std::move(port->claim);
     Result<ProcessOptions> options =
         process_options(spec_, image_, runtime_->options, port_, runtime_->env.files);
     if (!options) return options.error();
@@ -146,7 +158,7 @@ class ProcessInstance final : public Instance {
   void release() {
     client_.reset();
     process_.reset();
-    runtime_->ports.erase(port_);
+    claim_.reset();
   }
 
   Task<void> watch() {
@@ -207,6 +219,7 @@ class ProcessInstance final : public Instance {
   LineSplitter err_;
   std::deque<std::string> last_lines_;
   std::uint16_t port_ = 0;
+  std::unique_ptr<Listener> claim_;
   std::unique_ptr<Process> process_;
   std::optional<http::Client> client_;
   std::optional<ExitStatus> status_;

@@ -105,6 +105,32 @@ TEST_F(SimulatedProcessTest, StartsAnswersAndStops) {
   EXPECT_EQ(lines, (std::vector<std::string>{"stdout: listening", "stdout: bye"}));
 }
 
+TEST_F(SimulatedProcessTest, TwoRuntimesOfOneMachineNeverTakeTheSamePort) {
+  // There are two ports. No program listens yet when the second one is chosen, and the first
+  // listens long before the second.
+  sim.add_program("slow", [](SimProcessContext& c) { return serve(c, 5s); });
+  ProcessRuntimeOptions options;
+  options.port_min = 20'000;
+  options.port_max = 20'001;
+  make(options);
+  ProcessRuntime other(sim.env(), images, options);
+  for (int i = 0; i < 5; ++i) {
+    WorkloadSpec theirs = spec;
+    theirs.revision = "theirs";
+    theirs.command = {"slow"};
+    std::unique_ptr<Instance> mine = start();
+    std::unique_ptr<Instance> their = sim.run(other.start(theirs)).value();
+    sim.run(mine->ready()).value();
+    sim.run(their->ready()).value();
+    for (const auto& [instance, name] : {std::pair(mine.get(), "r-1"), {their.get(), "theirs"}}) {
+      http::Request request = http::get("/");
+      http::Response response = sim.run(instance->handle(request));
+      sim.run(response.body.read_all()).value();
+      EXPECT_EQ(response.body.bytes(), std::string("/ from ") + name);
+    }
+  }
+}
+
 TEST_F(SimulatedProcessTest, HttpReadiness) {
   spec.readiness.kind = ReadinessProbe::Kind::http;
   spec.readiness.path = "/healthz";
