@@ -35,7 +35,8 @@ namespace knative {
 struct Endpoint {
   std::string host = "127.0.0.1";  ///< Name or address; ignored when `path` is set.
   std::uint16_t port = 0;          ///< 0 when listening: any free port.
-  std::string path = {};           ///< Unix socket path.
+  /// Unix socket path; "@name" is a name in Linux's abstract namespace, which leaves no file.
+  std::string path = {};
 
   /// Parse "host:port", "[::1]:port", ":port" or "unix:/path".
   KNATIVE_EXPORT static Result<Endpoint> parse(std::string_view text);

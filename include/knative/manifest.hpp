@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,6 +38,9 @@ struct ParseOptions {
   std::string file_name = {};  ///< Messages begin with it; empty: with line and column alone.
   bool apply_defaults = false;
   bool validate = false;  ///< Also apply each kind's rules (after defaulting a copy).
+  /// In the place of those rules: gives a copy its defaults and says what is wrong with it, as a
+  /// platform with its own configuration sees it. Empty: the kinds' own.
+  std::function<FieldErrors(AnyObject& copy)> rules = {};
   Limits limits = {};
 };
 

@@ -372,6 +372,7 @@ class KNATIVE_EXPORT TaskSet {
  private:
   class Node;
   void remove(Node& node) noexcept;
+  void drop_all() noexcept;
   Executor& executor_;
   Node* first_ = nullptr;
   std::size_t size_ = 0;

@@ -35,8 +35,6 @@ struct Address {
   int family() const noexcept { return storage.ss_family; }
 };
 
-/// "@name" is a name in Linux's abstract namespace, which leaves no file (as ss and systemd write
-/// it).
 Result<Address> unix_address(const std::string& path) {
   Address address;
   auto& local = reinterpret_cast<sockaddr_un&>(address.storage);
@@ -86,7 +84,10 @@ Endpoint endpoint_of(const Address& address) {
     endpoint.host = ::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
     endpoint.port = ntohs(v6.sin6_port);
   } else if (address.family() == AF_UNIX) {
-    endpoint.path = reinterpret_cast<const sockaddr_un&>(address.storage).sun_path;
+    const char* path = reinterpret_cast<const sockaddr_un&>(address.storage).sun_path;
+    const std::size_t size = address.size - offsetof(sockaddr_un, sun_path);
+    const bool abstract = address.size > offsetof(sockaddr_un, sun_path) && *path == '\0';
+    endpoint.path = abstract ? "@" + std::string(path + 1, size - 1) : std::string(path);
   }
   return endpoint;
 }

@@ -179,6 +179,10 @@ TaskSet::TaskSet(Executor& executor) : executor_(executor) {}
 
 TaskSet::~TaskSet() {
   // Nobody is told: who waits in drained() would look at a set that is gone.
+  drop_all();
+}
+
+void TaskSet::drop_all() noexcept {
   while (first_ != nullptr) {
     Node* node = first_;
     remove(*node);  // NOLINT(clang-analyzer-cplusplus.NewDelete): it moves first_ on
@@ -198,11 +202,7 @@ void TaskSet::add(Task<void> task) {
 }
 
 void TaskSet::clear() {
-  while (first_ != nullptr) {
-    Node* node = first_;
-    remove(*node);  // NOLINT(clang-analyzer-cplusplus.NewDelete): it moves first_ on
-    delete node;
-  }
+  drop_all();
   empty_.notify_all();
 }
 

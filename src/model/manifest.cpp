@@ -129,8 +129,12 @@ class Reader {
     if (object && options_.apply_defaults) object->apply_defaults();
     if (object && options_.validate) {
       AnyObject complete = *object;
-      complete.apply_defaults();
-      errors.add(complete.validate());
+      if (options_.rules) {
+        errors.add(options_.rules(complete));
+      } else {
+        complete.apply_defaults();
+        errors.add(complete.validate());
+      }
     }
     if (!prefix.empty()) errors = std::move(errors).via_field(prefix);
     add_field_errors(errors.merged(), source, problems_);

@@ -7,7 +7,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "knative/platform.hpp"
 #include "platform/control_plane.hpp"
@@ -36,8 +35,6 @@ struct Platform::Impl {
   void drop_orphan_subscriptions();
   std::string qualify(std::string_view service) const;
   std::string url_of(const ObjectRef& ref) const;
-  Result<std::vector<AnyObject>> parse_by_own_rules(std::string_view text,
-                                                    manifest::ParseOptions parsing) const;
   Task<void> settle();
 
   Env& env;

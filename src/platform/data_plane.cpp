@@ -75,15 +75,6 @@ RevisionOptions limits_of(const serving::Revision& revision) {
   return options;
 }
 
-std::string failure_reason_of(const Error& error) {
-  switch (error.code) {
-    case Errc::not_found: return "ContainerMissing";
-    case Errc::deadline_exceeded: return "ProgressDeadlineExceeded";
-    case Errc::invalid_argument: return "InvalidContainer";
-    default: return "ContainerFailed";
-  }
-}
-
 }  // namespace
 
 // One Revision at work.
@@ -228,7 +219,7 @@ control::RevisionState DataPlane::state(const std::string& revision_key) const {
     }
   }
   if (unit.failure && !state.initialized) {
-    state.failure_reason = failure_reason_of(*unit.failure);
+    state.failure_reason = control::failure_reason_of(*unit.failure);
     state.failure_message = unit.failure->detail;
   }
   return state;

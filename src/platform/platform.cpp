@@ -159,31 +159,15 @@ Result<ObjectRef> Platform::apply(const AnyObject& object) {
   return stored->ref();
 }
 
-// The rules of the kinds know nothing of this platform's configuration, which may allow more.
-Result<std::vector<AnyObject>> Platform::Impl::parse_by_own_rules(
-    std::string_view text, manifest::ParseOptions parsing) const {
-  parsing.validate = false;
-  Result<std::vector<AnyObject>> objects = manifest::parse(text, parsing);
-  if (!objects) return objects;
-  const Admission admit = admission(options.autoscaler);
-  for (AnyObject object : *objects) {
-    if (Result<void> valid = admit(object, nullptr); !valid) return valid.error();
-  }
-  return objects;
-}
-
 Result<std::vector<ObjectRef>> Platform::apply_text(std::string_view text,
                                                     std::string_view file_name) {
   if (Result<void> started = start(); !started) return started.error();
   manifest::ParseOptions options;
   options.file_name = std::string(file_name);
   options.validate = true;
+  options.rules = admission_rules(impl_->options.autoscaler);
   Result<std::vector<AnyObject>> objects = manifest::parse(text, options);
-  if (!objects) {
-    Result<std::vector<AnyObject>> allowed = impl_->parse_by_own_rules(text, std::move(options));
-    if (!allowed) return objects.error();  // this one knows the lines
-    objects = std::move(allowed);
-  }
+  if (!objects) return objects.error();
   std::vector<ObjectRef> refs;
   for (const AnyObject& object : *objects) {
     Result<ObjectRef> ref = apply(object);

@@ -75,13 +75,15 @@ class NetworkTest : public testing::Test {
 class EveryFamily : public NetworkTest, public testing::WithParamInterface<const char*> {
  protected:
   Endpoint where() {
-    if (std::string_view(GetParam()) == "unix") {
-      Endpoint endpoint;
-      endpoint.path = directory_ / "socket";
-      return endpoint;
-    }
+    const std::string_view family = GetParam();
     Endpoint endpoint;
-    endpoint.host = GetParam();
+    if (family == "unix") {
+      endpoint.path = directory_ / "socket";
+    } else if (family == "abstract") {
+      endpoint.path = "@" + directory_.path();
+    } else {
+      endpoint.host = GetParam();
+    }
     return endpoint;
   }
   bool available() { return static_cast<bool>(env_.network.listen(where())); }
@@ -133,11 +135,27 @@ TEST_P(EveryFamily, MovesMoreThanTheSocketsBuffersHold) {
   loop_.run(body(env_.network, endpoint));
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, EveryFamily, testing::Values("127.0.0.1", "::1", "unix"),
+INSTANTIATE_TEST_SUITE_P(Families, EveryFamily,
+                         testing::Values("127.0.0.1", "::1", "unix", "abstract"),
                          [](const auto& info) {
                            const std::string_view name = info.param;
-                           return name == "::1" ? "ipv6" : name == "unix" ? "local" : "ipv4";
+                           if (name == "127.0.0.1") return "ipv4";
+                           return name == "::1" ? "ipv6" : name == "unix" ? "local" : "abstract";
                          });
+
+TEST_F(NetworkTest, AnAbstractNameBelongsToOneListenerAndLeavesNothing) {
+  const TemporaryDirectory unique;
+  const Endpoint name{.host = {}, .port = 0, .path = "@" + unique.path()};
+  Result<std::unique_ptr<Listener>> first = env_.network.listen(name);
+  ASSERT_TRUE(first);
+  EXPECT_EQ((*first)->endpoint().path, name.path);
+  const Result<std::unique_ptr<Listener>> second = env_.network.listen(name);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, Errc::already_exists);
+  EXPECT_FALSE(env_.files.info(name.path));
+  first->reset();
+  EXPECT_TRUE(env_.network.listen(name));
+}
 
 TEST_F(NetworkTest, AbortFailsTheOtherEndAndWhoeverWaits) {
   auto body = [](Network& network, Endpoint any) -> Task<void> {

@@ -471,5 +471,27 @@ TEST(Print, EmptyAndScalarValues) {
             "a:\n- b: 1\n  c: 2\n- d: 3\n");
 }
 
+TEST(Manifest, RulesOfItsOwnTakeThePlaceOfTheKinds) {
+  ParseOptions options;
+  options.file_name = "a.yaml";
+  options.validate = true;
+  options.rules = [](AnyObject& copy) {
+    copy.apply_defaults();
+    return FieldErrors(missing_field({"spec.template"}));
+  };
+  const Result<std::vector<AnyObject>> refused =
+      parse("apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: BAD}\nspec: {}\n",
+            options);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().detail, "a.yaml:4:1: missing field(s): spec.template");
+  options.rules = [](AnyObject& copy) {
+    copy.apply_defaults();
+    return FieldErrors();
+  };
+  const std::vector<AnyObject> taken =
+      parse("apiVersion: v1\nkind: Secret\nmetadata: {name: BAD}\n", options).value();
+  EXPECT_EQ(taken.at(0).get_if<core::Secret>()->type, "") << "the copy has the defaults";
+}
+
 }  // namespace
 }  // namespace knative

@@ -2,17 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include "model/pod_validation.hpp"
+#include "model/pod_rules.hpp"
 
 namespace knative::core {
 namespace {
-
-std::string errors_of(const PodSpec& pod) { return validate_revision_pod(pod).to_string(); }
-
-PodSpec with(Container container) {
-  if (container.image.empty()) container.image = "fn:hello";
-  return PodSpec{.containers = {std::move(container)}};
-}
 
 TEST(RevisionPod, AcceptsFunctionsTagsAndDigests) {
   for (const char* image : {"fn:hello", "gcc:12", "registry.example.org:5000/a/b",

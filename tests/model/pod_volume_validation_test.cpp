@@ -2,17 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include "model/pod_rules.hpp"
+
 namespace knative::core {
 namespace {
-
-std::string errors_of(const PodSpec& pod, const PodFeatures& features = {}) {
-  return validate_revision_pod(pod, features).to_string();
-}
-
-PodSpec with(Container container) {
-  if (container.image.empty()) container.image = "fn:hello";
-  return PodSpec{.containers = {std::move(container)}};
-}
 
 // ---------------------------------------------------------------------------- mounts
 

@@ -1,15 +1,13 @@
 // What a Revision's process gets as environment and arguments, and what it cannot have.
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
-#include "knative/platform.hpp"
-#include "knative/simulation.hpp"
-#include "scenario_world.hpp"
+#include "platform/platform_fixture.hpp"
+#include "platform/scenario_world.hpp"
 
 namespace knative {
 namespace {
 
-using namespace std::chrono_literals;
+using namespace testing_platform;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Pair;
@@ -27,35 +25,30 @@ data: {MODE: fast, user: nobody}
 )";
 
 // A platform with one program in an image that tells what it was given.
-class EnvironmentTest : public testing::Test, public http::Handler {
+class EnvironmentTest : public PlatformFixture, public http::Handler {
  protected:
   EnvironmentTest() {
-    PlatformOptions options;
-    options.listen.reset();
     simulation_.add_program("server",
                             [this](SimProcessContext& context) { return serve(context); });
-    platform_ = std::make_unique<Platform>(simulation_.env(), functions_, options);
+    begin({});
+  }
+  ~EnvironmentTest() override { platform_.reset(); }
+
+  void begin(PlatformOptions options) {
+    PlatformFixture::begin(std::move(options));
     platform_->start().value();
     scenario::store_image(platform_->images(), "server");
   }
-
   Task<int> serve(SimProcessContext& context) {
     argv_ = context.argv();
     environment_ = context.environment();
-    Env& env = context.env();
-    const int port = std::stoi(environment_.at("PORT"));
-    const Endpoint endpoint{
-        .host = "127.0.0.1", .port = static_cast<std::uint16_t>(port), .path = {}};
-    http::Server server(env.executor, env.timers, env.logger, env.network.listen(endpoint).value(),
-                        *this);
+    const std::unique_ptr<http::Server> server = scenario::serve_port(context, *this);
+    if (!server) co_return 1;
     Event never;
     co_await never.wait();
     co_return 0;
   }
-  Task<http::Response> handle(http::Request& request) override {
-    if (request.path() == "/healthz") probes_.push_back(simulation_.env().timers.now());
-    co_return http::text("served");
-  }
+  Task<http::Response> handle(http::Request&) override { co_return http::text("served"); }
 
   /// Apply a Service whose container has these fields, in YAML's flow style.
   Result<void> deploy(const std::string& fields, Duration timeout = 30s) {
@@ -85,10 +78,6 @@ class EnvironmentTest : public testing::Test, public http::Handler {
     return result;
   }
 
-  Simulation simulation_{7};
-  FunctionTable functions_;
-  std::unique_ptr<Platform> platform_;
-  std::vector<Instant> probes_;
   std::vector<std::string> argv_;
   std::map<std::string, std::string> environment_;
 };
@@ -133,9 +122,8 @@ TEST_F(EnvironmentTest, an_absent_object_or_key_is_named) {
   platform_->apply_text(objects).value();
   EXPECT_THAT(failure_with("env: [{name: A, valueFrom: {secretKeyRef: {name: login, key: pin}}}]"),
               HasSubstr("env A: couldn't find key pin in Secret default/login"));
-  const Condition healthy = *find_condition(
-      platform_->get<serving::Revision>("web-00003")->status.conditions, "ContainerHealthy");
-  EXPECT_EQ(healthy.reason, "CreateContainerConfigError");
+  EXPECT_EQ(state<serving::Revision>("web-00003", "ContainerHealthy"),
+            "False CreateContainerConfigError");
 }
 
 TEST_F(EnvironmentTest, a_revision_starts_when_its_secret_comes_at_last) {
@@ -151,8 +139,7 @@ TEST_F(EnvironmentTest, a_running_revision_outlives_its_secret) {
   ASSERT_TRUE(deploy_with("env: [{name: A, valueFrom: {secretKeyRef: {name: login, key: user}}}]"));
   platform_->remove({"v1", "Secret", "", "login"}).value();
   simulation_.run_for(10min);  // it has fallen to zero meanwhile
-  http::Request request = http::get("/");
-  EXPECT_EQ(simulation_.run(platform_->invoke("web", request)).value().status, 200);
+  EXPECT_EQ(call("web"), "served");
   EXPECT_TRUE(simulation_.run(platform_->ready(platform_->ref<serving::Service>("web"))));
 }
 
@@ -166,11 +153,20 @@ TEST_F(EnvironmentTest, arguments_may_refer_to_variables) {
   EXPECT_EQ(argv_[3], "$(MODE)");
 }
 
-TEST_F(EnvironmentTest, a_process_is_ready_after_as_many_probes_as_its_revision_asks_for) {
-  ASSERT_TRUE(deploy_with(
-      "readinessProbe: {httpGet: {path: /healthz}, periodSeconds: 2, successThreshold: 3}"));
-  ASSERT_EQ(probes_.size(), 3U);
-  EXPECT_GE(probes_[2] - probes_[0], 4s);
+TEST_F(EnvironmentTest, the_latest_ready_revision_does_not_go_back_when_the_newest_cannot_start) {
+  PlatformOptions options;
+  options.data_directory = "/data";
+  begin(options);
+  platform_->apply_text(objects).value();
+  ASSERT_TRUE(deploy_with("env: [{name: A, value: plain}]"));
+  ASSERT_TRUE(deploy_with("env: [{name: A, valueFrom: {secretKeyRef: {name: login, key: user}}}]"));
+  platform_->remove({"v1", "Secret", "", "login"}).value();
+  simulation_.run_for(1min);
+  begin(options);
+  simulation_.run_for(1min);
+  EXPECT_EQ(state<serving::Revision>("web-00001"), "True");
+  EXPECT_EQ(state<serving::Revision>("web-00002"), "False CreateContainerConfigError");
+  EXPECT_EQ(get<serving::Configuration>("web").status.latest_ready_revision_name, "web-00002");
 }
 
 TEST_F(EnvironmentTest, what_a_process_cannot_have_is_said_and_not_left_out) {

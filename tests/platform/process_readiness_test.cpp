@@ -14,14 +14,9 @@ class Probed final : public http::Handler {
  public:
   Task<int> serve(SimProcessContext& context) {
     context.write_stderr("warming up\n");
-    Env& env = context.env();
-    co_await env.timers.sleep_for(starts);
-    const int port = std::stoi(context.environment().at("PORT"));
-    const Endpoint endpoint{
-        .host = "127.0.0.1", .port = static_cast<std::uint16_t>(port), .path = {}};
-    Result<std::unique_ptr<Listener>> listener = env.network.listen(endpoint);
-    if (!listener) co_return 1;
-    http::Server server(env.executor, env.timers, env.logger, std::move(*listener), *this);
+    co_await context.env().timers.sleep_for(starts);
+    const std::unique_ptr<http::Server> server = scenario::serve_port(context, *this);
+    if (!server) co_return 1;
     Event never;
     co_await never.wait();
     co_return 0;

@@ -140,6 +140,19 @@ inline FaultPlan fault_plan(const Value& spec, std::uint64_t seed) {
   return plan;
 }
 
+// A server at the port that a process was given; null when somebody has it.
+inline std::unique_ptr<http::Server> serve_port(SimProcessContext& context,
+                                                http::Handler& handler) {
+  Env& env = context.env();
+  const int port = std::stoi(context.environment().at("PORT"));
+  const Endpoint endpoint{
+      .host = "127.0.0.1", .port = static_cast<std::uint16_t>(port), .path = {}};
+  Result<std::unique_ptr<Listener>> listener = env.network.listen(endpoint);
+  if (!listener) return nullptr;
+  return std::make_unique<http::Server>(env.executor, env.timers, env.logger, std::move(*listener),
+                                        handler);
+}
+
 // A program in an image. Every process of it serves PORT and counts for itself; the counts of all
 // are here.
 struct ScenarioProgram {
@@ -171,14 +184,9 @@ class ScenarioProcess final : public http::Handler {
 
   Task<int> serve() {
     ++program_.begun;
-    Env& env = context_.env();
-    co_await env.timers.sleep_for(program_.starts);
-    const int port = std::stoi(context_.environment().at("PORT"));
-    const Endpoint endpoint{
-        .host = "127.0.0.1", .port = static_cast<std::uint16_t>(port), .path = {}};
-    Result<std::unique_ptr<Listener>> listener = env.network.listen(endpoint);
-    if (!listener) co_return 1;
-    http::Server server(env.executor, env.timers, env.logger, std::move(*listener), *this);
+    co_await context_.env().timers.sleep_for(program_.starts);
+    const std::unique_ptr<http::Server> server = serve_port(context_, *this);
+    if (!server) co_return 1;
     co_await crash_.wait();
     ++program_.crashed;
     co_return 3;

@@ -39,6 +39,12 @@ class ServingReconcilers : public PlatformFixture {
     target.percent = 100;
     return target;
   }
+  /// A Service whose latest Revision also has a tag's host.
+  static Service tagged(const std::string& name, const std::string& image, const std::string& tag) {
+    Service made = serving::service(name, image);
+    made.spec.traffic = {{.latest_revision = true, .percent = 100, .tag = tag}};
+    return made;
+  }
   std::string routes_of(const std::string& revision_name) {
     const Revision found = get<Revision>(revision_name);
     const auto routes = found.metadata.annotations.find(serving::keys::routes);
@@ -205,9 +211,7 @@ TEST_F(ServingReconcilers, a_route_to_a_revision_that_failed_keeps_the_traffic_o
 
 TEST_F(ServingReconcilers, a_host_belongs_to_the_first_route_until_it_gives_it_up) {
   apply(serving::service("shop", "fn:one"));
-  Service tagged = serving::service("shop", "fn:one");
-  tagged.spec.traffic = {{.latest_revision = true, .percent = 100, .tag = "canary"}};
-  apply(tagged);
+  apply(tagged("shop", "fn:one", "canary"));
   apply(serving::service("canary-shop", "fn:two"));
   EXPECT_EQ(state<Route>("canary-shop", "IngressReady"), "False HostConflict");
   EXPECT_NE(message<Service>("canary-shop").find("default/shop"), std::string::npos)
@@ -220,9 +224,7 @@ TEST_F(ServingReconcilers, a_host_belongs_to_the_first_route_until_it_gives_it_u
 
 TEST_F(ServingReconcilers, a_tag_whose_host_is_taken_gets_it_when_the_other_route_goes) {
   apply(serving::service("canary-shop", "fn:two"));
-  Service tagged = serving::service("shop", "fn:one");
-  tagged.spec.traffic = {{.latest_revision = true, .percent = 100, .tag = "canary"}};
-  apply(tagged);
+  apply(tagged("shop", "fn:one", "canary"));
   EXPECT_EQ(state<Route>("shop", "IngressReady"), "False HostConflict");
   EXPECT_EQ(call("canary-shop"), "two");
   remove<Service>("canary-shop");

@@ -8,17 +8,15 @@ using eventing::Channel;
 Task<Result<Requeue>> BrokerReconciler::reconcile(std::string key) {
   const auto names = split_key(key);
   const std::string& namespace_ = names.first;
-  const std::string& name = names.second;
   const std::string id = broker_id(key);
-  Result<Broker> found = context_.store.get<Broker>(namespace_, name);
-  if (!found || found->metadata.deletion_timestamp) {
-    if (!found && found.error().code != Errc::not_found) co_return found.error();
-    context_.tracker.forget({"broker", key});
+  const Result<std::optional<Broker>> found = get_living<Broker>(context_, {"broker", key});
+  if (!found) co_return found.error();
+  if (!*found) {
     const Result<void> removed = co_await plane_.remove(id);
     if (!removed) co_return removed.error();
     co_return Requeue::never();
   }
-  Broker broker = *found;
+  Broker broker = **found;
   const Timestamp now = context_.now();
   broker.status.initialize_conditions(now);
   broker.status.observed_generation = broker.metadata.generation;
@@ -34,12 +32,10 @@ Task<Result<Requeue>> BrokerReconciler::reconcile(std::string key) {
   }
   std::set<ObjectRef> interests;
   resolve_dead_letter(context_, broker.spec.delivery, namespace_, broker.status, interests);
-  context_.tracker.track({"broker", key}, std::move(interests));
-  if (Result<void> written = write_status(context_, *found, broker); !written) {
-    co_return written.error();
-  }
-  if (!ready) co_return ready.error();
-  co_return Requeue::never();
+  Result<Requeue> done =
+      conclude(context_, {"broker", key}, std::move(interests), **found, std::move(broker));
+  if (done && !ready) co_return ready.error();
+  co_return done;
 }
 
 Task<Result<Requeue>> ChannelReconciler::reconcile(std::string key) {
@@ -47,15 +43,14 @@ Task<Result<Requeue>> ChannelReconciler::reconcile(std::string key) {
   const std::string& namespace_ = names.first;
   const std::string& name = names.second;
   const std::string id = channel_id(key);
-  Result<Channel> found = context_.store.get<Channel>(namespace_, name);
-  if (!found || found->metadata.deletion_timestamp) {
-    if (!found && found.error().code != Errc::not_found) co_return found.error();
-    context_.tracker.forget({"channel", key});
+  const Result<std::optional<Channel>> found = get_living<Channel>(context_, {"channel", key});
+  if (!found) co_return found.error();
+  if (!*found) {
     const Result<void> removed = co_await plane_.remove(id);
     if (!removed) co_return removed.error();
     co_return Requeue::never();
   }
-  Channel channel = *found;
+  Channel channel = **found;
   const Timestamp now = context_.now();
   channel.status.initialize_conditions(now);
   channel.status.observed_generation = channel.metadata.generation;
@@ -69,12 +64,10 @@ Task<Result<Requeue>> ChannelReconciler::reconcile(std::string key) {
   }
   std::set<ObjectRef> interests;
   resolve_dead_letter(context_, channel.spec.delivery, namespace_, channel.status, interests);
-  context_.tracker.track({"channel", key}, std::move(interests));
-  if (Result<void> written = write_status(context_, *found, channel); !written) {
-    co_return written.error();
-  }
-  if (!ready) co_return ready.error();
-  co_return Requeue::never();
+  Result<Requeue> done =
+      conclude(context_, {"channel", key}, std::move(interests), **found, std::move(channel));
+  if (done && !ready) co_return ready.error();
+  co_return done;
 }
 
 }  // namespace knative::control

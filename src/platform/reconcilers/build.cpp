@@ -19,19 +19,19 @@ BuildReconciler::BuildReconciler(Context& context, Executor& executor, Builder& 
 BuildReconciler::~BuildReconciler() = default;
 
 Task<Result<Requeue>> BuildReconciler::reconcile(std::string key) {
-  const auto names = split_key(key);
-  Result<Build> found = context_.store.get<Build>(names.first, names.second);
-  if (!found || found->metadata.deletion_timestamp) {
-    if (!found && found.error().code != Errc::not_found) co_return found.error();
+  const Result<std::optional<Build>> found = get_living<Build>(context_, {"build", key});
+  if (!found) co_return found.error();
+  if (!*found) {
     running_.erase(key);
     co_return Requeue::never();
   }
-  const Condition* succeeded = find_condition(found->status.conditions, "Succeeded");
+  const Build& build = **found;
+  const Condition* succeeded = find_condition(build.status.conditions, "Succeeded");
   const bool finished = succeeded != nullptr && !succeeded->is_unknown();
   const auto active = running_.find(key);
   if (active != running_.end()) {
-    const bool another = active->second->build.metadata.uid != found->metadata.uid;
-    if (!another && found->spec.status != build::build_cancelled && !finished) {
+    const bool another = active->second->build.metadata.uid != build.metadata.uid;
+    if (!another && build.spec.status != build::build_cancelled && !finished) {
       co_return Requeue::never();
     }
     running_.erase(active);
@@ -41,7 +41,7 @@ Task<Result<Requeue>> BuildReconciler::reconcile(std::string key) {
   }
   // A build that was running when its platform ended begins again: it has no other effects than
   // its image.
-  auto running = std::make_shared<Running>(executor_, *found);
+  auto running = std::make_shared<Running>(executor_, build);
   running_[key] = running;
   running->callbacks.on_status = [this, running = running.get()](const build::BuildStatus& status) {
     if (Result<void> recorded = record(running->build, status); !recorded) {

@@ -111,14 +111,11 @@ Result<void> ConfigurationReconciler::read_back(Configuration& configuration) {
 }
 
 Result<Requeue> ConfigurationReconciler::step(const std::string& key) {
-  const auto [namespace_, name] = split_key(key);
-  Result<Configuration> found = context_.store.get<Configuration>(namespace_, name);
-  if (!found || found->metadata.deletion_timestamp) {
-    if (!found && found.error().code != Errc::not_found) return found.error();
-    context_.tracker.forget({"configuration", key});
-    return Requeue::never();
-  }
-  Configuration configuration = *found;
+  const Result<std::optional<Configuration>> found =
+      get_living<Configuration>(context_, {"configuration", key});
+  if (!found) return found.error();
+  if (!*found) return Requeue::never();
+  Configuration configuration = **found;
   configuration.status.initialize_conditions(context_.now());
   configuration.status.observed_generation = configuration.metadata.generation;
   const std::string revision = serving::revision_name(configuration);
@@ -132,13 +129,10 @@ Result<Requeue> ConfigurationReconciler::step(const std::string& key) {
   if (!refused.empty()) {
     configuration.status.mark_revision_creation_failed(std::move(refused), context_.now());
     interests.insert(ObjectRef{std::string(Revision::api_version), std::string(Revision::kind),
-                               namespace_, revision});
+                               configuration.metadata.namespace_, revision});
   }
-  context_.tracker.track({"configuration", key}, std::move(interests));
-  if (Result<void> written = write_status(context_, *found, configuration); !written) {
-    return written.error();
-  }
-  return Requeue::never();
+  return conclude(context_, {"configuration", key}, std::move(interests), **found,
+                  std::move(configuration));
 }
 
 }  // namespace knative::control

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -144,6 +145,18 @@ inline void keep_transition_times(const Conditions& before, Conditions& after) {
   }
 }
 
+/// The object of the watcher's key if it is there to stay. Who is gone or going waits for nothing
+/// any more.
+template <class T>
+Result<std::optional<T>> get_living(Context& context, const Tracker::Watcher& watcher) {
+  const auto [namespace_, name] = split_key(watcher.second);
+  Result<T> found = context.store.get<T>(namespace_, name);
+  if (found && !found->metadata.deletion_timestamp) return std::optional<T>(std::move(*found));
+  if (!found && found.error().code != Errc::not_found) return found.error();
+  context.tracker.forget(watcher);
+  return std::optional<T>();
+}
+
 /// Write the status when it differs from what is stored.
 template <class T>
 Result<void> write_status(Context& context, const T& before, T after) {
@@ -152,6 +165,18 @@ Result<void> write_status(Context& context, const T& before, T after) {
   Result<AnyObject> stored = context.store.update_status(after);
   if (!stored) return stored.error();
   return {};
+}
+
+/// The end of a reconcile: `watcher` is woken by changes of `interests` from now on, and what
+/// became of its object is written.
+template <class T>
+Result<Requeue> conclude(Context& context, const Tracker::Watcher& watcher,
+                         std::set<ObjectRef> interests, const T& before, T after) {
+  context.tracker.track(watcher, std::move(interests));
+  if (Result<void> written = write_status(context, before, std::move(after)); !written) {
+    return written.error();
+  }
+  return Requeue::never();
 }
 
 }  // namespace knative::control

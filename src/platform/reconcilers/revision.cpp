@@ -71,29 +71,29 @@ Result<Revision> runnable(Context& context, Revision revision, std::set<ObjectRe
   return revision;
 }
 
-std::string reason_of(const Error& error) {
+}  // namespace
+
+std::string failure_reason_of(const Error& error) {
   switch (error.code) {
     case Errc::not_found: return "ContainerMissing";
+    case Errc::deadline_exceeded: return "ProgressDeadlineExceeded";
+    case Errc::invalid_argument: return "InvalidContainer";
     case Errc::failed_precondition: return "CreateContainerConfigError";
     case Errc::unimplemented: return "Unsupported";
-    default: return "RevisionFailed";
+    default: return "ContainerFailed";
   }
 }
-
-}  // namespace
 
 Task<Result<Requeue>> RevisionReconciler::reconcile(std::string key) { co_return step(key); }
 
 Result<Requeue> RevisionReconciler::step(const std::string& key) {
-  const auto [namespace_, name] = split_key(key);
-  Result<Revision> found = context_.store.get<Revision>(namespace_, name);
-  if (!found || found->metadata.deletion_timestamp) {
-    if (!found && found.error().code != Errc::not_found) return found.error();
+  const Result<std::optional<Revision>> found = get_living<Revision>(context_, {"revision", key});
+  if (!found) return found.error();
+  if (!*found) {
     plane_.remove(key);
-    context_.tracker.forget({"revision", key});
     return Requeue::never();
   }
-  Revision revision = *found;
+  Revision revision = **found;
   const Timestamp now = context_.now();
   revision.status.initialize_conditions(now);
   revision.status.observed_generation = revision.metadata.generation;
@@ -105,19 +105,15 @@ Result<Requeue> RevisionReconciler::step(const std::string& key) {
     // What it runs with is taken once: from then on changes of those objects do not matter.
     if (ensured) interests.clear();
   }
-  context_.tracker.track({"revision", key}, std::move(interests));
   if (!ensured) {
     RevisionState state;
-    state.failure_reason = reason_of(ensured.error());
+    state.failure_reason = failure_reason_of(ensured.error());
     state.failure_message = ensured.error().detail;
     describe(state, revision, now);
   } else {
     describe(plane_.state(key), revision, now);
   }
-  if (Result<void> written = write_status(context_, *found, revision); !written) {
-    return written.error();
-  }
-  return Requeue::never();
+  return conclude(context_, {"revision", key}, std::move(interests), **found, std::move(revision));
 }
 
 }  // namespace knative::control

@@ -211,15 +211,14 @@ Result<void> RouteReconciler::release_revisions(const std::string& namespace_,
 
 Result<Requeue> RouteReconciler::step(const std::string& key) {
   const auto [namespace_, name] = split_key(key);
-  Result<Route> found = context_.store.get<Route>(namespace_, name);
-  if (!found || found->metadata.deletion_timestamp) {
-    if (!found && found.error().code != Errc::not_found) return found.error();
+  const Result<std::optional<Route>> found = get_living<Route>(context_, {"route", key});
+  if (!found) return found.error();
+  if (!*found) {
     plane_.remove_route(key);
-    context_.tracker.forget({"route", key});
     if (Result<void> done = release_revisions(namespace_, name); !done) return done.error();
     return Requeue::never();
   }
-  Route route = *found;
+  Route route = **found;
   const Timestamp now = context_.now();
   std::set<ObjectRef> waits_for = interests(route);
   route.status.initialize_conditions(now);
@@ -241,13 +240,9 @@ Result<Requeue> RouteReconciler::step(const std::string& key) {
       route.status.mark_traffic_assigned(now);
       route.status.mark_ingress_ready(now);
     }
-    if (Result<void> done = label_revisions(*found, route); !done) return done.error();
+    if (Result<void> done = label_revisions(**found, route); !done) return done.error();
   }
-  context_.tracker.track({"route", key}, std::move(waits_for));
-  if (Result<void> written = write_status(context_, *found, route); !written) {
-    return written.error();
-  }
-  return Requeue::never();
+  return conclude(context_, {"route", key}, std::move(waits_for), **found, std::move(route));
 }
 
 }  // namespace knative::control

@@ -114,14 +114,10 @@ Result<void> ServiceReconciler::make_route(Service& service, std::set<ObjectRef>
 }
 
 Result<Requeue> ServiceReconciler::step(const std::string& key) {
-  const auto [namespace_, name] = split_key(key);
-  Result<Service> found = context_.store.get<Service>(namespace_, name);
-  if (!found || found->metadata.deletion_timestamp) {
-    if (!found && found.error().code != Errc::not_found) return found.error();
-    context_.tracker.forget({"service", key});
-    return Requeue::never();
-  }
-  Service service = *found;
+  const Result<std::optional<Service>> found = get_living<Service>(context_, {"service", key});
+  if (!found) return found.error();
+  if (!*found) return Requeue::never();
+  Service service = **found;
   service.status.initialize_conditions(context_.now());
   service.status.observed_generation = service.metadata.generation;
   std::set<ObjectRef> interests;  // what is in the way; children come back by themselves
@@ -130,11 +126,7 @@ Result<Requeue> ServiceReconciler::step(const std::string& key) {
   if (*go_on) {
     if (Result<void> made = make_route(service, interests); !made) return made.error();
   }
-  context_.tracker.track({"service", key}, std::move(interests));
-  if (Result<void> written = write_status(context_, *found, service); !written) {
-    return written.error();
-  }
-  return Requeue::never();
+  return conclude(context_, {"service", key}, std::move(interests), **found, std::move(service));
 }
 
 }  // namespace knative::control

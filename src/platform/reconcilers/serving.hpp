@@ -25,6 +25,9 @@ struct RevisionState {
   std::string failure_message;
 };
 
+/// The `failure_reason` for what kept a Revision from running.
+std::string failure_reason_of(const Error& error);
+
 /// What the serving reconcilers drive; the platform's data plane implements it.
 class ServingPlane {
  public:

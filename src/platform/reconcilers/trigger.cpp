@@ -65,26 +65,21 @@ void check_dependency(const Context& context, Trigger& trigger, std::set<ObjectR
 template <class T, class Bind>
 Task<Result<Requeue>> reconcile_bound(Context& context, EventingPlane& plane, Bindings& bound,
                                       std::string controller, std::string key, Bind bind) {
-  const auto names = split_key(key);
-  Result<T> found = context.store.get<T>(names.first, names.second);
-  const bool gone = !found || found->metadata.deletion_timestamp;
-  if (!found && found.error().code != Errc::not_found) co_return found.error();
-  if (gone) context.tracker.forget({controller, key});
-  const std::string cursor = gone ? std::string() : cursor_name(found->metadata);
+  const Result<std::optional<T>> found = get_living<T>(context, {controller, key});
+  if (!found) co_return found.error();
+  const std::string cursor = *found ? cursor_name((*found)->metadata) : std::string();
   const Result<void> dropped = co_await bound.drop_all_but(plane, key, cursor);
   if (!dropped) co_return dropped.error();
-  if (gone) co_return Requeue::never();
-  T object = *found;
+  if (!*found) co_return Requeue::never();
+  T object = **found;
   object.status.initialize_conditions(context.now());
   object.status.observed_generation = object.metadata.generation;
   std::set<ObjectRef> interests;
-  const Result<void> done = bind(object, interests);
-  context.tracker.track({controller, key}, std::move(interests));
-  if (Result<void> written = write_status(context, *found, object); !written) {
-    co_return written.error();
-  }
-  if (!done) co_return done.error();
-  co_return Requeue::never();
+  const Result<void> made = bind(object, interests);
+  Result<Requeue> done =
+      conclude(context, {controller, key}, std::move(interests), **found, std::move(object));
+  if (done && !made) co_return made.error();
+  co_return done;
 }
 
 }  // namespace
@@ -226,15 +221,12 @@ Result<void> SubscriptionReconciler::bind(Subscription& subscription,
 }
 
 Task<Result<Requeue>> EventTypeReconciler::reconcile(std::string key) {
-  const auto names = split_key(key);
-  Result<eventing::EventType> found =
-      context_.store.get<eventing::EventType>(names.first, names.second);
-  if (!found || found->metadata.deletion_timestamp) {
-    if (!found && found.error().code != Errc::not_found) co_return found.error();
-    context_.tracker.forget({"eventtype", key});
-    co_return Requeue::never();
-  }
-  eventing::EventType type = *found;
+  const Result<std::optional<eventing::EventType>> found =
+      get_living<eventing::EventType>(context_, {"eventtype", key});
+  if (!found) co_return found.error();
+  if (!*found) co_return Requeue::never();
+  eventing::EventType type = **found;
+  std::set<ObjectRef> interests;
   const Timestamp now = context_.now();
   type.status.initialize_conditions(now);
   type.status.observed_generation = type.metadata.generation;
@@ -242,20 +234,18 @@ Task<Result<Requeue>> EventTypeReconciler::reconcile(std::string key) {
     type.status.mark_reference_not_set(now);
   } else {
     const eventing::KReference& reference = *type.spec.reference;
-    const ObjectRef ref{reference.api_version, reference.kind,
-                        reference.namespace_.empty() ? names.first : reference.namespace_,
-                        reference.name};
-    context_.tracker.track({"eventtype", key}, {ref});
+    const ObjectRef ref{
+        reference.api_version, reference.kind,
+        reference.namespace_.empty() ? type.metadata.namespace_ : reference.namespace_,
+        reference.name};
+    interests.insert(ref);
     if (context_.store.get(ref)) {
       type.status.mark_reference_exists(now);
     } else {
       type.status.mark_reference_does_not_exist(now);
     }
   }
-  if (Result<void> written = write_status(context_, *found, type); !written) {
-    co_return written.error();
-  }
-  co_return Requeue::never();
+  co_return conclude(context_, {"eventtype", key}, std::move(interests), **found, std::move(type));
 }
 
 }  // namespace knative::control
