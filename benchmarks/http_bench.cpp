@@ -152,7 +152,7 @@ class OneListener final : public Listener {
 
  private:
   std::unique_ptr<Stream> stream_;
-  Event never_;
+  Wakeup never_;
 };
 
 class OneNetwork final : public Network {

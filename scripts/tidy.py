@@ -25,12 +25,14 @@ HEADERS = {
     "scalars": 2, "field_error": 2, "meta": 2, "pod": 2, "core": 2, "build": 2, "serving": 2,
     "eventing": 2, "manifest": 2,
     "log": 3, "store": 3,
-    "workload": 4, "router": 4, "autoscaler": 4, "event_broker": 4, "builder": 4,
+    "functions": 4, "workload": 4, "router": 4, "autoscaler": 4, "event_broker": 4, "builder": 4,
     "controller": 4,
-    "platform": 5, "simulation": 5, "load": 5,
+    "simulation": 1, "load": 1,
+    "platform": 5,
     "knative": 6,
 }
-FLOORS = {"base": 0, "wire": 1, "model": 2, "state": 3, "engines": 4, "platform": 5}
+FLOORS = {"base": 0, "simulation": 1, "wire": 1, "model": 2, "state": 3, "engines": 4, "platform": 5,
+          "extensions": 6}
 ENGINES = {"workload", "router", "autoscaler", "event_broker", "builder", "controller"}
 
 MIRRORS = {"core", "pod", "build", "serving", "eventing"}
@@ -158,7 +160,7 @@ def check_foreign(path, text, report):
 
 def check_world(path, code, report):
     name = str(path.relative_to(ROOT))
-    if name.startswith(("src/base/", "src/platform/simulation/")):
+    if name.startswith(("src/base/", "src/simulation/")):
         return
     for number, line in enumerate(code.splitlines(), 1):
         for what, pattern in WORLD.items():

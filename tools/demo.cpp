@@ -238,14 +238,14 @@ int eventing_step(kn::PlatformThread& platform) {
   kn::Result<kn::Filter> orders = kn::Filter::exact("type", "order.created");
   kn::Result<kn::Filter> accepted = kn::Filter::exact("type", "order.accepted");
   if (!orders || !accepted) return failed("filter", kn::fail(kn::Errc::internal, "filter"));
-  kn::Result<kn::Subscription> first = platform.subscribe(
+  kn::Result<kn::EventSubscription> first = platform.subscribe(
       "default", *orders, [&](const kn::CloudEvent& event) -> kn::Task<kn::Reply> {
         if (event.type() != "order.created") ++wrong;
         delivered.put(event);
         co_return kn::CloudEvent("order.accepted", "/demo", event.data());
       });
   if (!first) return failed("subscribe", first.error());
-  kn::Result<kn::Subscription> second = platform.subscribe(
+  kn::Result<kn::EventSubscription> second = platform.subscribe(
       "default", *accepted, [&](const kn::CloudEvent& event) -> kn::Task<kn::Reply> {
         if (event.type() != "order.accepted") ++wrong;
         replied.put(event);

@@ -196,7 +196,7 @@ class KNATIVE_EXPORT Offload {
     F work;
     std::exception_ptr thrown;
     std::optional<detail::NonVoid<Value>> value;
-    Event done;
+    Wakeup done;
   };
 
   template <class J>
@@ -314,7 +314,7 @@ class KNATIVE_EXPORT Loop {
   /// Run the loop until `task` has finished and return its value (or rethrow its exception).
   template <class T>
   T run(Task<T> task) {
-    Event finished;
+    Wakeup finished;
     detail::Branch<T> branch(env().executor, std::move(task), finished);
     branch.run();
     run_until([&branch] { return branch.done(); });

@@ -26,7 +26,7 @@ class Value;
 template <class T>
 class Task;
 class TaskSet;
-class Event;
+class Wakeup;
 class Executor;
 
 // env.hpp, io.hpp
@@ -176,7 +176,7 @@ class WorkQueue;
 class Platform;
 class PlatformThread;
 struct PlatformOptions;
-class Subscription;
+class EventSubscription;
 
 // simulation.hpp, load.hpp
 class Simulation;

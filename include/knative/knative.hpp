@@ -13,6 +13,7 @@
 #include "knative/event.hpp"
 #include "knative/event_broker.hpp"
 #include "knative/eventing.hpp"
+#include "knative/functions.hpp"
 #include "knative/http.hpp"
 #include "knative/log.hpp"
 #include "knative/manifest.hpp"

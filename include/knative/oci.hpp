@@ -105,14 +105,14 @@ inline constexpr std::string_view layer_gzip = "application/vnd.oci.image.layer.
 }  // namespace media_type
 
 /// What an image runs on, in Go's names: "amd64", "linux".
-struct Platform {
+struct ImagePlatform {
   std::string architecture;
   std::string os;
   std::string variant;
-  friend bool operator==(const Platform&, const Platform&) = default;
+  friend bool operator==(const ImagePlatform&, const ImagePlatform&) = default;
 };
 /// The platform that this library was compiled for, e.g. linux/amd64.
-KNATIVE_EXPORT Platform host_platform();
+KNATIVE_EXPORT ImagePlatform host_platform();
 
 using Annotations = std::map<std::string, std::string>;
 
@@ -122,7 +122,7 @@ struct Descriptor {
   Digest digest;
   std::uint64_t size_bytes = 0;
   Annotations annotations;
-  std::optional<Platform> platform;
+  std::optional<ImagePlatform> platform;
   friend bool operator==(const Descriptor&, const Descriptor&) = default;
 };
 
@@ -161,7 +161,7 @@ struct KNATIVE_EXPORT ImageConfig {
 
   std::string created;  ///< RFC 3339, may be empty.
   std::string author;
-  Platform platform;
+  ImagePlatform platform;
   std::string user;
   std::vector<std::string> environment;  ///< "NAME=value"
   std::vector<std::string> entrypoint;

@@ -30,6 +30,7 @@
 #include "knative/env.hpp"
 #include "knative/event.hpp"
 #include "knative/eventing.hpp"
+#include "knative/functions.hpp"
 #include "knative/http.hpp"
 #include "knative/log.hpp"
 #include "knative/manifest.hpp"
@@ -76,14 +77,14 @@ using EventHandler = std::function<Task<Reply>(const CloudEvent& event)>;
 
 /// A subscription made by `Platform::subscribe`; destroying it unsubscribes and deletes its
 /// Trigger. Must not outlive its platform.
-class KNATIVE_EXPORT Subscription {
+class KNATIVE_EXPORT EventSubscription {
  public:
-  Subscription() = default;
-  Subscription(std::string trigger, std::function<void()> cancel)
+  EventSubscription() = default;
+  EventSubscription(std::string trigger, std::function<void()> cancel)
       : trigger_(std::move(trigger)), cancel_(std::move(cancel)) {}
-  Subscription(Subscription&& other) noexcept
+  EventSubscription(EventSubscription&& other) noexcept
       : trigger_(std::move(other.trigger_)), cancel_(std::exchange(other.cancel_, nullptr)) {}
-  Subscription& operator=(Subscription&& other) noexcept {
+  EventSubscription& operator=(EventSubscription&& other) noexcept {
     if (this != &other) {
       cancel();
       trigger_ = std::move(other.trigger_);
@@ -91,7 +92,7 @@ class KNATIVE_EXPORT Subscription {
     }
     return *this;
   }
-  ~Subscription() { cancel(); }
+  ~EventSubscription() { cancel(); }
 
   /// Name of the Trigger behind it.
   const std::string& trigger() const noexcept { return trigger_; }
@@ -207,7 +208,7 @@ class KNATIVE_EXPORT Platform {
   Task<Result<Offset>> publish(std::string broker, CloudEvent&& event) = delete;
   /// Receive what a Broker accepts from now on and the filter lets through. The reply, if any,
   /// goes back into the Broker. At least once; an exception is a failed delivery and is retried.
-  Result<Subscription> subscribe(std::string broker, Filter filter, EventHandler function);
+  Result<EventSubscription> subscribe(std::string broker, Filter filter, EventHandler function);
 
   // ------------------------------------------------------------------ looking inside
 
@@ -278,8 +279,8 @@ class KNATIVE_EXPORT PlatformThread {
   Result<http::Response> invoke(const std::string& service, http::Request request);
   Result<Offset> publish(const std::string& broker, const CloudEvent& event);
   /// `function` runs on the loop's thread and must not block it.
-  Result<Subscription> subscribe(const std::string& broker, const Filter& filter,
-                                 EventHandler function);
+  Result<EventSubscription> subscribe(const std::string& broker, const Filter& filter,
+                                      EventHandler function);
   Result<BuildResult> build(const build::Build& build);
 
   Endpoint endpoint();

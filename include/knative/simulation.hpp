@@ -315,7 +315,7 @@ class KNATIVE_EXPORT Simulation {
   /// `internal` on a livelock; its text has the seed and the last events.
   template <class T>
   T run(Task<T> task) {
-    Event finished;
+    Wakeup finished;
     detail::Branch<T> branch(env().executor, std::move(task), finished);
     branch.run();
     std::function<bool()> done = [&branch] { return branch.done(); };

@@ -166,11 +166,11 @@ inline auto Promise<void>::final_suspend() noexcept { return FinalAwaiter{}; }
 /// A flag that tasks wait for. `set()` wakes all of them; waiting on a set flag returns at once.
 /// A woken task runs at the next turn and looks again at whatever it waited for: it may have
 /// changed meanwhile.
-class KNATIVE_EXPORT Event {
+class KNATIVE_EXPORT Wakeup {
  public:
   class KNATIVE_EXPORT Wait {
    public:
-    explicit Wait(Event& event) noexcept : event_(&event) {}
+    explicit Wait(Wakeup& event) noexcept : event_(&event) {}
     Wait(const Wait&) = delete;
     Wait& operator=(const Wait&) = delete;
     ~Wait();
@@ -185,23 +185,23 @@ class KNATIVE_EXPORT Event {
     }
 
    private:
-    friend class Event;
+    friend class Wakeup;
     enum class Place : unsigned char { none, waiting, notified };
     void link() noexcept;
     void leave() noexcept;
-    Event* event_;
+    Wakeup* event_;
     Wait* previous_ = nullptr;
     Wait* next_ = nullptr;
     Place place_ = Place::none;
     Waiter waiter_;
   };
 
-  Event() = default;
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
+  Wakeup() = default;
+  Wakeup(const Wakeup&) = delete;
+  Wakeup& operator=(const Wakeup&) = delete;
   /// Tasks that still wait stay suspended until they are dropped: to resume them would let them
   /// look at what is gone.
-  ~Event();
+  ~Wakeup();
 
   void set() noexcept;
   void reset() noexcept { set_ = false; }
@@ -234,7 +234,7 @@ namespace detail {
 template <class T>
 class Branch final : public Fiber {
  public:
-  Branch(Executor& executor, Task<T> task, Event& finished) noexcept
+  Branch(Executor& executor, Task<T> task, Wakeup& finished) noexcept
       : Fiber(executor), task_(std::move(task)), finished_(finished) {}
   ~Branch() override { unwind(); }
   void run() noexcept {
@@ -254,7 +254,7 @@ class Branch final : public Fiber {
     finished_.notify_all();
   }
   Task<T> task_;
-  Event& finished_;
+  Wakeup& finished_;
   bool done_ = false;
 };
 
@@ -307,7 +307,7 @@ NonVoid<T> take_branch(Branch<T>& branch) {
 template <class A, class B>
 Task<RaceResult<detail::NonVoid<A>, detail::NonVoid<B>>> race(Task<A> first, Task<B> second) {
   Executor& executor = co_await this_executor();
-  Event finished;
+  Wakeup finished;
   detail::Branch<A> left(executor, std::move(first), finished);
   detail::Branch<B> right(executor, std::move(second), finished);
   left.run();
@@ -328,7 +328,7 @@ Task<RaceResult<detail::NonVoid<A>, detail::NonVoid<B>>> race(Task<A> first, Tas
 template <class T>
 Task<std::vector<detail::NonVoid<T>>> when_all(std::vector<Task<T>> tasks) {
   Executor& executor = co_await this_executor();
-  Event finished;
+  Wakeup finished;
   std::vector<std::unique_ptr<detail::Branch<T>>> branches;
   for (Task<T>& task : tasks) {
     branches.push_back(std::make_unique<detail::Branch<T>>(executor, std::move(task), finished));
@@ -376,7 +376,7 @@ class KNATIVE_EXPORT TaskSet {
   Executor& executor_;
   Node* first_ = nullptr;
   std::size_t size_ = 0;
-  Event empty_;
+  Wakeup empty_;
   void (*handler_)(void*, std::exception_ptr) = nullptr;
   void* context_ = nullptr;
 };

@@ -161,7 +161,7 @@ struct Loop::Impl final : LoopCore {
 
   Task<Result<std::vector<std::string>>> resolve(std::string host) override {
     struct Answer {
-      Event arrived;
+      Wakeup arrived;
       boost::system::error_code error;
       std::vector<std::string> addresses;
     };

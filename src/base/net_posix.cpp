@@ -352,7 +352,7 @@ class PosixListener final : public Listener, private Watch {
   }
 
   const Endpoint endpoint_;
-  Event arrival_;
+  Wakeup arrival_;
   bool acceptable_ = false;
   ino_t inode_ = 0;
 };

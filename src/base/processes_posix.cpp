@@ -294,7 +294,7 @@ class PosixChild final : public Process, private TimerNode {
   Output stdout_;
   Output stderr_;
   EndWatch end_;
-  Event changed_;
+  Wakeup changed_;
   ExitStatus status_;
   pid_t pid_ = 0;
   bool reaped_ = false;

@@ -73,20 +73,20 @@ void Fiber::unwind_to(const detail::PromiseBase* frame) noexcept {
 
 // ---------------------------------------------------------------------------- events
 
-void Event::List::append(Wait& wait) noexcept {
+void Wakeup::List::append(Wait& wait) noexcept {
   wait.previous_ = last;
   wait.next_ = nullptr;
   (last != nullptr ? last->next_ : first) = &wait;
   last = &wait;
 }
 
-void Event::List::remove(Wait& wait) noexcept {
+void Wakeup::List::remove(Wait& wait) noexcept {
   (wait.previous_ != nullptr ? wait.previous_->next_ : first) = wait.next_;
   (wait.next_ != nullptr ? wait.next_->previous_ : last) = wait.previous_;
   wait.previous_ = wait.next_ = nullptr;
 }
 
-void Event::forget(List& list) noexcept {
+void Wakeup::forget(List& list) noexcept {
   while (list.first != nullptr) {
     Wait& wait = *list.first;
     list.remove(wait);
@@ -95,30 +95,30 @@ void Event::forget(List& list) noexcept {
   }
 }
 
-Event::~Event() {
+Wakeup::~Wakeup() {
   forget(waiting_);
   forget(notified_);
 }
 
-Event::Wait::~Wait() {
+Wakeup::Wait::~Wait() {
   if (place_ == Place::none) return;
   const bool owes_notice = place_ == Place::notified;
   leave();
   if (owes_notice) event_->notify_one();
 }
 
-void Event::Wait::link() noexcept {
+void Wakeup::Wait::link() noexcept {
   KN_ASSERT(event_ != nullptr && place_ == Place::none);
   event_->waiting_.append(*this);
   place_ = Place::waiting;
 }
 
-void Event::Wait::leave() noexcept {
+void Wakeup::Wait::leave() noexcept {
   (place_ == Place::waiting ? event_->waiting_ : event_->notified_).remove(*this);
   place_ = Place::none;
 }
 
-bool Event::notify_one() noexcept {
+bool Wakeup::notify_one() noexcept {
   if (waiting_.first == nullptr) return false;
   Wait& wait = *waiting_.first;
   waiting_.remove(wait);
@@ -128,7 +128,7 @@ bool Event::notify_one() noexcept {
   return true;
 }
 
-void Event::notify_all() noexcept {
+void Wakeup::notify_all() noexcept {
   while (waiting_.first != nullptr) {
     Wait& wait = *waiting_.first;
     waiting_.remove(wait);
@@ -137,7 +137,7 @@ void Event::notify_all() noexcept {
   }
 }
 
-void Event::set() noexcept {
+void Wakeup::set() noexcept {
   set_ = true;
   notify_all();
 }

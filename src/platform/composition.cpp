@@ -2,10 +2,10 @@
 
 #include <utility>
 
+#include "extensions/build/reconcilers.hpp"
+#include "extensions/eventing/reconcilers.hpp"
+#include "extensions/serving/reconcilers.hpp"
 #include "platform/admission.hpp"
-#include "platform/reconcilers/build.hpp"
-#include "platform/reconcilers/eventing.hpp"
-#include "platform/reconcilers/serving.hpp"
 
 namespace knative {
 

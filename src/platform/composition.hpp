@@ -8,12 +8,12 @@
 #include <string>
 #include <string_view>
 
+#include "extensions/eventing/event_plane.hpp"
+#include "extensions/serving/data_plane.hpp"
+#include "extensions/serving/workloads.hpp"
 #include "knative/platform.hpp"
 #include "platform/control_plane.hpp"
-#include "platform/data_plane.hpp"
-#include "platform/event_plane.hpp"
 #include "platform/front.hpp"
-#include "platform/workloads.hpp"
 
 namespace knative {
 

@@ -11,7 +11,7 @@
 
 #include "knative/controller.hpp"
 #include "knative/store.hpp"
-#include "platform/reconcilers/context.hpp"
+#include "platform/reconciling.hpp"
 
 namespace knative {
 

@@ -5,8 +5,8 @@
 #include <functional>
 #include <string>
 
+#include "extensions/eventing/event_plane.hpp"
 #include "knative/http.hpp"
-#include "platform/event_plane.hpp"
 
 namespace knative {
 

@@ -317,7 +317,8 @@ Task<Result<Offset>> Platform::publish(std::string broker, const CloudEvent& eve
   co_return co_await found->publish(event);
 }
 
-Result<Subscription> Platform::subscribe(std::string broker, Filter filter, EventHandler function) {
+Result<EventSubscription> Platform::subscribe(std::string broker, Filter filter,
+                                              EventHandler function) {
   if (Result<void> started = start(); !started) return started.error();
   const std::size_t slash = broker.find('/');
   eventing::Trigger trigger;
@@ -335,7 +336,7 @@ Result<Subscription> Platform::subscribe(std::string broker, Filter filter, Even
     return created.error();
   }
   const ObjectRef ref = created->ref();
-  return Subscription(name, [this, ref, name] {
+  return EventSubscription(name, [this, ref, name] {
     impl_->event_plane->remove_local_sink(name);
     Result<AnyObject> removed = impl_->store->remove(ref);
     if (!removed && removed.error().code != Errc::not_found) {

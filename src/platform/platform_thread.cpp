@@ -197,16 +197,16 @@ Result<Offset> PlatformThread::publish(const std::string& broker, const CloudEve
   return result;
 }
 
-Result<Subscription> PlatformThread::subscribe(const std::string& broker, const Filter& filter,
-                                               EventHandler function) {
-  Result<Subscription> result = fail(Errc::internal, "not subscribed");
+Result<EventSubscription> PlatformThread::subscribe(const std::string& broker, const Filter& filter,
+                                                    EventHandler function) {
+  Result<EventSubscription> result = fail(Errc::internal, "not subscribed");
   call([&](Platform& platform) {
     result = platform.subscribe(broker, filter, std::move(function));
   });
   if (!result) return result;
   // Cancelling may happen on any thread, but must happen on the loop.
-  auto inner = std::make_shared<Subscription>(std::move(*result));
-  return Subscription(inner->trigger(), [this, inner] {
+  auto inner = std::make_shared<EventSubscription>(std::move(*result));
+  return EventSubscription(inner->trigger(), [this, inner] {
     if (impl_->stopped) {
       inner->detach();
       return;

@@ -121,7 +121,7 @@ class MemoryLog final : public Log {
   std::map<std::string, Offset, std::less<>> cursors_;
   LogStats stats_;
   bool closed_ = false;
-  Event appended_;
+  Wakeup appended_;
 };
 
 }  // namespace

@@ -22,7 +22,7 @@ struct Batch {
   std::size_t payload = 0;  ///< Bytes of records, as counted against the bound.
   Offset first = 0;
   std::optional<Error> error;
-  Event done;
+  Wakeup done;
 };
 
 /// What a writing job brings back.
@@ -490,10 +490,10 @@ class SegmentLog final : public Log {
   std::size_t cache_bytes_ = 0;
   std::string spare_;  ///< Memory for the next batch.
   LogStats stats_;
-  Event wake_;
-  Event appended_;
-  Event closed_;
-  Event trimmed_;
+  Wakeup wake_;
+  Wakeup appended_;
+  Wakeup closed_;
+  Wakeup trimmed_;
   TaskSet writer_;
 };
 

@@ -60,7 +60,7 @@ StoreCore::StoreCore(Timers& timers, Random& random, StoreOptions options)
 StoreCore::~StoreCore() {
   hub_->core = nullptr;
   hub_->any.notify_all();
-  for (Event& event : hub_->kinds) event.notify_all();
+  for (Wakeup& event : hub_->kinds) event.notify_all();
 }
 
 // ---------------------------------------------------------------------------- finding

@@ -42,8 +42,8 @@ class StoreCore;
 // Outlives the store as long as watches do.
 struct Hub {
   StoreCore* core = nullptr;
-  Event any;
-  std::deque<Event> kinds;  // By KindTable.
+  Wakeup any;
+  std::deque<Wakeup> kinds;  // By KindTable.
 };
 
 std::optional<Version> parse_version(std::string_view text);

@@ -677,8 +677,8 @@ class SqliteStore final : public StoreCore {
   Version durable_ = 0;
   std::uint64_t failures_ = 0;
   Error error_;
-  Event work_;
-  Event landed_;
+  Wakeup work_;
+  Wakeup landed_;
   TaskSet tasks_;
 };
 

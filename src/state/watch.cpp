@@ -73,7 +73,7 @@ class StoreWatch final : public Watch {
   }
 
  private:
-  Event& changed() { return kind_ == StoreCore::npos ? hub_->any : hub_->kinds[kind_]; }
+  Wakeup& changed() { return kind_ == StoreCore::npos ? hub_->any : hub_->kinds[kind_]; }
 
   bool passes(const AnyObject& object) const {
     return options_.labels.matches(object.metadata().labels) && options_.fields.matches(object);

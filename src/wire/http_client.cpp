@@ -53,7 +53,7 @@ struct Pool : std::enable_shared_from_this<Pool> {
   std::vector<ClientConnection*> idle;  ///< The most recently used is last.
   std::size_t count = 0;                ///< Connections, also those being made.
   bool closed = false;
-  Event freed;
+  Wakeup freed;
 };
 
 class ClientConnection {
@@ -259,7 +259,7 @@ bool idempotent(std::string_view method) noexcept {
 /// A fresh connection, or a kept one that becomes free. `fresh_only` passes kept ones by.
 Task<Result<ClientConnection*>> acquire(Pool& pool, bool fresh_only) {
   const Instant deadline = pool.timers.now() + pool.options.connect_timeout;
-  auto wait = [](Event& freed) -> Task<void> { co_await freed.wait(); };
+  auto wait = [](Wakeup& freed) -> Task<void> { co_await freed.wait(); };
   for (;;) {
     if (pool.closed) co_return fail(Errc::cancelled, "the client is gone");
     if (!fresh_only) {

@@ -55,7 +55,7 @@ struct Core {
   std::size_t count = 0;
   std::uint64_t requests = 0;
   bool draining = false;
-  Event changed;
+  Wakeup changed;
   TaskSet accepting;
 };
 

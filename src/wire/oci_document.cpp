@@ -132,7 +132,7 @@ Descriptor read_descriptor(const Value& value, const std::string& where,
   if (const Value* platform = members.find("platform")) {
     Members inner(*platform, members.path("platform"), error);
     descriptor.platform =
-        Platform{inner.text("architecture"), inner.text("os"), inner.text("variant")};
+        ImagePlatform{inner.text("architecture"), inner.text("os"), inner.text("variant")};
   }
   return descriptor;
 }
@@ -227,7 +227,7 @@ Value::Map write_execution(const ImageConfig& config) {
 
 }  // namespace
 
-Platform host_platform() {
+ImagePlatform host_platform() {
 #if defined(__x86_64__)
   return {"amd64", "linux", ""};
 #elif defined(__aarch64__)

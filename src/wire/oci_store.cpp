@@ -124,7 +124,7 @@ Result<Descriptor> ImageStore::resolve(const Reference& name) {
   if (!text) return text.error().within(quoted(name));
   Result<Index> index = Index::parse(*text);
   if (!index) return index.error().within(quoted(name) + ": index");
-  const Platform host = host_platform();
+  const ImagePlatform host = host_platform();
   for (const Descriptor& manifest : index->manifests) {
     const bool fits = !manifest.platform || (manifest.platform->os == host.os &&
                                              manifest.platform->architecture == host.architecture);

@@ -47,7 +47,7 @@ struct UnpackCache::Impl {
   Files& files;
   Offload& offload;
   std::string directory;
-  std::map<Reference, std::shared_ptr<Event>> running;
+  std::map<Reference, std::shared_ptr<Wakeup>> running;
 
   // Ends the turn of one name, also when its task is dropped.
   struct Turn {
@@ -55,7 +55,7 @@ struct UnpackCache::Impl {
     Reference name;
     ~Turn() {
       const auto at = impl.running.find(name);
-      const std::shared_ptr<Event> finished = std::move(at->second);
+      const std::shared_ptr<Wakeup> finished = std::move(at->second);
       impl.running.erase(at);
       finished->set();
     }
@@ -73,10 +73,10 @@ Task<Result<UnpackedImage>> UnpackCache::get(const Reference& name) {
   while (true) {
     const auto at = impl.running.find(wanted);
     if (at == impl.running.end()) break;
-    const std::shared_ptr<Event> other = at->second;
+    const std::shared_ptr<Wakeup> other = at->second;
     co_await other->wait();
   }
-  impl.running[wanted] = std::make_shared<Event>();
+  impl.running[wanted] = std::make_shared<Wakeup>();
   const Impl::Turn turn{impl, wanted};
   auto work = [store = impl.store, &files = impl.files, wanted, directory = impl.directory] {
     return fetch_root(*store, files, wanted, directory);

@@ -284,8 +284,8 @@ TEST(Loop, TakesPostsFromManyThreadsInOrder) {
 
 TEST(Loop, APostWakesASleepingLoopAtOnce) {
   Loop loop(quiet());
-  Event posted;
-  auto wait = [](Event& event) -> Task<void> { co_await event.wait(); };
+  Wakeup posted;
+  auto wait = [](Wakeup& event) -> Task<void> { co_await event.wait(); };
   std::thread other([&] { loop.post([&posted] { posted.set(); }); });
   const Instant before = loop.env().timers.now();
   loop.run(wait(posted));

@@ -42,7 +42,7 @@ class Started {
 
  private:
   Queue& queue_;
-  Event finished_;
+  Wakeup finished_;
   detail::Branch<T> branch_;
 };
 
@@ -65,19 +65,19 @@ Task<std::string> immediate_text(std::string value) { co_return value; }
 
 Task<void> nothing() { co_return; }
 
-Task<int> after(Event& event, int value) {
+Task<int> after(Wakeup& event, int value) {
   co_await event.wait();
   co_return value;
 }
 
-Task<int> after_then_throw(Event& event, std::string what) {
+Task<int> after_then_throw(Wakeup& event, std::string what) {
   co_await event.wait();
   throw std::runtime_error(what);
 }
 
-Task<void> park(Event& event) { co_await event.wait(); }
+Task<void> park(Wakeup& event) { co_await event.wait(); }
 
-Task<void> park_alive(Event& event, Alive alive) {
+Task<void> park_alive(Wakeup& event, Alive alive) {
   Alive local = alive;
   co_await event.wait();
 }
@@ -86,7 +86,7 @@ Task<void> park_alive(Event& event, Alive alive) {
 
 TEST(Task, DoesNothingUntilStarted) {
   int alive = 0;
-  Event event;
+  Wakeup event;
   {
     Task<void> task = park_alive(event, Alive(alive));
     EXPECT_TRUE(task.valid());
@@ -131,7 +131,7 @@ TEST(Task, AHundredThousandNestedAwaitsNeedNoStack) {
   EXPECT_EQ(run.value(), 100'000);
 }
 
-Task<void> deep_park(int level, Event& event, Alive alive) {
+Task<void> deep_park(int level, Wakeup& event, Alive alive) {
   if (level == 0) {
     co_await event.wait();
     co_return;
@@ -141,7 +141,7 @@ Task<void> deep_park(int level, Event& event, Alive alive) {
 
 TEST(Task, DroppingAHundredThousandNestedAwaitsNeedsNoStack) {
   Queue queue;
-  Event event;
+  Wakeup event;
   int alive = 0;
   {
     TaskSet set(queue);
@@ -156,7 +156,7 @@ TEST(Task, DroppingAHundredThousandNestedAwaitsNeedsNoStack) {
 
 TEST(Task, ResumesAHundredThousandNestedAwaits) {
   Queue queue;
-  Event event;
+  Wakeup event;
   int alive = 0;
   Started<void> run(queue, deep_park(100'000, event, Alive(alive)));
   queue.drain();
@@ -292,7 +292,7 @@ TEST(Task, ExceptionsPassThroughManyFrames) {
 // ---------------------------------------------------------------------------- dropping
 
 /// Waits at each of many points, in every kind of place a co_await can stand in.
-Task<int> many_points(std::array<Event, 9>& points, Alive alive) {
+Task<int> many_points(std::array<Wakeup, 9>& points, Alive alive) {
   Alive first = alive;
   co_await points[0].wait();
   int sum = co_await after(points[1], 1);
@@ -323,12 +323,12 @@ Task<int> many_points(std::array<Event, 9>& points, Alive alive) {
 TEST(Task, CanBeDroppedAtEverySuspensionPoint) {
   for (std::size_t reached = 0; reached <= 9; ++reached) {
     Queue queue;
-    std::array<Event, 9> points;
+    std::array<Wakeup, 9> points;
     int alive = 0;
     {
       TaskSet set(queue);
       bool finished = false;
-      auto outer = [](std::array<Event, 9>& events, Alive count, bool& flag) -> Task<void> {
+      auto outer = [](std::array<Wakeup, 9>& events, Alive count, bool& flag) -> Task<void> {
         co_await many_points(events, count);
         flag = true;
       };
@@ -344,15 +344,15 @@ TEST(Task, CanBeDroppedAtEverySuspensionPoint) {
       }
     }
     EXPECT_EQ(alive, 0) << "dropped after " << reached;
-    for (Event& point : points) EXPECT_FALSE(point.has_waiters());
-    for (Event& point : points) point.set();  // a wake after the drop reaches nobody
+    for (Wakeup& point : points) EXPECT_FALSE(point.has_waiters());
+    for (Wakeup& point : points) point.set();  // a wake after the drop reaches nobody
     EXPECT_EQ(queue.drain(), 0u);
   }
 }
 
 TEST(Task, CanBeDroppedWhileQueued) {
   Queue queue;
-  Event event;
+  Wakeup event;
   int alive = 0;
   {
     TaskSet set(queue);
@@ -376,29 +376,29 @@ TEST(Task, CanBeDroppedWhileQueued) {
 /// Sets an event when destroyed: cancellation may have side effects on other fibers.
 class SetWhenGone {
  public:
-  explicit SetWhenGone(Event& event) : event_(event) {}
+  explicit SetWhenGone(Wakeup& event) : event_(event) {}
   SetWhenGone(const SetWhenGone&) = delete;
   SetWhenGone& operator=(const SetWhenGone&) = delete;
   ~SetWhenGone() { event_.set(); }
 
  private:
-  Event& event_;
+  Wakeup& event_;
 };
 
 TEST(Task, CleanUpOfADroppedTaskMayWakeOthersAndItself) {
   Queue queue;
-  Event held;
-  Event gone;
+  Wakeup held;
+  Wakeup gone;
   bool woken = false;
-  auto holder = [](Event& wait_for, Event& tell) -> Task<void> {
+  auto holder = [](Wakeup& wait_for, Wakeup& tell) -> Task<void> {
     const SetWhenGone guard(tell);
     co_await wait_for.wait();
   };
-  auto itself = [](Event& event) -> Task<void> {
+  auto itself = [](Wakeup& event) -> Task<void> {
     const SetWhenGone guard(event);  // wakes its own fiber while that is being dropped
     co_await park(event);
   };
-  auto watcher = [](Event& event, bool& flag) -> Task<void> {
+  auto watcher = [](Wakeup& event, bool& flag) -> Task<void> {
     co_await event.wait();
     flag = true;
   };
@@ -407,7 +407,7 @@ TEST(Task, CleanUpOfADroppedTaskMayWakeOthersAndItself) {
   {
     TaskSet set(queue);
     set.add(holder(held, gone));
-    Event own;
+    Wakeup own;
     set.add(itself(own));
     queue.drain();
     set.clear();
@@ -418,7 +418,7 @@ TEST(Task, CleanUpOfADroppedTaskMayWakeOthersAndItself) {
 
 TEST(Task, DropsInnermostFirst) {
   Queue queue;
-  Event never;
+  Wakeup never;
   std::string order;
   struct Mark {
     std::string& order;
@@ -428,11 +428,11 @@ TEST(Task, DropsInnermostFirst) {
     Mark& operator=(const Mark&) = delete;
     ~Mark() { order += letter; }
   };
-  auto inner = [](Event& event, std::string& text) -> Task<void> {
+  auto inner = [](Wakeup& event, std::string& text) -> Task<void> {
     const Mark mark(text, 'i');
     co_await event.wait();
   };
-  auto outer = [](auto& run_inner, Event& event, std::string& text) -> Task<void> {
+  auto outer = [](auto& run_inner, Wakeup& event, std::string& text) -> Task<void> {
     const Mark mark(text, 'o');
     co_await run_inner(event, text);
   };
@@ -446,9 +446,9 @@ TEST(Task, DropsInnermostFirst) {
 
 // ---------------------------------------------------------------------------- events
 
-TEST(Event, WaitingOnASetEventReturnsAtOnce) {
+TEST(Wakeup, WaitingOnASetEventReturnsAtOnce) {
   Queue queue;
-  Event event;
+  Wakeup event;
   event.set();
   Started<int> run(queue, after(event, 3));
   EXPECT_EQ(queue.run_ready(), 1u);
@@ -456,11 +456,11 @@ TEST(Event, WaitingOnASetEventReturnsAtOnce) {
   EXPECT_EQ(run.value(), 3);
 }
 
-TEST(Event, WakesInOrderOfWaiting) {
+TEST(Wakeup, WakesInOrderOfWaiting) {
   Queue queue;
-  Event event;
+  Wakeup event;
   std::string order;
-  auto wait = [](Event& waited, std::string& text, char letter) -> Task<void> {
+  auto wait = [](Wakeup& waited, std::string& text, char letter) -> Task<void> {
     co_await waited.wait();
     text += letter;
   };
@@ -477,11 +477,11 @@ TEST(Event, WakesInOrderOfWaiting) {
   EXPECT_EQ(order, "abcd");
 }
 
-TEST(Event, ANoticeToADroppedTaskGoesToTheNext) {
+TEST(Wakeup, ANoticeToADroppedTaskGoesToTheNext) {
   Queue queue;
-  Event event;
+  Wakeup event;
   int got = 0;
-  auto wait = [](Event& waited, int& count) -> Task<void> {
+  auto wait = [](Wakeup& waited, int& count) -> Task<void> {
     co_await waited.wait();
     ++count;
   };
@@ -498,13 +498,13 @@ TEST(Event, ANoticeToADroppedTaskGoesToTheNext) {
   EXPECT_TRUE(second.empty());
 }
 
-TEST(Event, DestroyedEventLeavesItsWaitersSuspended) {
+TEST(Wakeup, DestroyedEventLeavesItsWaitersSuspended) {
   Queue queue;
   int alive = 0;
   {
     TaskSet set(queue);
     {
-      Event event;
+      Wakeup event;
       set.add(park_alive(event, Alive(alive)));
       set.add(park_alive(event, Alive(alive)));
       queue.drain();
@@ -526,8 +526,8 @@ class Race : public testing::TestWithParam<std::tuple<Order, bool, bool>> {};
 TEST_P(Race, EveryOrderOfCompletionWithValuesAndExceptions) {
   const auto [order, left_throws, right_throws] = GetParam();
   Queue queue;
-  Event left;
-  Event right;
+  Wakeup left;
+  Wakeup right;
   {
     auto task = race(left_throws ? after_then_throw(left, "left") : after(left, 1),
                      right_throws ? after_then_throw(right, "right") : after(right, 2));
@@ -577,10 +577,10 @@ TEST(RaceTask, TakesResults) {
 
 TEST(RaceTask, DropsTheLoserBeforeItReturns) {
   Queue queue;
-  Event never;
+  Wakeup never;
   int alive = 0;
   int alive_afterwards = -1;
-  auto both = [](Event& event, Alive count, int& now, int& afterwards) -> Task<void> {
+  auto both = [](Wakeup& event, Alive count, int& now, int& afterwards) -> Task<void> {
     co_await race(park_alive(event, count), nothing());
     afterwards = now;
   };
@@ -592,7 +592,7 @@ TEST(RaceTask, DropsTheLoserBeforeItReturns) {
   EXPECT_EQ(alive, 0);
 }
 
-Task<int> nested_race(int level, Event& event, Alive alive) {
+Task<int> nested_race(int level, Wakeup& event, Alive alive) {
   if (level == 0) {
     co_await event.wait();
     co_return 0;
@@ -605,7 +605,7 @@ Task<int> nested_race(int level, Event& event, Alive alive) {
 
 TEST(RaceTask, NestsAndIsDroppedAsATree) {
   Queue queue;
-  Event event;
+  Wakeup event;
   int alive = 0;
   {
     Started<int> run(queue, nested_race(6, event, Alive(alive)));
@@ -624,10 +624,10 @@ TEST(RaceTask, NestsAndIsDroppedAsATree) {
 
 TEST(RaceTask, ARacerMayDropATaskSetThatItsRivalUses) {
   Queue queue;
-  Event never;
+  Wakeup never;
   int alive = 0;
   auto set = std::make_unique<TaskSet>(queue);
-  auto use = [](TaskSet& tasks, Event& event, Alive count) -> Task<void> {
+  auto use = [](TaskSet& tasks, Wakeup& event, Alive count) -> Task<void> {
     tasks.add(park_alive(event, count));
     co_await event.wait();
   };
@@ -646,7 +646,7 @@ TEST(WhenAll, YieldsValuesByPositionInEveryOrderOfCompletion) {
   std::array<std::size_t, 4> order{0, 1, 2, 3};
   do {
     Queue queue;
-    std::array<Event, 4> events;
+    std::array<Wakeup, 4> events;
     std::vector<Task<int>> tasks;
     for (int i = 0; i < 4; ++i) tasks.push_back(after(events[static_cast<std::size_t>(i)], i));
     Started<std::vector<int>> run(queue, when_all(std::move(tasks)));
@@ -661,7 +661,7 @@ TEST(WhenAll, YieldsValuesByPositionInEveryOrderOfCompletion) {
 
 TEST(WhenAll, RethrowsTheFirstByPositionAfterAllHaveFinished) {
   Queue queue;
-  std::array<Event, 3> events;
+  std::array<Wakeup, 3> events;
   std::vector<Task<int>> tasks;
   tasks.push_back(after(events[0], 1));
   tasks.push_back(after_then_throw(events[1], "second"));
@@ -692,7 +692,7 @@ TEST(WhenAll, OfNothingIsNothingAndOfVoidIsDone) {
 
 TEST(WhenAll, DropsAllWhenDropped) {
   Queue queue;
-  Event event;
+  Wakeup event;
   int alive = 0;
   {
     std::vector<Task<void>> tasks;
@@ -708,8 +708,8 @@ TEST(WhenAll, DropsAllWhenDropped) {
 
 TEST(TaskSetTask, DrainsWhenTheLastHasFinished) {
   Queue queue;
-  Event first;
-  Event second;
+  Wakeup first;
+  Wakeup second;
   TaskSet set(queue);
   set.add(park(first));
   set.add(park(second));
@@ -727,7 +727,7 @@ TEST(TaskSetTask, DrainsWhenTheLastHasFinished) {
 
 TEST(TaskSetTask, ClearWakesWhoWaitsForItToDrain) {
   Queue queue;
-  Event never;
+  Wakeup never;
   TaskSet set(queue);
   set.add(park(never));
   Started<void> drained(queue, set.drained());
@@ -739,7 +739,7 @@ TEST(TaskSetTask, ClearWakesWhoWaitsForItToDrain) {
 
 TEST(TaskSetTask, DestroyedWhileSomebodyWaitsForItToDrain) {
   Queue queue;
-  Event never;
+  Wakeup never;
   auto set = std::make_unique<TaskSet>(queue);
   set->add(park(never));
   Started<void> drained(queue, set->drained());
@@ -776,10 +776,10 @@ struct Connection {
 
 TEST(TaskSetTask, AFinishedTasksArgumentsMayOwnTheSet) {
   Queue queue;
-  Event event;
-  Event never;
+  Wakeup event;
+  Wakeup never;
   int alive = 0;
-  auto serve = [](std::shared_ptr<Connection>, Event& wait_for) -> Task<void> {
+  auto serve = [](std::shared_ptr<Connection>, Wakeup& wait_for) -> Task<void> {
     co_await wait_for.wait();
   };
   auto connection = std::make_shared<Connection>(queue);
@@ -797,7 +797,7 @@ TEST(TaskSetTask, AFinishedTasksArgumentsMayOwnTheSet) {
 
 TEST(TaskSetTask, GivesExceptionsToItsHandler) {
   Queue queue;
-  Event event;
+  Wakeup event;
   TaskSet set(queue);
   std::string seen;
   set.on_error(
@@ -809,7 +809,7 @@ TEST(TaskSetTask, GivesExceptionsToItsHandler) {
         }
       },
       &seen);
-  auto fail_after = [](Event& wait_for) -> Task<void> {
+  auto fail_after = [](Wakeup& wait_for) -> Task<void> {
     co_await wait_for.wait();
     throw std::runtime_error("lost");
   };
@@ -838,7 +838,7 @@ TEST(TaskSetDeathTest, ATaskMustNotDropItself) {
 TEST(TaskSetDeathTest, FibersMustNotOutliveTheirExecutor) {
   EXPECT_DEATH(
       {
-        Event never;
+        Wakeup never;
         auto queue = std::make_unique<Queue>();
         TaskSet set(*queue);
         set.add(park(never));
@@ -850,7 +850,7 @@ TEST(TaskSetDeathTest, FibersMustNotOutliveTheirExecutor) {
 
 // ---------------------------------------------------------------------------- the ready queue
 
-Task<void> yield_often(Event& turn, int times, int& count) {
+Task<void> yield_often(Wakeup& turn, int times, int& count) {
   for (int i = 0; i < times; ++i) {
     co_await turn.wait();
     ++count;
@@ -859,10 +859,10 @@ Task<void> yield_often(Event& turn, int times, int& count) {
 
 TEST(ExecutorQueue, RunsOnlyWhatWasReadyWhenTheTurnBegan) {
   Queue queue;
-  Event ping;
-  Event pong;
+  Wakeup ping;
+  Wakeup pong;
   int turns = 0;
-  auto player = [](Event& mine, Event& yours, int& count) -> Task<void> {
+  auto player = [](Wakeup& mine, Wakeup& yours, int& count) -> Task<void> {
     for (;;) {
       co_await mine.wait();
       ++count;
@@ -882,7 +882,7 @@ TEST(ExecutorQueue, RunsOnlyWhatWasReadyWhenTheTurnBegan) {
 
 TEST(ExecutorQueue, AThousandFibersAdvanceEvenly) {
   Queue queue;
-  Event turn;
+  Wakeup turn;
   std::vector<int> counts(1000);
   TaskSet set(queue);
   for (int& count : counts) set.add(yield_often(turn, 50, count));
@@ -898,15 +898,15 @@ TEST(ExecutorQueue, AThousandFibersAdvanceEvenly) {
 
 TEST(ExecutorQueue, AFiberDroppedDuringATurnDoesNotLengthenIt) {
   Queue queue;
-  Event go;
+  Wakeup go;
   int ran = 0;
   TaskSet victims(queue);
   TaskSet set(queue);
-  auto drop = [](Event& event, TaskSet& others) -> Task<void> {
+  auto drop = [](Wakeup& event, TaskSet& others) -> Task<void> {
     co_await event.wait();
     others.clear();
   };
-  auto again = [](Event& event, int& count) -> Task<void> {
+  auto again = [](Wakeup& event, int& count) -> Task<void> {
     for (;;) {
       co_await event.wait();
       ++count;
@@ -924,7 +924,7 @@ TEST(ExecutorQueue, AFiberDroppedDuringATurnDoesNotLengthenIt) {
 
 TEST(ExecutorQueue, TellsItsLoopOncePerFilling) {
   Queue queue;
-  Event event;
+  Wakeup event;
   TaskSet set(queue);
   for (int i = 0; i < 5; ++i) set.add(park(event));
   EXPECT_EQ(queue.told, 1);
@@ -944,7 +944,7 @@ class Storm {
     Queue queue;
     int alive = 0;
     {
-      std::array<Event, 8> events;
+      std::array<Wakeup, 8> events;
       std::vector<std::unique_ptr<TaskSet>> sets;
       for (int i = 0; i < 4; ++i) sets.push_back(make_set(queue));
       for (int step = 0; step < 3000; ++step) {
@@ -980,7 +980,7 @@ class Storm {
     return state_ % bound;
   }
 
-  static Task<void> work(Storm& storm, std::array<Event, 8>& events, int level, Alive alive) {
+  static Task<void> work(Storm& storm, std::array<Wakeup, 8>& events, int level, Alive alive) {
     Alive local = alive;
     for (std::uint32_t round = storm.next(3); round > 0; --round) {
       switch (level == 0 ? 0 : storm.next(5)) {

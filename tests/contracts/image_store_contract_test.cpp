@@ -121,7 +121,7 @@ TEST_P(ImageStoreContract, IndexesAreFollowedToThisPlatform) {
   Descriptor mine = add_image("mine");
   Descriptor other = add_image("other", "else");
   Index index;
-  other.platform = Platform{"z80", "cpm", ""};
+  other.platform = ImagePlatform{"z80", "cpm", ""};
   mine.platform = host_platform();
   index.manifests = {other, mine};
   const Descriptor blob = store_->put_blob(index.to_json(), media_type::index).value();

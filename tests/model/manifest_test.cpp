@@ -8,6 +8,7 @@
 
 #include "knative/build.hpp"
 #include "knative/core.hpp"
+#include "support/paths.hpp"
 
 namespace knative {
 namespace {
@@ -388,7 +389,7 @@ TEST(Manifest, ManyProblemsAreCut) {
 TEST(Manifest, CorpusSurvivesPrinting) {
   std::size_t files = 0;
   for (const auto& entry :
-       std::filesystem::directory_iterator(KNATIVE_SOURCE_DIR "/tests/corpus/manifest")) {
+       std::filesystem::directory_iterator(testing_paths::source() + "/tests/corpus/manifest")) {
     std::ifstream file(entry.path(), std::ios::binary);
     const std::string text{std::istreambuf_iterator<char>(file), {}};
     ++files;

@@ -141,8 +141,8 @@ TEST_F(PlatformObjects, two_subscriptions_to_one_broker_both_hear_until_they_are
                     })
         .value();
   };
-  Subscription first = subscribe(0);
-  Subscription second = subscribe(1);
+  EventSubscription first = subscribe(0);
+  EventSubscription second = subscribe(1);
   EXPECT_NE(first.trigger(), second.trigger());
   publish("default");
   EXPECT_EQ(heard[0], 1);
@@ -153,7 +153,7 @@ TEST_F(PlatformObjects, two_subscriptions_to_one_broker_both_hear_until_they_are
   EXPECT_EQ(heard[0], 1);
   EXPECT_EQ(heard[1], 2);
   EXPECT_EQ(platform_->list<eventing::Trigger>().value().size(), 1u);
-  second = Subscription();
+  second = EventSubscription();
   publish("default/default");
   EXPECT_EQ(heard[1], 2);
   EXPECT_TRUE(platform_->list<eventing::Trigger>().value().empty());

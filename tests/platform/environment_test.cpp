@@ -44,7 +44,7 @@ class EnvironmentTest : public PlatformFixture, public http::Handler {
     environment_ = context.environment();
     const std::unique_ptr<http::Server> server = scenario::serve_port(context, *this);
     if (!server) co_return 1;
-    Event never;
+    Wakeup never;
     co_await never.wait();
     co_return 0;
   }

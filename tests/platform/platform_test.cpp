@@ -148,7 +148,7 @@ TEST_F(PlatformInSimulation, an_event_passes_the_filter_and_the_reply_comes_back
   std::vector<std::string> seen;
   const Filter created = Filter::exact("type", "order.created").value();
   const Filter accepted = Filter::exact("type", "order.accepted").value();
-  Subscription first =
+  EventSubscription first =
       platform_
           ->subscribe("default", created,
                       [&seen](const CloudEvent& event) -> Task<Reply> {
@@ -156,13 +156,13 @@ TEST_F(PlatformInSimulation, an_event_passes_the_filter_and_the_reply_comes_back
                         co_return CloudEvent("order.accepted", "/shop", event.data());
                       })
           .value();
-  Subscription second = platform_
-                            ->subscribe("default", accepted,
-                                        [&seen](const CloudEvent& event) -> Task<Reply> {
-                                          seen.push_back(event.type());
-                                          co_return Reply();
-                                        })
-                            .value();
+  EventSubscription second = platform_
+                                 ->subscribe("default", accepted,
+                                             [&seen](const CloudEvent& event) -> Task<Reply> {
+                                               seen.push_back(event.type());
+                                               co_return Reply();
+                                             })
+                                 .value();
   CloudEvent order("order.created", "/web", Value({{"id", 7}}));
   order.set_id("7");
   CloudEvent other("order.cancelled", "/web", Value({{"id", 8}}));

@@ -152,8 +152,8 @@ TEST_F(PlatformThreadCalls, a_subscription_hears_what_passes_its_filter_until_it
   int all = 0;
   int pongs = 0;
   const Filter pong = Filter::exact("type", "pong").value();
-  Subscription first = platform_->subscribe("default", Filter(), counting(all)).value();
-  Subscription second = platform_->subscribe("default", pong, counting(pongs)).value();
+  EventSubscription first = platform_->subscribe("default", Filter(), counting(all)).value();
+  EventSubscription second = platform_->subscribe("default", pong, counting(pongs)).value();
   publish();
   EXPECT_TRUE(hears(all, 1));
   EXPECT_TRUE(hears(pongs, 0));
@@ -169,9 +169,9 @@ TEST_F(PlatformThreadCalls, a_subscription_may_be_cancelled_by_its_own_handler) 
   platform_->apply(eventing::broker("default")).value();
   int once = 0;
   int always = 0;
-  Subscription own;
+  EventSubscription own;
   own = platform_->subscribe("default", Filter(), counting(once, [&own] { own.cancel(); })).value();
-  Subscription other = platform_->subscribe("default", Filter(), counting(always)).value();
+  EventSubscription other = platform_->subscribe("default", Filter(), counting(always)).value();
   publish();
   EXPECT_TRUE(hears(once, 1));
   publish();

@@ -17,7 +17,7 @@ class Probed final : public http::Handler {
     co_await context.env().timers.sleep_for(starts);
     const std::unique_ptr<http::Server> server = scenario::serve_port(context, *this);
     if (!server) co_return 1;
-    Event never;
+    Wakeup never;
     co_await never.wait();
     co_return 0;
   }

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "platform/scenario_runner.hpp"
+#include "support/paths.hpp"
 
 namespace knative::scenario {
 namespace {
@@ -14,7 +15,7 @@ namespace {
 std::vector<std::string> scenario_files() {
   std::vector<std::string> names;
   for (const auto& entry :
-       std::filesystem::directory_iterator(std::string(KNATIVE_SOURCE_DIR) + "/tests/scenarios")) {
+       std::filesystem::directory_iterator(testing_paths::source() + "/tests/scenarios")) {
     if (entry.path().extension() == ".yaml") names.push_back(entry.path().stem().string());
   }
   std::sort(names.begin(), names.end());
@@ -38,7 +39,7 @@ class Scenario : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(Scenario, holds_and_replays_from_its_seeds) {
   const Value scenario =
-      read_scenario(std::string(KNATIVE_SOURCE_DIR) + "/tests/scenarios/" + GetParam() + ".yaml");
+      read_scenario(testing_paths::source() + "/tests/scenarios/" + GetParam() + ".yaml");
   std::set<std::uint64_t> hashes;
   const std::vector<std::uint64_t> seeds = seeds_of(scenario);
   for (const std::uint64_t seed : seeds) {

@@ -195,7 +195,7 @@ class ScenarioProcess final : public http::Handler {
   Task<http::Response> handle(http::Request&) override {
     if (++requests_ == program_.crashes_after) {
       crash_.set();  // in the middle of a request
-      Event never;
+      Wakeup never;
       co_await never.wait();
     }
     if (program_.takes > Duration(0)) co_await context_.env().timers.sleep_for(program_.takes);
@@ -207,7 +207,7 @@ class ScenarioProcess final : public http::Handler {
   ScenarioProgram& program_;
   SimProcessContext& context_;
   std::uint64_t requests_ = 0;
-  Event crash_;
+  Wakeup crash_;
 };
 
 // Store an image "local/NAME" whose only file is the program.

@@ -82,8 +82,8 @@ TEST(SimulationClock, WallTimeBeginsAtTheChosenInstantAndCanBeSteppedWithoutMovi
 
 TEST(SimulationClock, WaitingForWhatCannotHappenIsAnErrorWithTheSeed) {
   Simulation sim(4711);
-  auto work = [](Event& never) -> Task<void> { co_await never.wait(); };
-  Event never;
+  auto work = [](Wakeup& never) -> Task<void> { co_await never.wait(); };
+  Wakeup never;
   sim.trace().record(sim.now(), TraceKind::note, "before the end");
   try {
     sim.run(work(never));

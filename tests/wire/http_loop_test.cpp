@@ -79,8 +79,8 @@ TEST(HttpOverSockets, unix_sockets_are_endpoints_too) {
 TEST(HttpOverSockets, a_drained_server_lets_requests_finish_and_refuses_new_ones) {
   Loop loop;
   Env& env = loop.env();
-  Event go;
-  Event began;
+  Wakeup go;
+  Wakeup began;
   auto handler = make_handler([&go, &began](Request& request) -> Task<Response> {
     began.set();
     co_await go.wait();
@@ -89,8 +89,8 @@ TEST(HttpOverSockets, a_drained_server_lets_requests_finish_and_refuses_new_ones
   Server server(env.executor, env.timers, env.logger, env.network.listen(Endpoint{}).value(),
                 *handler);
   Client client(env.executor, env.timers, env.network, server.endpoint());
-  auto work = [](Env& world, Server& draining, Client& with, Event& working,
-                 Event& release) -> Task<bool> {
+  auto work = [](Env& world, Server& draining, Client& with, Wakeup& working,
+                 Wakeup& release) -> Task<bool> {
     TaskSet tasks(world.executor);
     std::size_t right = 0;
     tasks.add(fetch(with, "/", "x", right));

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "support/paths.hpp"
+
 namespace knative::testing {
 
 struct HttpVector {
@@ -55,7 +57,7 @@ inline std::string unescape(std::string_view text, std::optional<std::size_t>* o
 }
 
 inline std::vector<HttpVector> load_http_vectors(const std::string& file) {
-  std::ifstream in(std::string(KNATIVE_SOURCE_DIR) + "/tests/corpus/http1/" + file);
+  std::ifstream in(testing_paths::source() + "/tests/corpus/http1/" + file);
   std::vector<HttpVector> vectors;
   std::string line;
   while (std::getline(in, line)) {

@@ -144,7 +144,7 @@ TEST(Index, RoundTripsPlatforms) {
                       Digest::of("m"),
                       1,
                       {},
-                      Platform{"arm64", "linux", "v8"}}};
+                      ImagePlatform{"arm64", "linux", "v8"}}};
   EXPECT_EQ(Index::parse(index.to_json()).value(), index);
 }
 

@@ -267,7 +267,7 @@ Pending metrics_text(const Host& self) {
 // Ends on the loop, whoever lets go of it; together with a platform that stopped.
 class BoundSubscription {
  public:
-  BoundSubscription(knative::Subscription subscription, Core& core)
+  BoundSubscription(knative::EventSubscription subscription, Core& core)
       : trigger_(subscription.trigger()),
         door_(core.door()),
         held_(std::make_shared<Held>(Held{std::move(subscription), core})) {}
@@ -290,7 +290,7 @@ class BoundSubscription {
 
  private:
   struct Held {
-    knative::Subscription subscription;
+    knative::EventSubscription subscription;
     Core& core;
   };
   std::string trigger_;
@@ -306,7 +306,7 @@ Pending subscribe(const Host& self, const std::string& broker, const knative::Fi
     door->post(std::move(work));
   };
   return core.begin(now([broker, filter, callable, asynchronous, post, &core](Platform& platform) {
-    knative::Result<knative::Subscription> made = platform.subscribe(
+    knative::Result<knative::EventSubscription> made = platform.subscribe(
         broker, filter,
         event_handler(callable, asynchronous, platform.env().offload, post, core.messenger()));
     using Bound = std::shared_ptr<BoundSubscription>;

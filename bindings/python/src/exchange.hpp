@@ -21,7 +21,7 @@ class Exchange : public std::enable_shared_from_this<Exchange<T>> {
   Exchange(Operation::Post post, std::shared_ptr<Messenger> messenger)
       : post_(std::move(post)), messenger_(std::move(messenger)) {}
 
-  knative::Event answered;
+  knative::Wakeup answered;
 
   /// The first answer counts.
   void finish(std::optional<T> value, std::exception_ptr thrown) {

@@ -39,7 +39,7 @@ class Operation : public std::enable_shared_from_this<Operation> {
   void finish(Take take);
 
   /// Set on the loop to drop the call.
-  knative::Event stop;
+  knative::Wakeup stop;
 
  private:
   bool wait_for(std::chrono::milliseconds limit);

@@ -183,7 +183,7 @@ struct EventBroker::Impl final : broker::Core {
   std::set<std::string> types_;
   std::size_t unsettled_ = 0;  ///< Triggers whose first cursor is not durable yet.
   std::uint64_t first_cursor_failures_ = 0;
-  Event settled_;
+  Wakeup settled_;
   std::map<std::string, std::unique_ptr<broker::Trigger>, std::less<>> triggers_;
 };
 

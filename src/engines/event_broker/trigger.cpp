@@ -189,7 +189,7 @@ Task<std::optional<DeliveryAttempt>> Trigger::try_all(const CloudEvent& event, S
     const std::optional<Duration> delay = schedule.next(number, attempt, random_);
     if (!delay) co_return attempt;
     ++stats_.retries;
-    auto stopped = [](Event& stop) -> Task<void> { co_await stop.wait(); };
+    auto stopped = [](Wakeup& stop) -> Task<void> { co_await stop.wait(); };
     Task<void> wait = stopped(stop_);
     co_await with_deadline(core_.timers, std::move(wait), core_.timers.now() + *delay);
   }

@@ -54,7 +54,7 @@ class Trigger {
   void stop();
   /// Attempts that run now.
   std::size_t attempts_running() const noexcept { return attempts_running_; }
-  Event& attempt_ended() noexcept { return attempt_ended_; }
+  Wakeup& attempt_ended() noexcept { return attempt_ended_; }
   /// Whether the log knows the trigger.
   bool settled() const noexcept { return first_told_; }
   Offset cursor() const noexcept { return dispatcher_.cursor(); }
@@ -94,10 +94,10 @@ class Trigger {
   std::size_t attempts_running_ = 0;
   TriggerStats stats_;
   std::optional<Series> series_;
-  Event room_;
-  Event moved_;
-  Event stop_;
-  Event attempt_ended_;
+  Wakeup room_;
+  Wakeup moved_;
+  Wakeup stop_;
+  Wakeup attempt_ended_;
   TaskSet cursor_task_;
   TaskSet tasks_;
 };

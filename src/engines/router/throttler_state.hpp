@@ -22,7 +22,7 @@ struct ThrottledEndpoint {
   http::Handler* handler;
   int in_flight = 0;
   bool draining = false;
-  Event idle;                       ///< Set when draining and nothing is in flight.
+  Wakeup idle;                      ///< Set when draining and nothing is in flight.
   Operation* operations = nullptr;  ///< Calls and body reads in progress.
   LeasedBody* bodies = nullptr;     ///< Streamed bodies not yet read to their end.
 };

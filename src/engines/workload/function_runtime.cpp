@@ -42,7 +42,7 @@ class FunctionInstance final : public Instance {
   std::shared_ptr<const Function> function_;
   Offload& offload_;
   Logger& logger_;
-  Event stopped_;
+  Wakeup stopped_;
 };
 
 }  // namespace

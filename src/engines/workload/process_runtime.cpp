@@ -13,7 +13,7 @@ constexpr Duration probe_pause_max = std::chrono::milliseconds(20);
 constexpr int port_tries_max = 200;
 constexpr std::size_t connections_max = 1024;
 
-Task<void> wait_for(Event& event) { co_await event.wait(); }
+Task<void> wait_for(Wakeup& event) { co_await event.wait(); }
 
 }  // namespace
 
@@ -223,7 +223,7 @@ class ProcessInstance final : public Instance {
   std::unique_ptr<Process> process_;
   std::optional<http::Client> client_;
   std::optional<ExitStatus> status_;
-  Event ended_;
+  Wakeup ended_;
   TaskSet tasks_;
 };
 

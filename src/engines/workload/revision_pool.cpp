@@ -5,7 +5,7 @@
 namespace knative {
 namespace {
 
-Task<void> wait_for(Event& event) { co_await event.wait(); }
+Task<void> wait_for(Wakeup& event) { co_await event.wait(); }
 
 }  // namespace
 
@@ -30,7 +30,7 @@ struct RevisionPool::Impl {
     std::unique_ptr<Instance> instance;
     State state = State::starting;
     bool announced = false;
-    Event stop;
+    Wakeup stop;
   };
 
   Impl(Executor& executor, Timers& t, Logger& l, WorkloadRuntime& r, EndpointListener& e,

@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "builder_fixture.hpp"
+#include "support/paths.hpp"
 
 namespace knative {
 namespace {
@@ -116,7 +117,7 @@ TEST_F(Builds, RecognisedSourcesNeedNoSteps) {
 TEST_F(Builds, TheSampleApplicationCompilesToTheSameDigestTwice) {
   std::set<std::string> digests;
   for (const std::string name : {"one", "two"}) {
-    fs::copy(std::string(KNATIVE_SOURCE_DIR) + "/examples/sample-app", path(name),
+    fs::copy(testing_paths::source() + "/examples/sample-app", path(name),
              fs::copy_options::recursive);
     commit(name);
     options_.directory = path("builds-of-" + name);

@@ -1,5 +1,6 @@
 // Sources: git by path, file:// and http://, archives and folders, and what they must not do.
 #include "builder_fixture.hpp"
+#include "support/paths.hpp"
 
 namespace knative {
 namespace {
@@ -214,7 +215,7 @@ class GitOverHttp : public GitSources {
         "serve/repo.git");
     ProcessOptions options;
     options.argv = {"python3",
-                    std::string(KNATIVE_SOURCE_DIR) + "/tests/engines/builder/git_http_server.py",
+                    testing_paths::source() + "/tests/engines/builder/git_http_server.py",
                     path("serve")};
     options.environment = {{"PATH", "/usr/local/bin:/usr/bin:/bin"}};
     options.on_stdout = [this](std::string_view text) { port_ += text; };

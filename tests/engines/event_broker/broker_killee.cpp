@@ -48,7 +48,7 @@ kn::Task<int> serve(kn::Loop& loop, std::string directory, bool durable, std::st
   kn::http::Server server(env.executor, env.timers, env.logger, std::move(listener).value(), door);
   std::printf("port %d\n", static_cast<int>(server.endpoint().port));
   std::fflush(stdout);
-  kn::Event forever;
+  kn::Wakeup forever;
   co_await forever.wait();
   co_return 0;
 }

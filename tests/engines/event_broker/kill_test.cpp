@@ -8,6 +8,7 @@
 #include <string>
 
 #include "knative/event_broker.hpp"
+#include "support/paths.hpp"
 
 namespace knative {
 namespace {
@@ -52,7 +53,7 @@ class Harness {
   Task<bool> start() {
     output_.clear();
     ProcessOptions options;
-    options.argv = {KNATIVE_BINARY_DIR "/tests/broker_killee", directory_,
+    options.argv = {testing_paths::binary() + "/tests/broker_killee", directory_,
                     durable_ ? "data" : "none",
                     "http://127.0.0.1:" + std::to_string(sink_->endpoint().port) + "/"};
     options.on_stdout = [this](std::string_view text) { output_ += text; };

@@ -26,7 +26,7 @@ struct FakeInstance final : Instance {
     co_return ExitStatus{.code = 3};
   }
   World& world;
-  Event ended;
+  Wakeup ended;
   bool stopped = false;
 };
 

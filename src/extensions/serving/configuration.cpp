@@ -1,0 +1,138 @@
+#include <charconv>
+
+#include "extensions/serving/reconcilers.hpp"
+
+namespace knative::control {
+
+using serving::Configuration;
+using serving::Revision;
+
+namespace {
+
+std::int64_t generation_of(const Revision& revision) {
+  const auto label = revision.metadata.labels.find(serving::keys::configuration_generation);
+  std::int64_t generation = 0;
+  if (label != revision.metadata.labels.end()) {
+    std::from_chars(label->second.data(), label->second.data() + label->second.size(), generation);
+  }
+  return generation;
+}
+
+Revision revision_of(const Configuration& configuration, const std::string& name) {
+  Revision child;
+  child.metadata = configuration.spec.template_.metadata;
+  child.metadata.name = name;
+  child.metadata.namespace_ = configuration.metadata.namespace_;
+  auto& labels = child.metadata.labels;
+  labels[std::string(serving::keys::configuration)] = configuration.metadata.name;
+  labels[std::string(serving::keys::configuration_uid)] = configuration.metadata.uid;
+  labels[std::string(serving::keys::configuration_generation)] =
+      std::to_string(configuration.metadata.generation);
+  labels[std::string(serving::keys::routing_state)] = "pending";
+  for (const std::string_view key : {serving::keys::service, serving::keys::service_uid}) {
+    const auto label = configuration.metadata.labels.find(key);
+    if (label != configuration.metadata.labels.end()) labels[std::string(key)] = label->second;
+  }
+  child.metadata.owner_references = {owner_reference(configuration)};
+  child.spec = configuration.spec.template_.spec;
+  return child;
+}
+
+}  // namespace
+
+Task<Result<Requeue>> ConfigurationReconciler::reconcile(std::string key) { co_return step(key); }
+
+// Make the Revision of the present generation, once: Revisions are never changed. `refused` says
+// why there can be none.
+Result<void> ConfigurationReconciler::stamp(Configuration& configuration, const std::string& name,
+                                            std::string& refused) {
+  Result<Revision> existing = context_.store.get<Revision>(configuration.metadata.namespace_, name);
+  if (!existing && existing.error().code == Errc::not_found) {
+    Result<AnyObject> created = context_.store.create(revision_of(configuration, name));
+    if (!created) {
+      refused = created.error().detail;
+      return {};
+    }
+  } else if (!existing) {
+    return existing.error();
+  } else if (!owned_by(existing->metadata, configuration.metadata.uid) ||
+             existing->spec != revision_of(configuration, name).spec) {
+    refused = "revisions.serving.knative.dev \"" + name + "\" already exists";
+    return {};
+  }
+  configuration.status.set_latest_created(name, context_.now());
+  return {};
+}
+
+// Take over what became of the Revisions: the newest ready one, and a failure of the latest. It
+// never goes back to an older one, unless the template names it or the present one is gone.
+Result<void> ConfigurationReconciler::read_back(Configuration& configuration) {
+  const Timestamp now = context_.now();
+  ListOptions options;
+  options.namespace_ = configuration.metadata.namespace_;
+  options.labels =
+      LabelSelector::equals(std::string(serving::keys::configuration), configuration.metadata.name);
+  Result<std::vector<Revision>> revisions = context_.store.list<Revision>(options);
+  if (!revisions) return revisions.error();
+  const Revision* newest_ready = nullptr;
+  const Revision* latest = nullptr;
+  const Revision* present = nullptr;
+  for (const Revision& revision : *revisions) {
+    if (revision.metadata.deletion_timestamp) continue;
+    if (revision.metadata.name == configuration.status.latest_created_revision_name) {
+      latest = &revision;
+    }
+    if (revision.metadata.name == configuration.status.latest_ready_revision_name) {
+      present = &revision;
+    }
+    if (serving::is_ready(revision) &&
+        (newest_ready == nullptr || generation_of(revision) > generation_of(*newest_ready))) {
+      newest_ready = &revision;
+    }
+  }
+  if (present != nullptr && newest_ready != nullptr &&
+      generation_of(*present) > generation_of(*newest_ready)) {
+    newest_ready = present;
+  }
+  const bool named = !configuration.spec.template_.metadata.name.empty();
+  if (named && latest != nullptr && serving::is_ready(*latest)) newest_ready = latest;
+  if (newest_ready != nullptr) {
+    configuration.status.set_latest_ready(newest_ready->metadata.name, now);
+  } else if (!configuration.status.latest_ready_revision_name.empty() && latest == nullptr) {
+    configuration.status.mark_latest_ready_deleted(now);
+  }
+  if (latest != nullptr && latest != newest_ready) {
+    const Condition* ready = find_condition(latest->status.conditions, "Ready");
+    if (ready != nullptr && ready->is_false()) {
+      configuration.status.mark_latest_created_failed(latest->metadata.name, ready->message, now);
+    }
+  }
+  return {};
+}
+
+Result<Requeue> ConfigurationReconciler::step(const std::string& key) {
+  const Result<std::optional<Configuration>> found =
+      get_living<Configuration>(context_, {"configuration", key});
+  if (!found) return found.error();
+  if (!*found) return Requeue::never();
+  Configuration configuration = **found;
+  configuration.status.initialize_conditions(context_.now());
+  configuration.status.observed_generation = configuration.metadata.generation;
+  const std::string revision = serving::revision_name(configuration);
+  std::string refused;
+  Result<void> stamped = stamp(configuration, revision, refused);
+  if (!stamped) return stamped.error();
+  if (Result<void> read = read_back(configuration); !read) return read.error();
+  // After what was read back: an older Revision that is ready does not make up for it. The name may
+  // be free one day.
+  std::set<ObjectRef> interests;
+  if (!refused.empty()) {
+    configuration.status.mark_revision_creation_failed(std::move(refused), context_.now());
+    interests.insert(ObjectRef{std::string(Revision::api_version), std::string(Revision::kind),
+                               configuration.metadata.namespace_, revision});
+  }
+  return conclude(context_, {"configuration", key}, std::move(interests), **found,
+                  std::move(configuration));
+}
+
+}  // namespace knative::control

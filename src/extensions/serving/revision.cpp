@@ -1,0 +1,119 @@
+#include "extensions/serving/reconcilers.hpp"
+#include "platform/environment.hpp"
+
+namespace knative::control {
+
+using serving::Revision;
+
+namespace {
+
+void describe(const RevisionState& state, Revision& revision, Timestamp now) {
+  serving::RevisionStatus& status = revision.status;
+  if (!state.image_digest.empty()) {
+    const core::Container* container = revision.spec.serving_container();
+    status.container_statuses = {
+        {container == nullptr ? std::string() : container->name, state.image_digest}};
+  }
+  if (!state.failure_reason.empty()) {
+    if (state.failure_reason == "ContainerMissing") {
+      status.mark_container_missing(state.failure_message, now);
+    } else if (state.failure_reason == "ProgressDeadlineExceeded") {
+      status.mark_resources_unavailable(state.failure_reason, state.failure_message, now);
+    } else {
+      status.mark_container_unhealthy(state.failure_reason, state.failure_message, now);
+    }
+  } else if (state.initialized) {
+    status.mark_resources_available(now);
+    status.mark_container_healthy(now);
+  } else {
+    status.mark_resources_unknown("Deploying", "", now);
+    status.mark_container_unknown("Deploying", "", now);
+  }
+  if (state.active) {
+    status.mark_active(now);
+  } else if (state.activating) {
+    status.mark_activating("Queued",
+                           "Requests to the target are being buffered as resources are "
+                           "provisioned.",
+                           now);
+  } else if (state.timed_out) {
+    status.mark_inactive("TimedOut", "The target could not be activated.", now);
+  } else {
+    status.mark_inactive("NoTraffic", "The target is not receiving traffic.", now);
+  }
+  status.actual_replicas = state.ready;
+  if (state.desired >= 0) status.desired_replicas = state.desired;
+}
+
+// The Revision as an instance can run it: nothing in it refers to other objects, and nothing would
+// be left out silently.
+Result<Revision> runnable(Context& context, Revision revision, std::set<ObjectRef>& interests) {
+  if (revision.spec.containers.size() > 1) {
+    return fail(Errc::unimplemented,
+                "a process or function has no other containers beside it: spec.containers[1]");
+  }
+  for (core::Container& container : revision.spec.containers) {
+    if (!container.volume_mounts.empty()) {
+      return fail(Errc::unimplemented,
+                  "a process or function has no volumes: spec.containers[0].volumeMounts");
+    }
+    const std::optional<core::Probe>& readiness = container.readiness_probe;
+    if (readiness && (readiness->exec || readiness->grpc)) {
+      return fail(Errc::unimplemented,
+                  "only httpGet and tcpSocket are probed: spec.containers[0].readinessProbe");
+    }
+    Result<std::vector<core::EnvVar>> environment =
+        literal_environment(context.store, revision.metadata.namespace_, container, interests);
+    if (!environment) return environment.error();
+    container.env = std::move(*environment);
+    container.env_from.clear();
+  }
+  return revision;
+}
+
+}  // namespace
+
+std::string failure_reason_of(const Error& error) {
+  switch (error.code) {
+    case Errc::not_found: return "ContainerMissing";
+    case Errc::deadline_exceeded: return "ProgressDeadlineExceeded";
+    case Errc::invalid_argument: return "InvalidContainer";
+    case Errc::failed_precondition: return "CreateContainerConfigError";
+    case Errc::unimplemented: return "Unsupported";
+    default: return "ContainerFailed";
+  }
+}
+
+Task<Result<Requeue>> RevisionReconciler::reconcile(std::string key) { co_return step(key); }
+
+Result<Requeue> RevisionReconciler::step(const std::string& key) {
+  const Result<std::optional<Revision>> found = get_living<Revision>(context_, {"revision", key});
+  if (!found) return found.error();
+  if (!*found) {
+    plane_.remove(key);
+    return Requeue::never();
+  }
+  Revision revision = **found;
+  const Timestamp now = context_.now();
+  revision.status.initialize_conditions(now);
+  revision.status.observed_generation = revision.metadata.generation;
+  Result<void> ensured;
+  std::set<ObjectRef> interests;
+  if (!plane_.has(key)) {
+    Result<Revision> wanted = runnable(context_, revision, interests);
+    ensured = wanted ? plane_.ensure(*wanted) : Result<void>(wanted.error());
+    // What it runs with is taken once: from then on changes of those objects do not matter.
+    if (ensured) interests.clear();
+  }
+  if (!ensured) {
+    RevisionState state;
+    state.failure_reason = failure_reason_of(ensured.error());
+    state.failure_message = ensured.error().detail;
+    describe(state, revision, now);
+  } else {
+    describe(plane_.state(key), revision, now);
+  }
+  return conclude(context_, {"revision", key}, std::move(interests), **found, std::move(revision));
+}
+
+}  // namespace knative::control
