@@ -46,6 +46,16 @@ class File;
 class Processes;
 class Process;
 
+namespace tls {
+struct Facts;
+struct Identity;
+struct ClientOptions;
+struct ServerOptions;
+class SecureNetwork;
+class SecureListener;
+class Authority;
+}  // namespace tls
+
 // metrics.hpp
 class Metrics;
 class MetricSet;

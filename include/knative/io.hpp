@@ -29,6 +29,10 @@
 
 namespace knative {
 
+namespace tls {
+struct Facts;
+}
+
 // ---------------------------------------------------------------------------- network
 
 /// Where to listen or connect: TCP host and port, or a Unix socket path.
@@ -114,6 +118,8 @@ class KNATIVE_EXPORT Stream {
   virtual void abort() noexcept = 0;
   /// The peer's address, for logs and Forwarded headers.
   virtual std::string peer() const = 0;
+  /// What TLS has established with the peer (tls.hpp); null for a connection in clear text.
+  virtual const tls::Facts* tls_facts() const noexcept { return nullptr; }
 
  protected:
   friend class StreamOp;

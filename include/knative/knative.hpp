@@ -26,6 +26,7 @@
 #include "knative/simulation.hpp"
 #include "knative/store.hpp"
 #include "knative/task.hpp"
+#include "knative/tls.hpp"
 #include "knative/value.hpp"
 #include "knative/version.hpp"
 #include "knative/workload.hpp"
