@@ -20,7 +20,7 @@
 /// tls::LeafOptions leaf;
 /// leaf.names = {"localhost", "127.0.0.1"};
 /// tls::ServerOptions server;
-/// server.identities.push_back(authority.issue(leaf).value());
+/// server.identities.push_back(authority.issue(leaf, env.timers.wall()).value());
 /// auto listener = tls::wrap(env.executor, env.timers, env.logger, std::move(plain), server);
 ///
 /// tls::ClientOptions client;
@@ -242,16 +242,15 @@ struct LeafOptions {
   std::vector<std::string> names;
   std::string common_name;  ///< Empty: the first name.
   KeyType key_type = KeyType::ed25519;
-  WallTime not_before{};  ///< The epoch: when the authority began.
-  Duration lifetime = std::chrono::hours(24 * 90);
+  Duration lifetime = std::chrono::hours(24 * 90);  ///< No longer than the authority's own.
 };
 
 /// A certificate authority of our own, for tests and local use: who trusts its certificate trusts
 /// what it issues. A value; whoever holds it can issue, so keep it as a private key is kept.
 class KNATIVE_EXPORT Authority {
  public:
-  /// Make a new one. It begins an hour before `now`, for clocks that are late. Fails with
-  /// `invalid_argument` when an option is not usable.
+  /// Make a new one. It and what it issues begin an hour before `now`, for clocks that are late.
+  /// Fails with `invalid_argument` when an option is not usable.
   static Result<Authority> create(const AuthorityOptions& options, WallTime now);
   /// Go on with one that was kept. Fails with `invalid_argument` when it is damaged or is no
   /// authority.
@@ -262,7 +261,7 @@ class KNATIVE_EXPORT Authority {
   /// Certificate and private key, to be kept.
   const Identity& identity() const noexcept { return identity_; }
   /// Make a key and a certificate for it. Fails with `invalid_argument`, naming the option.
-  Result<Identity> issue(const LeafOptions& options) const;
+  Result<Identity> issue(const LeafOptions& options, WallTime now) const;
 
  private:
   explicit Authority(Identity identity) : identity_(std::move(identity)) {}
