@@ -62,6 +62,7 @@ class KNATIVE_EXPORT Executor {
   Fiber* last_ = nullptr;
   std::uint64_t turn_ = 0;
   std::size_t fibers_ = 0;
+  const Fiber* pumped_ = nullptr;  ///< The fiber that runs now.
   bool running_ = false;
 };
 
@@ -103,6 +104,10 @@ class KNATIVE_EXPORT Fiber {
   }
   /// True while one of the fiber's frames is executing.
   bool running() const noexcept { return running_; }
+  /// Calls from service to service that led here: counted by who calls a service, taken over by
+  /// every fiber that this one makes, so that services calling each other without end are found.
+  int hops() const noexcept { return hops_; }
+  void set_hops(int hops) noexcept { hops_ = static_cast<std::uint16_t>(hops); }
 
  protected:
   virtual ~Fiber();
@@ -133,6 +138,7 @@ class KNATIVE_EXPORT Fiber {
   Fiber* previous_ = nullptr;
   Fiber* next_ = nullptr;
   std::uint64_t turn_ = 0;
+  std::uint16_t hops_ = 0;
   bool queued_ = false;
   bool running_ = false;
   bool parked_ = false;
@@ -162,6 +168,21 @@ class Waiter {
 
  private:
   Fiber* fiber_ = nullptr;
+};
+
+/// `co_await CurrentHops()`: the hops of the awaiting fiber; does not suspend.
+class CurrentHops {
+ public:
+  bool await_ready() const noexcept { return false; }
+  template <class P>
+  bool await_suspend(std::coroutine_handle<P> handle) noexcept {
+    hops_ = handle.promise().fiber->hops();
+    return false;
+  }
+  int await_resume() const noexcept { return hops_; }
+
+ private:
+  int hops_ = 0;
 };
 
 /// Lets the library's own awaiters move a fiber from frame to frame.

@@ -43,7 +43,10 @@ std::size_t Executor::run_ready() {
   return ran;
 }
 
-Fiber::Fiber(Executor& executor) noexcept : executor_(executor) { ++executor_.fibers_; }
+Fiber::Fiber(Executor& executor) noexcept : executor_(executor) {
+  ++executor_.fibers_;
+  if (executor_.pumped_ != nullptr) hops_ = executor_.pumped_->hops_;
+}
 
 Fiber::~Fiber() {
   KN_ASSERT(!running_);
@@ -54,7 +57,9 @@ Fiber::~Fiber() {
 void Fiber::pump() {
   running_ = true;
   parked_ = false;
+  executor_.pumped_ = this;
   while (current_ != nullptr && !parked_) current_->self.resume();
+  executor_.pumped_ = nullptr;
   running_ = false;
   if (current_ == nullptr) on_done();
 }

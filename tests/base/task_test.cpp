@@ -725,6 +725,38 @@ TEST(TaskSetTask, DrainsWhenTheLastHasFinished) {
   EXPECT_TRUE(set.empty());
 }
 
+struct SetHops {
+  int hops;
+  bool await_ready() const noexcept { return false; }
+  template <class P>
+  bool await_suspend(std::coroutine_handle<P> handle) const noexcept {
+    handle.promise().fiber->set_hops(hops);
+    return false;
+  }
+  void await_resume() const noexcept {}
+};
+
+Task<void> note_hops(int& hops) { hops = co_await CurrentHops(); }
+
+Task<void> note_hops_of_a_child(TaskSet& tasks, int& hops) {
+  const SetHops three{3};
+  co_await three;
+  tasks.add(note_hops(hops));
+}
+
+TEST(FiberTask, AFiberGoesOnFromTheHopsOfTheOneThatMadeIt) {
+  Queue queue;
+  TaskSet set(queue);
+  int inherited = -1;
+  int fresh = -1;
+  set.add(note_hops_of_a_child(set, inherited));
+  queue.drain();
+  set.add(note_hops(fresh));
+  queue.drain();
+  EXPECT_EQ(inherited, 3);
+  EXPECT_EQ(fresh, 0);
+}
+
 TEST(TaskSetTask, ClearWakesWhoWaitsForItToDrain) {
   Queue queue;
   Wakeup never;
