@@ -140,8 +140,8 @@ struct BrokerSpec {
 };
 
 /// IngressReady, TriggerChannelReady, FilterReady, Addressable and DeadLetterSinkResolved make
-/// Ready. Each `mark_*` sets one condition and recomputes Ready at `now`.
-struct KNATIVE_EXPORT BrokerStatus {
+/// Ready.
+struct BrokerStatus {
   std::int64_t observed_generation = 0;
   Conditions conditions;
   StringMap annotations;
@@ -149,19 +149,6 @@ struct KNATIVE_EXPORT BrokerStatus {
   std::vector<Addressable> addresses;
   std::string dead_letter_sink_uri;
   friend bool operator==(const BrokerStatus&, const BrokerStatus&) = default;
-
-  void initialize_conditions(Timestamp now);
-  void mark_ingress_ready(Timestamp now);
-  void mark_ingress_failed(std::string reason, std::string message, Timestamp now);
-  void mark_trigger_channel_ready(Timestamp now);
-  void mark_trigger_channel_failed(std::string reason, std::string message, Timestamp now);
-  void mark_filter_ready(Timestamp now);
-  void mark_filter_failed(std::string reason, std::string message, Timestamp now);
-  /// Set the address and Addressable; an empty url makes it False.
-  void set_address(std::string url, Timestamp now);
-  void mark_dead_letter_sink_resolved(std::string uri, Timestamp now);
-  void mark_dead_letter_sink_not_configured(Timestamp now);
-  void mark_dead_letter_sink_failed(std::string reason, std::string message, Timestamp now);
 };
 
 /// Takes events and hands each to every Trigger that wants it.
@@ -188,29 +175,13 @@ struct TriggerSpec {
 
 /// BrokerReady, SubscriptionReady, DependencyReady, SubscriberResolved and DeadLetterSinkResolved
 /// make Ready.
-struct KNATIVE_EXPORT TriggerStatus {
+struct TriggerStatus {
   std::int64_t observed_generation = 0;
   Conditions conditions;
   StringMap annotations;
   std::string subscriber_uri;
   std::string dead_letter_sink_uri;
   friend bool operator==(const TriggerStatus&, const TriggerStatus&) = default;
-
-  void initialize_conditions(Timestamp now);
-  /// Copy the Broker's Ready into BrokerReady.
-  void propagate_broker(const BrokerStatus& broker, Timestamp now);
-  /// Reasons: BrokerDoesNotExist, FailedToGetBroker.
-  void mark_broker_failed(std::string reason, std::string message, Timestamp now);
-  void mark_subscribed(Timestamp now);
-  /// Reason: NotSubscribed.
-  void mark_not_subscribed(std::string reason, std::string message, Timestamp now);
-  void mark_dependency_succeeded(Timestamp now);
-  void mark_dependency_failed(std::string reason, std::string message, Timestamp now);
-  void mark_subscriber_resolved(std::string uri, Timestamp now);
-  void mark_subscriber_unresolved(std::string reason, std::string message, Timestamp now);
-  void mark_dead_letter_sink_resolved(std::string uri, Timestamp now);
-  void mark_dead_letter_sink_not_configured(Timestamp now);
-  void mark_dead_letter_sink_failed(std::string reason, std::string message, Timestamp now);
 };
 
 /// A subscription to a Broker.
@@ -238,16 +209,11 @@ struct EventTypeSpec {
 };
 
 /// ReferenceExists makes Ready.
-struct KNATIVE_EXPORT EventTypeStatus {
+struct EventTypeStatus {
   std::int64_t observed_generation = 0;
   Conditions conditions;
   StringMap annotations;
   friend bool operator==(const EventTypeStatus&, const EventTypeStatus&) = default;
-
-  void initialize_conditions(Timestamp now);
-  void mark_reference_exists(Timestamp now);
-  void mark_reference_does_not_exist(Timestamp now);
-  void mark_reference_not_set(Timestamp now);
 };
 
 /// An entry in the registry of events: advice for consumers, nothing is enforced.
@@ -278,7 +244,7 @@ struct ChannelSpec {
 };
 
 /// BackingChannelReady, Addressable and DeadLetterSinkResolved make Ready.
-struct KNATIVE_EXPORT ChannelStatus {
+struct ChannelStatus {
   std::int64_t observed_generation = 0;
   Conditions conditions;
   StringMap annotations;
@@ -286,14 +252,6 @@ struct KNATIVE_EXPORT ChannelStatus {
   std::optional<KReference> channel;  ///< The backing channel.
   std::string dead_letter_sink_uri;
   friend bool operator==(const ChannelStatus&, const ChannelStatus&) = default;
-
-  void initialize_conditions(Timestamp now);
-  void mark_backing_channel_ready(Timestamp now);
-  void mark_backing_channel_failed(std::string reason, std::string message, Timestamp now);
-  void set_address(std::string url, Timestamp now);
-  void mark_dead_letter_sink_resolved(std::string uri, Timestamp now);
-  void mark_dead_letter_sink_not_configured(Timestamp now);
-  void mark_dead_letter_sink_failed(std::string reason, std::string message, Timestamp now);
 };
 
 /// Hands every event to every Subscription.
@@ -326,20 +284,12 @@ struct PhysicalSubscription {
 };
 
 /// ReferencesResolved, AddedToChannel and ChannelReady make Ready.
-struct KNATIVE_EXPORT SubscriptionStatus {
+struct SubscriptionStatus {
   std::int64_t observed_generation = 0;
   Conditions conditions;
   StringMap annotations;
   PhysicalSubscription physical_subscription;
   friend bool operator==(const SubscriptionStatus&, const SubscriptionStatus&) = default;
-
-  void initialize_conditions(Timestamp now);
-  void mark_references_resolved(Timestamp now);
-  void mark_references_not_resolved(std::string reason, std::string message, Timestamp now);
-  void mark_added_to_channel(Timestamp now);
-  void mark_not_added_to_channel(std::string reason, std::string message, Timestamp now);
-  void mark_channel_ready(Timestamp now);
-  void mark_channel_failed(std::string reason, std::string message, Timestamp now);
 };
 
 /// A consumer of a Channel.

@@ -146,9 +146,7 @@ struct ContainerStatus {
 };
 
 /// Conditions ResourcesAvailable and ContainerHealthy make Ready; Active only informs.
-/// Each `mark_*` sets one condition and recomputes Ready; `now` becomes the transition time of
-/// what changed.
-struct KNATIVE_EXPORT RevisionStatus {
+struct RevisionStatus {
   std::int64_t observed_generation = 0;
   Conditions conditions;
   StringMap annotations;
@@ -158,50 +156,20 @@ struct KNATIVE_EXPORT RevisionStatus {
   std::optional<std::int32_t> actual_replicas;
   std::optional<std::int32_t> desired_replicas;
   friend bool operator==(const RevisionStatus&, const RevisionStatus&) = default;
-
-  void initialize_conditions(Timestamp now);
-  void mark_resources_available(Timestamp now);
-  /// Reasons: NotOwned, ProgressDeadlineExceeded, or what the runtime reports.
-  void mark_resources_unavailable(std::string reason, std::string message, Timestamp now);
-  /// Reasons: Deploying, ResolvingDigests.
-  void mark_resources_unknown(std::string reason, std::string message, Timestamp now);
-  void mark_container_healthy(Timestamp now);
-  /// Reasons: ExitCode<n>, ContainerMissing, HealthCheckContainerFailed ...
-  void mark_container_unhealthy(std::string reason, std::string message, Timestamp now);
-  void mark_container_unknown(std::string reason, std::string message, Timestamp now);
-  void mark_container_missing(std::string message, Timestamp now);
-  void mark_container_exiting(std::int32_t exit_code, std::string message, Timestamp now);
-  void mark_active(Timestamp now);
-  /// Reasons: NoTraffic, TimedOut.
-  void mark_inactive(std::string reason, std::string message, Timestamp now);
-  /// Reason: Queued.
-  void mark_activating(std::string reason, std::string message, Timestamp now);
 };
 
 /// Ready alone.
-struct KNATIVE_EXPORT ConfigurationStatus {
+struct ConfigurationStatus {
   std::int64_t observed_generation = 0;
   Conditions conditions;
   StringMap annotations;
   std::string latest_created_revision_name;
   std::string latest_ready_revision_name;
   friend bool operator==(const ConfigurationStatus&, const ConfigurationStatus&) = default;
-
-  void initialize_conditions(Timestamp now);
-  /// A Revision was stamped: latestCreated moves, Ready becomes Unknown when it is a new one.
-  void set_latest_created(std::string revision, Timestamp now);
-  /// A Revision became ready: latestReady moves, and Ready is True when it is the latest created.
-  void set_latest_ready(std::string revision, Timestamp now);
-  /// Reason RevisionFailed.
-  void mark_latest_created_failed(std::string revision, std::string message, Timestamp now);
-  /// Reason RevisionDeleted.
-  void mark_latest_ready_deleted(Timestamp now);
-  /// Reason RevisionFailed: the Revision could not be created.
-  void mark_revision_creation_failed(std::string message, Timestamp now);
 };
 
 /// AllTrafficAssigned, IngressReady and CertificateProvisioned make Ready.
-struct KNATIVE_EXPORT RouteStatus {
+struct RouteStatus {
   std::int64_t observed_generation = 0;
   Conditions conditions;
   StringMap annotations;
@@ -209,27 +177,10 @@ struct KNATIVE_EXPORT RouteStatus {
   std::optional<Addressable> address;
   std::vector<TrafficTarget> traffic;  ///< Resolved: every target names a Revision.
   friend bool operator==(const RouteStatus&, const RouteStatus&) = default;
-
-  void initialize_conditions(Timestamp now);
-  void mark_traffic_assigned(Timestamp now);
-  /// Reason RevisionMissing or ConfigurationMissing: `kind` "Revision" or "Configuration".
-  void mark_missing_traffic_target(std::string_view kind, std::string_view name, Timestamp now);
-  /// Reason RevisionMissing (Unknown): the target is not ready yet.
-  void mark_configuration_not_ready(std::string_view name, Timestamp now);
-  void mark_configuration_failed(std::string_view name, Timestamp now);
-  void mark_revision_not_ready(std::string_view name, Timestamp now);
-  void mark_revision_failed(std::string_view name, Timestamp now);
-  void mark_revision_not_owned(std::string_view name, Timestamp now);
-  void mark_unknown_traffic_error(std::string message, Timestamp now);
-  void mark_ingress_ready(Timestamp now);
-  void mark_ingress_not_configured(Timestamp now);
-  void mark_ingress_rollout_in_progress(Timestamp now);
-  void mark_ingress_failed(std::string reason, std::string message, Timestamp now);
-  void mark_tls_not_enabled(std::string message, Timestamp now);
 };
 
 /// ConfigurationsReady and RoutesReady make Ready.
-struct KNATIVE_EXPORT ServiceStatus {
+struct ServiceStatus {
   std::int64_t observed_generation = 0;
   Conditions conditions;
   StringMap annotations;
@@ -239,20 +190,6 @@ struct KNATIVE_EXPORT ServiceStatus {
   std::string latest_created_revision_name;
   std::string latest_ready_revision_name;
   friend bool operator==(const ServiceStatus&, const ServiceStatus&) = default;
-
-  void initialize_conditions(Timestamp now);
-  void mark_configuration_not_owned(std::string_view name, Timestamp now);
-  void mark_route_not_owned(std::string_view name, Timestamp now);
-  /// Reason OutOfDate: the Configuration has not observed its generation.
-  void mark_configuration_not_reconciled(Timestamp now);
-  void mark_route_not_reconciled(Timestamp now);
-  /// Reason TrafficNotMigrated: the Route is ready but does not name the latest Revision yet.
-  void mark_route_not_yet_ready(Timestamp now);
-  void mark_revision_name_taken(std::string_view revision, Timestamp now);
-  /// Copy the child's Ready into ConfigurationsReady, and its latest names.
-  void propagate(const ConfigurationStatus& child, Timestamp now);
-  /// Copy the child's Ready into RoutesReady, and its url, address and traffic.
-  void propagate(const RouteStatus& child, Timestamp now);
 };
 
 // ---------------------------------------------------------------------------- kinds
@@ -307,7 +244,7 @@ struct PodAutoscalerSpec {
 };
 
 /// Active, ScaleTargetInitialized and SKSReady make Ready.
-struct KNATIVE_EXPORT PodAutoscalerStatus {
+struct PodAutoscalerStatus {
   std::int64_t observed_generation = 0;
   Conditions conditions;
   StringMap annotations;
@@ -316,16 +253,6 @@ struct KNATIVE_EXPORT PodAutoscalerStatus {
   std::optional<std::int32_t> desired_scale;  ///< Unset until the first decision.
   std::optional<std::int32_t> actual_scale;
   friend bool operator==(const PodAutoscalerStatus&, const PodAutoscalerStatus&) = default;
-
-  void initialize_conditions(Timestamp now);
-  void mark_active(Timestamp now);
-  /// Reason Queued.
-  void mark_activating(std::string reason, std::string message, Timestamp now);
-  /// Reasons NoTraffic, TimedOut.
-  void mark_inactive(std::string reason, std::string message, Timestamp now);
-  void mark_scale_target_initialized(Timestamp now);
-  void mark_sks_ready(Timestamp now);
-  void mark_sks_not_ready(std::string message, Timestamp now);
 };
 
 /// How many instances a Revision has, for reading; written by the platform.

@@ -1,5 +1,5 @@
 // Conditions of the Eventing and Messaging kinds: which of them make Ready, and their reasons.
-#include "knative/eventing.hpp"
+#include "model/eventing_lifecycle.hpp"
 
 namespace knative::eventing {
 namespace {
@@ -62,174 +62,182 @@ void assign_address(const ConditionSet& set, Status& status, std::string url, Ti
 
 // ---------------------------------------------------------------------------- Broker
 
-void BrokerStatus::initialize_conditions(Timestamp now) {
-  broker_set().initialize(conditions, now);
+void initialize_conditions(BrokerStatus& status, Timestamp now) {
+  broker_set().initialize(status.conditions, now);
 }
-void BrokerStatus::mark_ingress_ready(Timestamp now) {
-  broker_set().mark_true(conditions, "IngressReady", now);
+void mark_ingress_ready(BrokerStatus& status, Timestamp now) {
+  broker_set().mark_true(status.conditions, "IngressReady", now);
 }
-void BrokerStatus::mark_ingress_failed(std::string reason, std::string message, Timestamp now) {
-  broker_set().mark_false(conditions, "IngressReady", std::move(reason), std::move(message), now);
-}
-void BrokerStatus::mark_trigger_channel_ready(Timestamp now) {
-  broker_set().mark_true(conditions, "TriggerChannelReady", now);
-}
-void BrokerStatus::mark_trigger_channel_failed(std::string reason, std::string message,
-                                               Timestamp now) {
-  broker_set().mark_false(conditions, "TriggerChannelReady", std::move(reason), std::move(message),
+void mark_ingress_failed(BrokerStatus& status, std::string reason, std::string message,
+                         Timestamp now) {
+  broker_set().mark_false(status.conditions, "IngressReady", std::move(reason), std::move(message),
                           now);
 }
-void BrokerStatus::mark_filter_ready(Timestamp now) {
-  broker_set().mark_true(conditions, "FilterReady", now);
+void mark_trigger_channel_ready(BrokerStatus& status, Timestamp now) {
+  broker_set().mark_true(status.conditions, "TriggerChannelReady", now);
 }
-void BrokerStatus::mark_filter_failed(std::string reason, std::string message, Timestamp now) {
-  broker_set().mark_false(conditions, "FilterReady", std::move(reason), std::move(message), now);
+void mark_trigger_channel_failed(BrokerStatus& status, std::string reason, std::string message,
+                                 Timestamp now) {
+  broker_set().mark_false(status.conditions, "TriggerChannelReady", std::move(reason),
+                          std::move(message), now);
 }
-void BrokerStatus::set_address(std::string url, Timestamp now) {
-  assign_address(broker_set(), *this, std::move(url), now);
-  addresses.clear();
-  if (address) addresses.push_back(*address);
+void mark_filter_ready(BrokerStatus& status, Timestamp now) {
+  broker_set().mark_true(status.conditions, "FilterReady", now);
 }
-void BrokerStatus::mark_dead_letter_sink_resolved(std::string uri, Timestamp now) {
-  dead_letter_resolved(broker_set(), *this, std::move(uri), now);
+void mark_filter_failed(BrokerStatus& status, std::string reason, std::string message,
+                        Timestamp now) {
+  broker_set().mark_false(status.conditions, "FilterReady", std::move(reason), std::move(message),
+                          now);
 }
-void BrokerStatus::mark_dead_letter_sink_not_configured(Timestamp now) {
-  dead_letter_not_configured(broker_set(), *this, now);
+void set_address(BrokerStatus& status, std::string url, Timestamp now) {
+  assign_address(broker_set(), status, std::move(url), now);
+  status.addresses.clear();
+  if (status.address) status.addresses.push_back(*status.address);
 }
-void BrokerStatus::mark_dead_letter_sink_failed(std::string reason, std::string message,
-                                                Timestamp now) {
-  dead_letter_failed(broker_set(), *this, std::move(reason), std::move(message), now);
+void mark_dead_letter_sink_resolved(BrokerStatus& status, std::string uri, Timestamp now) {
+  dead_letter_resolved(broker_set(), status, std::move(uri), now);
+}
+void mark_dead_letter_sink_not_configured(BrokerStatus& status, Timestamp now) {
+  dead_letter_not_configured(broker_set(), status, now);
+}
+void mark_dead_letter_sink_failed(BrokerStatus& status, std::string reason, std::string message,
+                                  Timestamp now) {
+  dead_letter_failed(broker_set(), status, std::move(reason), std::move(message), now);
 }
 
 // ---------------------------------------------------------------------------- Trigger
 
-void TriggerStatus::initialize_conditions(Timestamp now) {
-  trigger_set().initialize(conditions, now);
+void initialize_conditions(TriggerStatus& status, Timestamp now) {
+  trigger_set().initialize(status.conditions, now);
 }
-void TriggerStatus::propagate_broker(const BrokerStatus& broker, Timestamp now) {
+void propagate_broker(TriggerStatus& status, const BrokerStatus& broker, Timestamp now) {
   const Condition* found = find_condition(broker.conditions, ready);
   const ConditionSet set = trigger_set();
   if (found == nullptr) {
-    set.mark_unknown(conditions, "BrokerReady", "BrokerNotConfigured",
+    set.mark_unknown(status.conditions, "BrokerReady", "BrokerNotConfigured",
                      "The Broker has not been reconciled yet.", now);
   } else if (found->is_true()) {
-    set.mark_true(conditions, "BrokerReady", now);
+    set.mark_true(status.conditions, "BrokerReady", now);
   } else if (found->is_false()) {
-    set.mark_false(conditions, "BrokerReady", found->reason, found->message, now);
+    set.mark_false(status.conditions, "BrokerReady", found->reason, found->message, now);
   } else {
-    set.mark_unknown(conditions, "BrokerReady", found->reason, found->message, now);
+    set.mark_unknown(status.conditions, "BrokerReady", found->reason, found->message, now);
   }
 }
-void TriggerStatus::mark_broker_failed(std::string reason, std::string message, Timestamp now) {
-  trigger_set().mark_false(conditions, "BrokerReady", std::move(reason), std::move(message), now);
-}
-void TriggerStatus::mark_subscribed(Timestamp now) {
-  trigger_set().mark_true(conditions, "SubscriptionReady", now);
-}
-void TriggerStatus::mark_not_subscribed(std::string reason, std::string message, Timestamp now) {
-  trigger_set().mark_false(conditions, "SubscriptionReady", std::move(reason), std::move(message),
+void mark_broker_failed(TriggerStatus& status, std::string reason, std::string message,
+                        Timestamp now) {
+  trigger_set().mark_false(status.conditions, "BrokerReady", std::move(reason), std::move(message),
                            now);
 }
-void TriggerStatus::mark_dependency_succeeded(Timestamp now) {
-  trigger_set().mark_true(conditions, "DependencyReady", now);
+void mark_subscribed(TriggerStatus& status, Timestamp now) {
+  trigger_set().mark_true(status.conditions, "SubscriptionReady", now);
 }
-void TriggerStatus::mark_dependency_failed(std::string reason, std::string message, Timestamp now) {
-  trigger_set().mark_false(conditions, "DependencyReady", std::move(reason), std::move(message),
-                           now);
+void mark_not_subscribed(TriggerStatus& status, std::string reason, std::string message,
+                         Timestamp now) {
+  trigger_set().mark_false(status.conditions, "SubscriptionReady", std::move(reason),
+                           std::move(message), now);
 }
-void TriggerStatus::mark_subscriber_resolved(std::string uri, Timestamp now) {
-  subscriber_uri = std::move(uri);
-  trigger_set().mark_true(conditions, "SubscriberResolved", now);
+void mark_dependency_succeeded(TriggerStatus& status, Timestamp now) {
+  trigger_set().mark_true(status.conditions, "DependencyReady", now);
 }
-void TriggerStatus::mark_subscriber_unresolved(std::string reason, std::string message,
-                                               Timestamp now) {
-  subscriber_uri.clear();
-  trigger_set().mark_false(conditions, "SubscriberResolved", std::move(reason), std::move(message),
-                           now);
+void mark_dependency_failed(TriggerStatus& status, std::string reason, std::string message,
+                            Timestamp now) {
+  trigger_set().mark_false(status.conditions, "DependencyReady", std::move(reason),
+                           std::move(message), now);
 }
-void TriggerStatus::mark_dead_letter_sink_resolved(std::string uri, Timestamp now) {
-  dead_letter_resolved(trigger_set(), *this, std::move(uri), now);
+void mark_subscriber_resolved(TriggerStatus& status, std::string uri, Timestamp now) {
+  status.subscriber_uri = std::move(uri);
+  trigger_set().mark_true(status.conditions, "SubscriberResolved", now);
 }
-void TriggerStatus::mark_dead_letter_sink_not_configured(Timestamp now) {
-  dead_letter_not_configured(trigger_set(), *this, now);
+void mark_subscriber_unresolved(TriggerStatus& status, std::string reason, std::string message,
+                                Timestamp now) {
+  status.subscriber_uri.clear();
+  trigger_set().mark_false(status.conditions, "SubscriberResolved", std::move(reason),
+                           std::move(message), now);
 }
-void TriggerStatus::mark_dead_letter_sink_failed(std::string reason, std::string message,
-                                                 Timestamp now) {
-  dead_letter_failed(trigger_set(), *this, std::move(reason), std::move(message), now);
+void mark_dead_letter_sink_resolved(TriggerStatus& status, std::string uri, Timestamp now) {
+  dead_letter_resolved(trigger_set(), status, std::move(uri), now);
+}
+void mark_dead_letter_sink_not_configured(TriggerStatus& status, Timestamp now) {
+  dead_letter_not_configured(trigger_set(), status, now);
+}
+void mark_dead_letter_sink_failed(TriggerStatus& status, std::string reason, std::string message,
+                                  Timestamp now) {
+  dead_letter_failed(trigger_set(), status, std::move(reason), std::move(message), now);
 }
 
 // ---------------------------------------------------------------------------- EventType
 
-void EventTypeStatus::initialize_conditions(Timestamp now) {
-  event_type_set().initialize(conditions, now);
+void initialize_conditions(EventTypeStatus& status, Timestamp now) {
+  event_type_set().initialize(status.conditions, now);
 }
-void EventTypeStatus::mark_reference_exists(Timestamp now) {
-  event_type_set().mark_true(conditions, "ReferenceExists", now);
+void mark_reference_exists(EventTypeStatus& status, Timestamp now) {
+  event_type_set().mark_true(status.conditions, "ReferenceExists", now);
 }
-void EventTypeStatus::mark_reference_does_not_exist(Timestamp now) {
-  event_type_set().mark_false(conditions, "ReferenceExists", "ResourceDoesNotExist",
+void mark_reference_does_not_exist(EventTypeStatus& status, Timestamp now) {
+  event_type_set().mark_false(status.conditions, "ReferenceExists", "ResourceDoesNotExist",
                               "The referenced resource does not exist.", now);
 }
-void EventTypeStatus::mark_reference_not_set(Timestamp now) {
-  event_type_set().mark_true(conditions, "ReferenceExists", "ReferenceNotSet",
+void mark_reference_not_set(EventTypeStatus& status, Timestamp now) {
+  event_type_set().mark_true(status.conditions, "ReferenceExists", "ReferenceNotSet",
                              "No reference is set.", now);
 }
 
 // ---------------------------------------------------------------------------- Channel
 
-void ChannelStatus::initialize_conditions(Timestamp now) {
-  channel_set().initialize(conditions, now);
+void initialize_conditions(ChannelStatus& status, Timestamp now) {
+  channel_set().initialize(status.conditions, now);
 }
-void ChannelStatus::mark_backing_channel_ready(Timestamp now) {
-  channel_set().mark_true(conditions, "BackingChannelReady", now);
+void mark_backing_channel_ready(ChannelStatus& status, Timestamp now) {
+  channel_set().mark_true(status.conditions, "BackingChannelReady", now);
 }
-void ChannelStatus::mark_backing_channel_failed(std::string reason, std::string message,
-                                                Timestamp now) {
-  channel_set().mark_false(conditions, "BackingChannelReady", std::move(reason), std::move(message),
-                           now);
+void mark_backing_channel_failed(ChannelStatus& status, std::string reason, std::string message,
+                                 Timestamp now) {
+  channel_set().mark_false(status.conditions, "BackingChannelReady", std::move(reason),
+                           std::move(message), now);
 }
-void ChannelStatus::set_address(std::string url, Timestamp now) {
-  assign_address(channel_set(), *this, std::move(url), now);
+void set_address(ChannelStatus& status, std::string url, Timestamp now) {
+  assign_address(channel_set(), status, std::move(url), now);
 }
-void ChannelStatus::mark_dead_letter_sink_resolved(std::string uri, Timestamp now) {
-  dead_letter_resolved(channel_set(), *this, std::move(uri), now);
+void mark_dead_letter_sink_resolved(ChannelStatus& status, std::string uri, Timestamp now) {
+  dead_letter_resolved(channel_set(), status, std::move(uri), now);
 }
-void ChannelStatus::mark_dead_letter_sink_not_configured(Timestamp now) {
-  dead_letter_not_configured(channel_set(), *this, now);
+void mark_dead_letter_sink_not_configured(ChannelStatus& status, Timestamp now) {
+  dead_letter_not_configured(channel_set(), status, now);
 }
-void ChannelStatus::mark_dead_letter_sink_failed(std::string reason, std::string message,
-                                                 Timestamp now) {
-  dead_letter_failed(channel_set(), *this, std::move(reason), std::move(message), now);
+void mark_dead_letter_sink_failed(ChannelStatus& status, std::string reason, std::string message,
+                                  Timestamp now) {
+  dead_letter_failed(channel_set(), status, std::move(reason), std::move(message), now);
 }
 
 // ---------------------------------------------------------------------------- Subscription
 
-void SubscriptionStatus::initialize_conditions(Timestamp now) {
-  subscription_set().initialize(conditions, now);
+void initialize_conditions(SubscriptionStatus& status, Timestamp now) {
+  subscription_set().initialize(status.conditions, now);
 }
-void SubscriptionStatus::mark_references_resolved(Timestamp now) {
-  subscription_set().mark_true(conditions, "ReferencesResolved", now);
+void mark_references_resolved(SubscriptionStatus& status, Timestamp now) {
+  subscription_set().mark_true(status.conditions, "ReferencesResolved", now);
 }
-void SubscriptionStatus::mark_references_not_resolved(std::string reason, std::string message,
-                                                      Timestamp now) {
-  subscription_set().mark_false(conditions, "ReferencesResolved", std::move(reason),
+void mark_references_not_resolved(SubscriptionStatus& status, std::string reason,
+                                  std::string message, Timestamp now) {
+  subscription_set().mark_false(status.conditions, "ReferencesResolved", std::move(reason),
                                 std::move(message), now);
 }
-void SubscriptionStatus::mark_added_to_channel(Timestamp now) {
-  subscription_set().mark_true(conditions, "AddedToChannel", now);
+void mark_added_to_channel(SubscriptionStatus& status, Timestamp now) {
+  subscription_set().mark_true(status.conditions, "AddedToChannel", now);
 }
-void SubscriptionStatus::mark_not_added_to_channel(std::string reason, std::string message,
-                                                   Timestamp now) {
-  subscription_set().mark_false(conditions, "AddedToChannel", std::move(reason), std::move(message),
-                                now);
+void mark_not_added_to_channel(SubscriptionStatus& status, std::string reason, std::string message,
+                               Timestamp now) {
+  subscription_set().mark_false(status.conditions, "AddedToChannel", std::move(reason),
+                                std::move(message), now);
 }
-void SubscriptionStatus::mark_channel_ready(Timestamp now) {
-  subscription_set().mark_true(conditions, "ChannelReady", now);
+void mark_channel_ready(SubscriptionStatus& status, Timestamp now) {
+  subscription_set().mark_true(status.conditions, "ChannelReady", now);
 }
-void SubscriptionStatus::mark_channel_failed(std::string reason, std::string message,
-                                             Timestamp now) {
-  subscription_set().mark_false(conditions, "ChannelReady", std::move(reason), std::move(message),
-                                now);
+void mark_channel_failed(SubscriptionStatus& status, std::string reason, std::string message,
+                         Timestamp now) {
+  subscription_set().mark_false(status.conditions, "ChannelReady", std::move(reason),
+                                std::move(message), now);
 }
 
 }  // namespace knative::eventing

@@ -1,5 +1,5 @@
 // Conditions of the Serving kinds: which of them make Ready, and the reasons that Knative gives.
-#include "knative/serving.hpp"
+#include "model/serving_lifecycle.hpp"
 
 namespace knative::serving {
 namespace {
@@ -54,204 +54,215 @@ bool is_ready(const Conditions& conditions) noexcept {
 
 // ---------------------------------------------------------------------------- Revision
 
-void RevisionStatus::initialize_conditions(Timestamp now) {
-  revision_set().initialize(conditions, now);
+void initialize_conditions(RevisionStatus& status, Timestamp now) {
+  revision_set().initialize(status.conditions, now);
 }
-void RevisionStatus::mark_resources_available(Timestamp now) {
-  revision_set().mark_true(conditions, resources_available, now);
+void mark_resources_available(RevisionStatus& status, Timestamp now) {
+  revision_set().mark_true(status.conditions, resources_available, now);
 }
-void RevisionStatus::mark_resources_unavailable(std::string reason, std::string message,
-                                                Timestamp now) {
-  revision_set().mark_false(conditions, resources_available, std::move(reason), std::move(message),
-                            now);
+void mark_resources_unavailable(RevisionStatus& status, std::string reason, std::string message,
+                                Timestamp now) {
+  revision_set().mark_false(status.conditions, resources_available, std::move(reason),
+                            std::move(message), now);
 }
-void RevisionStatus::mark_resources_unknown(std::string reason, std::string message,
-                                            Timestamp now) {
-  revision_set().mark_unknown(conditions, resources_available, std::move(reason),
+void mark_resources_unknown(RevisionStatus& status, std::string reason, std::string message,
+                            Timestamp now) {
+  revision_set().mark_unknown(status.conditions, resources_available, std::move(reason),
                               std::move(message), now);
 }
-void RevisionStatus::mark_container_healthy(Timestamp now) {
-  revision_set().mark_true(conditions, container_healthy, now);
+void mark_container_healthy(RevisionStatus& status, Timestamp now) {
+  revision_set().mark_true(status.conditions, container_healthy, now);
 }
-void RevisionStatus::mark_container_unhealthy(std::string reason, std::string message,
-                                              Timestamp now) {
-  revision_set().mark_false(conditions, container_healthy, std::move(reason), std::move(message),
-                            now);
+void mark_container_unhealthy(RevisionStatus& status, std::string reason, std::string message,
+                              Timestamp now) {
+  revision_set().mark_false(status.conditions, container_healthy, std::move(reason),
+                            std::move(message), now);
 }
-void RevisionStatus::mark_container_unknown(std::string reason, std::string message,
-                                            Timestamp now) {
-  revision_set().mark_unknown(conditions, container_healthy, std::move(reason), std::move(message),
-                              now);
+void mark_container_unknown(RevisionStatus& status, std::string reason, std::string message,
+                            Timestamp now) {
+  revision_set().mark_unknown(status.conditions, container_healthy, std::move(reason),
+                              std::move(message), now);
 }
-void RevisionStatus::mark_container_missing(std::string message, Timestamp now) {
-  mark_container_unhealthy("ContainerMissing", std::move(message), now);
+void mark_container_missing(RevisionStatus& status, std::string message, Timestamp now) {
+  mark_container_unhealthy(status, "ContainerMissing", std::move(message), now);
 }
-void RevisionStatus::mark_container_exiting(std::int32_t exit_code, std::string message,
-                                            Timestamp now) {
+void mark_container_exiting(RevisionStatus& status, std::int32_t exit_code, std::string message,
+                            Timestamp now) {
   if (message.empty()) message = "Container failed with exit code " + std::to_string(exit_code);
-  mark_container_unhealthy("ExitCode" + std::to_string(exit_code), std::move(message), now);
+  mark_container_unhealthy(status, "ExitCode" + std::to_string(exit_code), std::move(message), now);
 }
-void RevisionStatus::mark_active(Timestamp now) {
-  revision_set().mark_true(conditions, active, now);
+void mark_active(RevisionStatus& status, Timestamp now) {
+  revision_set().mark_true(status.conditions, active, now);
 }
-void RevisionStatus::mark_inactive(std::string reason, std::string message, Timestamp now) {
-  revision_set().mark_false(conditions, active, std::move(reason), std::move(message), now);
+void mark_inactive(RevisionStatus& status, std::string reason, std::string message, Timestamp now) {
+  revision_set().mark_false(status.conditions, active, std::move(reason), std::move(message), now);
 }
-void RevisionStatus::mark_activating(std::string reason, std::string message, Timestamp now) {
-  revision_set().mark_unknown(conditions, active, std::move(reason), std::move(message), now);
+void mark_activating(RevisionStatus& status, std::string reason, std::string message,
+                     Timestamp now) {
+  revision_set().mark_unknown(status.conditions, active, std::move(reason), std::move(message),
+                              now);
 }
 
 // ---------------------------------------------------------------------------- Configuration
 
-void ConfigurationStatus::initialize_conditions(Timestamp now) {
-  configuration_set().initialize(conditions, now);
+void initialize_conditions(ConfigurationStatus& status, Timestamp now) {
+  configuration_set().initialize(status.conditions, now);
 }
-void ConfigurationStatus::set_latest_created(std::string revision, Timestamp now) {
-  latest_created_revision_name = std::move(revision);
-  if (latest_ready_revision_name != latest_created_revision_name) {
-    configuration_set().mark_unknown(conditions, ready, "", "", now);
+void set_latest_created(ConfigurationStatus& status, std::string revision, Timestamp now) {
+  status.latest_created_revision_name = std::move(revision);
+  if (status.latest_ready_revision_name != status.latest_created_revision_name) {
+    configuration_set().mark_unknown(status.conditions, ready, "", "", now);
   }
 }
-void ConfigurationStatus::set_latest_ready(std::string revision, Timestamp now) {
-  latest_ready_revision_name = std::move(revision);
-  if (latest_ready_revision_name == latest_created_revision_name) {
-    configuration_set().mark_true(conditions, ready, now);
+void set_latest_ready(ConfigurationStatus& status, std::string revision, Timestamp now) {
+  status.latest_ready_revision_name = std::move(revision);
+  if (status.latest_ready_revision_name == status.latest_created_revision_name) {
+    configuration_set().mark_true(status.conditions, ready, now);
   }
 }
-void ConfigurationStatus::mark_latest_created_failed(std::string revision, std::string message,
-                                                     Timestamp now) {
+void mark_latest_created_failed(ConfigurationStatus& status, std::string revision,
+                                std::string message, Timestamp now) {
   configuration_set().mark_false(
-      conditions, ready, "RevisionFailed",
+      status.conditions, ready, "RevisionFailed",
       "Revision " + quoted(revision) + " failed with message: " + std::move(message) + ".", now);
 }
-void ConfigurationStatus::mark_latest_ready_deleted(Timestamp now) {
-  configuration_set().mark_false(conditions, ready, "RevisionDeleted",
-                                 "Revision " + quoted(latest_ready_revision_name) + " was deleted.",
-                                 now);
+void mark_latest_ready_deleted(ConfigurationStatus& status, Timestamp now) {
+  configuration_set().mark_false(
+      status.conditions, ready, "RevisionDeleted",
+      "Revision " + quoted(status.latest_ready_revision_name) + " was deleted.", now);
 }
-void ConfigurationStatus::mark_revision_creation_failed(std::string message, Timestamp now) {
-  configuration_set().mark_false(conditions, ready, "RevisionFailed",
+void mark_revision_creation_failed(ConfigurationStatus& status, std::string message,
+                                   Timestamp now) {
+  configuration_set().mark_false(status.conditions, ready, "RevisionFailed",
                                  "Revision creation failed with message: " + message + ".", now);
 }
 
 // ---------------------------------------------------------------------------- Route
 
-void RouteStatus::initialize_conditions(Timestamp now) { route_set().initialize(conditions, now); }
-void RouteStatus::mark_traffic_assigned(Timestamp now) {
-  route_set().mark_true(conditions, traffic_assigned, now);
+void initialize_conditions(RouteStatus& status, Timestamp now) {
+  route_set().initialize(status.conditions, now);
 }
-void RouteStatus::mark_missing_traffic_target(std::string_view kind, std::string_view name,
-                                              Timestamp now) {
+void mark_traffic_assigned(RouteStatus& status, Timestamp now) {
+  route_set().mark_true(status.conditions, traffic_assigned, now);
+}
+void mark_missing_traffic_target(RouteStatus& status, std::string_view kind, std::string_view name,
+                                 Timestamp now) {
   route_set().mark_false(
-      conditions, traffic_assigned, std::string(kind) + "Missing",
+      status.conditions, traffic_assigned, std::string(kind) + "Missing",
       std::string(kind) + " " + quoted(name) + " referenced in traffic does not exist.", now);
 }
-void RouteStatus::mark_configuration_not_ready(std::string_view name, Timestamp now) {
-  route_set().mark_unknown(conditions, traffic_assigned, "RevisionMissing",
+void mark_configuration_not_ready(RouteStatus& status, std::string_view name, Timestamp now) {
+  route_set().mark_unknown(status.conditions, traffic_assigned, "RevisionMissing",
                            "Configuration " + quoted(name) + " has no ready Revision yet.", now);
 }
-void RouteStatus::mark_configuration_failed(std::string_view name, Timestamp now) {
-  route_set().mark_false(conditions, traffic_assigned, "RevisionMissing",
+void mark_configuration_failed(RouteStatus& status, std::string_view name, Timestamp now) {
+  route_set().mark_false(status.conditions, traffic_assigned, "RevisionMissing",
                          "Configuration " + quoted(name) + " has no ready Revision.", now);
 }
-void RouteStatus::mark_revision_not_ready(std::string_view name, Timestamp now) {
-  route_set().mark_unknown(conditions, traffic_assigned, "RevisionMissing",
+void mark_revision_not_ready(RouteStatus& status, std::string_view name, Timestamp now) {
+  route_set().mark_unknown(status.conditions, traffic_assigned, "RevisionMissing",
                            "Revision " + quoted(name) + " is not ready yet.", now);
 }
-void RouteStatus::mark_revision_failed(std::string_view name, Timestamp now) {
-  route_set().mark_false(conditions, traffic_assigned, "RevisionMissing",
+void mark_revision_failed(RouteStatus& status, std::string_view name, Timestamp now) {
+  route_set().mark_false(status.conditions, traffic_assigned, "RevisionMissing",
                          "Revision " + quoted(name) + " did not become ready.", now);
 }
-void RouteStatus::mark_revision_not_owned(std::string_view name, Timestamp now) {
-  route_set().mark_false(conditions, traffic_assigned, "RevisionNotOwned",
+void mark_revision_not_owned(RouteStatus& status, std::string_view name, Timestamp now) {
+  route_set().mark_false(status.conditions, traffic_assigned, "RevisionNotOwned",
                          "Revision " + quoted(name) + " belongs to another Service.", now);
 }
-void RouteStatus::mark_unknown_traffic_error(std::string message, Timestamp now) {
-  route_set().mark_unknown(conditions, traffic_assigned, "Unknown", std::move(message), now);
+void mark_unknown_traffic_error(RouteStatus& status, std::string message, Timestamp now) {
+  route_set().mark_unknown(status.conditions, traffic_assigned, "Unknown", std::move(message), now);
 }
-void RouteStatus::mark_ingress_ready(Timestamp now) {
-  route_set().mark_true(conditions, ingress_ready, now);
+void mark_ingress_ready(RouteStatus& status, Timestamp now) {
+  route_set().mark_true(status.conditions, ingress_ready, now);
 }
-void RouteStatus::mark_ingress_not_configured(Timestamp now) {
-  route_set().mark_unknown(conditions, ingress_ready, "IngressNotConfigured",
+void mark_ingress_not_configured(RouteStatus& status, Timestamp now) {
+  route_set().mark_unknown(status.conditions, ingress_ready, "IngressNotConfigured",
                            "The routes are not programmed yet.", now);
 }
-void RouteStatus::mark_ingress_rollout_in_progress(Timestamp now) {
-  route_set().mark_unknown(conditions, ingress_ready, "RolloutInProgress",
+void mark_ingress_rollout_in_progress(RouteStatus& status, Timestamp now) {
+  route_set().mark_unknown(status.conditions, ingress_ready, "RolloutInProgress",
                            "Traffic is moving to the latest Revision step by step.", now);
 }
-void RouteStatus::mark_ingress_failed(std::string reason, std::string message, Timestamp now) {
-  route_set().mark_false(conditions, ingress_ready, std::move(reason), std::move(message), now);
+void mark_ingress_failed(RouteStatus& status, std::string reason, std::string message,
+                         Timestamp now) {
+  route_set().mark_false(status.conditions, ingress_ready, std::move(reason), std::move(message),
+                         now);
 }
-void RouteStatus::mark_tls_not_enabled(std::string message, Timestamp now) {
-  route_set().mark_true(conditions, certificate_provisioned, "TLSNotEnabled", std::move(message),
-                        now);
+void mark_tls_not_enabled(RouteStatus& status, std::string message, Timestamp now) {
+  route_set().mark_true(status.conditions, certificate_provisioned, "TLSNotEnabled",
+                        std::move(message), now);
 }
 
 // ---------------------------------------------------------------------------- Service
 
-void ServiceStatus::initialize_conditions(Timestamp now) {
-  service_set().initialize(conditions, now);
+void initialize_conditions(ServiceStatus& status, Timestamp now) {
+  service_set().initialize(status.conditions, now);
 }
-void ServiceStatus::mark_configuration_not_owned(std::string_view name, Timestamp now) {
-  service_set().mark_false(conditions, configurations_ready, "NotOwned",
+void mark_configuration_not_owned(ServiceStatus& status, std::string_view name, Timestamp now) {
+  service_set().mark_false(status.conditions, configurations_ready, "NotOwned",
                            "Configuration " + quoted(name) + " exists and is not ours.", now);
 }
-void ServiceStatus::mark_route_not_owned(std::string_view name, Timestamp now) {
-  service_set().mark_false(conditions, routes_ready, "NotOwned",
+void mark_route_not_owned(ServiceStatus& status, std::string_view name, Timestamp now) {
+  service_set().mark_false(status.conditions, routes_ready, "NotOwned",
                            "Route " + quoted(name) + " exists and is not ours.", now);
 }
-void ServiceStatus::mark_configuration_not_reconciled(Timestamp now) {
-  service_set().mark_unknown(conditions, configurations_ready, "OutOfDate",
+void mark_configuration_not_reconciled(ServiceStatus& status, Timestamp now) {
+  service_set().mark_unknown(status.conditions, configurations_ready, "OutOfDate",
                              "The Configuration has not been reconciled yet.", now);
 }
-void ServiceStatus::mark_route_not_reconciled(Timestamp now) {
-  service_set().mark_unknown(conditions, routes_ready, "OutOfDate",
+void mark_route_not_reconciled(ServiceStatus& status, Timestamp now) {
+  service_set().mark_unknown(status.conditions, routes_ready, "OutOfDate",
                              "The Route has not been reconciled yet.", now);
 }
-void ServiceStatus::mark_route_not_yet_ready(Timestamp now) {
-  service_set().mark_unknown(conditions, routes_ready, "TrafficNotMigrated",
+void mark_route_not_yet_ready(ServiceStatus& status, Timestamp now) {
+  service_set().mark_unknown(status.conditions, routes_ready, "TrafficNotMigrated",
                              "Traffic has not moved to the latest Revision yet.", now);
 }
-void ServiceStatus::mark_revision_name_taken(std::string_view revision, Timestamp now) {
-  service_set().mark_false(conditions, routes_ready, "RevisionNameTaken",
+void mark_revision_name_taken(ServiceStatus& status, std::string_view revision, Timestamp now) {
+  service_set().mark_false(status.conditions, routes_ready, "RevisionNameTaken",
                            "Revision name " + quoted(revision) + " is taken by another Revision.",
                            now);
 }
-void ServiceStatus::propagate(const ConfigurationStatus& child, Timestamp now) {
-  latest_created_revision_name = child.latest_created_revision_name;
-  latest_ready_revision_name = child.latest_ready_revision_name;
-  copy_ready(service_set(), conditions, configurations_ready, child.conditions, now);
+void propagate(ServiceStatus& status, const ConfigurationStatus& child, Timestamp now) {
+  status.latest_created_revision_name = child.latest_created_revision_name;
+  status.latest_ready_revision_name = child.latest_ready_revision_name;
+  copy_ready(service_set(), status.conditions, configurations_ready, child.conditions, now);
 }
-void ServiceStatus::propagate(const RouteStatus& child, Timestamp now) {
-  url = child.url;
-  address = child.address;
-  traffic = child.traffic;
-  copy_ready(service_set(), conditions, routes_ready, child.conditions, now);
+void propagate(ServiceStatus& status, const RouteStatus& child, Timestamp now) {
+  status.url = child.url;
+  status.address = child.address;
+  status.traffic = child.traffic;
+  copy_ready(service_set(), status.conditions, routes_ready, child.conditions, now);
 }
 
 // ---------------------------------------------------------------------------- PodAutoscaler
 
-void PodAutoscalerStatus::initialize_conditions(Timestamp now) {
-  autoscaler_set().initialize(conditions, now);
+void initialize_conditions(PodAutoscalerStatus& status, Timestamp now) {
+  autoscaler_set().initialize(status.conditions, now);
 }
-void PodAutoscalerStatus::mark_active(Timestamp now) {
-  autoscaler_set().mark_true(conditions, active, now);
+void mark_active(PodAutoscalerStatus& status, Timestamp now) {
+  autoscaler_set().mark_true(status.conditions, active, now);
 }
-void PodAutoscalerStatus::mark_activating(std::string reason, std::string message, Timestamp now) {
-  autoscaler_set().mark_unknown(conditions, active, std::move(reason), std::move(message), now);
+void mark_activating(PodAutoscalerStatus& status, std::string reason, std::string message,
+                     Timestamp now) {
+  autoscaler_set().mark_unknown(status.conditions, active, std::move(reason), std::move(message),
+                                now);
 }
-void PodAutoscalerStatus::mark_inactive(std::string reason, std::string message, Timestamp now) {
-  autoscaler_set().mark_false(conditions, active, std::move(reason), std::move(message), now);
+void mark_inactive(PodAutoscalerStatus& status, std::string reason, std::string message,
+                   Timestamp now) {
+  autoscaler_set().mark_false(status.conditions, active, std::move(reason), std::move(message),
+                              now);
 }
-void PodAutoscalerStatus::mark_scale_target_initialized(Timestamp now) {
-  autoscaler_set().mark_true(conditions, scale_target_initialized, now);
+void mark_scale_target_initialized(PodAutoscalerStatus& status, Timestamp now) {
+  autoscaler_set().mark_true(status.conditions, scale_target_initialized, now);
 }
-void PodAutoscalerStatus::mark_sks_ready(Timestamp now) {
-  autoscaler_set().mark_true(conditions, sks_ready, now);
+void mark_sks_ready(PodAutoscalerStatus& status, Timestamp now) {
+  autoscaler_set().mark_true(status.conditions, sks_ready, now);
 }
-void PodAutoscalerStatus::mark_sks_not_ready(std::string message, Timestamp now) {
-  autoscaler_set().mark_unknown(conditions, sks_ready, "NotReady", std::move(message), now);
+void mark_sks_not_ready(PodAutoscalerStatus& status, std::string message, Timestamp now) {
+  autoscaler_set().mark_unknown(status.conditions, sks_ready, "NotReady", std::move(message), now);
 }
 
 }  // namespace knative::serving

@@ -39,7 +39,7 @@ void expect_marks(const std::vector<Mark<Status>>& marks) {
   for (const Mark<Status>& mark : marks) {
     SCOPED_TRACE(mark.type + " " + mark.condition);
     Status status;
-    status.initialize_conditions(at(0));
+    initialize_conditions(status, at(0));
     ASSERT_NE(condition(status.conditions, mark.type), mark.condition) << "the mark changes it";
     mark.call(status);
     EXPECT_EQ(condition(status.conditions, mark.type), mark.condition);
@@ -56,7 +56,7 @@ void expect_ready_needs_all(const std::vector<std::function<void(Status&)>>& goo
   for (std::size_t last = 0; last < good.size(); ++last) {
     SCOPED_TRACE(last);
     Status status;
-    status.initialize_conditions(at(0));
+    initialize_conditions(status, at(0));
     EXPECT_EQ(status.conditions.size(), good.size() + 1) << "the dependents and Ready";
     for (std::size_t i = 0; i < good.size(); ++i) {
       if (i != last) good[i](status);

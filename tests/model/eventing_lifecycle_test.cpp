@@ -1,4 +1,4 @@
-#include "knative/eventing.hpp"
+#include "model/eventing_lifecycle.hpp"
 #include "model/condition_rows.hpp"
 
 namespace knative::eventing {
@@ -16,19 +16,19 @@ const std::string dead_letters = "DeadLetterSinkResolved";
 template <class S>
 void expect_dead_letter_marks() {
   expect_marks<S>({
-      {[](S& s) { s.mark_dead_letter_sink_resolved("http://d", at(1)); }, dead_letters, "True"},
-      {[](S& s) { s.mark_dead_letter_sink_not_configured(at(1)); }, dead_letters,
+      {[](S& s) { mark_dead_letter_sink_resolved(s, "http://d", at(1)); }, dead_letters, "True"},
+      {[](S& s) { mark_dead_letter_sink_not_configured(s, at(1)); }, dead_letters,
        "True/DeadLetterSinkNotConfigured/No dead letter sink is configured."},
-      {[](S& s) { s.mark_dead_letter_sink_failed("NotFound", "m", at(1)); }, dead_letters,
+      {[](S& s) { mark_dead_letter_sink_failed(s, "NotFound", "m", at(1)); }, dead_letters,
        "False/NotFound/m"},
   });
   S status;
-  status.mark_dead_letter_sink_resolved("http://d", at(1));
+  mark_dead_letter_sink_resolved(status, "http://d", at(1));
   EXPECT_EQ(status.dead_letter_sink_uri, "http://d");
   S failed = status;
-  failed.mark_dead_letter_sink_failed("NotFound", "m", at(2));
+  mark_dead_letter_sink_failed(failed, "NotFound", "m", at(2));
   EXPECT_EQ(failed.dead_letter_sink_uri, "");
-  status.mark_dead_letter_sink_not_configured(at(2));
+  mark_dead_letter_sink_not_configured(status, at(2));
   EXPECT_EQ(status.dead_letter_sink_uri, "");
 }
 
@@ -36,16 +36,16 @@ void expect_dead_letter_marks() {
 template <class S>
 void expect_address_marks() {
   expect_marks<S>({
-      {[](S& s) { s.set_address("http://a", at(1)); }, "Addressable", "True"},
-      {[](S& s) { s.set_address("", at(1)); }, "Addressable",
+      {[](S& s) { set_address(s, "http://a", at(1)); }, "Addressable", "True"},
+      {[](S& s) { set_address(s, "", at(1)); }, "Addressable",
        "False/EmptyHostname/There is no address."},
   });
   S status;
-  status.set_address("http://a", at(1));
+  set_address(status, "http://a", at(1));
   ASSERT_TRUE(status.address);
   EXPECT_EQ(status.address->name, "http");
   EXPECT_EQ(status.address->url, "http://a");
-  status.set_address("", at(2));
+  set_address(status, "", at(2));
   EXPECT_FALSE(status.address);
 }
 
@@ -54,14 +54,14 @@ void expect_address_marks() {
 TEST(BrokerLifecycle, MarksSetTheirConditionAndReady) {
   using S = BrokerStatus;
   expect_marks<S>({
-      {[](S& s) { s.mark_ingress_ready(at(1)); }, "IngressReady", "True"},
-      {[](S& s) { s.mark_ingress_failed("EndpointSlicesUnavailable", "m", at(1)); }, "IngressReady",
-       "False/EndpointSlicesUnavailable/m"},
-      {[](S& s) { s.mark_trigger_channel_ready(at(1)); }, "TriggerChannelReady", "True"},
-      {[](S& s) { s.mark_trigger_channel_failed("NoAddress", "m", at(1)); }, "TriggerChannelReady",
+      {[](S& s) { mark_ingress_ready(s, at(1)); }, "IngressReady", "True"},
+      {[](S& s) { mark_ingress_failed(s, "EndpointSlicesUnavailable", "m", at(1)); },
+       "IngressReady", "False/EndpointSlicesUnavailable/m"},
+      {[](S& s) { mark_trigger_channel_ready(s, at(1)); }, "TriggerChannelReady", "True"},
+      {[](S& s) { mark_trigger_channel_failed(s, "NoAddress", "m", at(1)); }, "TriggerChannelReady",
        "False/NoAddress/m"},
-      {[](S& s) { s.mark_filter_ready(at(1)); }, "FilterReady", "True"},
-      {[](S& s) { s.mark_filter_failed("R", "m", at(1)); }, "FilterReady", "False/R/m"},
+      {[](S& s) { mark_filter_ready(s, at(1)); }, "FilterReady", "True"},
+      {[](S& s) { mark_filter_failed(s, "R", "m", at(1)); }, "FilterReady", "False/R/m"},
   });
   expect_dead_letter_marks<S>();
   expect_address_marks<S>();
@@ -69,19 +69,20 @@ TEST(BrokerLifecycle, MarksSetTheirConditionAndReady) {
 
 TEST(BrokerLifecycle, ReadyNeedsAllParts) {
   using S = BrokerStatus;
-  expect_ready_needs_all<S>(
-      {[](S& s) { s.mark_ingress_ready(at(1)); }, [](S& s) { s.mark_trigger_channel_ready(at(1)); },
-       [](S& s) { s.mark_filter_ready(at(1)); }, [](S& s) { s.set_address("http://a", at(1)); },
-       [](S& s) { s.mark_dead_letter_sink_resolved("http://d", at(1)); }});
+  expect_ready_needs_all<S>({[](S& s) { mark_ingress_ready(s, at(1)); },
+                             [](S& s) { mark_trigger_channel_ready(s, at(1)); },
+                             [](S& s) { mark_filter_ready(s, at(1)); },
+                             [](S& s) { set_address(s, "http://a", at(1)); },
+                             [](S& s) { mark_dead_letter_sink_resolved(s, "http://d", at(1)); }});
 }
 
 TEST(BrokerLifecycle, TheListOfAddressesHoldsTheAddress) {
   BrokerStatus status;
-  status.set_address("http://a", at(1));
-  status.set_address("http://b", at(2));
+  set_address(status, "http://a", at(1));
+  set_address(status, "http://b", at(2));
   ASSERT_EQ(status.addresses.size(), 1U);
   EXPECT_EQ(status.addresses[0], status.address);
-  status.set_address("", at(3));
+  set_address(status, "", at(3));
   EXPECT_TRUE(status.addresses.empty());
 }
 
@@ -90,16 +91,16 @@ TEST(BrokerLifecycle, TheListOfAddressesHoldsTheAddress) {
 TEST(TriggerLifecycle, MarksSetTheirConditionAndReady) {
   using S = TriggerStatus;
   expect_marks<S>({
-      {[](S& s) { s.mark_broker_failed("BrokerDoesNotExist", "m", at(1)); }, "BrokerReady",
+      {[](S& s) { mark_broker_failed(s, "BrokerDoesNotExist", "m", at(1)); }, "BrokerReady",
        "False/BrokerDoesNotExist/m"},
-      {[](S& s) { s.mark_subscribed(at(1)); }, "SubscriptionReady", "True"},
-      {[](S& s) { s.mark_not_subscribed("NotSubscribed", "m", at(1)); }, "SubscriptionReady",
+      {[](S& s) { mark_subscribed(s, at(1)); }, "SubscriptionReady", "True"},
+      {[](S& s) { mark_not_subscribed(s, "NotSubscribed", "m", at(1)); }, "SubscriptionReady",
        "False/NotSubscribed/m"},
-      {[](S& s) { s.mark_dependency_succeeded(at(1)); }, "DependencyReady", "True"},
-      {[](S& s) { s.mark_dependency_failed("DependencyDoesNotExist", "m", at(1)); },
+      {[](S& s) { mark_dependency_succeeded(s, at(1)); }, "DependencyReady", "True"},
+      {[](S& s) { mark_dependency_failed(s, "DependencyDoesNotExist", "m", at(1)); },
        "DependencyReady", "False/DependencyDoesNotExist/m"},
-      {[](S& s) { s.mark_subscriber_resolved("http://s", at(1)); }, "SubscriberResolved", "True"},
-      {[](S& s) { s.mark_subscriber_unresolved("NotFound", "m", at(1)); }, "SubscriberResolved",
+      {[](S& s) { mark_subscriber_resolved(s, "http://s", at(1)); }, "SubscriberResolved", "True"},
+      {[](S& s) { mark_subscriber_unresolved(s, "NotFound", "m", at(1)); }, "SubscriberResolved",
        "False/NotFound/m"},
   });
   expect_dead_letter_marks<S>();
@@ -122,7 +123,7 @@ TEST(TriggerLifecycle, CopiesReadyOfItsBroker) {
   std::vector<Mark<TriggerStatus>> marks;
   for (const auto& row : rows) {
     marks.push_back({[given = row.first](TriggerStatus& s) {
-                       s.propagate_broker(broker_that_is(given), at(1));
+                       propagate_broker(s, broker_that_is(given), at(1));
                      },
                      "BrokerReady", row.second});
   }
@@ -131,28 +132,28 @@ TEST(TriggerLifecycle, CopiesReadyOfItsBroker) {
 
 TEST(TriggerLifecycle, ReadyNeedsBrokerSubscriptionDependencySubscriberAndSink) {
   using S = TriggerStatus;
-  expect_ready_needs_all<S>({[](S& s) { s.propagate_broker(broker_that_is("True"), at(1)); },
-                             [](S& s) { s.mark_subscribed(at(1)); },
-                             [](S& s) { s.mark_dependency_succeeded(at(1)); },
-                             [](S& s) { s.mark_subscriber_resolved("http://s", at(1)); },
-                             [](S& s) { s.mark_dead_letter_sink_not_configured(at(1)); }});
+  expect_ready_needs_all<S>({[](S& s) { propagate_broker(s, broker_that_is("True"), at(1)); },
+                             [](S& s) { mark_subscribed(s, at(1)); },
+                             [](S& s) { mark_dependency_succeeded(s, at(1)); },
+                             [](S& s) { mark_subscriber_resolved(s, "http://s", at(1)); },
+                             [](S& s) { mark_dead_letter_sink_not_configured(s, at(1)); }});
 }
 
 TEST(TriggerLifecycle, AnUnresolvedSubscriberHasNoAddress) {
   TriggerStatus status;
-  status.mark_subscriber_resolved("http://s", at(1));
+  mark_subscriber_resolved(status, "http://s", at(1));
   EXPECT_EQ(status.subscriber_uri, "http://s");
-  status.mark_subscriber_unresolved("NotFound", "m", at(2));
+  mark_subscriber_unresolved(status, "NotFound", "m", at(2));
   EXPECT_EQ(status.subscriber_uri, "");
 }
 
 TEST(TriggerLifecycle, AFailureOutweighsABrokerThatIsNotReadyYet) {
   TriggerStatus status;
-  status.initialize_conditions(at(0));
-  status.mark_subscriber_unresolved("NotFound", "m", at(1));
-  status.propagate_broker(broker_that_is("Unknown"), at(2));
+  initialize_conditions(status, at(0));
+  mark_subscriber_unresolved(status, "NotFound", "m", at(1));
+  propagate_broker(status, broker_that_is("Unknown"), at(2));
   EXPECT_EQ(condition(status.conditions, "Ready"), "False/NotFound/m");
-  status.mark_subscriber_resolved("http://s", at(3));
+  mark_subscriber_resolved(status, "http://s", at(3));
   EXPECT_EQ(condition(status.conditions, "Ready"), "Unknown/R/m");
 }
 
@@ -160,16 +161,16 @@ TEST(TriggerLifecycle, AFailureOutweighsABrokerThatIsNotReadyYet) {
 
 TEST(EventTypeLifecycle, TheReferenceAloneMakesReady) {
   const std::string type = "ReferenceExists";
-  const std::pair<void (EventTypeStatus::*)(Timestamp), std::string> rows[] = {
-      {&EventTypeStatus::mark_reference_exists, "True"},
-      {&EventTypeStatus::mark_reference_not_set, "True/ReferenceNotSet/No reference is set."},
-      {&EventTypeStatus::mark_reference_does_not_exist,
+  const std::pair<void (*)(EventTypeStatus&, Timestamp), std::string> rows[] = {
+      {&mark_reference_exists, "True"},
+      {&mark_reference_not_set, "True/ReferenceNotSet/No reference is set."},
+      {&mark_reference_does_not_exist,
        "False/ResourceDoesNotExist/The referenced resource does not exist."}};
   for (const auto& [mark, expected] : rows) {
     EventTypeStatus status;
-    status.initialize_conditions(at(0));
+    initialize_conditions(status, at(0));
     EXPECT_EQ(condition(status.conditions, "Ready"), "Unknown");
-    (status.*mark)(at(1));
+    mark(status, at(1));
     EXPECT_EQ(condition(status.conditions, type), expected);
     EXPECT_EQ(condition(status.conditions, "Ready"),
               expected.starts_with("True") ? "True" : expected);
@@ -181,8 +182,8 @@ TEST(EventTypeLifecycle, TheReferenceAloneMakesReady) {
 TEST(ChannelLifecycle, MarksSetTheirConditionAndReady) {
   using S = ChannelStatus;
   expect_marks<S>({
-      {[](S& s) { s.mark_backing_channel_ready(at(1)); }, "BackingChannelReady", "True"},
-      {[](S& s) { s.mark_backing_channel_failed("R", "m", at(1)); }, "BackingChannelReady",
+      {[](S& s) { mark_backing_channel_ready(s, at(1)); }, "BackingChannelReady", "True"},
+      {[](S& s) { mark_backing_channel_failed(s, "R", "m", at(1)); }, "BackingChannelReady",
        "False/R/m"},
   });
   expect_dead_letter_marks<S>();
@@ -191,9 +192,9 @@ TEST(ChannelLifecycle, MarksSetTheirConditionAndReady) {
 
 TEST(ChannelLifecycle, ReadyNeedsABackingChannelAnAddressAndASink) {
   using S = ChannelStatus;
-  expect_ready_needs_all<S>({[](S& s) { s.mark_backing_channel_ready(at(1)); },
-                             [](S& s) { s.set_address("http://a", at(1)); },
-                             [](S& s) { s.mark_dead_letter_sink_not_configured(at(1)); }});
+  expect_ready_needs_all<S>({[](S& s) { mark_backing_channel_ready(s, at(1)); },
+                             [](S& s) { set_address(s, "http://a", at(1)); },
+                             [](S& s) { mark_dead_letter_sink_not_configured(s, at(1)); }});
 }
 
 // ---------------------------------------------------------------------------- Subscription
@@ -201,21 +202,21 @@ TEST(ChannelLifecycle, ReadyNeedsABackingChannelAnAddressAndASink) {
 TEST(SubscriptionLifecycle, MarksSetTheirConditionAndReady) {
   using S = SubscriptionStatus;
   expect_marks<S>({
-      {[](S& s) { s.mark_references_resolved(at(1)); }, "ReferencesResolved", "True"},
-      {[](S& s) { s.mark_references_not_resolved("R", "m", at(1)); }, "ReferencesResolved",
+      {[](S& s) { mark_references_resolved(s, at(1)); }, "ReferencesResolved", "True"},
+      {[](S& s) { mark_references_not_resolved(s, "R", "m", at(1)); }, "ReferencesResolved",
        "False/R/m"},
-      {[](S& s) { s.mark_added_to_channel(at(1)); }, "AddedToChannel", "True"},
-      {[](S& s) { s.mark_not_added_to_channel("R", "m", at(1)); }, "AddedToChannel", "False/R/m"},
-      {[](S& s) { s.mark_channel_ready(at(1)); }, "ChannelReady", "True"},
-      {[](S& s) { s.mark_channel_failed("R", "m", at(1)); }, "ChannelReady", "False/R/m"},
+      {[](S& s) { mark_added_to_channel(s, at(1)); }, "AddedToChannel", "True"},
+      {[](S& s) { mark_not_added_to_channel(s, "R", "m", at(1)); }, "AddedToChannel", "False/R/m"},
+      {[](S& s) { mark_channel_ready(s, at(1)); }, "ChannelReady", "True"},
+      {[](S& s) { mark_channel_failed(s, "R", "m", at(1)); }, "ChannelReady", "False/R/m"},
   });
 }
 
 TEST(SubscriptionLifecycle, ReadyNeedsReferencesAndAChannelThatKnowsIt) {
   using S = SubscriptionStatus;
-  expect_ready_needs_all<S>({[](S& s) { s.mark_references_resolved(at(1)); },
-                             [](S& s) { s.mark_added_to_channel(at(1)); },
-                             [](S& s) { s.mark_channel_ready(at(1)); }});
+  expect_ready_needs_all<S>({[](S& s) { mark_references_resolved(s, at(1)); },
+                             [](S& s) { mark_added_to_channel(s, at(1)); },
+                             [](S& s) { mark_channel_ready(s, at(1)); }});
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "knative/eventing.hpp"
+#include "model/eventing_lifecycle.hpp"
 
 #include <gtest/gtest.h>
 
@@ -247,43 +247,43 @@ TEST(EventingFilters, CompileToWhatTheySay) {
 
 TEST(EventingLifecycle, BrokerIsReadyWhenEverythingIs) {
   kn::eventing::BrokerStatus status;
-  status.initialize_conditions(at(0));
+  initialize_conditions(status, at(0));
   EXPECT_EQ(condition(status.conditions, "Ready"), "Unknown/");
-  status.mark_ingress_ready(at(1));
-  status.mark_trigger_channel_ready(at(1));
-  status.mark_filter_ready(at(1));
-  status.mark_dead_letter_sink_not_configured(at(1));
+  mark_ingress_ready(status, at(1));
+  mark_trigger_channel_ready(status, at(1));
+  mark_filter_ready(status, at(1));
+  mark_dead_letter_sink_not_configured(status, at(1));
   EXPECT_EQ(condition(status.conditions, "DeadLetterSinkResolved"),
             "True/DeadLetterSinkNotConfigured");
   EXPECT_EQ(condition(status.conditions, "Ready"), "Unknown/");
-  status.set_address("http://127.0.0.1/shop/default", at(2));
+  set_address(status, "http://127.0.0.1/shop/default", at(2));
   EXPECT_EQ(condition(status.conditions, "Ready"), "True/");
   ASSERT_EQ(status.addresses.size(), 1u);
-  status.set_address("", at(3));
+  set_address(status, "", at(3));
   EXPECT_EQ(condition(status.conditions, "Ready"), "False/EmptyHostname");
   EXPECT_FALSE(status.address);
 }
 
 TEST(EventingLifecycle, TriggerFollowsItsBroker) {
   kn::eventing::TriggerStatus status;
-  status.initialize_conditions(at(0));
+  initialize_conditions(status, at(0));
   kn::eventing::BrokerStatus broker;
-  status.propagate_broker(broker, at(1));
+  propagate_broker(status, broker, at(1));
   EXPECT_EQ(condition(status.conditions, "BrokerReady"), "Unknown/BrokerNotConfigured");
-  status.mark_broker_failed("BrokerDoesNotExist", "no such broker", at(2));
+  mark_broker_failed(status, "BrokerDoesNotExist", "no such broker", at(2));
   EXPECT_EQ(condition(status.conditions, "Ready"), "False/BrokerDoesNotExist");
-  broker.initialize_conditions(at(3));
-  broker.mark_ingress_ready(at(3));
-  broker.mark_trigger_channel_ready(at(3));
-  broker.mark_filter_ready(at(3));
-  broker.mark_dead_letter_sink_not_configured(at(3));
-  broker.set_address("http://b", at(3));
-  status.propagate_broker(broker, at(4));
-  status.mark_subscribed(at(4));
-  status.mark_dependency_succeeded(at(4));
-  status.mark_dead_letter_sink_not_configured(at(4));
+  initialize_conditions(broker, at(3));
+  mark_ingress_ready(broker, at(3));
+  mark_trigger_channel_ready(broker, at(3));
+  mark_filter_ready(broker, at(3));
+  mark_dead_letter_sink_not_configured(broker, at(3));
+  set_address(broker, "http://b", at(3));
+  propagate_broker(status, broker, at(4));
+  mark_subscribed(status, at(4));
+  mark_dependency_succeeded(status, at(4));
+  mark_dead_letter_sink_not_configured(status, at(4));
   EXPECT_EQ(condition(status.conditions, "Ready"), "Unknown/");
-  status.mark_subscriber_resolved("http://x/", at(5));
+  mark_subscriber_resolved(status, "http://x/", at(5));
   EXPECT_EQ(condition(status.conditions, "Ready"), "True/");
   EXPECT_EQ(status.subscriber_uri, "http://x/");
 }

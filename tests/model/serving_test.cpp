@@ -1,4 +1,4 @@
-#include "knative/serving.hpp"
+#include "model/serving_lifecycle.hpp"
 
 #include <gtest/gtest.h>
 
@@ -306,59 +306,59 @@ TEST(ServingUpdates, CreatorStays) {
 
 TEST(ServingLifecycle, RevisionReadyFollowsItsDependents) {
   kn::serving::RevisionStatus status;
-  status.initialize_conditions(at(0));
+  initialize_conditions(status, at(0));
   EXPECT_EQ(condition(status.conditions, "Ready"), "Unknown/");
-  status.mark_resources_unknown("Deploying", "", at(1));
+  mark_resources_unknown(status, "Deploying", "", at(1));
   EXPECT_EQ(condition(status.conditions, "Ready"), "Unknown/Deploying");
-  status.mark_resources_available(at(2));
+  mark_resources_available(status, at(2));
   EXPECT_FALSE(kn::serving::is_ready(status.conditions));
-  status.mark_container_healthy(at(3));
+  mark_container_healthy(status, at(3));
   EXPECT_TRUE(kn::serving::is_ready(status.conditions));
-  status.mark_inactive("NoTraffic", "", at(4));
+  mark_inactive(status, "NoTraffic", "", at(4));
   EXPECT_TRUE(kn::serving::is_ready(status.conditions)) << "Active only informs";
   EXPECT_EQ(kn::find_condition(status.conditions, "Active")->severity, "Info");
-  status.mark_container_exiting(3, "", at(5));
+  mark_container_exiting(status, 3, "", at(5));
   EXPECT_EQ(condition(status.conditions, "Ready"), "False/ExitCode3");
   EXPECT_EQ(condition(status.conditions, "ContainerHealthy"), "False/ExitCode3");
 }
 
 TEST(ServingLifecycle, ConfigurationIsReadyWhenTheLatestCreatedIs) {
   kn::serving::ConfigurationStatus status;
-  status.initialize_conditions(at(0));
-  status.set_latest_created("hello-00001", at(1));
+  initialize_conditions(status, at(0));
+  set_latest_created(status, "hello-00001", at(1));
   EXPECT_EQ(condition(status.conditions, "Ready"), "Unknown/");
-  status.set_latest_ready("hello-00001", at(2));
+  set_latest_ready(status, "hello-00001", at(2));
   EXPECT_EQ(condition(status.conditions, "Ready"), "True/");
-  status.set_latest_created("hello-00002", at(3));
+  set_latest_created(status, "hello-00002", at(3));
   EXPECT_EQ(condition(status.conditions, "Ready"), "Unknown/");
-  status.mark_latest_created_failed("hello-00002", "no such image", at(4));
+  mark_latest_created_failed(status, "hello-00002", "no such image", at(4));
   EXPECT_EQ(condition(status.conditions, "Ready"), "False/RevisionFailed");
   EXPECT_EQ(status.latest_ready_revision_name, "hello-00001");
 }
 
 TEST(ServingLifecycle, ServiceCopiesItsChildren) {
   kn::serving::ServiceStatus status;
-  status.initialize_conditions(at(0));
+  initialize_conditions(status, at(0));
   kn::serving::ConfigurationStatus configuration;
-  configuration.initialize_conditions(at(0));
-  configuration.set_latest_created("hello-00001", at(0));
-  configuration.set_latest_ready("hello-00001", at(0));
-  status.propagate(configuration, at(1));
+  initialize_conditions(configuration, at(0));
+  set_latest_created(configuration, "hello-00001", at(0));
+  set_latest_ready(configuration, "hello-00001", at(0));
+  propagate(status, configuration, at(1));
   EXPECT_EQ(status.latest_ready_revision_name, "hello-00001");
   EXPECT_FALSE(kn::serving::is_ready(status.conditions));
   kn::serving::RouteStatus route;
-  route.initialize_conditions(at(0));
-  route.mark_missing_traffic_target("Revision", "hello-00009", at(1));
-  status.propagate(route, at(2));
+  initialize_conditions(route, at(0));
+  mark_missing_traffic_target(route, "Revision", "hello-00009", at(1));
+  propagate(status, route, at(2));
   EXPECT_EQ(condition(status.conditions, "Ready"), "False/RevisionMissing");
-  route.mark_traffic_assigned(at(3));
-  route.mark_ingress_ready(at(3));
-  route.mark_tls_not_enabled("", at(3));
+  mark_traffic_assigned(route, at(3));
+  mark_ingress_ready(route, at(3));
+  mark_tls_not_enabled(route, "", at(3));
   route.url = "http://hello.default.example.com";
-  status.propagate(route, at(3));
+  propagate(status, route, at(3));
   EXPECT_TRUE(kn::serving::is_ready(status.conditions));
   EXPECT_EQ(status.url, route.url);
-  status.mark_route_not_yet_ready(at(4));
+  mark_route_not_yet_ready(status, at(4));
   EXPECT_EQ(condition(status.conditions, "Ready"), "Unknown/TrafficNotMigrated");
 }
 

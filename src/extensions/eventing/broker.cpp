@@ -18,17 +18,17 @@ Task<Result<Requeue>> BrokerReconciler::reconcile(std::string key) {
   }
   Broker broker = **found;
   const Timestamp now = context_.now();
-  broker.status.initialize_conditions(now);
+  initialize_conditions(broker.status, now);
   broker.status.observed_generation = broker.metadata.generation;
   const Result<void> ready = co_await plane_.ensure(id);
   if (ready) {
-    broker.status.mark_ingress_ready(now);
-    broker.status.mark_filter_ready(now);
-    broker.status.mark_trigger_channel_ready(now);
-    broker.status.set_address(
-        context_.external_url(broker_ingress_name, "knative-eventing") + "/" + key, now);
+    mark_ingress_ready(broker.status, now);
+    mark_filter_ready(broker.status, now);
+    mark_trigger_channel_ready(broker.status, now);
+    set_address(broker.status,
+                context_.external_url(broker_ingress_name, "knative-eventing") + "/" + key, now);
   } else {
-    broker.status.mark_trigger_channel_failed("LogFailed", ready.error().detail, now);
+    mark_trigger_channel_failed(broker.status, "LogFailed", ready.error().detail, now);
   }
   std::set<ObjectRef> interests;
   resolve_dead_letter(context_, broker.spec.delivery, namespace_, broker.status, interests);
@@ -52,15 +52,15 @@ Task<Result<Requeue>> ChannelReconciler::reconcile(std::string key) {
   }
   Channel channel = **found;
   const Timestamp now = context_.now();
-  channel.status.initialize_conditions(now);
+  initialize_conditions(channel.status, now);
   channel.status.observed_generation = channel.metadata.generation;
   const Result<void> ready = co_await plane_.ensure(id);
   if (ready) {
-    channel.status.mark_backing_channel_ready(now);
-    channel.status.set_address(
-        context_.external_url(name + std::string(channel_suffix), namespace_), now);
+    mark_backing_channel_ready(channel.status, now);
+    set_address(channel.status,
+                context_.external_url(name + std::string(channel_suffix), namespace_), now);
   } else {
-    channel.status.mark_backing_channel_failed("LogFailed", ready.error().detail, now);
+    mark_backing_channel_failed(channel.status, "LogFailed", ready.error().detail, now);
   }
   std::set<ObjectRef> interests;
   resolve_dead_letter(context_, channel.spec.delivery, namespace_, channel.status, interests);

@@ -10,6 +10,7 @@
 
 #include "knative/event_broker.hpp"
 #include "knative/eventing.hpp"
+#include "model/eventing_lifecycle.hpp"
 #include "platform/reconciling.hpp"
 
 namespace knative::control {
@@ -69,17 +70,17 @@ std::optional<std::string> resolve_dead_letter(
     std::string_view namespace_, Status& status, std::set<ObjectRef>& interests) {
   const Timestamp now = context.now();
   if (!delivery || !delivery->dead_letter_sink) {
-    status.mark_dead_letter_sink_not_configured(now);
+    mark_dead_letter_sink_not_configured(status, now);
     return std::string();
   }
   add_interest(interests, *delivery->dead_letter_sink, namespace_);
   Result<std::string> url = resolve(context, *delivery->dead_letter_sink, namespace_);
   if (!url) {
-    status.mark_dead_letter_sink_failed("Unable to get the DeadLetterSink's URI",
-                                        url.error().detail, now);
+    mark_dead_letter_sink_failed(status, "Unable to get the DeadLetterSink's URI",
+                                 url.error().detail, now);
     return std::nullopt;
   }
-  status.mark_dead_letter_sink_resolved(*url, now);
+  mark_dead_letter_sink_resolved(status, *url, now);
   return *url;
 }
 

@@ -30,13 +30,13 @@ void check_dependency(const Context& context, Trigger& trigger, std::set<ObjectR
   const Timestamp now = context.now();
   const auto annotation = trigger.metadata.annotations.find(eventing::keys::dependency);
   if (annotation == trigger.metadata.annotations.end()) {
-    trigger.status.mark_dependency_succeeded(now);
+    mark_dependency_succeeded(trigger.status, now);
     return;
   }
   const Result<Value> named = Value::parse_json(annotation->second);
   if (!named || !named->is_map()) {
-    trigger.status.mark_dependency_failed(
-        "DependencyGetFailed", "the annotation names no object: " + annotation->second, now);
+    mark_dependency_failed(trigger.status, "DependencyGetFailed",
+                           "the annotation names no object: " + annotation->second, now);
     return;
   }
   const ObjectRef ref{text_at(*named, "apiVersion"), text_at(*named, "kind"),
@@ -44,14 +44,14 @@ void check_dependency(const Context& context, Trigger& trigger, std::set<ObjectR
   interests.insert(ref);
   const Result<AnyObject> object = context.store.get(ref);
   if (!object) {
-    trigger.status.mark_dependency_failed("DependencyDoesNotExist", object.error().detail, now);
+    mark_dependency_failed(trigger.status, "DependencyDoesNotExist", object.error().detail, now);
     return;
   }
   const Readiness readiness = knative::readiness(*object);
   if (readiness.ready) {
-    trigger.status.mark_dependency_succeeded(now);
+    mark_dependency_succeeded(trigger.status, now);
   } else if (readiness.failed) {
-    trigger.status.mark_dependency_failed(readiness.reason, readiness.message, now);
+    mark_dependency_failed(trigger.status, readiness.reason, readiness.message, now);
   } else {
     // Ready is worked out again, over all conditions, by whatever is marked next.
     ConditionSet::living({"DependencyReady"})
@@ -72,7 +72,7 @@ Task<Result<Requeue>> reconcile_bound(Context& context, EventingPlane& plane, Bi
   if (!dropped) co_return dropped.error();
   if (!*found) co_return Requeue::never();
   T object = **found;
-  object.status.initialize_conditions(context.now());
+  initialize_conditions(object.status, context.now());
   object.status.observed_generation = object.metadata.generation;
   std::set<ObjectRef> interests;
   const Result<void> made = bind(object, interests);
@@ -101,21 +101,21 @@ Result<void> TriggerReconciler::bind(Trigger& trigger, std::set<ObjectRef>& inte
   const std::string id = broker_id(make_key(namespace_, trigger.spec.broker));
   interests.insert(named<Broker>(namespace_, trigger.spec.broker));
   if (!broker) {
-    trigger.status.mark_broker_failed("BrokerDoesNotExist",
-                                      "Broker \"" + trigger.spec.broker + "\" does not exist", now);
+    mark_broker_failed(trigger.status, "BrokerDoesNotExist",
+                       "Broker \"" + trigger.spec.broker + "\" does not exist", now);
     return {};
   }
-  trigger.status.propagate_broker(broker->status, now);
+  propagate_broker(trigger.status, broker->status, now);
 
   EventingPlane::Binding binding;
   add_interest(interests, trigger.spec.subscriber, namespace_);
   Result<std::string> subscriber = resolve(context_, trigger.spec.subscriber, namespace_);
   if (!subscriber) {
-    trigger.status.mark_subscriber_unresolved("Unable to get the Subscriber's URI",
-                                              subscriber.error().detail, now);
+    mark_subscriber_unresolved(trigger.status, "Unable to get the Subscriber's URI",
+                               subscriber.error().detail, now);
     return {};
   }
-  trigger.status.mark_subscriber_resolved(*subscriber, now);
+  mark_subscriber_resolved(trigger.status, *subscriber, now);
   binding.subscriber_url = *subscriber;
 
   const auto& delivery = trigger.spec.delivery ? trigger.spec.delivery : broker->spec.delivery;
@@ -127,8 +127,8 @@ Result<void> TriggerReconciler::bind(Trigger& trigger, std::set<ObjectRef>& inte
   Result<Filter> filter = eventing::make_filter(trigger.spec);
   Result<DeliveryOptions> options = delivery_options(delivery);
   if (!filter || !options) {
-    trigger.status.mark_not_subscribed(
-        "NotSubscribed", !filter ? filter.error().detail : options.error().detail, now);
+    mark_not_subscribed(trigger.status, "NotSubscribed",
+                        !filter ? filter.error().detail : options.error().detail, now);
     return {};
   }
   binding.filter = *filter;
@@ -136,16 +136,16 @@ Result<void> TriggerReconciler::bind(Trigger& trigger, std::set<ObjectRef>& inte
   binding.delivery = *options;
   binding.metric_name = trigger.metadata.name;
   if (!plane_.serves(id)) {
-    trigger.status.mark_not_subscribed("NotSubscribed", "the broker is not served yet", now);
+    mark_not_subscribed(trigger.status, "NotSubscribed", "the broker is not served yet", now);
     return {};
   }
   const std::string cursor = cursor_name(trigger.metadata);
   if (Result<void> bound = plane_.bind(id, cursor, binding); !bound) {
-    trigger.status.mark_not_subscribed("NotSubscribed", bound.error().detail, now);
+    mark_not_subscribed(trigger.status, "NotSubscribed", bound.error().detail, now);
     return bound;
   }
   bound_.set(key_of(trigger.metadata), id, cursor);
-  trigger.status.mark_subscribed(now);
+  mark_subscribed(trigger.status, now);
   return {};
 }
 
@@ -165,15 +165,16 @@ Result<void> SubscriptionReconciler::bind(Subscription& subscription,
   const std::string id = channel_id(make_key(namespace_, subscription.spec.channel.name));
   interests.insert(named<Channel>(namespace_, subscription.spec.channel.name));
   if (!channel) {
-    subscription.status.mark_channel_failed("ChannelNotFound", channel.error().detail, now);
+    mark_channel_failed(subscription.status, "ChannelNotFound", channel.error().detail, now);
     return {};
   }
   const Condition* ready = find_condition(channel->status.conditions, "Ready");
   if (ready == nullptr || !ready->is_true() || !plane_.serves(id)) {
-    subscription.status.mark_channel_failed("ChannelNotReady", "the Channel is not ready yet", now);
+    mark_channel_failed(subscription.status, "ChannelNotReady", "the Channel is not ready yet",
+                        now);
     return {};
   }
-  subscription.status.mark_channel_ready(now);
+  mark_channel_ready(subscription.status, now);
 
   EventingPlane::Binding binding;
   binding.reply_to_self = false;
@@ -185,8 +186,8 @@ Result<void> SubscriptionReconciler::bind(Subscription& subscription,
     add_interest(interests, *destination, namespace_);
     Result<std::string> resolved = resolve(context_, *destination, namespace_);
     if (!resolved) {
-      subscription.status.mark_references_not_resolved(std::move(reason), resolved.error().detail,
-                                                       now);
+      mark_references_not_resolved(subscription.status, std::move(reason), resolved.error().detail,
+                                   now);
       return false;
     }
     url = shown = *resolved;
@@ -201,22 +202,22 @@ Result<void> SubscriptionReconciler::bind(Subscription& subscription,
                          physical.dead_letter_sink_uri, "DeadLetterSinkResolveFailed"))) {
     return {};
   }
-  subscription.status.mark_references_resolved(now);
+  mark_references_resolved(subscription.status, now);
   Result<DeliveryOptions> options = delivery_options(delivery);
   if (!options) {
-    subscription.status.mark_not_added_to_channel("InvalidDelivery", options.error().detail, now);
+    mark_not_added_to_channel(subscription.status, "InvalidDelivery", options.error().detail, now);
     return {};
   }
   binding.delivery = *options;
   binding.metric_name = subscription.metadata.name;
   const std::string cursor = cursor_name(subscription.metadata);
   if (Result<void> bound = plane_.bind(id, cursor, binding); !bound) {
-    subscription.status.mark_not_added_to_channel("PhysicalChannelSyncFailed", bound.error().detail,
-                                                  now);
+    mark_not_added_to_channel(subscription.status, "PhysicalChannelSyncFailed",
+                              bound.error().detail, now);
     return bound;
   }
   bound_.set(key_of(subscription.metadata), id, cursor);
-  subscription.status.mark_added_to_channel(now);
+  mark_added_to_channel(subscription.status, now);
   return {};
 }
 
@@ -228,10 +229,10 @@ Task<Result<Requeue>> EventTypeReconciler::reconcile(std::string key) {
   eventing::EventType type = **found;
   std::set<ObjectRef> interests;
   const Timestamp now = context_.now();
-  type.status.initialize_conditions(now);
+  initialize_conditions(type.status, now);
   type.status.observed_generation = type.metadata.generation;
   if (!type.spec.reference) {
-    type.status.mark_reference_not_set(now);
+    mark_reference_not_set(type.status, now);
   } else {
     const eventing::KReference& reference = *type.spec.reference;
     const ObjectRef ref{
@@ -240,9 +241,9 @@ Task<Result<Requeue>> EventTypeReconciler::reconcile(std::string key) {
         reference.name};
     interests.insert(ref);
     if (context_.store.get(ref)) {
-      type.status.mark_reference_exists(now);
+      mark_reference_exists(type.status, now);
     } else {
-      type.status.mark_reference_does_not_exist(now);
+      mark_reference_does_not_exist(type.status, now);
     }
   }
   co_return conclude(context_, {"eventtype", key}, std::move(interests), **found, std::move(type));

@@ -60,7 +60,7 @@ Result<void> ConfigurationReconciler::stamp(Configuration& configuration, const 
     refused = "revisions.serving.knative.dev \"" + name + "\" already exists";
     return {};
   }
-  configuration.status.set_latest_created(name, context_.now());
+  set_latest_created(configuration.status, name, context_.now());
   return {};
 }
 
@@ -97,14 +97,14 @@ Result<void> ConfigurationReconciler::read_back(Configuration& configuration) {
   const bool named = !configuration.spec.template_.metadata.name.empty();
   if (named && latest != nullptr && serving::is_ready(*latest)) newest_ready = latest;
   if (newest_ready != nullptr) {
-    configuration.status.set_latest_ready(newest_ready->metadata.name, now);
+    set_latest_ready(configuration.status, newest_ready->metadata.name, now);
   } else if (!configuration.status.latest_ready_revision_name.empty() && latest == nullptr) {
-    configuration.status.mark_latest_ready_deleted(now);
+    mark_latest_ready_deleted(configuration.status, now);
   }
   if (latest != nullptr && latest != newest_ready) {
     const Condition* ready = find_condition(latest->status.conditions, "Ready");
     if (ready != nullptr && ready->is_false()) {
-      configuration.status.mark_latest_created_failed(latest->metadata.name, ready->message, now);
+      mark_latest_created_failed(configuration.status, latest->metadata.name, ready->message, now);
     }
   }
   return {};
@@ -116,7 +116,7 @@ Result<Requeue> ConfigurationReconciler::step(const std::string& key) {
   if (!found) return found.error();
   if (!*found) return Requeue::never();
   Configuration configuration = **found;
-  configuration.status.initialize_conditions(context_.now());
+  initialize_conditions(configuration.status, context_.now());
   configuration.status.observed_generation = configuration.metadata.generation;
   const std::string revision = serving::revision_name(configuration);
   std::string refused;
@@ -127,7 +127,7 @@ Result<Requeue> ConfigurationReconciler::step(const std::string& key) {
   // be free one day.
   std::set<ObjectRef> interests;
   if (!refused.empty()) {
-    configuration.status.mark_revision_creation_failed(std::move(refused), context_.now());
+    mark_revision_creation_failed(configuration.status, std::move(refused), context_.now());
     interests.insert(ObjectRef{std::string(Revision::api_version), std::string(Revision::kind),
                                configuration.metadata.namespace_, revision});
   }

@@ -8,6 +8,7 @@
 
 #include "knative/router.hpp"
 #include "knative/serving.hpp"
+#include "model/serving_lifecycle.hpp"
 #include "platform/reconciling.hpp"
 
 namespace knative::control {

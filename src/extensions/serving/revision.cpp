@@ -16,30 +16,30 @@ void describe(const RevisionState& state, Revision& revision, Timestamp now) {
   }
   if (!state.failure_reason.empty()) {
     if (state.failure_reason == "ContainerMissing") {
-      status.mark_container_missing(state.failure_message, now);
+      mark_container_missing(status, state.failure_message, now);
     } else if (state.failure_reason == "ProgressDeadlineExceeded") {
-      status.mark_resources_unavailable(state.failure_reason, state.failure_message, now);
+      mark_resources_unavailable(status, state.failure_reason, state.failure_message, now);
     } else {
-      status.mark_container_unhealthy(state.failure_reason, state.failure_message, now);
+      mark_container_unhealthy(status, state.failure_reason, state.failure_message, now);
     }
   } else if (state.initialized) {
-    status.mark_resources_available(now);
-    status.mark_container_healthy(now);
+    mark_resources_available(status, now);
+    mark_container_healthy(status, now);
   } else {
-    status.mark_resources_unknown("Deploying", "", now);
-    status.mark_container_unknown("Deploying", "", now);
+    mark_resources_unknown(status, "Deploying", "", now);
+    mark_container_unknown(status, "Deploying", "", now);
   }
   if (state.active) {
-    status.mark_active(now);
+    mark_active(status, now);
   } else if (state.activating) {
-    status.mark_activating("Queued",
-                           "Requests to the target are being buffered as resources are "
-                           "provisioned.",
-                           now);
+    mark_activating(status, "Queued",
+                    "Requests to the target are being buffered as resources are "
+                    "provisioned.",
+                    now);
   } else if (state.timed_out) {
-    status.mark_inactive("TimedOut", "The target could not be activated.", now);
+    mark_inactive(status, "TimedOut", "The target could not be activated.", now);
   } else {
-    status.mark_inactive("NoTraffic", "The target is not receiving traffic.", now);
+    mark_inactive(status, "NoTraffic", "The target is not receiving traffic.", now);
   }
   status.actual_replicas = state.ready;
   if (state.desired >= 0) status.desired_replicas = state.desired;
@@ -95,7 +95,7 @@ Result<Requeue> RevisionReconciler::step(const std::string& key) {
   }
   Revision revision = **found;
   const Timestamp now = context_.now();
-  revision.status.initialize_conditions(now);
+  initialize_conditions(revision.status, now);
   revision.status.observed_generation = revision.metadata.generation;
   Result<void> ensured;
   std::set<ObjectRef> interests;

@@ -114,7 +114,7 @@ bool RouteReconciler::resolve(Route& route, std::vector<TrafficTarget>& resolved
       Result<Configuration> configuration =
           context_.store.get<Configuration>(namespace_, wanted.configuration_name);
       if (!configuration) {
-        route.status.mark_missing_traffic_target("Configuration", wanted.configuration_name, now);
+        mark_missing_traffic_target(route.status, "Configuration", wanted.configuration_name, now);
         return false;
       }
       target.revision_name = configuration->status.latest_ready_revision_name;
@@ -122,9 +122,9 @@ bool RouteReconciler::resolve(Route& route, std::vector<TrafficTarget>& resolved
       if (target.revision_name.empty()) {
         const Condition* ready = find_condition(configuration->status.conditions, "Ready");
         if (ready != nullptr && ready->is_false()) {
-          route.status.mark_configuration_failed(wanted.configuration_name, now);
+          mark_configuration_failed(route.status, wanted.configuration_name, now);
         } else {
-          route.status.mark_configuration_not_ready(wanted.configuration_name, now);
+          mark_configuration_not_ready(route.status, wanted.configuration_name, now);
         }
         return false;
       }
@@ -133,21 +133,21 @@ bool RouteReconciler::resolve(Route& route, std::vector<TrafficTarget>& resolved
     }
     Result<Revision> revision = context_.store.get<Revision>(namespace_, target.revision_name);
     if (!revision) {
-      route.status.mark_missing_traffic_target("Revision", target.revision_name, now);
+      mark_missing_traffic_target(route.status, "Revision", target.revision_name, now);
       return false;
     }
     // The Route of a Service leads to nothing but the Service's own.
     const std::string_view service = service_of(route.metadata);
     if (!service.empty() && service_of(revision->metadata) != service) {
-      route.status.mark_revision_not_owned(target.revision_name, now);
+      mark_revision_not_owned(route.status, target.revision_name, now);
       return false;
     }
     if (!serving::is_ready(*revision)) {
       const Condition* ready = find_condition(revision->status.conditions, "Ready");
       if (ready != nullptr && ready->is_false()) {
-        route.status.mark_revision_failed(target.revision_name, now);
+        mark_revision_failed(route.status, target.revision_name, now);
       } else {
-        route.status.mark_revision_not_ready(target.revision_name, now);
+        mark_revision_not_ready(route.status, target.revision_name, now);
       }
       return false;
     }
@@ -221,11 +221,11 @@ Result<Requeue> RouteReconciler::step(const std::string& key) {
   Route route = **found;
   const Timestamp now = context_.now();
   std::set<ObjectRef> waits_for = interests(route);
-  route.status.initialize_conditions(now);
+  initialize_conditions(route.status, now);
   route.status.observed_generation = route.metadata.generation;
   route.status.url = url_of(context_, route, name);
   route.status.address = serving::Addressable{Context::internal_url(name, namespace_)};
-  route.status.mark_tls_not_enabled("there is no TLS in this platform", now);
+  mark_tls_not_enabled(route.status, "there is no TLS in this platform", now);
 
   std::vector<TrafficTarget> resolved;
   const bool all_there = resolve(route, resolved);
@@ -233,12 +233,12 @@ Result<Requeue> RouteReconciler::step(const std::string& key) {
   if (!all_there) resolved = route.status.traffic;
   if (!resolved.empty()) {
     if (Result<void> set = plane_.set_route(rule_of(context_, route, resolved)); !set) {
-      route.status.mark_ingress_failed("HostConflict", set.error().detail, now);
+      mark_ingress_failed(route.status, "HostConflict", set.error().detail, now);
       add_rivals(route, waits_for);
     } else if (all_there) {
       route.status.traffic = std::move(resolved);
-      route.status.mark_traffic_assigned(now);
-      route.status.mark_ingress_ready(now);
+      mark_traffic_assigned(route.status, now);
+      mark_ingress_ready(route.status, now);
     }
     if (Result<void> done = label_revisions(**found, route); !done) return done.error();
   }

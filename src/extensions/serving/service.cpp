@@ -76,20 +76,20 @@ Result<bool> ServiceReconciler::make_configuration(Service& service,
       ensure_child(context_, configuration_of(service), service.metadata.uid);
   if (!configuration) {
     if (configuration.error().code != Errc::failed_precondition) return configuration.error();
-    service.status.mark_configuration_not_owned(service.metadata.name, now);
+    mark_configuration_not_owned(service.status, service.metadata.name, now);
     interests.insert(ref_to<Configuration>(service));
     return true;
   }
   if (configuration->status.observed_generation != configuration->metadata.generation) {
-    service.status.mark_configuration_not_reconciled(now);
+    mark_configuration_not_reconciled(service.status, now);
     return revision.empty();
   }
-  service.status.propagate(configuration->status, now);
+  propagate(service.status, configuration->status, now);
   if (revision.empty() || configuration->status.latest_created_revision_name == revision) {
     return true;
   }
   if (!context_.store.get<serving::Revision>(namespace_, revision)) return true;
-  service.status.mark_revision_name_taken(revision, now);
+  mark_revision_name_taken(service.status, revision, now);
   return false;
 }
 
@@ -98,17 +98,17 @@ Result<void> ServiceReconciler::make_route(Service& service, std::set<ObjectRef>
   Result<Route> route = ensure_child(context_, route_of(service), service.metadata.uid);
   if (!route) {
     if (route.error().code != Errc::failed_precondition) return route.error();
-    service.status.mark_route_not_owned(service.metadata.name, now);
+    mark_route_not_owned(service.status, service.metadata.name, now);
     interests.insert(ref_to<Route>(service));
     return {};
   }
   if (route->status.observed_generation != route->metadata.generation) {
-    service.status.mark_route_not_reconciled(now);
+    mark_route_not_reconciled(service.status, now);
     return {};
   }
-  service.status.propagate(route->status, now);
+  propagate(service.status, route->status, now);
   if (serving::is_ready(*route) && !traffic_migrated(service, *route)) {
-    service.status.mark_route_not_yet_ready(now);
+    mark_route_not_yet_ready(service.status, now);
   }
   return {};
 }
@@ -118,7 +118,7 @@ Result<Requeue> ServiceReconciler::step(const std::string& key) {
   if (!found) return found.error();
   if (!*found) return Requeue::never();
   Service service = **found;
-  service.status.initialize_conditions(context_.now());
+  initialize_conditions(service.status, context_.now());
   service.status.observed_generation = service.metadata.generation;
   std::set<ObjectRef> interests;  // what is in the way; children come back by themselves
   Result<bool> go_on = make_configuration(service, interests);
