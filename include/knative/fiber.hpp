@@ -46,9 +46,11 @@ class KNATIVE_EXPORT Executor {
   /// meanwhile wait for the next call. Returns how many ran.
   std::size_t run_ready();
   bool has_ready() const noexcept { return first_ != nullptr; }
+  /// Fibers that exist, ready or parked.
+  std::size_t fibers() const noexcept { return fibers_; }
 
  protected:
-  /// Destroy only after every fiber is gone.
+  /// Destroy only after every fiber is gone; otherwise it ends the program, saying so.
   virtual ~Executor();
   /// Called when the ready queue stops being empty outside `run_ready()`.
   virtual void on_ready() = 0;

@@ -135,7 +135,7 @@ struct SegmentLogOptions {
 
 /// Open or create the log in `directory` and recover it: an incomplete last commit is cut off;
 /// damage before that is `data_loss`, and nothing is changed on disk. `failed_precondition` when
-/// another process has the log open. Blocking work runs on the world's `Offload`. The world must
+/// another process has the log open. Blocking work runs on `Env::disk`. The world must
 /// outlive the log.
 KNATIVE_EXPORT Task<Result<std::unique_ptr<Log>>> open_segment_log(Env& env, std::string directory,
                                                                    SegmentLogOptions options = {});

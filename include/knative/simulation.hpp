@@ -278,7 +278,7 @@ struct SimulationOptions {
   Duration stream_give_up = std::chrono::minutes(2);    ///< Unacknowledged bytes.
   Duration offload_min = std::chrono::microseconds(20);
   Duration offload_max = std::chrono::milliseconds(2);
-  int offload_threads_max = 2;
+  int offload_threads_max = 2;  ///< The same for `Env::disk`.
   std::size_t trace_events_max = 256;
   /// Turns of the loop without time going by, before it counts as a livelock.
   std::uint64_t turns_per_instant_max = 1'000'000;

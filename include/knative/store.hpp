@@ -8,7 +8,7 @@
 /// bounded history. Not a database: a list copies, there are no transactions over objects.
 ///
 /// \code
-/// auto store = knative::memory_store(env.timers, env.random);
+/// auto store = knative::memory_store(env.timers, env.ids);
 /// knative::AnyObject stored = store->apply(hello).value();
 /// auto watch = store->watch("serving.knative.dev/v1", "Revision", {}).value();
 /// (co_await store->durable(stored.metadata().resource_version)).value();
@@ -254,7 +254,7 @@ class KNATIVE_EXPORT Store {
   Task<Result<void>> durable() { return durable(resource_version()); }
 };
 
-/// A store that lives in memory.
+/// A store that lives in memory. `random` makes uids, usually `Env::ids`.
 KNATIVE_EXPORT std::unique_ptr<Store> memory_store(Timers& timers, Random& random,
                                                    StoreOptions options = {});
 
@@ -274,10 +274,11 @@ struct SqliteStoreOptions {
 /// back from it. Changes that were made before the store is destroyed are written by then. Blocks
 /// while it loads. Fails with `data_loss` when the file is damaged or belongs to something else,
 /// `failed_precondition` when another process has it open, `unavailable` when it cannot be opened.
+/// `disk` is for blocking work, usually `Env::disk`; `random` names objects, usually `Env::ids`.
 /// Format: docs/store-format.md.
 KNATIVE_EXPORT Result<std::unique_ptr<Store>> sqlite_store(std::string path, Executor& executor,
                                                            Timers& timers, Random& random,
-                                                           Offload& offload,
+                                                           Offload& disk,
                                                            SqliteStoreOptions options = {});
 
 /// Apply a JSON merge patch (RFC 7386) to `target`.

@@ -111,6 +111,17 @@ class PosixFile final : public File {
     return {};
   }
 
+  Result<bool> is_at(const std::string& path) override {
+    struct stat mine {};
+    struct stat there {};
+    if (::fstat(fd_, &mine) < 0) return posix_error(errno, path_);
+    if (::lstat(path.c_str(), &there) < 0) {
+      if (errno == ENOENT || errno == ENOTDIR) return false;
+      return posix_error(errno, path);
+    }
+    return mine.st_dev == there.st_dev && mine.st_ino == there.st_ino;
+  }
+
   Result<void> truncate(std::uint64_t size) override {
     if (retry([&] { return ::ftruncate(fd_, static_cast<off_t>(size)); }) < 0) {
       return posix_error(errno, path_);

@@ -17,6 +17,8 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <mutex>
 #include <random>
 #include <utility>
@@ -107,6 +109,7 @@ struct Loop::Impl final : LoopCore {
   explicit Impl(LoopOptions options)
       : logger(std::move(options.log_sink), options.log_level),
         random(options.seed ? *options.seed : system_seed()),
+        ids(system_seed()),
         context(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
         work(asio::make_work_guard(context)),
         resolver(context),
@@ -115,7 +118,9 @@ struct Loop::Impl final : LoopCore {
         network(base::make_posix_network(*this)),
         processes(base::make_posix_processes(*this)),
         offload(base::make_thread_offload(*this, options.offload_threads_max)),
-        env{ready, clock, *network, *files, *processes, random, *offload, logger} {
+        disk(base::make_thread_offload(*this, options.disk_threads_max)),
+        env{ready, clock,    *network, *files, *processes, random,
+            ids,   *offload, *disk,    *this,  logger} {
     epoll_fd = ::epoll_create1(EPOLL_CLOEXEC);
     if (epoll_fd < 0) throw Exception(base::posix_error(errno, "epoll_create"));
     wake_fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -131,13 +136,23 @@ struct Loop::Impl final : LoopCore {
 
   ~Impl() {
     offload->join();
+    disk->join();
     processes.reset();  // kills and reaps
     // Callbacks that nobody will run may own tasks; they go while everything is still there.
     drop_posted();
-    KN_ASSERT(watches == 0);
+    if (ready.fibers() == 0 && watches != 0) explain_and_abort();
     unwatch_epoll();
     ::close(wake_fd);
     ::close(epoll_fd);
+  }
+
+  /// Sockets would deregister at what is gone. Tasks that are left, `ready` explains.
+  [[noreturn]] void explain_and_abort() const {
+    std::fprintf(stderr,
+                 "knative: a Loop is being destroyed while %zu of its sockets are open. Destroy "
+                 "listeners, streams, servers and clients before the loop itself.\n",
+                 watches);
+    std::abort();
   }
 
   // ---- LoopCore
@@ -334,6 +349,7 @@ struct Loop::Impl final : LoopCore {
   LoopTimers clock;
   LoopLogger logger;
   Random random;
+  Random ids;
   asio::io_context context;
   asio::executor_work_guard<asio::io_context::executor_type> work;
   asio::ip::tcp::resolver resolver;
@@ -359,6 +375,7 @@ struct Loop::Impl final : LoopCore {
   std::unique_ptr<base::PosixNetwork> network;
   std::unique_ptr<base::PosixProcesses> processes;
   std::unique_ptr<base::ThreadOffload> offload;
+  std::unique_ptr<base::ThreadOffload> disk;
   Env env;
 };
 

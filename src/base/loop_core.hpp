@@ -44,12 +44,10 @@ class Watch {
 };
 
 /// The loop as its parts see it.
-class LoopCore {
+class LoopCore : public Mailbox {
  public:
   virtual Executor& executor() noexcept = 0;
   virtual Timers& timers() noexcept = 0;
-  /// Run `work` on the loop. Thread-safe.
-  virtual void post(std::function<void()> work) = 0;
   /// Numeric addresses of a host name, best first. `unavailable` when there are none.
   virtual Task<Result<std::vector<std::string>>> resolve(std::string host) = 0;
   /// Counts the turns; for bounds per turn.

@@ -52,7 +52,7 @@ Result<void> make_private_directory(Files& files, const std::string& path) {
 }  // namespace
 
 Platform::Impl::Impl(Env& world, FunctionTable& table, PlatformOptions wanted)
-    : env(world), functions(table), options(std::move(wanted)), random(env.random.split("store")) {
+    : env(world), functions(table), options(std::move(wanted)) {
   if (!options.on_output) {
     options.on_output = [&logger = env.logger](std::string_view source, std::string_view line) {
       logger.log(LogLevel::debug, source, line);
@@ -93,13 +93,13 @@ Result<void> Platform::Impl::open_store() {
   if (options.open_store) {
     opened = options.open_store(env, std::move(store_options));
   } else if (options.data_directory.empty()) {
-    opened = memory_store(env.timers, random, std::move(store_options));
+    opened = memory_store(env.timers, env.ids, std::move(store_options));
   } else {
     SqliteStoreOptions sqlite;
     sqlite.store = std::move(store_options);
     if (!env.files.native()) sqlite.files = &env.files;
-    opened = sqlite_store(work_directory + "/objects.sqlite", env.executor, env.timers, random,
-                          env.offload, std::move(sqlite));
+    opened = sqlite_store(work_directory + "/objects.sqlite", env.executor, env.timers, env.ids,
+                          env.disk, std::move(sqlite));
   }
   if (!opened) return opened.error();
   store = std::move(*opened);
@@ -107,8 +107,8 @@ Result<void> Platform::Impl::open_store() {
 }
 
 void Platform::Impl::make_workloads() {
-  unpacked = std::make_unique<oci::UnpackCache>(images, env.files, env.offload,
-                                                work_directory + "/unpacked");
+  unpacked =
+      std::make_unique<oci::UnpackCache>(images, env.files, env.disk, work_directory + "/unpacked");
   image_provider = std::make_unique<StoreImages>(*unpacked);
   function_runtime = std::make_unique<FunctionRuntime>(functions, env.offload, env.logger);
   ProcessRuntimeOptions process_options;
@@ -143,7 +143,7 @@ void Platform::Impl::make_builder() {
     if (!found) return found.error();
     return found->spec;
   };
-  builder = std::make_unique<Builder>(env.timers, env.files, env.offload, *fetcher, *step_runner,
+  builder = std::make_unique<Builder>(env.timers, env.files, env.disk, *fetcher, *step_runner,
                                       images, std::move(builder_options));
 }
 

@@ -40,7 +40,6 @@ struct Platform::Impl {
   Env& env;
   FunctionTable& functions;
   PlatformOptions options;
-  Random random;
   Metrics metrics;
   bool started = false;
   bool stopped = false;

@@ -94,6 +94,7 @@ class SimFile final : public File {
   Result<void> sync() override;
   Result<void> truncate(std::uint64_t size) override;
   Result<std::uint64_t> size() override;
+  Result<bool> is_at(const std::string& path) override;
 
  private:
   Result<void> usable(std::string_view what, bool to_write) const;
@@ -143,6 +144,8 @@ class VirtualDisk final : public DiskWorld, public Files, public SimDisk {
 
   /// Count the operation, trace it, and fail it when a fault strikes.
   Result<void> begin(SimOperation operation, const std::string& path, std::uint64_t bytes = 0);
+  Result<void> powered(const std::string& path) const;
+  Result<Place> walk(const std::string& path, bool follow_last) const;
   std::string subject(SimOperation operation, const std::string& path) const {
     std::string text(to_string(operation));
     text += ' ';
@@ -171,7 +174,6 @@ class VirtualDisk final : public DiskWorld, public Files, public SimDisk {
   std::uint64_t epoch = 0;
 
  private:
-  Result<Place> walk(const std::string& path, bool follow_last) const;
   Result<Place> existing(const std::string& path, bool follow_last) const;
   Result<Place> absent(const std::string& path) const;
   Result<NodePtr> directory(const std::string& path) const;
@@ -307,11 +309,24 @@ Result<std::uint64_t> SimFile::size() {
   return static_cast<std::uint64_t>(node_->data.size());
 }
 
+Result<bool> SimFile::is_at(const std::string& path) {
+  // Neither traced nor failed: it reads nothing from the disk.
+  if (Result<void> ok = usable("look", false); !ok) return ok.error();
+  if (Result<void> ok = disk_.powered(path); !ok) return ok.error();
+  const Result<Place> place = disk_.walk(path, false);
+  return place.has_value() && place->node == node_;
+}
+
 // ---------------------------------------------------------------------------- paths
+
+Result<void> VirtualDisk::powered(const std::string& path) const {
+  if (!power_.on) return fail(Errc::unavailable, path + ": the host has no power");
+  return {};
+}
 
 Result<void> VirtualDisk::begin(SimOperation operation, const std::string& path,
                                 std::uint64_t bytes) {
-  if (!power_.on) return fail(Errc::unavailable, path + ": the host has no power");
+  if (Result<void> ok = powered(path); !ok) return ok;
   const std::string text = subject(operation, path);
   world.record(TraceKind::file, text, bytes);
   if (world.faults.strikes(operation, path)) return io_error(path, to_string(operation));

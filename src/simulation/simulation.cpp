@@ -36,6 +36,32 @@ class TracedLogger final : public Logger {
   World& world_;
 };
 
+/// Posts run when the clock next looks, at the same instant. One thread turns the world and posts.
+class VirtualMailbox final : public Mailbox, private TimerNode {
+ public:
+  explicit VirtualMailbox(World& world) : world_(world) {}
+  void post(std::function<void()> work) override {
+    posted_.push_back(std::move(work));
+    if (!armed()) world_.clock.arm(*this, world_.clock.now());
+  }
+  void forget() {
+    disarm();
+    // Moved out first: what a call owns may be anything.
+    const std::vector<std::function<void()>> gone = std::exchange(posted_, {});
+  }
+
+ private:
+  void fire() noexcept override {
+    std::vector<std::function<void()>> batch = std::exchange(posted_, {});
+    for (std::function<void()>& work : batch) {
+      work();
+      work = nullptr;
+    }
+  }
+  World& world_;
+  std::vector<std::function<void()>> posted_;
+};
+
 class Host final : public SimHost {
  public:
   Host(World& world, NetworkWorld& network, Logger& logger, std::uint64_t seed, std::string name,
@@ -47,14 +73,20 @@ class Host final : public SimHost {
         env_random_(random_.split("env")),
         disk_(make_disk(world, name_, random_.split("disk"), power_)),
         processes_(make_processes(world, random_.split("processes"))),
+        ids_(random_.split("ids")),
         offload_(make_offload(world, random_.split("offload"), power_)),
+        disk_threads_(make_offload(world, random_.split("disk threads"), power_)),
+        mailbox_(world),
         env_{world.ready,
              world.clock,
              network.add_host(name_, address_),
              disk_->files(),
              processes_->processes(),
              env_random_,
+             ids_,
              offload_->offload(),
+             disk_threads_->offload(),
+             mailbox_,
              logger} {
     complete_processes(*processes_, env_);
   }
@@ -69,6 +101,8 @@ class Host final : public SimHost {
   void power_off() override {
     power_.on = false;
     offload_->forget();
+    disk_threads_->forget();
+    mailbox_.forget();
     world_.record(TraceKind::fault, "power off " + name_);
   }
 
@@ -81,7 +115,10 @@ class Host final : public SimHost {
   Power power_;
   std::unique_ptr<DiskWorld> disk_;
   std::unique_ptr<ProcessWorld> processes_;
+  Random ids_;
   std::unique_ptr<OffloadWorld> offload_;
+  std::unique_ptr<OffloadWorld> disk_threads_;
+  VirtualMailbox mailbox_;
   Env env_;
 };
 

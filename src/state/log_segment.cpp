@@ -1,4 +1,4 @@
-// The segment log: group commit on the loop's side, files on the offload's side.
+// The segment log: group commit on the loop's side, files on the disk threads' side.
 //
 // Appends collect in a batch. One writer task takes a batch as soon as it is free, so a lone
 // append is synced at once and many share a sync while the one before is under way.
@@ -85,7 +85,7 @@ class SegmentLog final : public Log {
   SegmentLog(Env& env, std::shared_ptr<files::Place> place, files::Recovered state,
              SegmentLogOptions options)
       : timers_(env.timers),
-        offload_(env.offload),
+        disk_(env.disk),
         logger_(env.logger),
         place_(std::move(place)),
         options_(std::move(options)),
@@ -147,7 +147,7 @@ class SegmentLog final : public Log {
     auto job = [place = place_, segment = held.segment, begin, from, end, limits] {
       return files::read(*place, segment, begin, from, end, limits);
     };
-    Result<files::ReadResult> result = co_await offload_.run(job);
+    Result<files::ReadResult> result = co_await disk_.run(job);
     if (!result) {
       // Retention may have taken the segment meanwhile.
       if (from < first()) co_return co_await read(first(), limits);
@@ -270,7 +270,7 @@ class SegmentLog final : public Log {
       const std::shared_ptr<Batch> batch = std::move(batches_.front());
       batches_.pop_front();
       WriteJob job = next_job(batch);
-      Written written = co_await offload_.run(job);
+      Written written = co_await disk_.run(job);
       finish(batch, std::move(written));
       if (removable(0)) {
         if (Result<Offset> trimmed = co_await trim(); !trimmed) {
@@ -437,7 +437,7 @@ class SegmentLog final : public Log {
         // One after the other, so that a crash never leaves a gap.
         return place->files.sync_directory(place->directory);
       };
-      Result<void> removed = co_await offload_.run(job);
+      Result<void> removed = co_await disk_.run(job);
       if (!removed && removed.error().code != Errc::not_found) {
         failed = removed.error();
         segments_.push_front(std::move(oldest));
@@ -473,7 +473,7 @@ class SegmentLog final : public Log {
   }
 
   Timers& timers_;
-  Offload& offload_;
+  Offload& disk_;
   Logger& logger_;
   std::shared_ptr<files::Place> place_;
   SegmentLogOptions options_;
@@ -497,7 +497,7 @@ class SegmentLog final : public Log {
   TaskSet writer_;
 };
 
-/// What opening brings back from the offload.
+/// What opening brings back from the disk threads.
 struct Opened {
   std::shared_ptr<files::Place> place;
   files::Recovered state;
@@ -531,10 +531,10 @@ Task<Result<std::unique_ptr<Log>>> open_segment_log(Env& env, Files& files, std:
                                                     SegmentLogOptions options) {
   auto place = std::make_shared<files::Place>(files::Place{files, std::move(directory)});
   place->fsync_mode = options.fsync_mode;
-  const std::uint64_t log_id = env.random() | 1;  // never 0
+  const std::uint64_t log_id = env.ids() | 1;  // never 0
   const std::int64_t now = env.timers.wall().time_since_epoch().count();
   auto job = [place, log_id, now] { return open_blocking(place, log_id, now); };
-  Result<Opened> opened = co_await env.offload.run(job);
+  Result<Opened> opened = co_await env.disk.run(job);
   if (!opened) co_return opened.error().within("log " + place->directory);
   if (opened->state.truncated > 0) {
     env.logger.log(

@@ -534,11 +534,11 @@ struct Flight {
 class SqliteStore final : public StoreCore {
  public:
   SqliteStore(std::shared_ptr<Database> database, Executor& executor, Timers& timers,
-              Random& random, Offload& offload, SqliteStoreOptions options)
+              Random& random, Offload& disk, SqliteStoreOptions options)
       : StoreCore(timers, random, options.store),
         database_(std::move(database)),
         timers_(timers),
-        offload_(offload),
+        disk_(disk),
         retry_delay_(options.retry_delay),
         tasks_(executor) {}
 
@@ -651,7 +651,7 @@ class SqliteStore final : public StoreCore {
       flight_->batch = std::exchange(unwritten_, Batch());
       flight_->history_max = options().history_max;
       auto job = [flight = flight_] { flight->fly(); };
-      co_await offload_.run(job);
+      co_await disk_.run(job);
       const std::shared_ptr<Flight> landed = std::move(flight_);
       flight_.reset();
       if (landed->result) {
@@ -669,7 +669,7 @@ class SqliteStore final : public StoreCore {
 
   std::shared_ptr<Database> database_;
   Timers& timers_;
-  Offload& offload_;
+  Offload& disk_;
   Duration retry_delay_;
   std::vector<Change> pending_;
   Batch unwritten_;  // What the disk refused, to be tried again.
@@ -688,11 +688,11 @@ class SqliteStore final : public StoreCore {
 namespace knative {
 
 Result<std::unique_ptr<Store>> sqlite_store(std::string path, Executor& executor, Timers& timers,
-                                            Random& random, Offload& offload,
+                                            Random& random, Offload& disk,
                                             SqliteStoreOptions options) {
   auto database = std::make_shared<state::Database>(std::move(path), options.files);
   if (Result<void> opened = database->open(options.sync); !opened) return opened.error();
-  auto store = std::make_unique<state::SqliteStore>(database, executor, timers, random, offload,
+  auto store = std::make_unique<state::SqliteStore>(database, executor, timers, random, disk,
                                                     std::move(options));
   if (Result<void> restored = store->restore(); !restored) return restored.error();
   return std::unique_ptr<Store>(std::move(store));

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <memory>
 #include <set>
 #include <stdexcept>
 #include <thread>
@@ -364,6 +365,58 @@ TEST(Loop, DroppingAnOffloadedTaskAbandonsItsResult) {
   }
   EXPECT_TRUE(ran);  // the destructor let it finish
   EXPECT_EQ(*destroyed_by, std::this_thread::get_id());
+}
+
+TEST(Loop, FilesDoNotWaitForBlockedFunctions) {
+  LoopOptions options = quiet();
+  options.offload_threads_max = 2;
+  Loop loop(options);
+  std::atomic<bool> release{false};
+  auto work = [](Env& env, std::atomic<bool>& gate) -> Task<int> {
+    TaskSet blocked(env.executor);
+    auto block = [](Offload& offload, std::atomic<bool>& open) -> Task<void> {
+      auto job = [&open] {
+        while (!open) std::this_thread::yield();
+      };
+      co_await offload.run(job);
+    };
+    for (int n = 0; n < 4; ++n) blocked.add(block(env.offload, gate));
+    const int answer = co_await offload_square(env.disk, 12);
+    EXPECT_EQ(blocked.size(), 4u);
+    gate = true;
+    co_await blocked.drained();
+    co_return answer;
+  };
+  EXPECT_EQ(loop.run(work(loop.env(), release)), 144);
+}
+
+TEST(Loop, IdsDoNotRepeatUnderOneSeed) {
+  Loop a(quiet());
+  Loop b(quiet());
+  EXPECT_NE(a.env().ids(), b.env().ids());
+}
+
+TEST(Loop, DestroyedUnderItsTasksItSaysWhatIsLeft) {
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  auto early = [] {
+    auto loop = std::make_unique<Loop>(quiet());
+    TaskSet tasks(loop->env().executor);
+    auto sleep = [](Timers& timers) -> Task<void> { co_await timers.sleep_for(1h); };
+    tasks.add(sleep(loop->env().timers));
+    loop->run_for(0ms);
+    loop.reset();
+  };
+  EXPECT_DEATH(early(), "destroyed while 1 task still runs on it. Destroy what uses a loop");
+}
+
+TEST(Loop, DestroyedUnderAListenerItSaysWhatIsLeft) {
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  auto early = [] {
+    auto loop = std::make_unique<Loop>(quiet());
+    auto listener = loop->env().network.listen(Endpoint{}).value();
+    loop.reset();
+  };
+  EXPECT_DEATH(early(), "while 1 of its sockets are open. Destroy listeners");
 }
 
 TEST(Loop, ManyLoopsLiveInOneProcess) {

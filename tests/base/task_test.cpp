@@ -877,7 +877,7 @@ TEST(TaskSetDeathTest, FibersMustNotOutliveTheirExecutor) {
         queue->drain();
         queue.reset();
       },
-      "invariant");
+      "destroyed while 1 task still runs on it");
 }
 
 // ---------------------------------------------------------------------------- the ready queue

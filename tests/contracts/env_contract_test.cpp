@@ -502,6 +502,22 @@ TYPED_TEST(EnvContract, WholeFilesAreReplacedAndBounded) {
   EXPECT_FALSE(files.write_file(this->path("none/f"), "x").has_value());
 }
 
+TYPED_TEST(EnvContract, AFileKnowsWhetherItsPathStillLeadsToIt) {
+  Files& files = this->files();
+  ASSERT_TRUE(files.make_directories(this->path("d/e")).has_value());
+  OpenOptions options;
+  options.write = options.create = true;
+  const auto file = files.open(this->path("d/e/f"), options).value();
+  EXPECT_EQ(file->is_at(this->path("d/e/f")).value(), true);
+  ASSERT_TRUE(files.write_file(this->path("d/e/g"), "other").has_value());
+  EXPECT_EQ(file->is_at(this->path("d/e/g")).value(), false);
+  ASSERT_TRUE(files.rename(this->path("d"), this->path("moved")).has_value());
+  EXPECT_EQ(file->is_at(this->path("d/e/f")).value(), false);
+  EXPECT_EQ(file->is_at(this->path("moved/e/f")).value(), true);
+  ASSERT_TRUE(files.remove_all(this->path("moved")).has_value());
+  EXPECT_EQ(file->is_at(this->path("moved/e/f")).value(), false);
+}
+
 TYPED_TEST(EnvContract, ALockHasOneHolder) {
   Files& files = this->files();
   auto held = files.lock(this->path("lock")).value();
@@ -575,6 +591,34 @@ TYPED_TEST(EnvContract, AbandonedWorkKeepsWhatItOwns) {
     co_await env.timers.sleep_for(5ms);
   };
   this->world.run(work(this->env()));
+}
+
+TYPED_TEST(EnvContract, FilesAndFunctionsHaveThreadsOfTheirOwn) {
+  EXPECT_NE(&this->env().offload, &this->env().disk);
+  auto work = [](Env& env) -> Task<int> {
+    auto sum = [] { return 40 + 2; };
+    co_return co_await env.disk.run(sum);
+  };
+  EXPECT_EQ(this->world.run(work(this->env())), 42);
+}
+
+TYPED_TEST(EnvContract, PostsRunInOrderAtALaterTurn) {
+  auto work = [](Env& env) -> Task<std::string> {
+    auto log = std::make_shared<std::string>();
+    auto done = std::make_shared<Wakeup>();
+    env.mailbox.post([log, &env, done] {
+      *log += 'a';
+      env.mailbox.post([log, done] {
+        *log += 'c';
+        done->set();
+      });
+    });
+    env.mailbox.post([log] { *log += 'b'; });
+    *log += '0';
+    co_await done->wait();
+    co_return *log;
+  };
+  EXPECT_EQ(this->world.run(work(this->env())), "0abc");
 }
 
 // ---------------------------------------------------------------------------- chance

@@ -67,6 +67,7 @@ class UnsyncedFile final : public File {
     const std::lock_guard lock(mutex_);
     return size_locked();
   }
+  Result<bool> is_at(const std::string& path) override { return file_->is_at(path); }
 
  private:
   Result<std::uint64_t> size_locked() {
