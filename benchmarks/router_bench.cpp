@@ -50,17 +50,17 @@ struct World {
     for (const knative::RouteTarget& target : targets) {
       knative::WorkloadSpec spec;
       spec.image = "fn:hello";
-      instances.push_back(loop.run(runtime.start(spec)).value());
+      instances.emplace_back(loop.run(runtime.start(spec)).value());
       knative::RevisionOptions options{.revision = target.revision,
                                        .container_concurrency = concurrency};
-      activator.add(options).add_endpoint(*instances.back());
+      activator.add(options)->add_endpoint(instances.back());
     }
     router.set_table(knative::RouteTable::make(std::move(rules)).value());
   }
   knative::Loop loop;
   knative::FunctionTable functions;
   knative::FunctionRuntime runtime;
-  std::vector<std::unique_ptr<knative::Instance>> instances;
+  std::vector<std::shared_ptr<knative::Instance>> instances;
   NoDemand demand;
   knative::Metrics metrics;
   knative::Activator activator;

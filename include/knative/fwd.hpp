@@ -153,6 +153,8 @@ class EndpointListener;
 // router.hpp
 class RouteTable;
 class Router;
+
+// throttler.hpp
 class Activator;
 class Throttler;
 class Breaker;

@@ -177,6 +177,9 @@ struct KNATIVE_EXPORT Response {
   int status = 200;
   Headers headers;
   Body body;
+  /// Made by a proxy in place of an answer: the request did not reach who should give one and is
+  /// as it was, so it may be sent elsewhere.
+  bool unreached = false;
 
   bool ok() const noexcept { return status >= 200 && status < 300; }
 };

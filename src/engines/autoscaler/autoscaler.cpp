@@ -31,7 +31,8 @@ struct Entry {
   StatSource& source;
   ScaleTarget& target;
   double reported_early = 0;  ///< Recorded by a poke, to be left out of the next report.
-  bool awake = true;
+  std::size_t place = 0;      ///< Among the awake ones.
+  bool awake = false;
   bool removed = false;
 };
 
@@ -112,11 +113,14 @@ struct Autoscaler::Impl {
       if (!awake[i]->removed) visit(*awake[i], now, decide);
     }
     passing = false;
-    std::erase_if(awake, [](Entry* entry) {
-      if (entry->removed) return true;
-      entry->awake = !entry->at_rest();
-      return !entry->awake;
-    });
+    std::size_t kept = 0;
+    for (Entry* entry : awake) {
+      entry->awake = !entry->removed && !entry->at_rest();
+      if (!entry->awake) continue;
+      entry->place = kept;
+      awake[kept++] = entry;
+    }
+    awake.resize(kept);
     graveyard.clear();
   }
 
@@ -188,6 +192,7 @@ struct Autoscaler::Impl {
   void wake(Entry& entry) {
     if (!entry.awake) {
       entry.awake = true;
+      entry.place = awake.size();
       awake.push_back(&entry);
     }
     if (timer.armed() || passing) return;
@@ -222,7 +227,6 @@ Result<void> Autoscaler::add(const std::string& key, const ScalerSpec& spec, Sta
   place = std::make_unique<Entry>(key, spec, now, start, source, target);
   Entry& entry = *place;
   if (impl_->options.metrics != nullptr) make_gauges(entry, *impl_->options.metrics, labels);
-  impl_->awake.push_back(&entry);
   impl_->wake(entry);
   source.collect(now);
   const ScalePlan plan = entry.scaler.plan();
@@ -249,8 +253,13 @@ void Autoscaler::remove(std::string_view key) {
   found->second->gauges.reset();
   if (impl_->passing) {
     impl_->graveyard.push_back(std::move(found->second));
-  } else {
-    std::erase(impl_->awake, found->second.get());
+  } else if (found->second->awake) {
+    // The last one takes its place: a removal costs the same among many.
+    std::vector<Entry*>& awake = impl_->awake;
+    const std::size_t place = found->second->place;
+    awake[place] = awake.back();
+    awake[place]->place = place;
+    awake.pop_back();
   }
   impl_->entries.erase(found);
   if (impl_->awake.empty()) impl_->timer.disarm();

@@ -1,7 +1,7 @@
 #include <map>
 #include <utility>
 
-#include "knative/router.hpp"
+#include "knative/throttler.hpp"
 
 namespace knative {
 
@@ -10,31 +10,29 @@ struct Activator::Impl {
   Random random;
   Demand& demand;
   Metrics* metrics;
-  std::map<std::string, std::unique_ptr<Throttler>, std::less<>> throttlers;
-  std::vector<std::unique_ptr<Throttler>> retired;
-  std::uint64_t version = 0;
-
-  void sweep() {
-    std::erase_if(retired, [](const auto& throttler) { return throttler->in_flight() == 0; });
-  }
+  std::map<std::string, std::shared_ptr<Throttler>, std::less<>> throttlers;
+  std::uint64_t version = 1;
 };
 
 Activator::Activator(Timers& timers, const Random& random, Demand& demand, Metrics* metrics)
-    : impl_(new Impl{timers, random.split("activator"), demand, metrics, {}, {}, 0}) {}
+    : impl_(new Impl{timers, random.split("activator"), demand, metrics, {}}) {}
 
 Activator::~Activator() = default;
 
-Throttler& Activator::add(const RevisionOptions& options) {
-  impl_->sweep();
-  std::unique_ptr<Throttler>& throttler = impl_->throttlers[options.revision];
-  if (throttler) {
-    throttler->update(options);
-  } else {
-    throttler = std::make_unique<Throttler>(impl_->timers, impl_->random, impl_->demand, options,
-                                            impl_->metrics);
-    ++impl_->version;
+std::shared_ptr<Throttler> Activator::add(const RevisionOptions& options) {
+  const auto known = impl_->throttlers.find(options.revision);
+  if (known != impl_->throttlers.end()) {
+    if (known->second->options().uid == options.uid) {
+      known->second->update(options);
+      return known->second;
+    }
+    remove(*known->second);
   }
-  return *throttler;
+  auto throttler = std::make_shared<Throttler>(impl_->timers, impl_->random, impl_->demand, options,
+                                               impl_->metrics);
+  impl_->throttlers.emplace(options.revision, throttler);
+  ++impl_->version;
+  return throttler;
 }
 
 Throttler* Activator::find(std::string_view revision) const noexcept {
@@ -42,18 +40,16 @@ Throttler* Activator::find(std::string_view revision) const noexcept {
   return found == impl_->throttlers.end() ? nullptr : found->second.get();
 }
 
-void Activator::remove(std::string_view revision) {
-  impl_->sweep();
-  const auto found = impl_->throttlers.find(revision);
-  if (found == impl_->throttlers.end()) return;
-  found->second->fail_waiting("the revision was deleted");
-  // Requests in progress still use it.
-  impl_->retired.push_back(std::move(found->second));
+void Activator::remove(Throttler& throttler) {
+  const auto found = impl_->throttlers.find(throttler.options().revision);
+  if (found == impl_->throttlers.end() || found->second.get() != &throttler) return;
+  const std::shared_ptr<Throttler> leaving = std::move(found->second);
   impl_->throttlers.erase(found);
   ++impl_->version;
-  impl_->sweep();
+  leaving->retire();
 }
 
+std::size_t Activator::size() const noexcept { return impl_->throttlers.size(); }
 std::uint64_t Activator::version() const noexcept { return impl_->version; }
 
 }  // namespace knative

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "knative/router.hpp"
+#include "knative/throttler.hpp"
 
 namespace knative {
 

@@ -1,4 +1,4 @@
-#include "knative/router.hpp"
+#include "knative/throttler.hpp"
 
 namespace knative {
 

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <numeric>
-#include <unordered_map>
 
 #include "base/text.hpp"
+#include "engines/router/shared_map.hpp"
 #include "knative/router.hpp"
 
 namespace knative {
@@ -17,13 +17,6 @@ std::string lowered(std::string_view text) {
   std::transform(result.begin(), result.end(), result.begin(), base::to_lower);
   return result;
 }
-
-struct HostHash {
-  using is_transparent = void;
-  std::size_t operator()(std::string_view text) const noexcept {
-    return std::hash<std::string_view>()(text);
-  }
-};
 
 Result<void> normalize(RouteRule& rule) {
   std::vector<RouteTarget> merged;
@@ -55,39 +48,114 @@ Result<void> normalize(RouteRule& rule) {
 
 }  // namespace
 
-struct RouteTable::Index {
-  std::unordered_map<std::string, Match, HostHash, std::equal_to<>> hosts;
+namespace {
+
+/// A rule, and what tells the routers of all loops which one it is.
+struct KnownRule {
+  std::shared_ptr<const RouteRule> rule;
+  std::uint64_t id = 0;
+};
+struct HostEntry {
+  const RouteRule* rule = nullptr;  ///< Owned by the rules of the same table.
+  std::uint64_t id = 0;
+  std::uint32_t tag = RouteTable::no_tag;
 };
 
+}  // namespace
+
+struct RouteTable::Impl {
+  SharedMap<KnownRule> rules;  ///< By name.
+  SharedMap<HostEntry> hosts;
+  std::uint64_t next_id = 0;
+
+  /// Changes of the result are not seen by those that share this one.
+  std::unique_ptr<Impl> next() const {
+    auto copy = std::make_unique<Impl>(*this);
+    copy->rules.begin_version();
+    copy->hosts.begin_version();
+    return copy;
+  }
+  void release(std::string_view name) {
+    const KnownRule* known = rules.find(name);
+    if (known == nullptr) return;
+    const std::shared_ptr<const RouteRule> rule = known->rule;
+    for_each_host(*rule,
+                  [this](const std::string& host, std::uint32_t) { hosts.erase(lowered(host)); });
+    rules.erase(name);
+  }
+  Result<void> put(RouteRule wanted) {
+    if (Result<void> normal = normalize(wanted); !normal) return normal;
+    const KnownRule* before = rules.find(wanted.name);
+    const std::uint64_t id = before != nullptr ? before->id : next_id++;
+    release(wanted.name);
+    const auto rule = std::make_shared<const RouteRule>(std::move(wanted));
+    Result<void> outcome;
+    for_each_host(*rule, [&](const std::string& host, std::uint32_t tag) {
+      std::string key = lowered(host);
+      if (const HostEntry* owner = hosts.find(key)) {
+        if (outcome) outcome = conflict(*rule, host, *owner->rule);
+        return;
+      }
+      hosts.set(std::move(key), HostEntry{rule.get(), id, tag});
+    });
+    rules.set(rule->name, KnownRule{rule, id});
+    return outcome;
+  }
+
+ private:
+  template <class F>
+  static void for_each_host(const RouteRule& rule, F f) {
+    for (const std::string& host : rule.hosts) f(host, no_tag);
+    for (std::uint32_t t = 0; t < rule.tags.size(); ++t) {
+      for (const std::string& host : rule.tags[t].hosts) f(host, t);
+    }
+  }
+  static Error conflict(const RouteRule& rule, const std::string& host, const RouteRule& owner) {
+    if (&owner == &rule) {
+      return fail(Errc::already_exists,
+                  "route " + rule.name + ": host " + host + " is given twice");
+    }
+    return fail(Errc::already_exists,
+                "route " + rule.name + ": host " + host + " belongs to route " + owner.name);
+  }
+};
+
+RouteTable::RouteTable(std::unique_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 RouteTable::~RouteTable() = default;
 
 Result<std::shared_ptr<const RouteTable>> RouteTable::make(std::vector<RouteRule> rules) {
-  auto index = std::make_unique<Index>();
-  Result<void> outcome;
-  const auto claim = [&index, &rules, &outcome](const std::string& host, const Match& match) {
-    if (index->hosts.emplace(lowered(host), match).second || !outcome) return;
-    outcome = fail(Errc::invalid_argument,
-                   "route " + rules[match.rule].name + ": host " + host + " is claimed twice");
-  };
-  for (std::uint32_t r = 0; r < rules.size(); ++r) {
-    if (Result<void> normal = normalize(rules[r]); !normal) return normal.error();
-    for (const std::string& host : rules[r].hosts) claim(host, Match{r, no_tag});
-    for (std::uint32_t t = 0; t < rules[r].tags.size(); ++t) {
-      for (const std::string& host : rules[r].tags[t].hosts) claim(host, Match{r, t});
-    }
+  auto impl = std::make_unique<Impl>();
+  for (RouteRule& rule : rules) {
+    if (Result<void> done = impl->put(std::move(rule)); !done) return done.error();
   }
-  if (!outcome) return outcome.error();
-  std::shared_ptr<RouteTable> table(new RouteTable());
-  table->rules_ = std::move(rules);
-  table->index_ = std::move(index);
-  return std::shared_ptr<const RouteTable>(std::move(table));
+  return std::shared_ptr<const RouteTable>(new RouteTable(std::move(impl)));
+}
+
+Result<std::shared_ptr<const RouteTable>> RouteTable::with(RouteRule rule) const {
+  std::unique_ptr<Impl> impl = impl_->next();
+  if (Result<void> done = impl->put(std::move(rule)); !done) return done.error();
+  return std::shared_ptr<const RouteTable>(new RouteTable(std::move(impl)));
+}
+
+std::shared_ptr<const RouteTable> RouteTable::without(std::string_view name) const {
+  std::unique_ptr<Impl> impl = impl_->next();
+  impl->release(name);
+  return std::shared_ptr<const RouteTable>(new RouteTable(std::move(impl)));
 }
 
 std::optional<RouteTable::Match> RouteTable::find(std::string_view host) const {
-  const auto found = has_upper(host) ? index_->hosts.find(lowered(host)) : index_->hosts.find(host);
-  if (found == index_->hosts.end()) return std::nullopt;
-  return found->second;
+  const HostEntry* found =
+      has_upper(host) ? impl_->hosts.find(lowered(host)) : impl_->hosts.find(host);
+  if (found == nullptr) return std::nullopt;
+  return Match{found->rule, found->id, found->tag};
 }
+
+std::shared_ptr<const RouteRule> RouteTable::rule(std::string_view name) const {
+  const KnownRule* known = impl_->rules.find(name);
+  return known == nullptr ? nullptr : known->rule;
+}
+
+std::size_t RouteTable::size() const noexcept { return impl_->rules.size(); }
 
 TrafficSplit::TrafficSplit(const std::vector<int>& percents, const Random& random)
     : random_(random) {

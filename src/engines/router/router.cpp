@@ -1,5 +1,5 @@
 #include <algorithm>
-#include <map>
+#include <unordered_map>
 
 #include "knative/router.hpp"
 
@@ -8,6 +8,8 @@ namespace {
 
 constexpr std::string_view tag_header = "Knative-Serving-Tag";
 constexpr std::string_view default_route_header = "Knative-Serving-Default-Route";
+/// Rules no longer in the table that a router may remember.
+constexpr std::size_t sweep_min = 64;
 /// Fields that only the platform's own parts may send.
 constexpr std::string_view internal_headers[] = {
     "Knative-Serving-Revision", "Knative-Serving-Namespace", "Knative-Serving-Default-Route",
@@ -124,31 +126,67 @@ std::string forwarded_value(std::string_view addresses, std::string_view host,
 // ---------------------------------------------------------------------------- router
 
 struct Router::Impl {
-  /// A rule with its throttlers looked up.
-  struct Rule {
+  /// A rule as this loop uses it, with its throttlers looked up.
+  struct Local {
+    std::shared_ptr<const RouteRule> rule;
+    std::uint64_t version = 0;  ///< Of the activator when they were.
     std::vector<Throttler*> targets;
     std::vector<Throttler*> tags;
     std::optional<TrafficSplit> split;  ///< None for a single target.
   };
 
+  Impl(Activator& a, const Random& r, RouterOptions o)
+      : activator(a), random(r.split("router")), options(o) {}
+
   Activator& activator;
   Random random;
   RouterOptions options;
   std::shared_ptr<const RouteTable> table;
-  std::vector<Rule> rules;
-  std::uint64_t version = 0;
+  std::unordered_map<std::uint64_t, Local> locals;  ///< Of rules that were asked for, by id.
+  std::uint64_t last_id = 0;
+  Local* last = nullptr;  ///< The one asked for before.
 
-  void look_up() {
-    for (std::size_t r = 0; r < rules.size(); ++r) {
-      const RouteRule& rule = table->rules()[r];
-      rules[r].targets.clear();
-      rules[r].tags.clear();
-      for (const RouteTarget& target : rule.targets) {
-        rules[r].targets.push_back(activator.find(target.revision));
-      }
-      for (const RouteTag& tag : rule.tags) rules[r].tags.push_back(activator.find(tag.revision));
+  Local& local_of(const RouteTable::Match& match) {
+    if (last == nullptr || last_id != match.id) {
+      last = &locals[match.id];
+      last_id = match.id;
     }
-    version = activator.version();
+    Local& local = *last;
+    if (local.rule.get() != match.rule) renew(local, table->rule(match.rule->name));
+    if (local.version != activator.version()) look_up(local);
+    return local;
+  }
+  // The split of a rule that keeps its targets goes on.
+  void renew(Local& local, std::shared_ptr<const RouteRule> rule) {
+    const bool same = local.rule != nullptr && local.rule->targets == rule->targets;
+    if (!same) {
+      local.split.reset();
+      if (rule->targets.size() > 1) {
+        std::vector<int> percents;
+        for (const RouteTarget& target : rule->targets) percents.push_back(target.percent);
+        local.split.emplace(percents, random.split(rule->name));
+      }
+    }
+    local.rule = std::move(rule);
+    local.version = 0;
+  }
+  void look_up(Local& local) const {
+    local.targets.clear();
+    local.tags.clear();
+    for (const RouteTarget& target : local.rule->targets) {
+      local.targets.push_back(activator.find(target.revision));
+    }
+    for (const RouteTag& tag : local.rule->tags) local.tags.push_back(activator.find(tag.revision));
+    local.version = activator.version();
+  }
+  // Rules come and go: now and then forget those that went.
+  void sweep() {
+    if (locals.size() <= 2 * (table ? table->size() : 0) + sweep_min) return;
+    last = nullptr;
+    std::erase_if(locals, [this](const auto& entry) {
+      const std::shared_ptr<const RouteRule>& rule = entry.second.rule;
+      return !table || rule == nullptr || table->rule(rule->name) != rule;
+    });
   }
 
   std::uint32_t tag_by_header(const RouteRule& rule, http::Request& request) const {
@@ -161,8 +199,8 @@ struct Router::Impl {
   }
 
   Task<http::Response> dispatch(http::Request& request, RouteTable::Match match) {
-    Rule& rule = rules[match.rule];
-    const RouteRule& named = table->rules()[match.rule];
+    Local& rule = local_of(match);
+    const RouteRule& named = *match.rule;
     if (options.tag_header_routing) {
       if (match.tag != RouteTable::no_tag) {
         request.headers.set(tag_header, named.tags[match.tag].tag);
@@ -188,31 +226,13 @@ struct Router::Impl {
 };
 
 Router::Router(Activator& activator, const Random& random, RouterOptions options)
-    : impl_(new Impl{activator, random.split("router"), options, nullptr, {}, 0}) {}
+    : impl_(std::make_unique<Impl>(activator, random, options)) {}
 
 Router::~Router() = default;
 
 void Router::set_table(std::shared_ptr<const RouteTable> table) {
-  std::map<std::string_view, std::size_t> before;
-  for (std::size_t r = 0; impl_->table && r < impl_->rules.size(); ++r) {
-    before.emplace(impl_->table->rules()[r].name, r);
-  }
-  std::vector<Impl::Rule> rules(table ? table->rules().size() : 0);
-  for (std::size_t r = 0; r < rules.size(); ++r) {
-    const RouteRule& rule = table->rules()[r];
-    if (rule.targets.size() < 2) continue;
-    const auto same = before.find(rule.name);
-    if (same != before.end() && impl_->table->rules()[same->second].targets == rule.targets) {
-      rules[r].split = std::move(impl_->rules[same->second].split);
-      continue;
-    }
-    std::vector<int> percents;
-    for (const RouteTarget& target : rule.targets) percents.push_back(target.percent);
-    rules[r].split.emplace(percents, impl_->random.split(rule.name));
-  }
-  impl_->rules = std::move(rules);
   impl_->table = std::move(table);
-  if (impl_->table) impl_->look_up();
+  impl_->sweep();
 }
 
 const std::shared_ptr<const RouteTable>& Router::table() const noexcept { return impl_->table; }
@@ -221,7 +241,6 @@ Task<http::Response> Router::handle(http::Request& request) {
   const std::string_view host = host_of(request);
   const auto match = impl_->table ? impl_->table->find(host) : std::nullopt;
   if (!match) return no_route(host);
-  if (impl_->version != impl_->activator.version()) impl_->look_up();
   strip_internal(request.headers);
   return impl_->dispatch(request, *match);
 }

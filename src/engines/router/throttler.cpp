@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <charconv>
 #include <limits>
 
 #include "engines/router/throttler_state.hpp"
@@ -9,6 +10,11 @@ namespace {
 constexpr int unlimited = std::numeric_limits<int>::max();
 /// Up to this concurrency endpoints are filled in order, above it in turn.
 constexpr int first_available_max = 3;
+/// How often a request that does not reach its endpoint is sent to one.
+constexpr int attempts_max = 5;
+/// Before the second attempt at the only endpoint; four times as long before each further one.
+constexpr Duration attempt_pause = std::chrono::milliseconds(5);
+constexpr std::string_view revision_gone = "the revision was deleted";
 
 Breaker::Options breaker_options(const RevisionOptions& options) {
   return Breaker::Options{.queue_depth_max = std::max(1, options.queue_depth_max),
@@ -19,9 +25,10 @@ Breaker::Options breaker_options(const RevisionOptions& options) {
 
 // ---------------------------------------------------------------------------- lease
 
-Lease::Lease(Throttler::State& state, bool proxied) noexcept : state_(&state), proxied_(proxied) {
-  ++state.counters.requests;
-  state.stats.arrived(state.timers.now(), proxied);
+Lease::Lease(StateRef state) noexcept : state_(std::move(state)) {
+  Throttler::State& inside = *state_.get();
+  ++inside.counters.requests;
+  inside.stats.arrived(inside.timers.now());
 }
 
 void Lease::take(ThrottledEndpoint& endpoint, Breaker::Slot slot) noexcept {
@@ -30,18 +37,27 @@ void Lease::take(ThrottledEndpoint& endpoint, Breaker::Slot slot) noexcept {
   ++endpoint.in_flight;
 }
 
-Lease::~Lease() {
-  if (state_ == nullptr) return;
-  if (endpoint_ != nullptr) {
-    --endpoint_->in_flight;
-    if (endpoint_->draining) {
-      --state_->draining_in_flight;
-      state_->update_capacity();
-      if (endpoint_->in_flight == 0) endpoint_->idle.set();
+void Lease::give_back() noexcept {
+  if (endpoint_ == nullptr) return;
+  ThrottledEndpoint& endpoint = *std::exchange(endpoint_, nullptr);
+  --endpoint.in_flight;
+  if (endpoint.draining) {
+    Throttler::State& state = *state_.get();
+    --state.draining_in_flight;
+    state.update_capacity();
+    if (endpoint.in_flight == 0) {
+      endpoint.idle.set();
+      state.forget_draining(endpoint);
     }
   }
   slot_.reset();
-  state_->stats.finished(state_->timers.now(), proxied_);
+}
+
+Lease::~Lease() {
+  if (state_.get() == nullptr) return;
+  give_back();
+  Throttler::State& state = *state_.get();
+  state.stats.finished(state.timers.now());
 }
 
 // ---------------------------------------------------------------------------- body
@@ -82,15 +98,26 @@ Task<Result<std::string_view>> LeasedBody::next() {
   if (!inner_.streamed()) {
     co_return fail(Errc::unavailable, "the instance stopped while answering");
   }
-  GuardedTask<Result<std::string_view>> read(lease_.endpoint(), inner_.source()->next());
-  if (deadline_) lease_.state().timers.arm(read, *deadline_);
+  Throttler::State& state = lease_.state();
+  GuardedTask<Result<std::string_view>> read(lease_.endpoint(), inner_.source()->next(),
+                                             state.options.hops_max);
+  const Duration idle = state.options.idle_timeout;
+  std::optional<Instant> deadline = deadline_;
+  if (idle.count() > 0) {
+    const Instant silent = state.timers.now() + idle;
+    deadline = deadline ? std::min(*deadline, silent) : silent;
+  }
+  if (deadline) state.timers.arm(read, *deadline);
   co_await read;
   if (read.end() == Operation::End::aborted) {
     co_return fail(Errc::unavailable, "the instance stopped while answering");
   }
   if (read.end() == Operation::End::expired) {
-    ++lease_.state().counters.timed_out;
+    ++state.counters.timed_out;
     co_return fail(Errc::deadline_exceeded, "request timeout");
+  }
+  if (read.end() == Operation::End::looped) {
+    co_return fail(Errc::failed_precondition, "services call each other without end");
   }
   co_return read.take();
 }
@@ -125,7 +152,7 @@ RevisionMetrics::RevisionMetrics(Metrics& metrics, const Throttler::State& state
 Throttler::State::State(Timers& t, const Random& r, Demand& d, RevisionOptions o, Metrics* m)
     : timers(t),
       random(r.split(o.revision)),
-      demand(d),
+      demand(&d),
       options(std::move(o)),
       breaker(breaker_options(options)),
       stats(t.now()) {
@@ -138,6 +165,16 @@ ThrottledEndpoint* Throttler::State::pick() noexcept {
   if (endpoints.empty()) return nullptr;
   if (options.container_concurrency <= 0) return pick_less_busy();
   return pick_free(options.container_concurrency <= first_available_max ? 0 : turn);
+}
+
+ThrottledEndpoint* Throttler::State::pick_another(const ThrottledEndpoint* avoided) noexcept {
+  ThrottledEndpoint* picked = pick();
+  if (picked == nullptr || picked != avoided) return picked;
+  const int limit = options.container_concurrency > 0 ? options.container_concurrency : unlimited;
+  for (const auto& other : endpoints) {
+    if (other.get() != avoided && other->in_flight < limit) return other.get();
+  }
+  return picked;
 }
 
 ThrottledEndpoint* Throttler::State::pick_less_busy() noexcept {
@@ -175,8 +212,15 @@ void Throttler::State::update_capacity() noexcept {
   breaker.set_capacity(static_cast<int>(std::min<std::int64_t>(capacity, unlimited)));
 }
 
-void Throttler::State::sweep() noexcept {
-  std::erase_if(draining, [](const auto& endpoint) { return endpoint->in_flight == 0; });
+void Throttler::State::forget_draining(const ThrottledEndpoint& endpoint) noexcept {
+  std::erase_if(draining, [&endpoint](const auto& other) { return other.get() == &endpoint; });
+}
+
+void Throttler::State::retire() noexcept {
+  if (demand == nullptr) return;
+  demand = nullptr;
+  failure = revision_gone;
+  breaker.fail_waiting();
 }
 
 Task<std::optional<http::Response>> Throttler::State::wait(Lease& lease, Instant arrival) {
@@ -184,11 +228,15 @@ Task<std::optional<http::Response>> Throttler::State::wait(Lease& lease, Instant
                           (options.timeout.count() <= 0 || options.wait_max < options.timeout);
   const Duration longest = short_wait ? options.wait_max : options.timeout;
   while (true) {
+    if (demand == nullptr) {
+      ++counters.rejected;
+      co_return http::unavailable(revision_gone, options.retry_after);
+    }
     if (breaker.waiting() >= options.queue_depth_max) {
       ++counters.rejected;
       co_return http::unavailable("pending request queue full", options.retry_after);
     }
-    if (endpoints.empty() && breaker.waiting() == 0) demand.wanted(options.revision);
+    if (endpoints.empty() && breaker.waiting() == 0) demand->wanted(options.revision);
     Breaker::Acquire acquire =
         longest.count() > 0 ? breaker.acquire(timers, arrival + longest) : breaker.acquire();
     Result<Breaker::Slot> slot = co_await acquire;
@@ -209,51 +257,183 @@ Task<std::optional<http::Response>> Throttler::State::wait(Lease& lease, Instant
   }
 }
 
-Task<http::Response> Throttler::State::serve(http::Request& request) {
-  Lease lease(*this, false);
-  const Instant arrival = timers.now();
-  Breaker::Slot slot = breaker.try_acquire();
-  ThrottledEndpoint* free = slot ? pick() : nullptr;
-  if (free != nullptr) {
-    lease.take(*free, std::move(slot));
-  } else {
-    slot.reset();
-    std::optional<http::Response> in_vain = co_await wait(lease, arrival);
-    if (in_vain) {
-      answered(in_vain->status, arrival);
-      co_return std::move(*in_vain);
-    }
+namespace {
+
+/// What was read ahead of a body, then the rest of it.
+class HeldBody final : public http::BodySource {
+ public:
+  HeldBody(std::string head, http::Body rest, std::optional<std::uint64_t> length) noexcept
+      : head_(std::move(head)), rest_(std::move(rest)), length_(length) {}
+  Task<Result<std::string_view>> next() override {
+    if (std::exchange(given_, true)) return rest_.source()->next();
+    return whole_head();
   }
-  const std::optional<Instant> deadline =
-      options.timeout.count() > 0 ? std::optional(arrival + options.timeout) : std::nullopt;
+  std::string_view take_ready() override {
+    if (std::exchange(given_, true)) return rest_.source()->take_ready();
+    return head_;
+  }
+  std::optional<std::uint64_t> length() const override { return length_; }
+
+ private:
+  Task<Result<std::string_view>> whole_head() { co_return std::string_view(head_); }
+  std::string head_;
+  http::Body rest_;
+  std::optional<std::uint64_t> length_;
+  bool given_ = false;
+};
+
+int status_of_body_failure(const Error& error) noexcept {
+  switch (error.code) {
+    case Errc::resource_exhausted: return 413;
+    case Errc::deadline_exceeded: return 408;
+    default: return 400;
+  }
+}
+
+/// Hops that a request from outside says it has made.
+int hops_said(const http::Request& request) noexcept {
+  int hops = 0;
+  if (const auto text = request.headers.get(hops_header)) {
+    std::from_chars(text->data(), text->data() + text->size(), hops);
+  }
+  return std::max(0, hops);
+}
+
+}  // namespace
+
+Task<std::optional<http::Response>> Throttler::State::take_in(http::Request& request,
+                                                              Instant arrival) {
+  std::string head;
+  const std::optional<std::uint64_t> length = request.body.length();
+  const std::optional<Instant> deadline = deadline_of(arrival);
+  http::BodySource& source = *request.body.source();
+  while (head.size() < body_ahead_bytes) {
+    std::string_view piece = source.take_ready();
+    if (piece.empty()) {
+      Task<Result<std::string_view>> next = source.next();
+      std::optional<Result<std::string_view>> read;
+      if (deadline) {
+        read = co_await with_deadline(timers, std::move(next), *deadline);
+      } else {
+        read.emplace(co_await next);
+      }
+      if (!read || !*read) {
+        ++counters.failed;
+        const int status = read ? status_of_body_failure(read->error()) : 408;
+        answered(status, arrival);
+        co_return http::error_response(status, "the body of the request did not arrive");
+      }
+      piece = **read;
+    }
+    if (piece.empty()) {
+      request.body = http::Body(std::move(head));
+      co_return std::nullopt;
+    }
+    head.append(piece);
+  }
+  request.body =
+      http::Body(std::make_unique<HeldBody>(std::move(head), std::move(request.body), length));
+  co_return std::nullopt;
+}
+
+std::optional<Instant> Throttler::State::answer_deadline(Instant arrival) const noexcept {
+  std::optional<Instant> deadline = deadline_of(arrival);
+  for (const Duration limit : {options.response_start_timeout, options.idle_timeout}) {
+    if (limit.count() <= 0) continue;
+    const Instant end = timers.now() + limit;
+    deadline = deadline ? std::min(*deadline, end) : end;
+  }
+  return deadline;
+}
+
+http::Response Throttler::State::cut_answer(Operation::End end) noexcept {
+  if (end == Operation::End::expired) {
+    ++counters.timed_out;
+    return http::error_response(504, "request timeout");
+  }
+  ++counters.failed;
+  if (end == Operation::End::looped) {
+    return http::error_response(508, "services call each other without end");
+  }
+  return http::error_response(502, "the instance stopped while answering");
+}
+
+http::Response Throttler::State::answer_of(GuardedTask<http::Response>& call) noexcept {
+  try {
+    http::Response response = call.take();
+    ++(response.unreached ? counters.failed : counters.completed);
+    return response;
+  } catch (...) {
+    ++counters.failed;
+    return http::error_response(500, "the function failed");
+  }
+}
+
+Task<bool> Throttler::State::another_attempt(int attempt, Instant arrival,
+                                             const ThrottledEndpoint& unreached) {
+  if (attempt >= attempts_max || demand == nullptr) co_return false;
+  ++counters.retried;
+  --counters.failed;
+  if (endpoints.size() > 1 || endpoints.empty() || endpoints.front().get() != &unreached) {
+    co_return true;
+  }
+  // The only one: it may have ended without our knowing yet.
+  const Instant next = timers.now() + attempt_pause * (1 << (2 * (attempt - 1)));
+  const std::optional<Instant> deadline = deadline_of(arrival);
+  if (deadline && next >= *deadline) co_return false;
+  co_await timers.sleep_until(next);
+  co_return true;
+}
+
+Task<http::Response> Throttler::State::serve(StateRef self, http::Request& request) {
+  State& state = *self.get();
+  const Instant arrival = state.timers.now();
+  if (state.options.container_concurrency > 0 && request.body.streamed()) {
+    std::optional<http::Response> in_vain = co_await state.take_in(request, arrival);
+    if (in_vain) co_return std::move(*in_vain);
+  }
+  Lease lease(std::move(self));
+  int hops_before = request.peer.empty() ? 0 : hops_said(request);
+  if (state.options.remote) {
+    hops_before = std::max(hops_before, co_await CurrentHops());
+    request.headers.set(hops_header, std::to_string(hops_before + 1));
+  }
   http::Response response;
-  {
-    ThrottledEndpoint& endpoint = lease.endpoint();
-    GuardedTask<http::Response> call(endpoint, endpoint.handler->handle(request));
-    if (deadline) timers.arm(call, *deadline);
-    co_await call;
-    if (call.end() == Operation::End::aborted) {
-      ++counters.failed;
-      answered(502, arrival);
-      co_return http::error_response(502, "the instance stopped while answering");
+  const ThrottledEndpoint* unreached = nullptr;
+  for (int attempt = 1;; ++attempt) {
+    Breaker::Slot slot = state.breaker.try_acquire();
+    ThrottledEndpoint* free = slot ? state.pick_another(unreached) : nullptr;
+    if (free != nullptr) {
+      lease.take(*free, std::move(slot));
+    } else {
+      slot.reset();
+      std::optional<http::Response> in_vain = co_await state.wait(lease, arrival);
+      if (in_vain) {
+        state.answered(in_vain->status, arrival);
+        co_return std::move(*in_vain);
+      }
     }
-    if (call.end() == Operation::End::expired) {
-      ++counters.timed_out;
-      answered(504, arrival);
-      co_return http::error_response(504, "request timeout");
+    {
+      ThrottledEndpoint& endpoint = lease.endpoint();
+      GuardedTask<http::Response> call(endpoint, endpoint.handler->handle(request),
+                                       state.options.hops_max, hops_before);
+      if (const auto deadline = state.answer_deadline(arrival)) state.timers.arm(call, *deadline);
+      co_await call;
+      if (call.end() != Operation::End::none) {
+        response = state.cut_answer(call.end());
+        break;
+      }
+      response = state.answer_of(call);
     }
-    try {
-      response = call.take();
-      ++counters.completed;
-    } catch (...) {
-      ++counters.failed;
-      response = http::error_response(500, "the function failed");
-    }
+    if (!response.unreached) break;
+    unreached = &lease.endpoint();
+    lease.give_back();
+    if (!co_await state.another_attempt(attempt, arrival, *unreached)) break;
   }
-  answered(response.status, arrival);
+  state.answered(response.status, arrival);
   if (response.body.streamed()) {
-    response.body = http::Body(
-        std::make_unique<LeasedBody>(std::move(lease), std::move(response.body), deadline));
+    response.body = http::Body(std::make_unique<LeasedBody>(
+        std::move(lease), std::move(response.body), state.deadline_of(arrival)));
   }
   co_return response;
 }
@@ -262,15 +442,20 @@ Task<http::Response> Throttler::State::serve(http::Request& request) {
 
 Throttler::Throttler(Timers& timers, const Random& random, Demand& demand, RevisionOptions options,
                      Metrics* metrics)
-    : state_(std::make_unique<State>(timers, random, demand, std::move(options), metrics)) {}
+    : state_(new State(timers, random, demand, std::move(options), metrics)) {}
 
-Throttler::~Throttler() = default;
+Throttler::~Throttler() {
+  state_->retire();
+  state_->metrics.reset();  // what it counts in may end with its owner
+  if (--state_->users == 0) delete state_;
+}
 
-Task<http::Response> Throttler::handle(http::Request& request) { return state_->serve(request); }
+Task<http::Response> Throttler::handle(http::Request& request) {
+  return State::serve(StateRef(*state_), request);
+}
 
-void Throttler::add_endpoint(http::Handler& endpoint) {
-  state_->sweep();
-  state_->endpoints.push_back(std::make_shared<ThrottledEndpoint>(endpoint));
+void Throttler::add_endpoint(std::shared_ptr<http::Handler> endpoint) {
+  state_->endpoints.push_back(std::make_shared<ThrottledEndpoint>(std::move(endpoint)));
   state_->update_capacity();
 }
 
@@ -280,7 +465,7 @@ using Endpoints = std::vector<std::shared_ptr<ThrottledEndpoint>>;
 
 Endpoints::iterator find_endpoint(Endpoints& endpoints, const http::Handler& handler) {
   return std::find_if(endpoints.begin(), endpoints.end(),
-                      [&handler](const auto& other) { return other->handler == &handler; });
+                      [&handler](const auto& other) { return other->handler.get() == &handler; });
 }
 
 Task<void> wait_idle(std::shared_ptr<ThrottledEndpoint> endpoint) {
@@ -289,8 +474,7 @@ Task<void> wait_idle(std::shared_ptr<ThrottledEndpoint> endpoint) {
 
 }  // namespace
 
-Task<void> Throttler::remove_endpoint(http::Handler& endpoint) {
-  state_->sweep();
+Task<void> Throttler::remove_endpoint(const http::Handler& endpoint) {
   const auto found = find_endpoint(state_->endpoints, endpoint);
   if (found == state_->endpoints.end()) return wait_idle(nullptr);
   std::shared_ptr<ThrottledEndpoint> leaving = std::move(*found);
@@ -306,22 +490,25 @@ Task<void> Throttler::remove_endpoint(http::Handler& endpoint) {
   return wait_idle(std::move(leaving));
 }
 
-void Throttler::abort_endpoint(http::Handler& endpoint) noexcept {
-  // Whoever is cut off gives its place back later, so the record stays with the draining ones.
+void Throttler::abort_endpoint(const http::Handler& endpoint) noexcept {
+  // Whoever is cut off gives its place back later, so the record stays with the draining ones. An
+  // endpoint that drained and came back has several.
   Task<void> drained = remove_endpoint(endpoint);
   drained.reset();
-  const auto found = find_endpoint(state_->draining, endpoint);
-  if (found == state_->draining.end()) return;
-  const std::shared_ptr<ThrottledEndpoint> leaving = *found;
-  leaving->handler = nullptr;
-  while (leaving->operations != nullptr) leaving->operations->abort();
-  while (leaving->bodies != nullptr) leaving->bodies->abort();
+  const Endpoints draining = state_->draining;
+  for (const std::shared_ptr<ThrottledEndpoint>& leaving : draining) {
+    if (leaving->handler.get() != &endpoint) continue;
+    while (leaving->operations != nullptr) leaving->operations->abort();
+    while (leaving->bodies != nullptr) leaving->bodies->abort();
+  }
 }
 
-void Throttler::fail_waiting(std::string_view detail) {
-  state_->failure = detail;
+void Throttler::fail_waiting(std::string_view reason) {
+  state_->failure = reason;
   state_->breaker.fail_waiting();
 }
+
+void Throttler::retire() noexcept { state_->retire(); }
 
 void Throttler::update(const RevisionOptions& options) {
   state_->options = options;

@@ -1,0 +1,313 @@
+#include "extensions/serving/scaling.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "model/expansion.hpp"
+
+namespace knative {
+
+namespace {
+
+std::string label_of(const serving::Revision& revision, std::string_view key) {
+  const auto found = revision.metadata.labels.find(key);
+  return found == revision.metadata.labels.end() ? std::string() : found->second;
+}
+
+// The labels of a Revision's series, Knative's own.
+MetricLabels metric_labels_of(const serving::Revision& revision) {
+  return {{"namespace_name", revision.metadata.namespace_},
+          {"service_name", label_of(revision, serving::keys::service)},
+          {"configuration_name", label_of(revision, serving::keys::configuration)},
+          {"revision_name", revision.metadata.name}};
+}
+
+// How long a program may take to get ready.
+Duration progress_deadline_of(const serving::Revision& revision, const AutoscalerConfig& config) {
+  const auto annotation = revision.metadata.annotations.find(serving::keys::progress_deadline);
+  if (annotation == revision.metadata.annotations.end()) return config.progress_deadline;
+  return parse_duration(annotation->second).value_or(config.progress_deadline);
+}
+
+ReadinessProbe readiness_of(const core::Probe& wanted) {
+  ReadinessProbe probe;
+  if (wanted.http_get) {
+    probe.kind = ReadinessProbe::Kind::http;
+    probe.path = wanted.http_get->path;
+    if (!probe.path.starts_with('/')) probe.path.insert(0, "/");
+  }
+  probe.success_threshold = std::max(1, static_cast<int>(wanted.success_threshold));
+  probe.period = std::chrono::seconds(wanted.period_seconds);
+  if (wanted.timeout_seconds > 0) probe.timeout = std::chrono::seconds(wanted.timeout_seconds);
+  return probe;
+}
+
+// What a Revision's serving container says, as the runtime wants it.
+WorkloadSpec workload_of(const serving::Revision& revision, const AutoscalerConfig& config) {
+  WorkloadSpec spec;
+  spec.name = control::key_of(revision.metadata);
+  spec.revision = revision.metadata.name;
+  spec.configuration = label_of(revision, serving::keys::configuration);
+  spec.service = label_of(revision, serving::keys::service);
+  if (spec.service.empty()) spec.service = spec.configuration;
+  const core::Container* container = revision.spec.serving_container();
+  if (container != nullptr) {
+    spec.image = container->image;
+    spec.command = container->command;
+    spec.args = container->args;
+    spec.working_directory = container->working_dir;
+    for (const core::EnvVar& variable : container->env) {
+      spec.environment[variable.name] = core::expand_references(variable.value, spec.environment);
+    }
+    if (container->readiness_probe) spec.readiness = readiness_of(*container->readiness_probe);
+  }
+  spec.start_timeout = progress_deadline_of(revision, config);
+  spec.container_concurrency = static_cast<int>(revision.spec.container_concurrency.value_or(0));
+  return spec;
+}
+
+RevisionOptions limits_of(const serving::Revision& revision) {
+  const serving::RevisionSpec& spec = revision.spec;
+  RevisionOptions options;
+  options.revision = control::key_of(revision.metadata);
+  options.uid = revision.metadata.uid;
+  options.container_concurrency = static_cast<int>(spec.container_concurrency.value_or(0));
+  options.timeout = std::chrono::seconds(spec.timeout_seconds.value_or(300));
+  options.response_start_timeout =
+      std::chrono::seconds(spec.response_start_timeout_seconds.value_or(0));
+  options.idle_timeout = std::chrono::seconds(spec.idle_timeout_seconds.value_or(0));
+  const core::Container* container = spec.serving_container();
+  options.remote = container != nullptr && !container->image.starts_with(function_image_prefix);
+  options.labels = metric_labels_of(revision);
+  return options;
+}
+
+// Requests in progress may go on for as long as the Revision says.
+RevisionPoolOptions pool_options_of(const RevisionOptions& limits) {
+  RevisionPoolOptions options;
+  if (limits.timeout.count() > 0) options.drain_timeout = limits.timeout;
+  return options;
+}
+
+// Where the scaler of a Revision begins.
+RevisionScaler::Start start_of(const serving::Revision& revision, const ScalerSpec& scaling) {
+  RevisionScaler::Start start;
+  const Condition* healthy = find_condition(revision.status.conditions, "ContainerHealthy");
+  if (healthy == nullptr || !healthy->is_true()) return start;
+  // It ran before this platform was started: it may sleep until somebody asks for it, except for
+  // what is kept warm in any case.
+  start.initialized = true;
+  start.replicas = scaling.decider.reachable ? scaling.min_scale : 0;
+  if (!scaling.enable_scale_to_zero) start.replicas = std::max(start.replicas, 1);
+  start.active = start.replicas > 0 ? ActiveState::activating : ActiveState::inactive;
+  return start;
+}
+
+/// For strangers; the status of the Revision says more.
+constexpr std::string_view no_instance_starts = "the revision has no instance that starts";
+
+}  // namespace
+
+// One Revision at work.
+struct Scaling::Unit final : EndpointListener, StatSource, ScaleTarget {
+  Unit(Scaling& o, const serving::Revision& revision, const RevisionOptions& limits,
+       const ScalerSpec& scaling)
+      : owner(o),
+        key(limits.revision),
+        uid(limits.uid),
+        scaler(scaling),
+        queue(o.open_(limits)),
+        pool(o.env_.executor, o.env_.timers, o.env_.logger, o.runtime_, *this,
+             workload_of(revision, o.config_), pool_options_of(limits)) {}
+
+  void endpoint_ready(http::Handler& endpoint) override {
+    failure.reset();
+    unwell = false;
+    queue->add_endpoint(std::shared_ptr<http::Handler>(std::shared_ptr<void>(), &endpoint));
+  }
+  Task<void> endpoint_draining(http::Handler& endpoint) override {
+    return queue->remove_endpoint(endpoint);
+  }
+  void endpoint_gone(http::Handler& endpoint) override { queue->abort_endpoint(endpoint); }
+  void instance_failed(const Error& error, int failures) override {
+    failure = error;
+    const bool for_good = error.code != Errc::unavailable;
+    // One crash may pass: another instance is started at once.
+    if (pool.ready() == 0 && (for_good || failures > 1)) unwell = true;
+    // Who waits for something that cannot start should hear so soon.
+    if (failures >= waiting_failures_max || error.code == Errc::not_found) {
+      queue->fail_waiting(no_instance_starts);
+    }
+    changed();
+  }
+  void pool_changed() override {
+    if (!retired) owner.autoscaler_.ready_changed(key);
+    changed();
+  }
+
+  StatReport collect(Instant now) override {
+    const RequestStats::Report report = queue->report(now);
+    StatReport stats;
+    stats.average_concurrency = report.average_concurrency;
+    const double seconds = std::chrono::duration<double>(report.elapsed).count();
+    if (seconds > 0) {
+      stats.requests_per_second = static_cast<double>(report.request_count) / seconds;
+    }
+    stats.any = report.request_count > 0 || report.average_concurrency > 0;
+    return stats;
+  }
+
+  void scale_to(const ScalePlan& plan) override {
+    pool.scale_to(plan.replicas);
+    changed();
+  }
+  void plan_changed(const ScalePlan&) override { changed(); }
+  int ready() const override { return pool.ready(); }
+  // A namesake may have its place by now.
+  void changed() const {
+    if (!retired) owner.changed_(key);
+  }
+
+  static constexpr int waiting_failures_max = 3;
+  Scaling& owner;
+  std::string key;
+  std::string uid;
+  ScalerSpec scaler;
+  std::optional<Error> failure;  ///< The last one, until an instance becomes ready.
+  bool unwell = false;           ///< It ran once, and now no instance of it does.
+  bool routed = false;           ///< A Route named it once.
+  bool retired = false;
+  std::unique_ptr<RevisionQueue> queue;
+  RevisionPool pool;
+};
+
+Scaling::Scaling(Env& env, WorkloadRuntime& runtime, Metrics& metrics, AutoscalerConfig config,
+                 std::function<std::unique_ptr<RevisionQueue>(const RevisionOptions&)> open,
+                 std::function<void(const std::string&)> changed)
+    : env_(env),
+      runtime_(runtime),
+      config_(std::move(config)),
+      open_(std::move(open)),
+      changed_(std::move(changed)),
+      autoscaler_(env.timers, env.logger, AutoscalerOptions{.metrics = &metrics}),
+      retired_(env.executor) {}
+
+Scaling::~Scaling() {
+  for (const auto& [key, unit] : units_) {
+    unit->retired = true;
+    autoscaler_.remove(key);
+  }
+  retired_.clear();
+}
+
+Result<void> Scaling::ensure(const serving::Revision& revision) {
+  if (stopping_) return fail(Errc::failed_precondition, "the platform is stopping");
+  const std::string key = control::key_of(revision.metadata);
+  if (const auto known = units_.find(key); known != units_.end()) {
+    if (known->second->uid == revision.metadata.uid) return {};  // Revisions are immutable
+    remove(key);
+  }
+  const std::map<std::string, std::string> annotations(revision.metadata.annotations.begin(),
+                                                       revision.metadata.annotations.end());
+  Result<ScalerSpec> scaling =
+      resolve_scaler_spec(config_, annotations, revision.spec.container_concurrency.value_or(0));
+  if (!scaling) return scaling.error();
+  const bool is_named = names_.contains(key);
+  const bool was_routed = is_named || label_of(revision, serving::keys::routing_state) == "reserve";
+  scaling->decider.reachable = is_named || !was_routed;
+  const RevisionOptions limits = limits_of(revision);
+  auto unit = std::make_unique<Unit>(*this, revision, limits, *scaling);
+  unit->routed = was_routed;
+  Unit& added = *unit;
+  units_.emplace(key, std::move(unit));
+  Result<void> watched = autoscaler_.add(key, *scaling, added, added, start_of(revision, *scaling),
+                                         metric_labels_of(revision));
+  if (!watched) units_.erase(key);
+  return watched;
+}
+
+void Scaling::remove(const std::string& key) {
+  const auto found = units_.find(key);
+  if (found == units_.end()) return;
+  std::unique_ptr<Unit> unit = std::move(found->second);
+  units_.erase(found);
+  autoscaler_.remove(key);
+  unit->retired = true;
+  unit->queue->close();
+  retired_.add(retire(std::move(unit)));
+}
+
+// Requests in progress end first.
+Task<void> Scaling::retire(std::unique_ptr<Unit> unit) { co_await unit->pool.stop(); }
+
+control::RevisionState Scaling::state(const std::string& key) const {
+  control::RevisionState state;
+  const auto found = units_.find(key);
+  if (found == units_.end()) return state;
+  const Unit& unit = *found->second;
+  state.ready = unit.pool.ready();
+  if (const ScalePlan* plan = autoscaler_.plan(key)) {
+    state.initialized = plan->initialized;
+    state.active = plan->active == ActiveState::active;
+    state.activating = plan->active == ActiveState::activating;
+    state.timed_out = plan->reason == ActiveReason::timed_out;
+    state.desired = plan->desired;
+    if (state.timed_out && !plan->initialized) {
+      state.failure_reason = "ProgressDeadlineExceeded";
+      state.failure_message = "Initial scale was never achieved";
+    }
+  }
+  if (unit.failure && (!state.initialized || unit.unwell)) {
+    state.failure_reason = control::failure_reason_of(*unit.failure);
+    state.failure_message = unit.failure->detail;
+  }
+  return state;
+}
+
+int Scaling::ready(const std::string& key) const {
+  const auto found = units_.find(key);
+  return found == units_.end() ? 0 : found->second->pool.ready();
+}
+
+void Scaling::named(const std::string& key) {
+  if (++names_[key] > 1) return;
+  if (const auto unit = units_.find(key); unit != units_.end()) {
+    unit->second->routed = true;
+    set_reachable(*unit->second, true);
+  }
+}
+
+void Scaling::unnamed(const std::string& key) {
+  const auto count = names_.find(key);
+  KN_ASSERT(count != names_.end());
+  if (--count->second > 0) return;
+  names_.erase(count);
+  if (const auto unit = units_.find(key); unit != units_.end()) {
+    set_reachable(*unit->second, false);
+  }
+}
+
+void Scaling::set_reachable(Unit& unit, bool reachable) {
+  if (unit.scaler.decider.reachable == reachable) return;
+  unit.scaler.decider.reachable = reachable;
+  if (Result<void> updated = autoscaler_.update(unit.key, unit.scaler); !updated) {
+    env_.logger.log(LogLevel::error, "autoscaler", "update refused",
+                    {{"revision", unit.key}, {"error", updated.error().to_string()}});
+  }
+}
+
+Task<void> Scaling::stop(Duration grace) {
+  stopping_ = true;
+  std::vector<Task<void>> stops;
+  for (const auto& [key, unit] : units_) {
+    autoscaler_.remove(key);
+    stops.push_back(unit->pool.stop());
+  }
+  stops.push_back(retired_.drained());
+  Task<std::vector<Done>> all = when_all(std::move(stops));
+  // What does not end in time is ended by the pools' destructors.
+  co_await with_deadline(env_.timers, std::move(all), env_.timers.now() + grace);
+}
+
+}  // namespace knative

@@ -1,0 +1,63 @@
+// The loop that decides: for every Revision a pool of instances and a scaler. It gives endpoints to
+// the queues of the ingress and takes load and demand from there.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "extensions/serving/ingress.hpp"
+#include "extensions/serving/reconcilers.hpp"
+#include "knative/autoscaler.hpp"
+#include "knative/metrics.hpp"
+#include "knative/workload.hpp"
+
+namespace knative {
+
+class Scaling {
+ public:
+  /// `open` makes the queue of a Revision; `changed` is called with a Revision's key when its state
+  /// may be another. All references must outlive it.
+  Scaling(Env& env, WorkloadRuntime& runtime, Metrics& metrics, AutoscalerConfig config,
+          std::function<std::unique_ptr<RevisionQueue>(const RevisionOptions&)> open,
+          std::function<void(const std::string& revision_key)> changed);
+  ~Scaling();
+
+  /// Run this Revision; nothing when it is run already. One of its name with another uid goes.
+  Result<void> ensure(const serving::Revision& revision);
+  bool has(const std::string& key) const { return units_.contains(key); }
+  /// It takes no more requests from now on; its instances end with those in progress.
+  void remove(const std::string& key);
+  control::RevisionState state(const std::string& key) const;
+  /// Ready instances.
+  int ready(const std::string& key) const;
+  /// One more rule, or one less, names the Revision. One that was named once and is not any more
+  /// need not be kept warm.
+  void named(const std::string& key);
+  void unnamed(const std::string& key);
+  /// A request waits.
+  void wanted(std::string_view key) { autoscaler_.poke(key); }
+  /// Stop every instance, also of Revisions that were removed, within `grace`.
+  Task<void> stop(Duration grace);
+
+ private:
+  struct Unit;
+  static Task<void> retire(std::unique_ptr<Unit> unit);
+  void set_reachable(Unit& unit, bool reachable);
+
+  Env& env_;
+  WorkloadRuntime& runtime_;
+  AutoscalerConfig config_;
+  std::function<std::unique_ptr<RevisionQueue>(const RevisionOptions&)> open_;
+  std::function<void(const std::string&)> changed_;
+  Autoscaler autoscaler_;
+  std::map<std::string, std::unique_ptr<Unit>, std::less<>> units_;
+  std::map<std::string, int, std::less<>> names_;  ///< How many rules name a Revision.
+  bool stopping_ = false;
+  TaskSet retired_;
+};
+
+}  // namespace knative
