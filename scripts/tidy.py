@@ -19,18 +19,15 @@ ROOT = Path(__file__).resolve().parent.parent
 # floor number of every public header; a header may include its own floor and lower ones
 HEADERS = {
     "version": 0, "error": 0, "value": 0, "fiber": 0, "task": 0, "io": 0, "env": 0,
-<<<<<<< HEAD
-    "metrics": 0, "tls": 0,
-=======
     "timers": 0, "random": 0, "offload": 0, "logger": 0, "network": 0, "files": 0, "processes": 0,
-    "metrics": 0,
->>>>>>> c8b5226 (Env gets disk threads of its own, a mailbox and ids that never repeat; env.hpp and io.hpp are split by topic)
+    "metrics": 0, "tls": 0,
     "fwd": 0,  # names only, of all floors; includes nothing
     "http": 1, "event": 1, "oci": 1,
     "scalars": 2, "field_error": 2, "meta": 2, "pod": 2, "core": 2, "build": 2, "serving": 2,
     "eventing": 2, "manifest": 2,
     "log": 3, "store": 3,
-    "functions": 4, "workload": 4, "router": 4, "autoscaler": 4, "event_broker": 4, "builder": 4,
+    "functions": 4, "workload": 4, "router": 4, "throttler": 4, "autoscaler": 4, "event_broker": 4,
+    "builder": 4,
     "controller": 4,
     "simulation": 1, "load": 1,
     "platform": 5,

@@ -21,7 +21,7 @@ DataPlane::DataPlane(Env& env, WorkloadRuntime& runtime, Metrics& metrics, Autos
     : ingress_(env, metrics, [this](std::string_view revision) { scaling_.wanted(revision); }),
       scaling_(
           env, runtime, metrics, std::move(config),
-          [this](const RevisionOptions& limits) { return ingress_.open(limits); },
+          [this](const RevisionOptions& limits) { return ingress_.queue_for(limits); },
           std::move(changed)),
       table_(RouteTable::make({}).value()) {}
 

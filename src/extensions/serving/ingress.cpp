@@ -37,7 +37,7 @@ Ingress::Ingress(Env& env, Metrics& metrics, std::function<void(std::string_view
       activator_(env.timers, env.random.split("activator"), *this, &metrics),
       router_(activator_, env.random.split("router")) {}
 
-std::unique_ptr<RevisionQueue> Ingress::open(const RevisionOptions& limits) {
+std::unique_ptr<RevisionQueue> Ingress::queue_for(const RevisionOptions& limits) {
   return std::make_unique<LocalQueue>(activator_, activator_.add(limits));
 }
 

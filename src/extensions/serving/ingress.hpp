@@ -37,7 +37,7 @@ class Ingress final : private Demand {
 
   http::Handler& router() noexcept { return router_; }
   /// A queue for a Revision; one of the same key and another uid is closed by it.
-  std::unique_ptr<RevisionQueue> open(const RevisionOptions& limits);
+  std::unique_ptr<RevisionQueue> queue_for(const RevisionOptions& limits);
   /// Route by this table from now on.
   void set_table(std::shared_ptr<const RouteTable> table) { router_.set_table(std::move(table)); }
 
