@@ -52,7 +52,8 @@ enum class LogFullPolicy : unsigned char {
 };
 
 /// How long records stay. Those that every cursor has passed may go at any `trim`; those without
-/// any cursor stay for the whole period, so that consumers may come later.
+/// any cursor stay for the whole period, so that consumers may come later. A memory log lets them
+/// go at once when the last cursor has passed.
 struct RetentionOptions {
   Duration age_max = std::chrono::hours(7 * 24);
   std::uint64_t bytes_max = std::uint64_t{10} << 30;
@@ -130,13 +131,16 @@ struct SegmentLogOptions {
   std::size_t batch_bytes_max = std::size_t{1} << 20;     ///< Per sync.
   std::size_t cache_bytes_max = std::size_t{4} << 20;     ///< Newest records kept in memory.
   FsyncMode fsync_mode = FsyncMode::data;
+  bool create = true;  ///< False: where no log is, one was lost (data_loss).
   RetentionOptions retention;
 };
 
-/// Open or create the log in `directory` and recover it: an incomplete last commit is cut off;
-/// damage before that is `data_loss`, and nothing is changed on disk. `failed_precondition` when
-/// another process has the log open. Blocking work runs on `Env::disk`. The world must
-/// outlive the log.
+/// Open or create the log in `directory` and recover it. A commit that was interrupted is cut off.
+/// When something that was committed is damaged or gone (bytes, a segment, the manifest) it is
+/// `data_loss`, naming file, byte and the first record that is missing, and the log stays as it is.
+/// While it is open an append fails with `unavailable` once the log's file was removed or renamed.
+/// `failed_precondition` when another process has the log open. Blocking work runs on `Env::disk`.
+/// The world must outlive the log.
 KNATIVE_EXPORT Task<Result<std::unique_ptr<Log>>> open_segment_log(Env& env, std::string directory,
                                                                    SegmentLogOptions options = {});
 /// The same on another file system, for instance one that injects faults.

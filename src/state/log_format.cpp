@@ -1,43 +1,30 @@
 #include "state/log_format.hpp"
 
-#include <cstring>
+#include "state/little_endian.hpp"
 
 namespace knative::log_format {
 namespace {
 
+using state::get_number;
+using state::put_number;
+
 constexpr std::string_view segment_magic = "KNATLOG\x01";
 constexpr std::uint32_t frame_magic = 0x31464e4b;  // "KNF1"
-constexpr std::uint32_t version = 1;
-
-// Little-endian on every machine.
-template <class T>
-void put(std::string& out, std::size_t at, T value) {
-  for (std::size_t i = 0; i < sizeof(T); ++i) {
-    out[at + i] = static_cast<char>(static_cast<std::uint64_t>(value) >> (8 * i) & 0xff);
-  }
-}
-
-template <class T>
-T get(std::string_view in, std::size_t at) {
-  std::uint64_t value = 0;
-  for (std::size_t i = 0; i < sizeof(T); ++i) {
-    value |= static_cast<std::uint64_t>(static_cast<unsigned char>(in[at + i])) << (8 * i);
-  }
-  return static_cast<T>(value);
-}
+constexpr std::uint32_t version = 2;
 
 }  // namespace
 
 std::string encode(SegmentHeader& header) {
   std::string out(header_bytes, '\0');
   out.replace(0, segment_magic.size(), segment_magic);
-  put(out, 8, version);
-  put(out, 16, header.log_id);
-  put(out, 24, header.first);
-  put(out, 32, header.created);
-  put(out, 40, header.previous_bytes);
+  header.version = version;
+  put_number(out, 8, header.version);
+  put_number(out, 16, header.log_id);
+  put_number(out, 24, header.first);
+  put_number(out, 32, header.created);
+  put_number(out, 40, header.previous_bytes);
   header.chain = crc32c(std::string_view(out).substr(0, header_bytes - 4));
-  put(out, header_bytes - 4, header.chain);
+  put_number(out, header_bytes - 4, header.chain);
   return out;
 }
 
@@ -45,18 +32,19 @@ std::optional<SegmentHeader> decode_header(std::string_view bytes) {
   if (bytes.size() < header_bytes || !bytes.starts_with(segment_magic)) return std::nullopt;
   SegmentHeader header;
   header.chain = crc32c(bytes.substr(0, header_bytes - 4));
-  if (get<std::uint32_t>(bytes, header_bytes - 4) != header.chain) return std::nullopt;
-  if (get<std::uint32_t>(bytes, 8) != version) return std::nullopt;
-  header.log_id = get<std::uint64_t>(bytes, 16);
-  header.first = get<std::uint64_t>(bytes, 24);
-  header.created = get<std::int64_t>(bytes, 32);
-  header.previous_bytes = get<std::uint64_t>(bytes, 40);
+  if (get_number<std::uint32_t>(bytes, header_bytes - 4) != header.chain) return std::nullopt;
+  header.version = get_number<std::uint32_t>(bytes, 8);
+  if (header.version == 0 || header.version > version) return std::nullopt;
+  header.log_id = get_number<std::uint64_t>(bytes, 16);
+  header.first = get_number<std::uint64_t>(bytes, 24);
+  header.created = get_number<std::int64_t>(bytes, 32);
+  header.previous_bytes = get_number<std::uint64_t>(bytes, 40);
   return header;
 }
 
 std::uint32_t seed_of(std::uint64_t log_id) noexcept {
   std::string bytes(8, '\0');
-  put(bytes, 0, log_id);
+  put_number(bytes, 0, log_id);
   return crc32c(bytes);
 }
 
@@ -64,7 +52,7 @@ void FrameBuilder::add(RecordType type, std::string_view head, std::string_view 
   const std::size_t at = bytes_.size();
   bytes_.resize(at + record_header_bytes);
   bytes_[at + 4] = static_cast<char>(type);
-  put(bytes_, at + 5, static_cast<std::uint32_t>(head.size() + body.size()));
+  put_number(bytes_, at + 5, static_cast<std::uint32_t>(head.size() + body.size()));
   bytes_ += head;
   bytes_ += body;
   ++entries_;
@@ -73,35 +61,35 @@ void FrameBuilder::add(RecordType type, std::string_view head, std::string_view 
 
 std::uint32_t FrameBuilder::seal(std::uint32_t seed, std::uint32_t previous, Offset first,
                                  std::int64_t time) {
-  put(bytes_, 0, frame_magic);
-  put(bytes_, 4, static_cast<std::uint32_t>(bytes_.size()));
-  put(bytes_, 8, events_);
-  put(bytes_, 12, previous);
-  put(bytes_, 16, first);
-  put(bytes_, 24, time);
-  put(bytes_, 32, entries_);
+  put_number(bytes_, 0, frame_magic);
+  put_number(bytes_, 4, static_cast<std::uint32_t>(bytes_.size()));
+  put_number(bytes_, 8, events_);
+  put_number(bytes_, 12, previous);
+  put_number(bytes_, 16, first);
+  put_number(bytes_, 24, time);
+  put_number(bytes_, 32, entries_);
   const std::string_view all = bytes_;
   std::uint32_t chain = crc32c(all.substr(0, 36), seed);
-  put(bytes_, 36, chain);
+  put_number(bytes_, 36, chain);
   for (std::size_t at = frame_header_bytes; at < bytes_.size();) {
-    const std::size_t size = record_header_bytes + get<std::uint32_t>(all, at + 5);
+    const std::size_t size = record_header_bytes + get_number<std::uint32_t>(all, at + 5);
     chain = crc32c(all.substr(at + 4, size - 4), chain);
-    put(bytes_, at, chain);
+    put_number(bytes_, at, chain);
     at += size;
   }
   return chain;
 }
 
 std::size_t FrameBuilder::length_at(std::size_t record) const noexcept {
-  return get<std::uint32_t>(bytes_, record + 5);
+  return get_number<std::uint32_t>(bytes_, record + 5);
 }
 
 std::optional<std::uint32_t> frame_size(std::string_view bytes, std::uint32_t seed) {
-  if (bytes.size() < frame_header_bytes || get<std::uint32_t>(bytes, 0) != frame_magic ||
-      get<std::uint32_t>(bytes, 36) != crc32c(bytes.substr(0, 36), seed)) {
+  if (bytes.size() < frame_header_bytes || get_number<std::uint32_t>(bytes, 0) != frame_magic ||
+      get_number<std::uint32_t>(bytes, 36) != crc32c(bytes.substr(0, 36), seed)) {
     return std::nullopt;
   }
-  const auto size = get<std::uint32_t>(bytes, 4);
+  const auto size = get_number<std::uint32_t>(bytes, 4);
   if (size < frame_header_bytes || size > frame_bytes_max) return std::nullopt;
   return size;
 }
@@ -112,20 +100,20 @@ std::optional<Frame> decode_frame(std::string_view bytes, std::uint32_t seed) {
   bytes = bytes.substr(0, *size);
   Frame frame;
   frame.size = *size;
-  frame.events = get<std::uint32_t>(bytes, 8);
-  frame.previous = get<std::uint32_t>(bytes, 12);
-  frame.first = get<std::uint64_t>(bytes, 16);
-  frame.time = get<std::int64_t>(bytes, 24);
-  frame.chain = get<std::uint32_t>(bytes, 36);
-  const auto entries = get<std::uint32_t>(bytes, 32);
+  frame.events = get_number<std::uint32_t>(bytes, 8);
+  frame.previous = get_number<std::uint32_t>(bytes, 12);
+  frame.first = get_number<std::uint64_t>(bytes, 16);
+  frame.time = get_number<std::int64_t>(bytes, 24);
+  frame.chain = get_number<std::uint32_t>(bytes, 36);
+  const auto entries = get_number<std::uint32_t>(bytes, 32);
   std::uint32_t events = 0;
   std::size_t at = frame_header_bytes;
   for (std::uint32_t i = 0; i < entries; ++i) {
     if (bytes.size() - at < record_header_bytes) return std::nullopt;
-    const std::size_t length = get<std::uint32_t>(bytes, at + 5);
+    const std::size_t length = get_number<std::uint32_t>(bytes, at + 5);
     if (length > bytes.size() - at - record_header_bytes) return std::nullopt;
     frame.chain = crc32c(bytes.substr(at + 4, record_header_bytes - 4 + length), frame.chain);
-    if (get<std::uint32_t>(bytes, at) != frame.chain) return std::nullopt;
+    if (get_number<std::uint32_t>(bytes, at) != frame.chain) return std::nullopt;
     const auto type = static_cast<RecordType>(bytes[at + 4]);
     if (type < RecordType::event || type > RecordType::cursors_known) return std::nullopt;
     if (type == RecordType::event) ++events;
@@ -140,7 +128,7 @@ bool apply_cursors(const Frame& frame, Cursors& cursors) {
   bool known = false;
   for (const RecordView& record : frame.records) {
     if (record.type == RecordType::cursor && record.bytes.size() >= 8) {
-      const auto next = get<std::uint64_t>(record.bytes, 0);
+      const auto next = get_number<std::uint64_t>(record.bytes, 0);
       cursors.insert_or_assign(std::string(record.bytes.substr(8)), next);
     } else if (record.type == RecordType::cursor_removed) {
       const auto found = cursors.find(record.bytes);
@@ -154,7 +142,7 @@ bool apply_cursors(const Frame& frame, Cursors& cursors) {
 
 std::string cursor_head(Offset next) {
   std::string head(8, '\0');
-  put(head, 0, next);
+  put_number(head, 0, next);
   return head;
 }
 

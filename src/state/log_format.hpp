@@ -33,6 +33,7 @@ using Cursors = std::map<std::string, Offset, std::less<>>;
 
 /// The first bytes of a segment.
 struct SegmentHeader {
+  std::uint32_t version = 0;  ///< 1 had no manifest beside it.
   std::uint64_t log_id = 0;
   Offset first = 0;
   std::int64_t created = 0;  ///< Wall time, ns.

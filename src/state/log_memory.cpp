@@ -2,6 +2,7 @@
 #include <deque>
 
 #include "knative/log.hpp"
+#include "state/log_cursors.hpp"
 
 namespace knative {
 namespace {
@@ -50,22 +51,20 @@ class MemoryLog final : public Log {
     if (next > end()) {
       co_return fail(Errc::invalid_argument, "cursor " + cursor + " beyond the end of the log");
     }
-    cursors_.insert_or_assign(std::move(cursor), next);
+    cursors_.set(cursor, next);
+    drop_passed();
     co_return Result<void>();
   }
 
   Task<Result<void>> remove_cursor(std::string cursor) override {
     if (closed_) co_return fail(Errc::failed_precondition, "the log is closed");
-    cursors_.erase(cursor);
+    cursors_.remove(cursor);
+    drop_passed();
     co_return Result<void>();
   }
 
-  std::optional<Offset> cursor(std::string_view name) const override {
-    const auto found = cursors_.find(name);
-    if (found == cursors_.end()) return std::nullopt;
-    return found->second;
-  }
-  std::map<std::string, Offset, std::less<>> cursors() const override { return cursors_; }
+  std::optional<Offset> cursor(std::string_view name) const override { return cursors_.find(name); }
+  std::map<std::string, Offset, std::less<>> cursors() const override { return cursors_.all(); }
   Offset first() const noexcept override { return first_; }
   Offset end() const noexcept override { return first_ + records_.size(); }
 
@@ -97,9 +96,20 @@ class MemoryLog final : public Log {
     return fail(Errc::resource_exhausted, "the log holds its " + std::to_string(most) + " bytes");
   }
 
+  /// What every cursor has passed goes at once: memory is all that it takes.
+  void drop_passed() {
+    const std::optional<Offset> least = cursors_.slowest();
+    while (least && first_ < *least) drop_oldest();
+  }
+
+  void drop_oldest() {
+    stats_.bytes -= records_.front().bytes.size();
+    records_.pop_front();
+    ++first_;
+  }
+
   void trim_for(std::size_t size) {
-    std::optional<Offset> least;
-    for (const auto& [name, next] : cursors_) least = std::min(least.value_or(next), next);
+    const std::optional<Offset> least = cursors_.slowest();
     const bool may_drop = !least || options_.retention.when_full == LogFullPolicy::drop_oldest;
     while (!records_.empty()) {
       const Record& oldest = records_.front();
@@ -108,9 +118,7 @@ class MemoryLog final : public Log {
       const bool over = stats_.bytes + size > options_.retention.bytes_max;
       if (!passed && !old && !(over && may_drop)) break;
       if (least && !passed) ++stats_.records_expired;
-      stats_.bytes -= oldest.bytes.size();
-      records_.pop_front();
-      ++first_;
+      drop_oldest();
     }
   }
 
@@ -118,7 +126,7 @@ class MemoryLog final : public Log {
   MemoryLogOptions options_;
   std::deque<Record> records_;
   Offset first_ = 0;
-  std::map<std::string, Offset, std::less<>> cursors_;
+  state::CursorTable cursors_;
   LogStats stats_;
   bool closed_ = false;
   Wakeup appended_;

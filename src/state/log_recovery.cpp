@@ -1,7 +1,7 @@
 // Finding out what is on disk after whatever happened. The rule (docs/log-format.md, "Recovery"):
 // a frame is written only after the one before it was synced, so an invalid frame with a valid one
 // behind it is damage, and an invalid one with nothing valid behind it is a commit that was never
-// acknowledged.
+// acknowledged; unless the manifest says that it was.
 #include <algorithm>
 #include <cstring>
 
@@ -100,41 +100,81 @@ Result<std::optional<std::uint64_t>> find_frame(File& file, std::uint64_t byte, 
   return std::optional<std::uint64_t>();
 }
 
-/// Walk the newest segment: its frames, its cursors, and what to cut off.
-Result<void> scan_newest(Place& place, Segment& segment, Recovered& state) {
+/// Where the intact commits of a segment end.
+struct Walked {
+  std::uint64_t byte = format::header_bytes;
+  std::uint64_t size = 0;  ///< Of the file.
+  Offset end = 0;
+  std::uint32_t chain = 0;
+  std::int64_t time = 0;
+  bool cursors_known = false;
+};
+
+Result<Walked> walk(Place& place, const Segment& segment, format::Cursors& cursors) {
   Result<std::uint64_t> size = segment.file->size();
   if (!size) return size.error();
+  Walked walked;
+  walked.size = *size;
+  walked.end = segment.first;
+  walked.chain = segment.header_chain;
+  walked.time = segment.created;
   Window window(*segment.file);
-  std::uint64_t byte = format::header_bytes;
-  bool known = false;
-  state.end = segment.first;
-  state.chain = segment.header_chain;
-  state.last_time = segment.created;
-  while (byte < *size) {
-    Result<std::optional<format::Frame>> found = frame_at(window, byte, place.seed);
+  while (walked.byte < *size) {
+    Result<std::optional<format::Frame>> found = frame_at(window, walked.byte, place.seed);
     if (!found) return found.error();
     const std::optional<format::Frame>& frame = *found;
-    if (!frame || frame->previous != state.chain || frame->first != state.end) break;
-    known = format::apply_cursors(*frame, state.cursors) || known;
-    state.chain = frame->chain;
-    state.end += frame->events;
-    state.last_time = frame->time;
-    byte += frame->size;
+    if (!frame || frame->previous != walked.chain || frame->first != walked.end) break;
+    walked.cursors_known = format::apply_cursors(*frame, cursors) || walked.cursors_known;
+    walked.chain = frame->chain;
+    walked.end += frame->events;
+    walked.time = frame->time;
+    walked.byte += frame->size;
   }
-  if (byte < *size) {
-    Result<std::optional<std::uint64_t>> later = find_frame(*segment.file, byte, *size, place.seed);
+  return walked;
+}
+
+std::string first_missing(Offset offset) {
+  return "record " + std::to_string(offset) + " is the first that is missing";
+}
+
+/// A segment that is shorter than what was committed of it, or damaged before that.
+Error cut_short(const Segment& segment, const Walked& walked, std::uint64_t committed) {
+  const std::string_view how = walked.byte < walked.size ? "damaged" : "the file ends here";
+  return damaged(segment.path, walked.byte,
+                 std::string(how) + ", but " + std::to_string(committed) +
+                     " bytes of it were committed; " + first_missing(walked.end));
+}
+
+/// Walk the newest segment: its frames, its cursors, and what to cut off.
+Result<void> scan_newest(Place& place, Segment& segment, const log_manifest::Mark& mark,
+                         Recovered& state) {
+  Result<Walked> walked = walk(place, segment, state.cursors);
+  if (!walked) return walked.error();
+  const std::uint64_t byte = walked->byte;
+  if (byte < walked->size) {
+    Result<std::optional<std::uint64_t>> later =
+        find_frame(*segment.file, byte, walked->size, place.seed);
     if (!later) return later.error();
     if (*later) {
       return damaged(segment.path, byte,
-                     "damaged, but an intact commit follows at byte " + std::to_string(**later));
+                     "damaged, but an intact commit follows at byte " + std::to_string(**later) +
+                         "; " + first_missing(walked->end));
     }
   }
-  if (!known) return damaged(segment.path, byte, "the cursors at the beginning are damaged");
-  if (byte < *size) {
-    state.truncated = *size - byte;
+  if (!walked->cursors_known) {
+    return damaged(segment.path, byte, "the cursors at the beginning are damaged");
+  }
+  if (mark.segment == segment.number && (byte < mark.bytes || walked->end < mark.end)) {
+    return cut_short(segment, *walked, mark.bytes);
+  }
+  if (byte < walked->size) {
+    state.truncated = walked->size - byte;
     if (Result<void> cut = segment.file->truncate(byte); !cut) return cut;
     if (Result<void> synced = segment.file->sync(); !synced) return synced;
   }
+  state.end = walked->end;
+  state.chain = walked->chain;
+  state.last_time = walked->time;
   segment.bytes = byte;
   return {};
 }
@@ -155,6 +195,7 @@ Result<Segment> open_segment(Place& place, const FileInfo& info, std::uint64_t n
   bytes.resize(*got);
   const std::optional<format::SegmentHeader> header = format::decode_header(bytes);
   if (!header) return damaged(segment.path, 0, "the header is damaged");
+  segment.version = header->version;
   segment.first = header->first;
   segment.created = header->created;
   segment.header_chain = header->chain;
@@ -169,54 +210,146 @@ Result<Segment> open_segment(Place& place, const FileInfo& info, std::uint64_t n
   return segment;
 }
 
-}  // namespace
+/// A segment that should be there and is not, behind `before` when there is one.
+Error segment_missing(Place& place, std::uint64_t number, const Segment* before, Offset first) {
+  if (before != nullptr) {
+    Segment last = *before;
+    format::Cursors ignored;
+    Result<std::unique_ptr<File>> file = place.files.open(last.path, OpenOptions{});
+    if (!file) return file.error();
+    last.file = std::move(*file);
+    Result<Walked> walked = walk(place, last, ignored);
+    if (!walked) return walked.error();
+    first = walked->end;
+  }
+  return damaged(place.directory + "/" + segment_name(number), 0,
+                 "the file is missing; " + first_missing(first));
+}
 
-Result<Recovered> recover(Place& place, std::uint64_t new_log_id, std::int64_t now) {
+struct Found {
+  std::uint64_t number = 0;
+  FileInfo info;
+};
+
+/// The segments that belong to the log, by number. What never came into use and what retention
+/// had given up is removed.
+Result<std::vector<Found>> find_segments(Place& place, std::uint64_t oldest) {
   Result<std::vector<FileInfo>> entries = place.files.list(place.directory);
   if (!entries) return entries.error();
-  Recovered state;
-  for (const FileInfo& info : *entries) {
-    if (info.name.ends_with(".new")) {  // a segment that never came into use
+  std::vector<Found> found;
+  for (FileInfo& info : *entries) {
+    const std::optional<std::uint64_t> number = segment_number(info.name);
+    if (info.name.ends_with(".new") || (number && *number < oldest)) {
       Result<void> removed = place.files.remove(place.directory + "/" + info.name);
       if (!removed) return removed.error();
-      continue;
+    } else if (number) {
+      found.push_back(Found{*number, std::move(info)});
     }
-    const std::optional<std::uint64_t> number = segment_number(info.name);
-    if (!number) continue;
-    Result<Segment> segment = open_segment(place, info, *number);
+  }
+  return found;
+}
+
+/// Open the segments and hold them against each other and against the manifest.
+Result<void> open_segments(Place& place, const std::vector<Found>& found,
+                           const std::optional<log_manifest::Content>& manifest,
+                           std::vector<Segment>& segments) {
+  std::uint64_t expected = manifest ? manifest->oldest : found.front().number;
+  for (const auto& [number, info] : found) {
+    const Segment* before = segments.empty() ? nullptr : &segments.back();
+    if (number != expected) {
+      return segment_missing(place, expected, before, manifest ? manifest->first : 0);
+    }
+    ++expected;
+    Result<Segment> segment = open_segment(place, info, number);
     if (!segment) return segment.error();
-    const std::vector<Segment>& before = state.segments;
-    if (!before.empty() &&
-        (segment->first < before.back().first || segment->number != before.back().number + 1)) {
-      return damaged(segment->path, 0, "a segment before it is missing");
+    if (before != nullptr && segment->first < before->first) {
+      return damaged(segment->path, 0, "it begins before the segment before it");
     }
-    if (!before.empty() && before.back().bytes < segment->previous_bytes) {
-      return damaged(before.back().path, before.back().bytes,
-                     "the file ends here, but " + std::to_string(segment->previous_bytes) +
-                         " bytes of it were committed");
+    if (before != nullptr && before->bytes < segment->previous_bytes) {
+      format::Cursors ignored;
+      Result<Walked> walked = walk(place, *before, ignored);
+      if (!walked) return walked.error();
+      return cut_short(*before, *walked, segment->previous_bytes);
     }
-    if (!before.empty()) state.segments.back().file.reset();
-    state.segments.push_back(std::move(*segment));
+    if (before == nullptr && manifest && segment->first != manifest->first) {
+      return damaged(segment->path, 0,
+                     "it begins at record " + std::to_string(segment->first) + "; " +
+                         first_missing(manifest->first));
+    }
+    if (!segments.empty()) segments.back().file.reset();
+    segments.push_back(std::move(*segment));
   }
-  if (state.segments.empty()) {
-    place.log_id = new_log_id;
-    place.seed = format::seed_of(new_log_id);
-    format::SegmentHeader header;
-    header.created = now;
-    Result<Segment> first = create(place, 1, header, state.cursors, state.chain);
-    if (!first) return first.error();
-    state.last_time = now;
-    state.segments.push_back(std::move(*first));
-    return state;
+  if (manifest && expected <= std::max(manifest->newest, manifest->mark.segment)) {
+    return segment_missing(place, expected, segments.empty() ? nullptr : &segments.back(),
+                           manifest->first);
   }
-  Result<void> scanned = scan_newest(place, state.segments.back(), state);
+  return {};
+}
+
+Result<Recovered> begin_log(Place& place, std::uint64_t log_id, std::int64_t now) {
+  place.log_id = log_id;
+  place.seed = format::seed_of(log_id);
+  log_manifest::Content content;
+  content.log_id = log_id;
+  // Before the segment, so that a segment without a manifest is always a loss.
+  if (Result<void> done = place.manifest.replace(content); !done) return done.error();
+  Recovered state;
+  format::SegmentHeader header;
+  header.created = now;
+  Result<Segment> first = create(place, 1, header, state.cursors, state.chain, content);
+  if (!first) return first.error();
+  state.last_time = now;
+  state.segments.push_back(std::move(*first));
+  return state;
+}
+
+}  // namespace
+
+Result<Recovered> recover(Place& place, std::uint64_t new_log_id, std::int64_t now,
+                          bool may_create) {
+  Result<std::optional<log_manifest::Content>> loaded = place.manifest.load();
+  if (!loaded) return loaded.error();
+  const std::optional<log_manifest::Content>& manifest = *loaded;
+  if (manifest) {
+    place.log_id = manifest->log_id;
+    place.seed = format::seed_of(manifest->log_id);
+  }
+  Result<std::vector<Found>> found = find_segments(place, manifest ? manifest->oldest : 0);
+  if (!found) return found.error();
+  if (!manifest && found->empty() && !may_create) {
+    return fail(Errc::data_loss,
+                place.manifest.path() + ": the log is missing; " + first_missing(0));
+  }
+  if (found->empty() && (!manifest || manifest->newest == 0)) {
+    return begin_log(place, manifest ? manifest->log_id : new_log_id, now);
+  }
+  Recovered state;
+  Result<void> opened = open_segments(place, *found, manifest, state.segments);
+  if (!opened) return opened.error();
+  Segment& newest = state.segments.back();
+  if (!manifest && newest.version > 1) {
+    return fail(Errc::data_loss, place.manifest.path() +
+                                     ": the file is missing; how far the log had got is not known");
+  }
+  Result<void> scanned =
+      scan_newest(place, newest, manifest ? manifest->mark : log_manifest::Mark{}, state);
   if (!scanned) return scanned.error();
   for (auto& [name, next] : state.cursors) next = std::min(next, state.end);
+  if (!manifest || manifest->newest < newest.number) {
+    log_manifest::Content content;
+    content.log_id = place.log_id;
+    content.oldest = state.segments.front().number;
+    content.first = state.segments.front().first;
+    content.newest = newest.number;
+    content.mark = log_manifest::Mark{newest.number, newest.bytes, state.end};
+    if (Result<void> done = place.manifest.replace(content); !done) return done.error();
+  }
   return state;
 }
 
 Result<Segment> create(Place& place, std::uint64_t number, format::SegmentHeader header,
-                       const format::Cursors& cursors, std::uint32_t& chain) {
+                       const format::Cursors& cursors, std::uint32_t& chain,
+                       log_manifest::Content content) {
   header.log_id = place.log_id;
   std::string bytes = format::encode(header);
   format::FrameBuilder frame;
@@ -230,6 +363,7 @@ Result<Segment> create(Place& place, std::uint64_t number, format::SegmentHeader
 
   Segment segment;
   segment.number = number;
+  segment.version = header.version;
   segment.path = place.directory + "/" + segment_name(number);
   segment.first = header.first;
   segment.created = header.created;
@@ -248,6 +382,9 @@ Result<Segment> create(Place& place, std::uint64_t number, format::SegmentHeader
   if (Result<void> done = place.files.sync_directory(place.directory); !done) {
     return done.error();
   }
+  content.newest = number;
+  content.mark = log_manifest::Mark{number, segment.bytes, header.first};
+  if (Result<void> done = place.manifest.replace(content); !done) return done.error();
   segment.file = std::move(*file);
   chain = new_chain;
   return segment;

@@ -4,8 +4,10 @@
 // append is synced at once and many share a sync while the one before is under way.
 #include <algorithm>
 #include <deque>
+#include <iterator>
 
 #include "knative/log.hpp"
+#include "state/log_cursors.hpp"
 #include "state/log_segments.hpp"
 
 namespace knative {
@@ -32,6 +34,8 @@ struct Written {
   std::uint32_t chain = 0;  ///< After the batch.
   std::optional<files::Segment> created;
   std::uint32_t created_chain = 0;  ///< After the new segment's first frame.
+  /// The commit is durable, but could not be noted in the manifest.
+  std::optional<Error> not_noted;
 };
 
 /// What a writing job needs; it owns everything it touches.
@@ -43,28 +47,16 @@ struct WriteJob {
   std::uint32_t chain = 0;
   Offset first = 0;
   std::int64_t now = 0;
-  /// Set: begin this segment first.
-  std::optional<std::uint64_t> new_segment;
+  std::uint64_t number = 0;  ///< Of the segment.
+  std::string path;
+  /// Begin segment `number` first.
+  bool new_segment = false;
   format::Cursors cursors;
+  log_manifest::Content content;
 
   Written operator()() {
     Written written;
-    if (new_segment) {
-      format::SegmentHeader header;
-      header.first = first;
-      header.created = now;
-      header.previous_bytes = byte;
-      Result<files::Segment> made = files::create(*place, *new_segment, header, cursors, chain);
-      if (!made) {
-        written.error = made.error();
-        written.sealed = true;
-        return written;
-      }
-      file = made->file;
-      byte = made->bytes;
-      written.created = std::move(*made);
-      written.created_chain = chain;
-    }
+    if (new_segment && !begin_segment(written)) return written;
     written.chain = batch->frame.seal(place->seed, chain, first, now);
     if (Result<void> done = file->write_at(byte, batch->frame.bytes()); !done) {
       written.error = done.error();
@@ -75,8 +67,90 @@ struct WriteJob {
     if (Result<void> done = file->sync(); !done) {
       written.error = done.error();
       written.sealed = true;  // nobody knows what a failed sync left behind
+      return written;
+    }
+    // Last, so that whatever goes before the acknowledgement is seen.
+    if (!linked(file->is_at(path), path, written)) return written;
+    content.newest = number;
+    content.mark.segment = number;
+    content.mark.bytes = byte + batch->frame.size();
+    content.mark.end = first + batch->frame.events();
+    if (Result<void> noted = place->manifest.mark(content.mark); !noted) {
+      Result<void> replaced = place->manifest.replace(content);
+      if (!replaced) written.not_noted = replaced.error();
     }
     return written;
+  }
+
+ private:
+  bool begin_segment(Written& written) {
+    if (!linked(place->manifest.linked(), place->manifest.path(), written)) return false;
+    format::SegmentHeader header;
+    header.first = first;
+    header.created = now;
+    header.previous_bytes = byte;
+    Result<files::Segment> made = files::create(*place, number, header, cursors, chain, content);
+    if (!made) {
+      written.error = made.error();
+      written.sealed = true;
+      return false;
+    }
+    file = made->file;
+    path = made->path;
+    byte = made->bytes;
+    written.created = std::move(*made);
+    written.created_chain = chain;
+    return true;
+  }
+
+  /// What is written to a file that nobody will find again is not kept. Should the path lead to it
+  /// again, the log goes on.
+  static bool linked(const Result<bool>& there, const std::string& where, Written& written) {
+    if (there && *there) return true;
+    written.error = there ? fail(Errc::unavailable, where +
+                                                        ": removed, renamed or replaced while "
+                                                        "the log has it open")
+                          : there.error();
+    return false;
+  }
+};
+
+/// Somebody who waits for room.
+struct TrimRequest {
+  std::uint64_t wanted = 0;
+  std::optional<Error> error;
+  Wakeup done;
+};
+
+/// What a removing job needs.
+struct TrimJob {
+  std::shared_ptr<files::Place> place;
+  log_manifest::Content content;
+  std::vector<std::string> paths;
+
+  struct Done {
+    std::optional<Error> error;
+    bool named = true;  ///< The manifest still names the segments.
+    std::vector<std::string> left;
+  };
+
+  Done operator()() {
+    Done done;
+    // The manifest first: what it no longer names may go, whatever happens on the way.
+    if (Result<void> replaced = place->manifest.replace(content); !replaced) {
+      done.error = replaced.error();
+      return done;
+    }
+    done.named = false;
+    for (std::string& path : paths) {
+      Result<void> removed = place->files.remove(path);
+      if (removed || removed.error().code == Errc::not_found) continue;
+      done.error = removed.error();
+      done.left.push_back(std::move(path));
+    }
+    Result<void> synced = place->files.sync_directory(place->directory);
+    if (!synced) done.error = synced.error();
+    return done;
   }
 };
 
@@ -168,12 +242,8 @@ class SegmentLog final : public Log {
     return set_cursor(std::move(cursor), std::nullopt);
   }
 
-  std::optional<Offset> cursor(std::string_view name) const override {
-    const auto found = cursors_.find(name);
-    if (found == cursors_.end()) return std::nullopt;
-    return found->second;
-  }
-  std::map<std::string, Offset, std::less<>> cursors() const override { return cursors_; }
+  std::optional<Offset> cursor(std::string_view name) const override { return cursors_.find(name); }
+  std::map<std::string, Offset, std::less<>> cursors() const override { return cursors_.all(); }
   Offset first() const noexcept override { return segments_.front().segment.first; }
   Offset end() const noexcept override { return end_; }
 
@@ -265,19 +335,30 @@ class SegmentLog final : public Log {
 
   Task<void> write_batches() {
     for (;;) {
-      while (batches_.empty() && !closing_) co_await wake_.wait();
+      while (batches_.empty() && trims_.empty() && !closing_) co_await wake_.wait();
+      if (!trims_.empty()) {
+        const std::shared_ptr<TrimRequest> request = std::move(trims_.front());
+        trims_.pop_front();
+        Result<void> removed = co_await remove_old(request->wanted);
+        if (!removed) request->error = removed.error();
+        request->done.set();
+        continue;
+      }
       if (batches_.empty()) break;
       const std::shared_ptr<Batch> batch = std::move(batches_.front());
       batches_.pop_front();
       WriteJob job = next_job(batch);
       Written written = co_await disk_.run(job);
       finish(batch, std::move(written));
-      if (removable(0)) {
-        if (Result<Offset> trimmed = co_await trim(); !trimmed) {
-          logger_.log(LogLevel::warning, "log", "cannot remove old segments",
-                      {{"error", trimmed.error().to_string()}});
-        }
+      if (Result<void> removed = co_await remove_old(0); !removed) {
+        logger_.log(LogLevel::warning, "log", "cannot remove old segments",
+                    {{"error", removed.error().to_string()}});
       }
+    }
+    if (options_.fsync_mode == FsyncMode::data) {
+      auto job = [place = place_] { return place->manifest.sync(); };
+      Result<void> synced = co_await disk_.run(job);
+      if (!synced) not_noted(synced.error());
     }
     closed_.set();
   }
@@ -292,12 +373,32 @@ class SegmentLog final : public Log {
     job.chain = chain_;
     job.first = end_;
     job.now = timers_.wall().time_since_epoch().count();
+    job.number = newest.number;
+    job.path = newest.path;
+    job.content = content();
     if (sealed_ || newest.bytes >= options_.segment_bytes) {
-      job.new_segment = newest.number + 1;
-      job.cursors = cursors_;
+      job.new_segment = true;
+      ++job.number;
+      job.cursors = cursors_.all();
       sealed_ = true;  // until the new one exists: it may be on disk although creating it failed
     }
     return job;
+  }
+
+  log_manifest::Content content() const {
+    const files::Segment& newest = segments_.back().segment;
+    log_manifest::Content content;
+    content.log_id = place_->log_id;
+    content.oldest = segments_.front().segment.number;
+    content.first = first();
+    content.newest = newest.number;
+    content.mark = log_manifest::Mark{newest.number, newest.bytes, end_};
+    return content;
+  }
+
+  void not_noted(const Error& error) {
+    logger_.log(LogLevel::warning, "log", "cannot note how far the log has got",
+                {{"error", error.to_string()}});
   }
 
   void finish(const std::shared_ptr<Batch>& batch, Written written) {
@@ -324,6 +425,7 @@ class SegmentLog final : public Log {
     } else {
       committed(batch, written.chain);
     }
+    if (written.not_noted) not_noted(*written.not_noted);
     batch->done.set();
     appended_.notify_all();
   }
@@ -342,9 +444,9 @@ class SegmentLog final : public Log {
     end_ += batch->frame.events();
     for (auto& [name, next] : batch->cursors) {
       if (next) {
-        cursors_.insert_or_assign(name, *next);
+        cursors_.set(name, *next);
       } else {
-        cursors_.erase(name);
+        cursors_.remove(name);
       }
     }
   }
@@ -416,59 +518,76 @@ class SegmentLog final : public Log {
 
   // ---- retention
 
-  std::optional<Offset> slowest() const {
-    std::optional<Offset> least;
-    for (const auto& [name, next] : cursors_) least = std::min(least.value_or(next), next);
-    return least;
-  }
-
-  /// Apply the retention rules so that `wanted` more bytes fit.
+  /// Apply the retention rules so that `wanted` more bytes fit. The writer does it between two
+  /// commits: one hand alone changes what the log consists of, and a caller that is dropped leaves
+  /// nothing half done.
   Task<Result<Offset>> trim_for(std::uint64_t wanted) {
-    while (trimming_) co_await trimmed_.wait();
-    trimming_ = true;
-    std::optional<Error> failed;
-    while (!failed) {
-      const std::optional<bool> passed = removable(wanted);
-      if (!passed) break;
-      Held oldest = std::move(segments_.front());
-      segments_.pop_front();
-      auto job = [place = place_, path = oldest.segment.path]() -> Result<void> {
-        if (Result<void> removed = place->files.remove(path); !removed) return removed;
-        // One after the other, so that a crash never leaves a gap.
-        return place->files.sync_directory(place->directory);
-      };
-      Result<void> removed = co_await disk_.run(job);
-      if (!removed && removed.error().code != Errc::not_found) {
-        failed = removed.error();
-        segments_.push_front(std::move(oldest));
-      } else {
-        if (!*passed) count_expired(oldest.segment.first);
-        stats_.bytes -= std::min(stats_.bytes, oldest.segment.bytes);
-      }
-    }
-    trimming_ = false;
-    trimmed_.notify_all();
-    if (failed) co_return *failed;
+    if (closing_ || (!removing_ && !removable(0, wanted))) co_return first();
+    const auto request = std::make_shared<TrimRequest>();
+    request->wanted = wanted;
+    trims_.push_back(request);
+    wake_.notify_all();
+    co_await request->done.wait();
+    if (request->error) co_return *request->error;
     co_return first();
   }
 
-  /// Whether the oldest segment may go; then true when every cursor has passed it.
-  std::optional<bool> removable(std::uint64_t wanted) const {
-    if (segments_.size() < 2) return std::nullopt;
-    const files::Segment& next = segments_[1].segment;
-    const std::optional<Offset> least = slowest();
+  Task<Result<void>> remove_old(std::uint64_t wanted) {
+    std::size_t count = 0;
+    std::uint64_t bytes = 0;
+    Offset expired_from = first();
+    Offset expired_to = first();
+    TrimJob job;
+    while (const std::optional<bool> passed = removable(count, wanted, bytes)) {
+      const files::Segment& oldest = segments_[count].segment;
+      const Offset end = segments_[count + 1].segment.first;
+      if (*passed) expired_from = end;
+      expired_to = end;
+      bytes += oldest.bytes;
+      job.paths.push_back(oldest.path);
+      ++count;
+    }
+    if (count == 0) co_return Result<void>();
+    const auto begin = segments_.begin();
+    const auto end = begin + static_cast<std::ptrdiff_t>(count);
+    std::vector<Held> taken(std::make_move_iterator(begin), std::make_move_iterator(end));
+    segments_.erase(begin, end);
+    job.place = place_;
+    job.content = content();
+    job.paths.insert(job.paths.end(), unremoved_.begin(), unremoved_.end());
+    removing_ = true;
+    TrimJob::Done done = co_await disk_.run(job);
+    removing_ = false;
+    if (done.named) {
+      segments_.insert(segments_.begin(), std::make_move_iterator(taken.begin()),
+                       std::make_move_iterator(taken.end()));
+      co_return *done.error;
+    }
+    unremoved_ = std::move(done.left);
+    count_expired(expired_from, expired_to);
+    stats_.bytes -= std::min(stats_.bytes, bytes);
+    if (done.error) co_return *done.error;
+    co_return Result<void>();
+  }
+
+  /// Whether segment `index` may go after those before it, which hold `gone` bytes; then true when
+  /// every cursor has passed it.
+  std::optional<bool> removable(std::size_t index, std::uint64_t wanted,
+                                std::uint64_t gone = 0) const {
+    if (segments_.size() < index + 2) return std::nullopt;
+    const files::Segment& next = segments_[index + 1].segment;
+    const std::optional<Offset> least = cursors_.slowest();
     if (least && *least >= next.first) return true;
     const std::int64_t age = timers_.wall().time_since_epoch().count() - next.created;
     if (age > options_.retention.age_max.count()) return false;
-    const bool over = stats_.bytes + pending_bytes_ + wanted > bytes_max();
+    const bool over = stats_.bytes - gone + pending_bytes_ + wanted > bytes_max();
     const bool may_drop = !least || options_.retention.when_full == LogFullPolicy::drop_oldest;
     if (over && may_drop) return false;
     return std::nullopt;
   }
 
-  void count_expired(Offset begin) {
-    const std::optional<Offset> least = slowest();
-    const Offset end = first();
+  void count_expired(Offset begin, Offset end) {
+    const std::optional<Offset> least = cursors_.slowest();
     if (least && *least < end) stats_.records_expired += end - std::max(begin, *least);
   }
 
@@ -478,13 +597,15 @@ class SegmentLog final : public Log {
   std::shared_ptr<files::Place> place_;
   SegmentLogOptions options_;
   std::deque<Held> segments_;
-  format::Cursors cursors_;
+  state::CursorTable cursors_;
   std::uint32_t chain_;
   Offset end_;
   bool sealed_ = false;
   bool closing_ = false;
-  bool trimming_ = false;
+  bool removing_ = false;  ///< Segments are on their way out; their bytes still count.
   std::deque<std::shared_ptr<Batch>> batches_;
+  std::deque<std::shared_ptr<TrimRequest>> trims_;
+  std::vector<std::string> unremoved_;  ///< Segments that are no part of the log any more.
   std::size_t pending_bytes_ = 0;
   std::deque<Cached> cache_;
   std::size_t cache_bytes_ = 0;
@@ -493,7 +614,6 @@ class SegmentLog final : public Log {
   Wakeup wake_;
   Wakeup appended_;
   Wakeup closed_;
-  Wakeup trimmed_;
   TaskSet writer_;
 };
 
@@ -504,7 +624,7 @@ struct Opened {
 };
 
 Result<Opened> open_blocking(const std::shared_ptr<files::Place>& place, std::uint64_t log_id,
-                             std::int64_t now) {
+                             std::int64_t now, bool create) {
   if (Result<void> made = place->files.make_directories(place->directory); !made) {
     return made.error();
   }
@@ -520,7 +640,7 @@ Result<Opened> open_blocking(const std::shared_ptr<files::Place>& place, std::ui
   Result<std::unique_ptr<File>> lock = place->files.lock(place->directory + "/lock");
   if (!lock) return lock.error();
   place->lock = std::move(*lock);
-  Result<files::Recovered> state = files::recover(*place, log_id, now);
+  Result<files::Recovered> state = files::recover(*place, log_id, now, create);
   if (!state) return state.error();
   return Opened{place, std::move(*state)};
 }
@@ -529,11 +649,12 @@ Result<Opened> open_blocking(const std::shared_ptr<files::Place>& place, std::ui
 
 Task<Result<std::unique_ptr<Log>>> open_segment_log(Env& env, Files& files, std::string directory,
                                                     SegmentLogOptions options) {
-  auto place = std::make_shared<files::Place>(files::Place{files, std::move(directory)});
+  auto place = std::make_shared<files::Place>(files, std::move(directory));
   place->fsync_mode = options.fsync_mode;
   const std::uint64_t log_id = env.ids() | 1;  // never 0
   const std::int64_t now = env.timers.wall().time_since_epoch().count();
-  auto job = [place, log_id, now] { return open_blocking(place, log_id, now); };
+  const bool create = options.create;
+  auto job = [place, log_id, now, create] { return open_blocking(place, log_id, now, create); };
   Result<Opened> opened = co_await env.disk.run(job);
   if (!opened) co_return opened.error().within("log " + place->directory);
   if (opened->state.truncated > 0) {

@@ -1,6 +1,6 @@
 /// \file
 /// The files of a segment log: creating, recovering, reading, writing. Everything here blocks and
-/// runs on the offload; nothing here knows about tasks. Private to the state floor.
+/// runs on the disk threads; nothing here knows about tasks. Private to the state floor.
 #pragma once
 
 #include <cstdint>
@@ -12,14 +12,18 @@
 #include "knative/env.hpp"
 #include "knative/log.hpp"
 #include "state/log_format.hpp"
+#include "state/log_manifest.hpp"
 
 namespace knative::log_segments {
 
 /// Where a log lives; shared by the log and its jobs, so that the lock outlives both.
 struct Place {
+  Place(Files& where, std::string path)
+      : files(where), directory(std::move(path)), manifest(files, directory) {}
   Files& files;
-  std::string directory;
+  const std::string directory;
   std::unique_ptr<File> lock;
+  log_manifest::Manifest manifest;
   std::uint64_t log_id = 0;
   std::uint32_t seed = 0;
   FsyncMode fsync_mode = FsyncMode::data;
@@ -28,6 +32,7 @@ struct Place {
 /// One file.
 struct Segment {
   std::uint64_t number = 0;
+  std::uint32_t version = 0;
   std::string path;
   Offset first = 0;
   std::int64_t created = 0;
@@ -47,13 +52,16 @@ struct Recovered {
   std::uint64_t truncated = 0;  ///< Bytes of an incomplete commit that were cut off.
 };
 
-/// Read the state of `place`, creating the first segment when there is none.
-Result<Recovered> recover(Place& place, std::uint64_t new_log_id, std::int64_t now);
+/// Read the state of `place`. Where there is no log one is begun, when `may_create`.
+Result<Recovered> recover(Place& place, std::uint64_t new_log_id, std::int64_t now,
+                          bool may_create);
 
-/// Make the next segment durable before anything is written to it. `header` names the offset and
-/// time of its beginning and the length of the segment before.
+/// Make the next segment durable, and the manifest that names it, before anything is written to
+/// it. `header` names the offset and time of its beginning and the length of the segment before,
+/// `content` the log as the manifest knows it.
 Result<Segment> create(Place& place, std::uint64_t number, log_format::SegmentHeader header,
-                       const log_format::Cursors& cursors, std::uint32_t& chain);
+                       const log_format::Cursors& cursors, std::uint32_t& chain,
+                       log_manifest::Content content);
 
 /// Where a frame begins.
 struct Position {

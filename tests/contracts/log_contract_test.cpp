@@ -296,6 +296,22 @@ TEST_P(LogContract, gives_back_only_what_every_cursor_has_passed) {
   });
 }
 
+TEST_P(LogContract, keeps_nothing_that_every_cursor_has_passed) {
+  with_log([](Setting&, Log& log) -> Task<void> {
+    (co_await log.commit("a", 0)).value();
+    (co_await log.commit("b", 0)).value();
+    const std::string record(1000, 'x');
+    for (int i = 0; i < 200; ++i) {
+      const Offset at = (co_await log.append(record)).value();
+      (co_await log.commit("a", at + 1)).value();
+      if (i % 10 == 9) (co_await log.commit("b", at + 1)).value();
+    }
+    EXPECT_LT(log.stats().bytes, 3 * 8192u);
+    EXPECT_GT(log.first(), 170u);
+    EXPECT_EQ(log.stats().records_expired, 0u);
+  });
+}
+
 TEST_P(LogContract, refuses_appends_at_the_bound_while_a_cursor_needs_the_records) {
   RetentionOptions retention;
   retention.bytes_max = 100'000;
