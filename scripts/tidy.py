@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # floor number of every public header; a header may include its own floor and lower ones
 HEADERS = {
-    "version": 0, "error": 0, "value": 0, "fiber": 0, "task": 0, "io": 0, "env": 0,
+    "version": 0, "error": 0, "value": 0, "fiber": 0, "coroutine": 0, "task": 0, "io": 0, "env": 0,
     "timers": 0, "random": 0, "offload": 0, "logger": 0, "network": 0, "files": 0, "processes": 0,
     "metrics": 0, "tls": 0,
     "fwd": 0,  # names only, of all floors; includes nothing
@@ -29,7 +29,7 @@ HEADERS = {
     "functions": 4, "workload": 4, "router": 4, "throttler": 4, "autoscaler": 4, "event_broker": 4,
     "builder": 4,
     "controller": 4,
-    "simulation": 1, "load": 1,
+    "simulation": 1, "faults": 1, "load": 1,
     "platform": 5,
     "knative": 6,
 }

@@ -27,6 +27,7 @@
 #include <cstdint>
 #include <exception>
 #include <utility>
+#include <vector>
 
 #include "knative/error.hpp"
 
@@ -52,6 +53,10 @@ class KNATIVE_EXPORT Executor {
  protected:
   /// Destroy only after every fiber is gone; otherwise it ends the program, saying so.
   virtual ~Executor();
+  /// For a loop that chooses an order of its own between two turns: the ready fibers as they are
+  /// queued, and the same ones queued anew. Not while `run_ready()` runs.
+  void collect_ready(std::vector<Fiber*>& into) const;
+  void requeue(const std::vector<Fiber*>& order) noexcept;
   /// Called when the ready queue stops being empty outside `run_ready()`.
   virtual void on_ready() = 0;
 

@@ -36,6 +36,23 @@ void Executor::unlink(Fiber& fiber) noexcept {
   fiber.queued_ = false;
 }
 
+void Executor::collect_ready(std::vector<Fiber*>& into) const {
+  into.clear();
+  for (Fiber* fiber = first_; fiber != nullptr; fiber = fiber->next_) into.push_back(fiber);
+}
+
+void Executor::requeue(const std::vector<Fiber*>& order) noexcept {
+  KN_ASSERT(!running_);
+  first_ = last_ = nullptr;
+  for (Fiber* fiber : order) {
+    KN_ASSERT(fiber->queued_);
+    fiber->previous_ = last_;
+    fiber->next_ = nullptr;
+    (last_ != nullptr ? last_->next_ : first_) = fiber;
+    last_ = fiber;
+  }
+}
+
 std::size_t Executor::run_ready() {
   KN_ASSERT(!running_);
   running_ = true;

@@ -1,7 +1,24 @@
-// The virtual clock.
+// The virtual clock, and the order of a turn.
+#include <utility>
+
 #include "simulation/world.hpp"
 
 namespace knative::simulation {
+
+void ReadyQueue::shuffle(Random& random) {
+  collect_ready(order_);
+  if (order_.size() < 2) return;
+  for (std::size_t left = order_.size(); left > 1; --left) {
+    std::swap(order_[left - 1], order_[static_cast<std::size_t>(random.below(left))]);
+  }
+  requeue(order_);
+}
+
+std::size_t ReadyQueue::ready() const {
+  std::vector<Fiber*> fibers;
+  collect_ready(fibers);
+  return fibers.size();
+}
 
 WallTime VirtualClock::wall() const noexcept { return wall_start_ + now_.time_since_epoch(); }
 

@@ -121,6 +121,9 @@ class VirtualDisk final : public DiskWorld, public Files, public SimDisk {
   }
   Files& files() noexcept override { return *this; }
   SimDisk& control() noexcept override { return *this; }
+  std::vector<std::string> open_files() const override {
+    return std::vector<std::string>(open_paths.begin(), open_paths.end());
+  }
 
   Result<std::unique_ptr<File>> open(const std::string& path, const OpenOptions& options) override;
   Result<FileInfo> info(const std::string& path) override;
@@ -172,6 +175,7 @@ class VirtualDisk final : public DiskWorld, public Files, public SimDisk {
   World& world;
   Random random;
   std::uint64_t epoch = 0;
+  std::multiset<std::string> open_paths;
 
  private:
   Result<Place> existing(const std::string& path, bool follow_last) const;
@@ -213,10 +217,12 @@ SimFile::SimFile(VirtualDisk& disk, NodePtr node, std::string path, bool writabl
       writable_(writable),
       lock_(lock) {
   if (lock_) node_->locked = true;
+  disk_.open_paths.insert(path_);
 }
 
 SimFile::~SimFile() {
   if (lock_ && epoch_ == disk_.epoch) node_->locked = false;
+  disk_.open_paths.erase(disk_.open_paths.find(path_));
 }
 
 Result<void> SimFile::usable(std::string_view what, bool to_write) const {

@@ -42,6 +42,7 @@ class Pipe final : public TimerNode {
   void drop_flying() noexcept;
   /// A partition ended: everything that waits sets out again.
   void resend();
+  std::size_t in_flight() const noexcept { return flying_.size(); }
 
   std::string label;
   std::size_t held_max = 0;
@@ -238,6 +239,33 @@ class VirtualNetwork final : public NetworkWorld {
     }
   }
 
+  void count(Census& census) const override {
+    census.connecting += connecting;
+    for (const auto& [id, link] : links_) {
+      census.connections += link->ends[0] != nullptr || link->ends[1] != nullptr ? 1 : 0;
+      census.in_flight += link->forth.in_flight() + link->back.in_flight();
+    }
+    for (const auto& [key, same] : listeners) census.listeners += same.size();
+  }
+  Value listeners_of(std::string_view host) const override {
+    Value names = Value::List{};
+    for (const auto& [key, same] : listeners) {
+      if (key.host != host) continue;
+      for (const SimListener* listener : same) names.push_back(listener->endpoint().to_string());
+    }
+    return names;
+  }
+  Value connections_of(std::string_view host) const override {
+    std::map<std::string, std::int64_t> counts;
+    for (const auto& [id, link] : links_) {
+      const bool held = link->ends[0] != nullptr || link->ends[1] != nullptr;
+      if (link->hosts[0] == host && held) ++counts[link->peers[0]];
+    }
+    Value by_peer = Value::Map{};
+    for (const auto& [peer, number] : counts) by_peer[peer] = number;
+    return by_peer;
+  }
+
   std::optional<Endpoint> front_door(std::string_view host) const override {
     const SimListener* oldest = nullptr;
     for (const auto& [key, same] : listeners) {
@@ -287,6 +315,7 @@ class VirtualNetwork final : public NetworkWorld {
   Random random;
   std::map<ListenKey, std::vector<SimListener*>> listeners;
   std::uint64_t listeners_made = 0;
+  std::size_t connecting = 0;
 
  private:
   friend struct Link;
@@ -636,8 +665,18 @@ Result<std::unique_ptr<Listener>> View::listen(const Endpoint& endpoint,
   return std::unique_ptr<Listener>(std::move(listener));
 }
 
+/// Counts one call of `connect` while it lasts.
+struct Connecting {
+  explicit Connecting(std::size_t& number) noexcept : count(number) { ++count; }
+  ~Connecting() { --count; }
+  Connecting(const Connecting&) = delete;
+  Connecting& operator=(const Connecting&) = delete;
+  std::size_t& count;
+};
+
 Task<Result<std::unique_ptr<Stream>>> View::connect(Endpoint endpoint) {
   World& world = network_.world;
+  const Connecting in_progress(network_.connecting);
   const std::string name = endpoint.to_string();
   View* target = network_.resolve(*this, endpoint);
   const std::string& far = target != nullptr ? target->host() : host_;

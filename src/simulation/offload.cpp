@@ -23,6 +23,7 @@ class VirtualOffload final : public OffloadWorld, public Offload {
     }
   }
   Offload& offload() noexcept override { return *this; }
+  std::size_t waiting() const noexcept override { return jobs_.size(); }
   void forget() override {
     // Moved out first: what a job owns may be anything.
     const std::map<std::uint64_t, std::unique_ptr<Job>> gone = std::exchange(jobs_, {});

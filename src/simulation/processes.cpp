@@ -2,6 +2,7 @@
 //
 // Nothing of a process happens inside its owner's call: output, signals and the end come in a
 // later turn, as from a real child, so callbacks may do what they like with the process.
+#include <algorithm>
 #include <deque>
 
 #include "simulation/world.hpp"
@@ -35,6 +36,8 @@ class SimProcess final : public Process, public SimProcessContext, private Timer
   Task<int> next_signal() override;
 
   void start();
+  /// Something of it waits for the clock.
+  bool busy() const noexcept { return armed(); }
 
  private:
   struct Killer final : TimerNode {
@@ -73,13 +76,18 @@ class ProcessTable final : public ProcessWorld, public Processes {
   void add_program(std::string name, SimProgram program) override {
     programs_[std::move(name)] = std::move(program);
   }
-  std::size_t running() const noexcept override { return live; }
+  std::size_t running() const noexcept override { return live.size(); }
+  bool busy() const noexcept override {
+    return std::any_of(live.begin(), live.end(),
+                       [](const auto& one) { return one.second->busy(); });
+  }
+  std::vector<std::string> command_lines() const override;
   Result<std::unique_ptr<Process>> spawn(const ProcessOptions& options) override;
 
   World& world;
   Random random;
   Env* env = nullptr;
-  std::size_t live = 0;
+  std::map<int, const SimProcess*> live;  // by pid: those that have not ended
 
  private:
   const SimProgram* find(const ProcessOptions& options) const;
@@ -93,14 +101,14 @@ class ProcessTable final : public ProcessWorld, public Processes {
 SimProcess::SimProcess(ProcessTable& table, const ProcessOptions& options, int pid,
                        SimProgram program)
     : table_(table), options_(options), pid_(pid), program_(std::move(program)) {
-  ++table_.live;
+  table_.live.emplace(pid_, this);
 }
 
 SimProcess::~SimProcess() {
   if (gone_ != nullptr) *gone_ = true;
   branch_.reset();
   if (!reported_) {
-    --table_.live;
+    table_.live.erase(pid_);
     table_.world.record(TraceKind::process, "killed " + options_.argv.front(),
                         static_cast<std::uint64_t>(pid_));
   }
@@ -194,7 +202,7 @@ void SimProcess::fire() noexcept {
   }
   if (status_ && !reported_) {
     reported_ = true;
-    --table_.live;
+    table_.live.erase(pid_);
     branch_.reset();  // drops the program when a signal ended it
     killer_.disarm();
     table_.world.record(TraceKind::process,
@@ -234,6 +242,18 @@ const SimProgram* ProcessTable::find(const ProcessOptions& options) const {
   if (found == programs_.end()) found = programs_.find(interpreter(options));
   if (found == programs_.end()) found = programs_.find(program.substr(program.rfind('/') + 1));
   return found == programs_.end() ? nullptr : &found->second;
+}
+
+std::vector<std::string> ProcessTable::command_lines() const {
+  std::vector<std::string> lines;
+  for (const auto& [pid, process] : live) {
+    std::string line;
+    for (const std::string& word : process->argv())
+      line.append(line.empty() ? "" : " ").append(word);
+    lines.push_back(std::move(line));
+  }
+  std::sort(lines.begin(), lines.end());
+  return lines;
 }
 
 Result<std::unique_ptr<Process>> ProcessTable::spawn(const ProcessOptions& options) {

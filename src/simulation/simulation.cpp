@@ -1,6 +1,9 @@
 // Puts the parts of the simulated world together and turns its loop.
 #include "knative/simulation.hpp"
 
+#include <algorithm>
+#include <cstdlib>
+
 #include "simulation/front_door.hpp"
 #include "simulation/load_run.hpp"
 #include "simulation/world.hpp"
@@ -98,6 +101,27 @@ class Host final : public SimHost {
     processes_->add_program(std::move(name), std::move(program));
   }
   std::size_t processes() const noexcept override { return processes_->running(); }
+  void count(Census& census) const {
+    census.files_open += disk_->open_files().size();
+    census.processes += processes_->running();
+    census.offloaded += offload_->waiting();
+  }
+  bool busy() const noexcept { return offload_->waiting() != 0 || processes_->busy(); }
+  Value snapshot() const {
+    Value files = Value::Map{};
+    for (const auto& [path, content] : disk_->control().snapshot()) {
+      files[path] = path.ends_with('/') ? Value("directory") : Value(describe(content));
+    }
+    Value open = Value::List{};
+    for (std::string& path : disk_->open_files()) open.push_back(std::move(path));
+    Value programs = Value::List{};
+    for (std::string& line : processes_->command_lines()) programs.push_back(std::move(line));
+    Value all = Value::Map{};
+    all["files"] = std::move(files);
+    all["open"] = std::move(open);
+    all["programs"] = std::move(programs);
+    return all;
+  }
   void power_off() override {
     power_.on = false;
     offload_->forget();
@@ -107,6 +131,12 @@ class Host final : public SimHost {
   }
 
  private:
+  static std::string describe(const std::string& content) {
+    Trace hash(1);
+    hash.record(Instant{}, TraceKind::file, content, content.size());
+    return std::to_string(content.size()) + " bytes, hash " + std::to_string(hash.hash());
+  }
+
   World& world_;
   std::string name_;
   std::string address_;
@@ -125,11 +155,22 @@ class Host final : public SimHost {
 }  // namespace
 }  // namespace simulation
 
+namespace {
+
+// See `ReadyOrder`: whole test programs are played in other orders without a change of theirs.
+Random order_of(std::uint64_t seed) {
+  const char* other = std::getenv("KNATIVE_SIMULATION_ORDER");
+  return Random(seed).split(other == nullptr ? "order" : "order " + std::string(other));
+}
+
+}  // namespace
+
 struct Simulation::Impl {
   Impl(std::uint64_t chosen_seed, SimulationOptions options)
       : seed(chosen_seed),
         world(chosen_seed, std::move(options)),
         logger(world),
+        order(order_of(chosen_seed)),
         network(simulation::make_network(world, Random(chosen_seed).split("network"))),
         first(host(world.options.host_name)) {}
 
@@ -149,11 +190,14 @@ struct Simulation::Impl {
   bool turn(Instant limit) {
     if (world.ready.has_ready()) {
       check_livelock();
+      ++turns_made;
+      if (world.options.ready_order == ReadyOrder::seeded) world.ready.shuffle(order);
       world.trace.mix(world.ready.run_ready());
       return true;
     }
     const std::optional<Instant> next = world.clock.next();
     if (!next || *next > limit) return false;
+    ++turns_made;
     const Instant to = std::max(*next, world.clock.now());
     if (to > world.clock.now()) {
       turns = 0;
@@ -180,14 +224,73 @@ struct Simulation::Impl {
     throw Exception(fail(code, text));
   }
 
+  bool settled() const {
+    if (world.ready.has_ready()) return false;
+    const std::optional<Instant> next = world.clock.next();
+    if (next && *next <= world.clock.now()) return false;
+    Census census;
+    network->count(census);
+    if (census.connecting != 0 || census.in_flight != 0) return false;
+    return std::none_of(hosts.begin(), hosts.end(),
+                        [](const auto& entry) { return entry.second->busy(); });
+  }
+
+  Census census() const {
+    Census census;
+    census.fibers = world.ready.fibers();
+    census.ready = world.ready.ready();
+    census.timers = world.clock.armed();
+    network->count(census);
+    for (const auto& [name, host] : hosts) host->count(census);
+    return census;
+  }
+
+  Value snapshot() const {
+    Value all = Value::Map{};
+    for (const auto& [name, host] : hosts) {
+      Value of_host = host->snapshot();
+      of_host["listeners"] = network->listeners_of(name);
+      of_host["connections"] = network->connections_of(name);
+      all[name] = std::move(of_host);
+    }
+    return all;
+  }
+
   std::uint64_t seed;
   simulation::World world;
   simulation::TracedLogger logger;
+  Random order;
   std::unique_ptr<simulation::NetworkWorld> network;
   std::map<std::string, std::unique_ptr<simulation::Host>, std::less<>> hosts;
   simulation::Host& first;
-  std::uint64_t turns = 0;
+  std::uint64_t turns = 0;  // at this instant
+  std::uint64_t turns_made = 0;
 };
+
+std::string Census::to_string() const {
+  struct Row {
+    std::size_t count;
+    const char* one;
+    const char* many;
+  };
+  const Row rows[] = {{fibers, "fiber", "fibers"},
+                      {ready, "ready", "ready"},
+                      {timers, "timer", "timers"},
+                      {connecting, "connecting", "connecting"},
+                      {connections, "connection", "connections"},
+                      {in_flight, "segment in flight", "segments in flight"},
+                      {listeners, "listener", "listeners"},
+                      {files_open, "file open", "files open"},
+                      {processes, "process", "processes"},
+                      {offloaded, "offloaded job", "offloaded jobs"}};
+  std::string text;
+  for (const Row& row : rows) {
+    if (row.count == 0) continue;
+    text.append(text.empty() ? "" : ", ").append(std::to_string(row.count)).append(" ");
+    text.append(row.count == 1 ? row.one : row.many);
+  }
+  return text.empty() ? "nothing" : text;
+}
 
 Simulation::Simulation(std::uint64_t seed, SimulationOptions options)
     : impl_(std::make_unique<Impl>(seed, std::move(options))) {}
@@ -222,6 +325,20 @@ bool Simulation::run_until_quiet(Duration duration_max) {
   const bool quiet = !impl_->world.clock.next().has_value();
   if (!quiet) impl_->world.clock.advance(end);
   return quiet;
+}
+
+bool Simulation::step() { return impl_->turn(Instant::max()); }
+std::uint64_t Simulation::turns() const noexcept { return impl_->turns_made; }
+bool Simulation::settled() const { return impl_->settled(); }
+Census Simulation::census() const { return impl_->census(); }
+Value Simulation::snapshot() const { return impl_->snapshot(); }
+
+bool Simulation::run_until_settled(Duration duration_max) {
+  const Instant end = impl_->world.clock.now() + duration_max;
+  while (!impl_->settled()) {
+    if (!impl_->turn(end)) return false;
+  }
+  return true;
 }
 
 void Simulation::run_until(const std::function<bool()>& done) {

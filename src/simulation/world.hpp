@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "knative/simulation.hpp"
 
@@ -20,8 +21,16 @@ class NetworkWorld;
 
 /// The ready queue; the simulation looks into it by itself.
 class ReadyQueue final : public Executor {
+ public:
+  /// Put the fibers of the next turn into an order drawn from `random`.
+  void shuffle(Random& random);
+  std::size_t ready() const;
+
  protected:
   void on_ready() override {}
+
+ private:
+  std::vector<Fiber*> order_;  // kept for its memory
 };
 
 /// Time that stands still during a turn and then jumps to the next timer.
@@ -33,6 +42,7 @@ class VirtualClock final : public Timers {
   void arm(TimerNode& node, Instant due) override;
 
   std::optional<Instant> next() const noexcept { return queue_.next(); }
+  std::size_t armed() const noexcept { return queue_.size(); }
   /// Go to `to`, which is not in the past, and fire what is due. Returns how many fired.
   std::size_t advance(Instant to);
   void step_wall(Duration by) noexcept { wall_start_ += by; }
@@ -130,6 +140,11 @@ class NetworkWorld {
   virtual std::optional<Endpoint> front_door(std::string_view host) const = 0;
   /// Partitions changed: send again what waits.
   virtual void resend() = 0;
+  /// Add what there is.
+  virtual void count(Census& census) const = 0;
+  /// The listeners of a host, and the connections that were made from it.
+  virtual Value listeners_of(std::string_view host) const = 0;
+  virtual Value connections_of(std::string_view host) const = 0;
 };
 std::unique_ptr<NetworkWorld> make_network(World& world, Random random);
 
@@ -144,6 +159,8 @@ class DiskWorld {
   virtual ~DiskWorld() = default;
   virtual Files& files() noexcept = 0;
   virtual SimDisk& control() noexcept = 0;
+  /// Paths of the files that are open, once for each opening.
+  virtual std::vector<std::string> open_files() const = 0;
 };
 std::unique_ptr<DiskWorld> make_disk(World& world, std::string host, Random random, Power& power);
 
@@ -154,6 +171,10 @@ class ProcessWorld {
   virtual Processes& processes() noexcept = 0;
   virtual void add_program(std::string name, SimProgram program) = 0;
   virtual std::size_t running() const noexcept = 0;
+  /// Whether a signal, some output or an end has not been seen yet.
+  virtual bool busy() const noexcept = 0;
+  /// The command lines of those that have not ended.
+  virtual std::vector<std::string> command_lines() const = 0;
 };
 std::unique_ptr<ProcessWorld> make_processes(World& world, Random random);
 /// `env` is known only once the host is complete.
@@ -167,6 +188,7 @@ class OffloadWorld {
   virtual Offload& offload() noexcept = 0;
   /// Forget the work that waits: the power went.
   virtual void forget() = 0;
+  virtual std::size_t waiting() const noexcept = 0;
 };
 std::unique_ptr<OffloadWorld> make_offload(World& world, Random random, const Power& power);
 
