@@ -127,7 +127,7 @@ enum class ReadyOrder : unsigned char {
 /// Latencies, bounds and the first fault plan of a simulated world.
 struct SimulationOptions {
   FaultPlan faults;
-  ReadyOrder ready_order = ReadyOrder::seeded;
+  ReadyOrder ready_order = ReadyOrder::fifo;
   std::string host_name = "local";
   WallTime wall_start = WallTime(std::chrono::seconds(1'767'225'600));  ///< 2026-01-01 UTC.
   /// One way, on one host and between hosts.
