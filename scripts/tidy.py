@@ -61,7 +61,8 @@ WORLD = {
 }
 FOREIGN = {
     "git2": {"src/engines/builder/fetch_git.cpp"},
-    "openssl/": {"src/base/tls_openssl.cpp", "src/wire/oci_digest.cpp"},
+    "openssl/": {"src/base/tls_openssl.cpp", "src/base/tls_certificates.cpp",
+                 "src/wire/oci_digest.cpp"},
     "sqlite3": {"src/state/store_sqlite.cpp"},
     "yaml.h": {"src/model/manifest_yaml.cpp"},
     "boost/json": {"src/base/value_json.cpp"},
