@@ -50,8 +50,8 @@ void durable_publish(benchmark::State& state) {
   Env& env = loop.env();
   const std::string directory = env.files.make_temporary_directory("./broker-bench").value();
   {
-    auto log = loop.run(open_segment_log(env, directory + "/log")).value();
-    EventBroker broker(env.executor, env.timers, *log, env.logger, env.random.split("bench"));
+    std::shared_ptr<Log> log = loop.run(open_segment_log(env, directory + "/log")).value();
+    EventBroker broker(env.executor, env.timers, log, env.logger, env.random.split("bench"));
     const CloudEvent event = sample(1024);
     auto raw = env.files.open(directory + "/raw", {.write = true, .create = true}).value();
     loop.run(publish_together(broker, event, in_flight));
@@ -106,9 +106,9 @@ void fan_out(benchmark::State& state) {
   const auto triggers = static_cast<std::size_t>(state.range(0));
   Loop loop(quiet());
   Env& env = loop.env();
-  const std::unique_ptr<Log> log = memory_log(env.timers);
-  EventBroker broker(env.executor, env.timers, *log, env.logger, env.random.split("bench"));
-  CountingSink sink;
+  const std::shared_ptr<Log> log = memory_log(env.timers);
+  EventBroker broker(env.executor, env.timers, log, env.logger, env.random.split("bench"));
+  const auto sink = std::make_shared<CountingSink>();
   const CloudEvent event = sample(1024);
   for (std::size_t i = 0; i < triggers; ++i) {
     TriggerOptions matching;
@@ -123,7 +123,7 @@ void fan_out(benchmark::State& state) {
     loop.run(drained(broker, env.timers));
   }
   const std::uint64_t wanted = state.iterations() * batch * triggers;
-  if (sink.events != wanted) state.SkipWithError("events were lost");
+  if (sink->events != wanted) state.SkipWithError("events were lost");
   state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * batch));
   loop.run(broker.stop());
 }

@@ -227,6 +227,9 @@ class KNATIVE_EXPORT Sink {
   /// Like `deliver`, with the details that a retry decision needs. Exceptions of `deliver` become
   /// status 500.
   virtual Task<DeliveryAttempt> attempt(const CloudEvent& event);
+  /// Whether the sink hands events on, as a broker does. Only then is it told how many hops an
+  /// event has left: in the extension `knativebrokerttl`, which it must pass on.
+  virtual bool hands_on() const noexcept { return false; }
 };
 
 /// Calls a function with the event. The function returns `Reply`, `Task<Reply>`,

@@ -8,8 +8,8 @@
 /// backlog costs disk, not memory. Belongs to its loop.
 ///
 /// \code
-/// knative::EventBroker broker(env.executor, env.timers, *log, env.logger, env.random.split("b"));
-/// broker.set_trigger("audit", options, sink).value();
+/// knative::EventBroker broker(env.executor, env.timers, log, env.logger, env.random.split("b"));
+/// broker.set_trigger("audit", options, sink).value();  // log and sink are shared
 /// knative::CloudEvent order("order.created", "/web", {{"id", 7}});
 /// (co_await broker.publish(order)).value();
 /// \endcode
@@ -35,6 +35,10 @@
 #include "knative/task.hpp"
 
 namespace knative {
+
+/// The extension that says how many more brokers may take an event. Each takes one away; an event
+/// without any left is refused, so that what goes in a circle comes to an end.
+inline constexpr std::string_view hops_attribute = "knativebrokerttl";
 
 /// How the delay grows with the number of the retry.
 enum class BackoffPolicy : unsigned char { linear = 0, exponential = 1 };
@@ -86,18 +90,14 @@ class KNATIVE_EXPORT Dispatcher {
   std::size_t in_progress() const noexcept { return in_progress_.size(); }
   /// How many offsets may enter now.
   std::size_t room() const noexcept;
-  /// `offset` (at least `next()`) enters. Returns false when it was finished before a `restart()`.
-  bool enter(Offset offset);
+  /// `offset` (at least `next()`) enters. Those between are gone and count as done.
+  void enter(Offset offset);
   /// Move `next()` to `offset` without entering anything: those records are gone.
   void skip_to(Offset offset);
   /// `offset` entered and needs no work, or its work has ended.
   void finish(Offset offset);
-  /// Forget what is in progress; it will be given again.
-  void restart() noexcept;
-  void set_bounds(std::size_t window, std::size_t span_max) noexcept {
-    window_ = window;
-    span_max_ = span_max;
-  }
+  /// What is in progress goes on beside the window, which others have for themselves from now on.
+  void renew(std::size_t window, std::size_t span_max) noexcept;
 
  private:
   void advance();
@@ -106,7 +106,8 @@ class KNATIVE_EXPORT Dispatcher {
   std::size_t window_;
   std::size_t span_max_;
   std::set<Offset> in_progress_;
-  std::set<Offset> finished_;  ///< Finished offsets above the cursor.
+  Offset renewed_ = 0;      ///< What is below entered before the last `renew()`.
+  std::size_t beside_ = 0;  ///< So many of those are in progress.
 };
 
 /// What one trigger wants.
@@ -114,7 +115,7 @@ struct TriggerOptions {
   Filter filter;
   DeliveryOptions delivery;
   /// Where events go whose attempts are exhausted; null: they are dropped, counted and logged.
-  Sink* dead_letter = nullptr;
+  std::shared_ptr<Sink> dead_letter;
   std::size_t window = 100;  ///< Deliveries at once; 1 keeps the order of the log.
   /// Distance between the oldest unfinished and the newest started event.
   std::size_t span_max = 10'000;
@@ -131,11 +132,14 @@ struct TriggerStats {
   std::uint64_t filtered = 0;   ///< Did not.
   std::uint64_t delivered = 0;  ///< Acknowledged by the subscriber.
   std::uint64_t attempts = 0;
+  std::uint64_t failures = 0;  ///< Attempts that failed.
   std::uint64_t retries = 0;
-  std::uint64_t replies = 0;          ///< Accepted into the broker.
-  std::uint64_t replies_dropped = 0;  ///< Hop limit reached.
+  std::uint64_t replies = 0;         ///< Accepted into the broker.
+  std::uint64_t replies_looped = 0;  ///< Hop limit reached: they are dead letters, too.
   std::uint64_t dead_lettered = 0;
   std::uint64_t dropped = 0;  ///< Exhausted without (working) dead letter sink.
+  std::uint64_t expired = 0;  ///< Taken by the log's retention before their turn.
+  bool held = false;          ///< Delivers nothing new until it is set.
   std::size_t in_progress = 0;
   Offset cursor = 0;          ///< Everything before it is done.
   std::uint64_t backlog = 0;  ///< Accepted events after the cursor.
@@ -165,6 +169,8 @@ struct BrokerOptions {
   std::chrono::seconds retry_after{5};                 ///< Told to senders with 503.
   /// Cursors are written at most this late; what is lost by a crash is delivered again.
   Duration commit_delay = std::chrono::milliseconds(20);
+  /// Asked before an event is written and again before it is acknowledged: an error refuses it.
+  std::function<Result<void>()> admit;
   /// Called once for every new pair of type and source, for at most `event_types_max` of them.
   std::function<void(const CloudEvent&)> on_event_type;
   std::size_t event_types_max = 10'000;
@@ -173,20 +179,21 @@ struct BrokerOptions {
   BrokerMetricNames metric_names;
 };
 
-/// One broker on one log.
+/// One broker on one log. It may be destroyed at any time but from a subscriber of its own:
+/// whoever is about to publish gets an error, and nothing is acknowledged any more.
 class KNATIVE_EXPORT EventBroker {
  public:
-  /// All references must outlive the broker.
-  EventBroker(Executor& executor, Timers& timers, Log& log, Logger& logger, Random random,
-              BrokerOptions options = {});
+  /// All references must outlive whoever uses the broker.
+  EventBroker(Executor& executor, Timers& timers, std::shared_ptr<Log> log, Logger& logger,
+              Random random, BrokerOptions options = {});
   ~EventBroker();
   EventBroker(const EventBroker&) = delete;
   EventBroker& operator=(const EventBroker&) = delete;
 
-  /// Accept an event: when done it is durable. An event without id gets one, and the time. Fails
-  /// with `invalid_argument` (not a valid event, or its hop limit is reached),
-  /// `resource_exhausted` (bounds of the log), `unavailable` (the log cannot write),
-  /// `failed_precondition` (stopped).
+  /// Accept an event: when done it is durable. An event without id gets one that no other has, and
+  /// the time. Fails with `invalid_argument` (not a valid event, or no hops left),
+  /// `resource_exhausted` (bounds of the log), `unavailable` (the log cannot write, or the broker
+  /// was retired meanwhile), `failed_precondition` (stopped), and as `BrokerOptions::admit` says.
   Task<Result<Offset>> publish(const CloudEvent& event);
   Task<Result<Offset>> publish(CloudEvent&& event) = delete;
 
@@ -194,15 +201,19 @@ class KNATIVE_EXPORT EventBroker {
   /// with Retry-After when the log is full or the broker stopped. Any path.
   http::Handler& ingress() noexcept;
 
-  /// Add a trigger, or replace its options: a known name goes on where its cursor stands.
-  /// `subscriber` and the dead letter sink must stay until the trigger is removed or replaced.
-  /// Must not be called from the trigger's own subscriber. Fails with `failed_precondition` when
+  /// Add a trigger, or give it other terms: a known name goes on where its cursor stands. Events
+  /// that were begun end by the terms they were begun on. Fails with `failed_precondition` when
   /// stopped and `invalid_argument` when an option is out of range.
-  Result<void> set_trigger(const std::string& name, TriggerOptions options, Sink& subscriber);
+  Result<void> set_trigger(const std::string& name, TriggerOptions options,
+                           std::shared_ptr<Sink> subscriber);
+  /// Let a trigger wait: its cursor stands (a new one begins here), and no event is begun until it
+  /// is set. Fails with `failed_precondition` when stopped.
+  Result<void> hold_trigger(const std::string& name, std::string metric_name = {});
   /// Stop delivering and keep the cursor, so that a trigger of that name goes on later. Attempts
-  /// in progress are dropped at once; their events are not acknowledged. The same caveat.
+  /// in progress are dropped at once; their events are not acknowledged. Must not be called from
+  /// the trigger's own subscriber.
   void detach_trigger(const std::string& name);
-  /// Stop delivering and forget the cursor.
+  /// Stop delivering and forget the cursor. The same caveat.
   Task<Result<void>> remove_trigger(std::string name);
   std::vector<std::string> triggers() const;
   std::optional<TriggerStats> trigger_stats(std::string_view name) const;
@@ -212,23 +223,26 @@ class KNATIVE_EXPORT EventBroker {
   bool idle() const;
   /// Refuse new events, let attempts in progress finish (for at most `grace`), store cursors.
   Task<void> stop(Duration grace = std::chrono::seconds(5));
+  /// Refuse new events, those that are being accepted too, and drop all deliveries: nobody will
+  /// ask for what the log holds. Senders in the middle of a body are answered at once. Must not be
+  /// called from a subscriber.
+  void retire();
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;
 };
 
 /// Leads `POST /<namespace>/<name>` to the broker of that name: 404 when there is none, 400 for
 /// other paths, 405 for other methods; OPTIONS answers as the webhook specification asks.
 class KNATIVE_EXPORT BrokerIngress final : public http::Handler {
  public:
-  /// Route to `broker`, which must stay until removed.
-  void add(std::string_view namespace_, std::string_view name, EventBroker& broker);
+  void add(std::string_view namespace_, std::string_view name, std::shared_ptr<EventBroker> broker);
   void remove(std::string_view namespace_, std::string_view name);
   Task<http::Response> handle(http::Request& request) override;
 
  private:
-  std::map<std::string, EventBroker*, std::less<>> brokers_;  ///< "namespace/name"
+  std::map<std::string, std::shared_ptr<EventBroker>, std::less<>> brokers_;  ///< By path.
 };
 
 /// What to do with a successful answer whose body is no event.
@@ -245,6 +259,7 @@ struct HttpSinkOptions {
   NonEventReply non_event_reply = NonEventReply::ignore;
   std::size_t reply_bytes_max = std::size_t{1} << 20;  ///< Larger replies fail the delivery.
   http::Headers headers;                               ///< Sent along.
+  bool hands_on = false;  ///< The other side is a broker, or may be: tell it the hops.
 };
 
 /// Delivers by HTTP POST through a Handler: a client of a remote service, a router, a function.
@@ -256,6 +271,7 @@ class KNATIVE_EXPORT HttpSink final : public Sink {
   ~HttpSink() override;
   Task<Result<Reply>> deliver(const CloudEvent& event) override;
   Task<DeliveryAttempt> attempt(const CloudEvent& event) override;
+  bool hands_on() const noexcept override { return options_.hands_on; }
 
  private:
   http::Handler& handler_;
@@ -265,11 +281,12 @@ class KNATIVE_EXPORT HttpSink final : public Sink {
 /// A sink that publishes into a broker: for dead letters and channels.
 class KNATIVE_EXPORT BrokerSink final : public Sink {
  public:
-  explicit BrokerSink(EventBroker& broker) : broker_(broker) {}
+  explicit BrokerSink(std::shared_ptr<EventBroker> broker) : broker_(std::move(broker)) {}
   Task<Result<Reply>> deliver(const CloudEvent& event) override;
+  bool hands_on() const noexcept override { return true; }
 
  private:
-  EventBroker& broker_;
+  std::shared_ptr<EventBroker> broker_;
 };
 
 }  // namespace knative

@@ -20,20 +20,23 @@ std::string timestamp(WallTime time) {
   return text;
 }
 
-std::string random_id(Random& random) {
+void append_hex(std::string& out, std::uint64_t bits) {
   constexpr std::string_view digits = "0123456789abcdef";
+  for (int shift = 60; shift >= 0; shift -= 4) out += digits[(bits >> shift) & 15];
+}
+
+/// Chance tells brokers apart, the number the events of one: it never repeats within a log.
+std::string event_id(Random& random, std::uint64_t number) {
   std::string id;
-  for (int i = 0; i < 2; ++i) {
-    std::uint64_t bits = random();
-    for (int n = 0; n < 16; ++n, bits >>= 4) id += digits[bits & 15];
-  }
+  append_hex(id, random());
+  append_hex(id, number);
   for (std::size_t dash = 8; dash <= 23; dash += 5) id.insert(dash, 1, '-');
   return id;
 }
 
 /// The hops that an arriving event has left; empty when it has none.
 std::optional<int> hops_on_arrival(const CloudEvent& event, int first) {
-  const ExtensionValue* value = event.extension(broker::hops_attribute);
+  const ExtensionValue* value = event.extension(hops_attribute);
   if (value == nullptr) return first;
   std::int64_t number = 0;
   const std::string text = to_string(*value);
@@ -48,13 +51,14 @@ std::optional<int> hops_on_arrival(const CloudEvent& event, int first) {
 
 }  // namespace
 
-struct EventBroker::Impl final : broker::Core {
-  Impl(EventBroker& owner, Executor& executor_, Timers& timers_, Log& log_, Logger& logger_,
+struct EventBroker::Impl final : broker::Core, broker::Acceptor {
+  Impl(Executor& executor_, Timers& timers_, std::shared_ptr<Log> log_, Logger& logger_,
        Random random, BrokerOptions given)
-      : Core(executor_, timers_, log_, logger_, own_options),
+      : Core(executor_, timers_, std::move(log_), logger_, own_options),
         own_options(std::move(given)),
         random_(random),
-        ingress(owner, own_options, answers_) {
+        ingress(*this),
+        next_id_(log.end()) {
     if (own_options.metrics == nullptr) return;
     if (own_options.metric_labels.empty()) {
       own_options.metric_labels = {{"broker_name", own_options.name}};
@@ -65,6 +69,101 @@ struct EventBroker::Impl final : broker::Core {
                      AnswerMetrics::Names{prefix + "_event_count", "Events that were sent here.",
                                           prefix + "_event_dispatch_latencies",
                                           "Milliseconds from an event's arrival to its answer."});
+    looped_ = &series_->counter(own_options.metric_names.own + "_hops_exhausted_total",
+                                "Events and replies that had no hops left.");
+  }
+
+  Task<Result<Offset>> accept(const CloudEvent& event) override {
+    return publish(std::static_pointer_cast<Impl>(shared_from_this()), event);
+  }
+  void refused(int status) override { count(status, timers.now()); }
+  const BrokerOptions& rules() const noexcept override { return own_options; }
+
+  static Task<Result<Offset>> publish(std::shared_ptr<Impl> impl, const CloudEvent& event) {
+    const Instant arrival = impl->timers.now();
+    Result<Offset> offset = Offset{0};
+    if (const Result<std::string_view> record = impl->admit(event); record) {
+      offset = co_await impl->log.append(*record);
+    } else {
+      offset = record.error();
+    }
+    if (offset && impl->unsettled_ > 0) {
+      const Result<void> settled = co_await impl->triggers_settled();
+      if (!settled) offset = settled.error();
+    }
+    if (offset) {
+      if (const Result<void> still = impl->admitted(); !still) offset = still.error();
+    }
+    if (offset) {
+      impl->accepted(event, arrival);
+    } else {
+      ++impl->stats_.rejected;
+      impl->count(broker::refusal_status(offset.error()), arrival);
+    }
+    co_return offset;
+  }
+
+  Task<void> stop(Instant deadline) {
+    stopping_ = true;
+    for (const auto& [name, trigger] : triggers_) trigger->stop();
+    auto quiet = [](Core& core) -> Task<void> {
+      while (core.attempts_running > 0) co_await core.attempt_ended.wait();
+    };
+    Task<void> waiting = quiet(*this);
+    co_await with_deadline(timers, std::move(waiting), deadline);
+    std::vector<std::pair<std::string, Offset>> cursors;
+    for (const auto& [name, trigger] : triggers_) cursors.emplace_back(name, trigger->cursor());
+    for (const auto& [name, cursor] : cursors) {
+      const Result<void> done = co_await log.commit(broker::cursor_name(name), cursor);
+      if (!done) {
+        logger.log(LogLevel::warning, "broker", "a cursor could not be stored",
+                   {{"trigger", name}, {"error", done.error().to_string()}});
+      }
+    }
+    while (!triggers_.empty()) detach(triggers_.begin()->first);
+  }
+  static Task<void> stop(std::shared_ptr<Impl> impl, Duration grace) {
+    co_await impl->stop(impl->timers.now() + grace);
+  }
+
+  void retire() {
+    stopping_ = true;
+    retired.set();
+    triggers_.clear();
+    unsettled_ = 0;
+    ++first_cursor_failures_;
+    settled_.notify_all();
+    looped_ = nullptr;
+    answers_.reset();
+    series_.reset();
+  }
+
+  /// The trigger of this name, which is held when it is new.
+  broker::Trigger& trigger(const std::string& name, const std::string& metric_name,
+                           std::optional<Offset> wanted) {
+    const auto known = triggers_.find(name);
+    if (known != triggers_.end()) return *known->second;
+    const std::optional<Offset> stored = log.cursor(broker::cursor_name(name));
+    const Offset begin = std::max(stored ? *stored : wanted.value_or(log.end()), log.first());
+    if (!stored) ++unsettled_;
+    auto made =
+        std::make_unique<broker::Trigger>(*this, name, metric_name, std::min(begin, log.end()),
+                                          stored.has_value(), random_.split("trigger/" + name));
+    return *triggers_.emplace(name, std::move(made)).first->second;
+  }
+
+  void detach(const std::string& name) {
+    const auto found = triggers_.find(name);
+    if (found == triggers_.end()) return;
+    if (!found->second->settled()) first_cursor_stored(true);
+    triggers_.erase(found);
+  }
+
+  /// Whether events are taken at all.
+  Result<void> admitted() const {
+    if (retired.is_set()) return fail(Errc::unavailable, "the broker was removed");
+    if (own_options.admit) return own_options.admit();
+    return {};
   }
 
   void count(int status, Instant arrival) {
@@ -81,12 +180,15 @@ struct EventBroker::Impl final : broker::Core {
       return admit(named);
     }
     if (Result<void> valid = event.validate(); !valid) return valid.error();
-    if (stopping_) return fail(Errc::failed_precondition, "the broker has stopped");
+    if (stopping_ && !retired.is_set()) {
+      return fail(Errc::failed_precondition, "the broker has stopped");
+    }
+    if (Result<void> wanted = admitted(); !wanted) return wanted.error();
     const std::optional<int> hops = hops_on_arrival(event, own_options.hops_max);
     if (!hops || *hops <= 0) {
-      ++stats_.hops_exhausted;
+      count_loop();
       return fail(Errc::invalid_argument,
-                  std::string(broker::hops_attribute) + ": the event has no hops left");
+                  std::string(hops_attribute) + ": the event has no hops left");
     }
     return record_of(event, *hops);
   }
@@ -96,7 +198,7 @@ struct EventBroker::Impl final : broker::Core {
     record_.clear();
     const ExtensionValue hops_left = std::int32_t{hops};
     const std::array<ExtensionStamp, 2> stamps = {
-        {{broker::arrival_attribute, arrival_value()}, {broker::hops_attribute, hops_left}}};
+        {{broker::arrival_attribute, arrival_value()}, {hops_attribute, hops_left}}};
     append_bytes(record_, event, stamps);
     return record_;
   }
@@ -131,21 +233,23 @@ struct EventBroker::Impl final : broker::Core {
 
   void identify(CloudEvent& event) {
     if (!event.id().empty()) return;
-    event.set_id(random_id(random_));
+    event.set_id(event_id(random_, next_id_++));
     if (event.time().empty()) event.set_time(std::get<std::string>(arrival_value()));
   }
 
-  Task<Result<bool>> accept_reply(const CloudEvent& reply, int hops) override {
-    if (hops <= 1) {
-      ++stats_.hops_exhausted;
-      logger.log(LogLevel::warning, "broker", "a reply is dropped: its hop limit is reached",
-                 {{"broker", own_options.name}, {"type", reply.type()}});
-      co_return false;
-    }
+  void count_loop() {
+    ++stats_.hops_exhausted;
+    if (looped_ != nullptr) looped_->add();
+  }
+
+  Task<Result<bool>> accept_reply(CloudEvent& event, int hops) override {
     const Instant arrival = timers.now();
-    CloudEvent event = reply;
     identify(event);
     if (const Result<void> valid = event.validate(); !valid) co_return valid.error();
+    if (hops <= 1) {
+      count_loop();
+      co_return false;
+    }
     const Result<Offset> offset = co_await log.append(record_of(event, hops - 1));
     if (!offset) co_return offset.error();
     const Result<void> settled = co_await triggers_settled();
@@ -174,6 +278,8 @@ struct EventBroker::Impl final : broker::Core {
   std::optional<MetricSet> series_;
   std::optional<AnswerMetrics> answers_;
   broker::Ingress ingress;
+  std::uint64_t next_id_;
+  Counter* looped_ = nullptr;
   BrokerStats stats_;
   bool stopping_ = false;
   std::string record_;
@@ -187,43 +293,25 @@ struct EventBroker::Impl final : broker::Core {
   std::map<std::string, std::unique_ptr<broker::Trigger>, std::less<>> triggers_;
 };
 
-EventBroker::EventBroker(Executor& executor, Timers& timers, Log& log, Logger& logger,
-                         Random random, BrokerOptions options)
-    : impl_(std::make_unique<Impl>(*this, executor, timers, log, logger, random,
+EventBroker::EventBroker(Executor& executor, Timers& timers, std::shared_ptr<Log> log,
+                         Logger& logger, Random random, BrokerOptions options)
+    : impl_(std::make_shared<Impl>(executor, timers, std::move(log), logger, random,
                                    std::move(options))) {}
 
-EventBroker::~EventBroker() = default;
+EventBroker::~EventBroker() { impl_->retire(); }
 
 Task<Result<Offset>> EventBroker::publish(const CloudEvent& event) {
-  Impl& impl = *impl_;
-  const Instant arrival = impl.timers.now();
-  Result<Offset> offset = Offset{0};
-  if (const Result<std::string_view> record = impl.admit(event); record) {
-    offset = co_await impl.log.append(*record);
-  } else {
-    offset = record.error();
-  }
-  if (offset && impl.unsettled_ > 0) {
-    if (const Result<void> settled = co_await impl.triggers_settled(); !settled) {
-      offset = settled.error();
-    }
-  }
-  if (offset) {
-    impl.accepted(event, arrival);
-  } else {
-    ++impl.stats_.rejected;
-    impl.count(broker::refusal_status(offset.error()), arrival);
-  }
-  co_return offset;
+  return Impl::publish(impl_, event);
 }
 
 http::Handler& EventBroker::ingress() noexcept { return impl_->ingress; }
 
 Result<void> EventBroker::set_trigger(const std::string& name, TriggerOptions options,
-                                      Sink& subscriber) {
+                                      std::shared_ptr<Sink> subscriber) {
   if (impl_->stopping_) return fail(Errc::failed_precondition, "the broker has stopped");
   const DeliveryOptions& delivery = options.delivery;
   if (name.empty()) return fail(Errc::invalid_argument, "a trigger needs a name");
+  if (subscriber == nullptr) return fail(Errc::invalid_argument, "a trigger needs a subscriber");
   if (options.window == 0 || options.span_max < options.window) {
     return fail(Errc::invalid_argument, "window must be at least 1 and at most span_max");
   }
@@ -231,32 +319,26 @@ Result<void> EventBroker::set_trigger(const std::string& name, TriggerOptions op
       !(delivery.jitter >= 0 && delivery.jitter <= 1)) {
     return fail(Errc::invalid_argument, "a delivery option is out of range");
   }
-  const auto known = impl_->triggers_.find(name);
-  if (known != impl_->triggers_.end()) {
-    known->second->replace(std::move(options), subscriber);
-    return {};
-  }
-  Log& log = impl_->log;
-  const std::optional<Offset> stored = log.cursor(broker::cursor_name(name));
-  const Offset begin = std::max(stored ? *stored : options.begin.value_or(log.end()), log.first());
-  if (!stored) ++impl_->unsettled_;
-  impl_->triggers_.emplace(
-      name, std::make_unique<broker::Trigger>(*impl_, name, std::move(options), subscriber,
-                                              std::min(begin, log.end()), stored.has_value(),
-                                              impl_->random_.split("trigger/" + name)));
+  broker::Trigger& trigger = impl_->trigger(name, options.metric_name, options.begin);
+  trigger.set(std::move(options), std::move(subscriber));
   return {};
 }
 
-void EventBroker::detach_trigger(const std::string& name) {
-  const auto found = impl_->triggers_.find(name);
-  if (found == impl_->triggers_.end()) return;
-  if (!found->second->settled()) impl_->first_cursor_stored(true);
-  impl_->triggers_.erase(found);
+Result<void> EventBroker::hold_trigger(const std::string& name, std::string metric_name) {
+  if (impl_->stopping_) return fail(Errc::failed_precondition, "the broker has stopped");
+  if (name.empty()) return fail(Errc::invalid_argument, "a trigger needs a name");
+  impl_->trigger(name, metric_name, std::nullopt).hold();
+  return {};
 }
 
+void EventBroker::detach_trigger(const std::string& name) { impl_->detach(name); }
+
 Task<Result<void>> EventBroker::remove_trigger(std::string name) {
-  detach_trigger(name);
-  return impl_->log.remove_cursor(broker::cursor_name(name));
+  impl_->detach(name);
+  auto forget = [](std::shared_ptr<Log> log, std::string cursor) -> Task<Result<void>> {
+    co_return co_await log->remove_cursor(std::move(cursor));
+  };
+  return forget(impl_->shared_log, broker::cursor_name(name));
 }
 
 std::vector<std::string> EventBroker::triggers() const {
@@ -278,32 +360,8 @@ bool EventBroker::idle() const {
                      [](const auto& entry) { return entry.second->idle(); });
 }
 
-Task<void> EventBroker::stop(Duration grace) {
-  Impl& impl = *impl_;
-  impl.stopping_ = true;
-  for (const auto& [name, trigger] : impl.triggers_) trigger->stop();
-  auto quiet = [](Impl& world) -> Task<void> {
-    for (;;) {
-      const auto busy =
-          std::find_if(world.triggers_.begin(), world.triggers_.end(),
-                       [](const auto& entry) { return entry.second->attempts_running() > 0; });
-      if (busy == world.triggers_.end()) co_return;
-      co_await busy->second->attempt_ended().wait();
-    }
-  };
-  Task<void> waiting = quiet(impl);
-  co_await with_deadline(impl.timers, std::move(waiting), impl.timers.now() + grace);
-  std::vector<std::pair<std::string, Offset>> cursors;
-  for (const auto& [name, trigger] : impl.triggers_) cursors.emplace_back(name, trigger->cursor());
-  for (const auto& [name, cursor] : cursors) {
-    const std::string key = broker::cursor_name(name);
-    const Result<void> done = co_await impl.log.commit(key, cursor);
-    if (!done) {
-      impl.logger.log(LogLevel::warning, "broker", "a cursor could not be stored",
-                      {{"trigger", name}, {"error", done.error().to_string()}});
-    }
-  }
-  while (!impl.triggers_.empty()) detach_trigger(impl.triggers_.begin()->first);
-}
+Task<void> EventBroker::stop(Duration grace) { return Impl::stop(impl_, grace); }
+
+void EventBroker::retire() { impl_->retire(); }
 
 }  // namespace knative

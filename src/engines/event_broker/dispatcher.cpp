@@ -5,22 +5,17 @@
 namespace knative {
 
 std::size_t Dispatcher::room() const noexcept {
-  const std::size_t in_window = window_ - std::min(window_, in_progress_.size());
+  const std::size_t in_window = window_ - std::min(window_, in_progress_.size() - beside_);
   const Offset span = next_ - cursor_;
   const std::size_t in_span = span >= span_max_ ? 0 : static_cast<std::size_t>(span_max_ - span);
   return std::min(in_window, in_span);
 }
 
-bool Dispatcher::enter(Offset offset) {
+void Dispatcher::enter(Offset offset) {
   KN_ASSERT(offset >= next_);
   next_ = offset + 1;
-  if (finished_.contains(offset)) {
-    advance();
-    return false;
-  }
   in_progress_.insert(offset);
   advance();  // records before `offset` that are gone count as done
-  return true;
 }
 
 void Dispatcher::skip_to(Offset offset) {
@@ -31,18 +26,17 @@ void Dispatcher::skip_to(Offset offset) {
 void Dispatcher::finish(Offset offset) {
   const bool was_in_progress = in_progress_.erase(offset) == 1;
   KN_ASSERT(was_in_progress);
-  finished_.insert(offset);
+  if (offset < renewed_) --beside_;
   advance();
 }
 
-void Dispatcher::restart() noexcept {
-  in_progress_.clear();
-  next_ = cursor_;
+void Dispatcher::renew(std::size_t window, std::size_t span_max) noexcept {
+  window_ = window;
+  span_max_ = span_max;
+  renewed_ = next_;
+  beside_ = in_progress_.size();
 }
 
-void Dispatcher::advance() {
-  cursor_ = in_progress_.empty() ? next_ : *in_progress_.begin();
-  finished_.erase(finished_.begin(), finished_.lower_bound(cursor_));
-}
+void Dispatcher::advance() { cursor_ = in_progress_.empty() ? next_ : *in_progress_.begin(); }
 
 }  // namespace knative

@@ -23,6 +23,45 @@ http::Response refusal(const Error& error, const BrokerOptions& options) {
   return http::error_response(status, error.detail);
 }
 
+/// The body in memory. One that is still on its way is not waited for when the broker goes.
+Task<Result<void>> read(http::Body& body, std::size_t bytes_max, Wakeup& retired) {
+  if (!body.streamed()) co_return co_await body.read_all(bytes_max);
+  auto gone = [](Wakeup& event) -> Task<void> { co_await event.wait(); };
+  Task<Result<void>> all = body.read_all(bytes_max);
+  Task<void> none = gone(retired);
+  auto raced = co_await race(std::move(all), std::move(none));
+  if (raced.first) co_return std::move(*raced.first);
+  co_return fail(Errc::unavailable, "the broker was removed");
+}
+
+Task<http::Response> accept(std::shared_ptr<broker::Acceptor> acceptor, http::Request& request) {
+  const BrokerOptions& options = acceptor->rules();
+  const auto refuse = [&acceptor](http::Response response) {
+    acceptor->refused(response.status);
+    return response;
+  };
+  if (request.method != "POST") co_return other_method(request.method);
+  const std::optional<std::uint64_t> length = request.body.length();
+  const std::string too_large =
+      "an event of more than " + std::to_string(options.event_bytes_max) + " bytes";
+  if (length && *length > options.event_bytes_max) {
+    co_return refuse(http::error_response(413, too_large));
+  }
+  const Result<void> body = co_await read(request.body, options.event_bytes_max, acceptor->retired);
+  if (!body && body.error().code == Errc::resource_exhausted) {
+    co_return refuse(http::error_response(413, too_large));
+  }
+  if (!body && acceptor->retired.is_set()) co_return refuse(refusal(body.error(), options));
+  if (!body) co_return refuse(http::error_response(400, body.error().detail));
+  const Result<CloudEvent> event = from_http(request);
+  if (!event) co_return refuse(refusal(event.error(), options));
+  const Result<Offset> offset = co_await acceptor->accept(*event);
+  if (!offset) co_return refusal(offset.error(), options);
+  http::Response accepted;
+  accepted.status = 202;
+  co_return accepted;
+}
+
 }  // namespace
 
 namespace broker {
@@ -30,6 +69,7 @@ namespace broker {
 int refusal_status(const Error& error) noexcept {
   switch (error.code) {
     case Errc::invalid_argument: return 400;
+    case Errc::not_found: return 404;
     case Errc::unimplemented: return 415;
     case Errc::resource_exhausted:
     case Errc::unavailable:
@@ -38,38 +78,15 @@ int refusal_status(const Error& error) noexcept {
   }
 }
 
-http::Response Ingress::refuse(http::Response response) {
-  if (answers_) answers_->answered(response.status, 0);
-  return response;
-}
-
 Task<http::Response> Ingress::handle(http::Request& request) {
-  if (request.method != "POST") co_return other_method(request.method);
-  const std::optional<std::uint64_t> length = request.body.length();
-  const std::string too_large =
-      "an event of more than " + std::to_string(options_.event_bytes_max) + " bytes";
-  if (length && *length > options_.event_bytes_max) {
-    co_return refuse(http::error_response(413, too_large));
-  }
-  const Result<void> read = co_await request.body.read_all(options_.event_bytes_max);
-  if (!read) {
-    const bool large = read.error().code == Errc::resource_exhausted;
-    co_return refuse(
-        http::error_response(large ? 413 : 400, large ? too_large : read.error().detail));
-  }
-  const Result<CloudEvent> event = from_http(request);
-  if (!event) co_return refuse(refusal(event.error(), options_));
-  const Result<Offset> offset = co_await broker_.publish(*event);
-  if (!offset) co_return refusal(offset.error(), options_);
-  http::Response accepted;
-  accepted.status = 202;
-  co_return accepted;
+  return accept(acceptor_.shared_from_this(), request);
 }
 
 }  // namespace broker
 
-void BrokerIngress::add(std::string_view namespace_, std::string_view name, EventBroker& broker) {
-  brokers_.insert_or_assign(std::string(namespace_) + "/" + std::string(name), &broker);
+void BrokerIngress::add(std::string_view namespace_, std::string_view name,
+                        std::shared_ptr<EventBroker> broker) {
+  brokers_.insert_or_assign(std::string(namespace_) + "/" + std::string(name), std::move(broker));
 }
 
 void BrokerIngress::remove(std::string_view namespace_, std::string_view name) {

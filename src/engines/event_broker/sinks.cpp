@@ -60,6 +60,7 @@ Task<DeliveryAttempt> HttpSink::attempt(const CloudEvent& event) {
   http::Request request = to_http(event, options_.mode, options_.target);
   if (!options_.host.empty()) request.headers.set("host", options_.host);
   request.headers.set("prefer", "reply");
+  if (!options_.hands_on) request.headers.remove("ce-" + std::string(hops_attribute));
   for (const http::Headers::Field field : options_.headers) {
     request.headers.set(field.name, field.value);
   }
@@ -71,7 +72,6 @@ Task<DeliveryAttempt> HttpSink::attempt(const CloudEvent& event) {
   if (!response.ok()) {
     attempt.retry_after = retry_after(response.headers);
     if (piece) attempt.detail = std::move(piece->bytes);
-    if (attempt.detail.empty()) attempt.detail = http::reason_phrase(response.status);
     co_return attempt;
   }
   if (response.status == 202) co_return attempt;  // success, and never a reply
@@ -99,7 +99,7 @@ Task<Result<Reply>> HttpSink::deliver(const CloudEvent& event) {
 }
 
 Task<Result<Reply>> BrokerSink::deliver(const CloudEvent& event) {
-  const Result<Offset> offset = co_await broker_.publish(event);
+  const Result<Offset> offset = co_await broker_->publish(event);
   if (!offset) co_return offset.error();
   co_return Reply();
 }

@@ -72,6 +72,7 @@ class EventPlane::UrlSink final : public Sink {
   Task<DeliveryAttempt> attempt(const CloudEvent& event) override {
     return plane_.deliver(url_, event);
   }
+  bool hands_on() const noexcept override { return true; }
 
  private:
   EventPlane& plane_;
@@ -82,7 +83,7 @@ class EventPlane::UrlSink final : public Sink {
 // the reply was taken, too.
 class EventPlane::PipeSink final : public Sink {
  public:
-  PipeSink(std::unique_ptr<Sink> first, std::unique_ptr<Sink> second)
+  PipeSink(std::shared_ptr<Sink> first, std::shared_ptr<Sink> second)
       : first_(std::move(first)), second_(std::move(second)) {}
   Task<Result<Reply>> deliver(const CloudEvent& event) override {
     co_return outcome(co_await attempt(event));
@@ -91,9 +92,14 @@ class EventPlane::PipeSink final : public Sink {
     if (!first_) co_return co_await forward(event);
     DeliveryAttempt answered = co_await first_->attempt(event);
     if (!answered.ok() || !answered.reply) co_return answered;
-    const CloudEvent reply = std::move(*answered.reply);
+    CloudEvent reply = std::move(*answered.reply);
+    reply.remove_extension(hops_attribute);
+    if (const ExtensionValue* hops = event.extension(hops_attribute)) {
+      reply.set_extension(std::string(hops_attribute), *hops);
+    }
     co_return co_await forward(reply);
   }
+  bool hands_on() const noexcept override { return true; }
 
  private:
   Task<DeliveryAttempt> forward(const CloudEvent& event) {
@@ -102,27 +108,26 @@ class EventPlane::PipeSink final : public Sink {
     taken.reply.reset();
     co_return taken;
   }
-  std::unique_ptr<Sink> first_;
-  std::unique_ptr<Sink> second_;
+  std::shared_ptr<Sink> first_;
+  std::shared_ptr<Sink> second_;
 };
 
-// One Broker or Channel. Sinks outlive the triggers that use them.
+// One Broker or Channel. Whoever uses it across an await has its own share of the broker, which has
+// one of the log.
 struct EventPlane::Served {
-  struct Bound {
-    Binding binding;
-    std::unique_ptr<Sink> subscriber;
-    std::unique_ptr<Sink> dead_letter;
-  };
-  std::unique_ptr<Log> log;
-  std::map<std::string, Bound, std::less<>> bound;
-  std::unique_ptr<EventBroker> broker;
+  std::shared_ptr<Log> log;
+  std::map<std::string, Binding, std::less<>> bound;
+  std::shared_ptr<EventBroker> broker;
 };
 
 EventPlane::EventPlane(Env& env, http::Handler& router,
                        std::function<bool(std::string_view)> routed, Options options)
     : env_(env), router_(router), routed_(std::move(routed)), options_(std::move(options)) {}
 
-EventPlane::~EventPlane() = default;
+EventPlane::~EventPlane() {
+  // Deliveries in progress may hold a share of the very broker that runs them.
+  for (const auto& [id, served] : served_) served->broker->retire();
+}
 
 std::string EventPlane::directory_of(std::string_view id) const {
   return options_.data_directory + "/events/" + std::string(id);
@@ -149,10 +154,10 @@ Task<Result<void>> EventPlane::ensure(std::string id) {
   options.metrics = options_.metrics;
   name_series(options, id);
   served->broker =
-      std::make_unique<EventBroker>(env_.executor, env_.timers, *served->log, env_.logger,
+      std::make_shared<EventBroker>(env_.executor, env_.timers, served->log, env_.logger,
                                     env_.random.split(id), std::move(options));
   const ObjectRef ref = ref_of_id(id);
-  if (id.starts_with("broker/")) broker_ingress_.add(ref.namespace_, ref.name, *served->broker);
+  if (id.starts_with("broker/")) broker_ingress_.add(ref.namespace_, ref.name, served->broker);
   served_.emplace(std::move(id), std::move(served));
   // After a restart neither object changes: who waits for the log has to be told.
   if (options_.on_served) options_.on_served(ref);
@@ -168,7 +173,7 @@ Task<Result<void>> EventPlane::remove(std::string id) {
       const auto [namespace_, name] = control::split_key(id.substr(sizeof "broker"));
       broker_ingress_.remove(namespace_, name);
     }
-    co_await served->broker->stop(Duration::zero());
+    served->broker->retire();
     const Result<void> closed = co_await served->log->close();
     if (!closed) {
       env_.logger.log(LogLevel::warning, "events", "log did not close",
@@ -179,9 +184,11 @@ Task<Result<void>> EventPlane::remove(std::string id) {
   co_return env_.files.remove_all(directory_of(id));
 }
 
-EventBroker* EventPlane::find(std::string_view id) const {
+EventBroker* EventPlane::find(std::string_view id) const { return share(id).get(); }
+
+std::shared_ptr<EventBroker> EventPlane::share(std::string_view id) const {
   const auto found = served_.find(id);
-  return found == served_.end() ? nullptr : found->second->broker.get();
+  return found == served_.end() ? nullptr : found->second->broker;
 }
 
 Result<void> EventPlane::bind(const std::string& id, const std::string& name,
@@ -196,38 +203,34 @@ Result<void> EventPlane::bind(const std::string& id, const std::string& name,
            other.filter_text == binding.filter_text && other.delivery == binding.delivery;
   };
   const auto before = served.bound.find(name);
-  if (before != served.bound.end() && same_as(before->second.binding)) return {};
+  if (before != served.bound.end() && same_as(before->second)) return {};
 
-  const auto make_sink = [&](const std::string& text) -> Result<std::unique_ptr<Sink>> {
-    if (text.empty()) return std::unique_ptr<Sink>();
+  const auto make_sink = [&](const std::string& text) -> Result<std::shared_ptr<Sink>> {
+    if (text.empty()) return std::shared_ptr<Sink>();
     Result<http::Url> url = http::Url::parse(text);
     if (!url) return url.error();
-    return std::unique_ptr<Sink>(std::make_unique<UrlSink>(*this, std::move(*url)));
+    return std::shared_ptr<Sink>(std::make_shared<UrlSink>(*this, std::move(*url)));
   };
-  Result<std::unique_ptr<Sink>> subscriber = make_sink(binding.subscriber_url);
+  Result<std::shared_ptr<Sink>> subscriber = make_sink(binding.subscriber_url);
   if (!subscriber) return subscriber.error();
-  Result<std::unique_ptr<Sink>> reply = make_sink(binding.reply_url);
+  Result<std::shared_ptr<Sink>> reply = make_sink(binding.reply_url);
   if (!reply) return reply.error();
-  Result<std::unique_ptr<Sink>> dead_letter = make_sink(binding.dead_letter_url);
+  Result<std::shared_ptr<Sink>> dead_letter = make_sink(binding.dead_letter_url);
   if (!dead_letter) return dead_letter.error();
 
-  Served::Bound bound;
-  bound.binding = binding;
-  bound.dead_letter = std::move(*dead_letter);
-  bound.subscriber = std::move(*subscriber);
+  std::shared_ptr<Sink> sink = std::move(*subscriber);
   if (!binding.reply_to_self) {
-    bound.subscriber = std::make_unique<PipeSink>(std::move(bound.subscriber), std::move(*reply));
+    sink = std::make_shared<PipeSink>(std::move(sink), std::move(*reply));
   }
   TriggerOptions options;
   options.filter = binding.filter;
   options.delivery = binding.delivery;
-  options.dead_letter = bound.dead_letter.get();
+  options.dead_letter = std::move(*dead_letter);
   options.subscriber_uri = binding.subscriber_url;
   options.metric_name = binding.metric_name;
-  if (Result<void> set = served.broker->set_trigger(name, options, *bound.subscriber); !set) {
-    return set;
-  }
-  served.bound[name] = std::move(bound);
+  Result<void> set = served.broker->set_trigger(name, std::move(options), std::move(sink));
+  if (!set) return set;
+  served.bound[name] = binding;
   return {};
 }
 
@@ -255,11 +258,14 @@ Task<DeliveryAttempt> EventPlane::deliver(const http::Url& url, const CloudEvent
       co_return DeliveryAttempt::from(fail(Errc::unavailable, "nobody listens as " + name));
     }
     const std::shared_ptr<Sink> keep = sink->second;
-    co_return co_await keep->attempt(event);
+    if (event.extension(hops_attribute) == nullptr) co_return co_await keep->attempt(event);
+    CloudEvent shown = event;
+    shown.remove_extension(hops_attribute);
+    co_return co_await keep->attempt(shown);
   }
   const std::string id = id_of(url.host, url.target);
-  if (EventBroker* broker = find(id)) {
-    BrokerSink sink(*broker);
+  if (const std::shared_ptr<EventBroker> broker = share(id)) {
+    BrokerSink sink(broker);
     co_return co_await sink.attempt(event);
   }
   if (waits(id))
@@ -273,16 +279,29 @@ Task<DeliveryAttempt> EventPlane::deliver(const http::Url& url, const CloudEvent
   }
   const std::string authority = url.host + ":" + std::to_string(url.port);
   if (url.port != 80) options.host = authority;
-  auto client = clients_.find(authority);
-  if (client == clients_.end()) {
-    if (clients_.size() >= clients_max) clients_.erase(clients_.begin());
-    client = clients_
-                 .emplace(authority, std::make_unique<http::Client>(env_.executor, env_.timers,
-                                                                    env_.network, url.endpoint()))
-                 .first;
-  }
-  HttpSink sink(*client->second, std::move(options));
+  options.hands_on = true;  // it may be a broker of somebody else
+  const std::shared_ptr<http::Client> client = client_of(authority, url);
+  HttpSink sink(*client, std::move(options));
   co_return co_await sink.attempt(event);
+}
+
+std::shared_ptr<http::Client> EventPlane::client_of(const std::string& authority,
+                                                    const http::Url& url) {
+  std::shared_ptr<http::Client>& client = clients_[authority];
+  if (client == nullptr) {
+    client =
+        std::make_shared<http::Client>(env_.executor, env_.timers, env_.network, url.endpoint());
+    // Who is in use stays for its users, here or not; so another is let go first.
+    const std::shared_ptr<http::Client> made = client;
+    if (clients_.size() > clients_max) {
+      auto least = std::find_if(clients_.begin(), clients_.end(),
+                                [](const auto& entry) { return entry.second.use_count() == 1; });
+      if (least == clients_.end()) least = clients_.begin();
+      clients_.erase(least);
+    }
+    return made;
+  }
+  return client;
 }
 
 Task<http::Response> EventPlane::NotServed::handle(http::Request&) {

@@ -69,7 +69,11 @@ class EventPlane final : public control::EventingPlane {
   class NotServed final : public http::Handler {
     Task<http::Response> handle(http::Request& request) override;
   };
+  /// What is used across an await.
+  std::shared_ptr<EventBroker> share(std::string_view id) const;
   std::string directory_of(std::string_view id) const;
+  /// `authority` is host and port of `url`.
+  std::shared_ptr<http::Client> client_of(const std::string& authority, const http::Url& url);
 
   Env& env_;
   http::Handler& router_;
@@ -79,7 +83,7 @@ class EventPlane final : public control::EventingPlane {
   NotServed not_served_;
   std::map<std::string, std::unique_ptr<Served>, std::less<>> served_;
   std::map<std::string, std::shared_ptr<Sink>, std::less<>> local_sinks_;
-  std::map<std::string, std::unique_ptr<http::Client>, std::less<>> clients_;
+  std::map<std::string, std::shared_ptr<http::Client>, std::less<>> clients_;
 };
 
 }  // namespace knative

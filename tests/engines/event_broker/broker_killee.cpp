@@ -30,15 +30,16 @@ kn::Task<int> serve(kn::Loop& loop, std::string directory, bool durable, std::st
   kn::SegmentLogOptions log_options;
   log_options.segment_bytes = 64 * 1024;
   log_options.fsync_mode = durable ? kn::FsyncMode::data : kn::FsyncMode::none;
-  auto log = co_await kn::open_segment_log(env, files, directory, log_options);
-  if (!log) {
-    std::printf("refused %s\n", log.error().to_string().c_str());
+  auto opened = co_await kn::open_segment_log(env, files, directory, log_options);
+  if (!opened) {
+    std::printf("refused %s\n", opened.error().to_string().c_str());
     co_return 1;
   }
+  std::shared_ptr<kn::Log> log = std::move(*opened);
   const kn::http::Url url = kn::http::Url::parse(sink_url).value();
   kn::http::Client client(env.executor, env.timers, env.network, url.endpoint());
-  kn::HttpSink sink(client);
-  kn::EventBroker broker(env.executor, env.timers, **log, env.logger, env.random.split("broker"));
+  auto sink = std::make_shared<kn::HttpSink>(client);
+  kn::EventBroker broker(env.executor, env.timers, log, env.logger, env.random.split("broker"));
   kn::TriggerOptions options;
   options.delivery.retry = 1000;
   options.delivery.delay_max = std::chrono::milliseconds(100);

@@ -60,6 +60,9 @@ class Subscriber final : public Sink {
   Timers& timers_;
 };
 
+/// A sink that the test owns.
+std::shared_ptr<Sink> lent(Sink& sink) { return {std::shared_ptr<void>(), &sink}; }
+
 CloudEvent event(const std::string& id, const std::string& type = "test") {
   CloudEvent made(type, "/tests", {{"n", 1}});
   made.set_id(id);
@@ -79,13 +82,13 @@ class BrokerTest : public testing::Test {
     options.delivery.jitter = 0;
     options.delivery.delay = 100ms;
     options.delivery.retry = 3;
-    options.dead_letter = &letters;
+    options.dead_letter = lent(letters);
     make_broker();
   }
   void make_broker(BrokerOptions given = {}) {
     broker.reset();
     Env& env = world.env();
-    broker = std::make_unique<EventBroker>(env.executor, env.timers, *log, env.logger,
+    broker = std::make_unique<EventBroker>(env.executor, env.timers, log, env.logger,
                                            env.random.split("broker"), std::move(given));
   }
   Result<Offset> publish(const CloudEvent& what) {
@@ -101,7 +104,7 @@ class BrokerTest : public testing::Test {
   TriggerStats stats(const std::string& name = "t") { return broker->trigger_stats(name).value(); }
 
   Simulation world{11};
-  std::unique_ptr<Log> log;
+  std::shared_ptr<Log> log;
   Subscriber subscriber;
   Subscriber letters;
   TriggerOptions options;
@@ -111,9 +114,9 @@ class BrokerTest : public testing::Test {
 TEST_F(BrokerTest, delivers_an_accepted_event_once_to_every_matching_trigger) {
   Subscriber other(world.env().timers);
   options.filter = Filter::exact("type", "wanted").value();
-  broker->set_trigger("t", options, subscriber).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
   TriggerOptions everything;
-  broker->set_trigger("all", everything, other).value();
+  broker->set_trigger("all", everything, lent(other)).value();
   publish(event("1", "wanted")).value();
   publish(event("2", "other")).value();
   settle(1s);
@@ -131,7 +134,7 @@ TEST_F(BrokerTest, delivers_an_accepted_event_once_to_every_matching_trigger) {
 }
 
 TEST_F(BrokerTest, gives_an_event_without_id_one_and_refuses_an_invalid_one) {
-  broker->set_trigger("t", options, subscriber).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
   publish(CloudEvent("made", "/here")).value();
   publish(CloudEvent("made", "/here")).value();
   settle();
@@ -149,7 +152,7 @@ TEST_F(BrokerTest, gives_an_event_without_id_one_and_refuses_an_invalid_one) {
 
 TEST_F(BrokerTest, tries_again_at_the_times_of_the_schedule) {
   subscriber.statuses = {500, 503, 429};
-  broker->set_trigger("t", options, subscriber).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
   publish(event("1")).value();
   settle();
   ASSERT_EQ(subscriber.times.size(), 4u);
@@ -167,7 +170,7 @@ TEST_F(BrokerTest, waits_as_long_as_retry_after_says_but_no_longer_than_allowed)
   subscriber.statuses = {503, 503};
   subscriber.retry_after = 10s;
   options.delivery.retry_after_max = 3s;
-  broker->set_trigger("t", options, subscriber).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
   publish(event("1")).value();
   settle();
   ASSERT_EQ(subscriber.times.size(), 3u);
@@ -179,7 +182,7 @@ TEST_F(BrokerTest, sends_what_cannot_be_delivered_to_the_dead_letter_sink_with_t
   subscriber.statuses = {500, 500, 500, 500};
   subscriber.body = "out of order" + std::string(2000, '!');
   options.subscriber_uri = "http://subscriber.example/";
-  broker->set_trigger("t", options, subscriber).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
   publish(event("1")).value();
   settle();
   EXPECT_EQ(subscriber.seen.size(), 4u);
@@ -201,7 +204,7 @@ TEST_F(BrokerTest, does_not_try_again_what_the_subscriber_refused) {
     subscriber.seen.clear();
     letters.seen.clear();
     const std::string name = "t" + std::to_string(status);
-    broker->set_trigger(name, options, subscriber).value();
+    broker->set_trigger(name, options, lent(subscriber)).value();
     publish(event("1")).value();
     settle();
     EXPECT_EQ(subscriber.seen.size(), 1u) << status;
@@ -214,7 +217,7 @@ TEST_F(BrokerTest, does_not_try_again_what_the_subscriber_refused) {
 TEST_F(BrokerTest, counts_and_drops_when_the_dead_letter_sink_fails_too) {
   subscriber.statuses = {400};
   letters.statuses = {500, 500, 500, 500};
-  broker->set_trigger("t", options, subscriber).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
   publish(event("1")).value();
   settle();
   EXPECT_EQ(letters.seen.size(), 4u);
@@ -227,7 +230,7 @@ TEST_F(BrokerTest, gives_up_an_attempt_at_its_deadline) {
   subscriber.takes = 24h;
   options.delivery.timeout = 2s;
   options.delivery.retry = 1;
-  broker->set_trigger("t", options, subscriber).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
   publish(event("1")).value();
   settle(1min);
   EXPECT_EQ(subscriber.seen.size(), 2u);
@@ -241,7 +244,7 @@ TEST_F(BrokerTest, gives_up_an_attempt_at_its_deadline) {
 TEST_F(BrokerTest, treats_an_exception_as_a_failed_attempt) {
   subscriber.throws = true;
   options.delivery.retry = 1;
-  broker->set_trigger("t", options, subscriber).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
   publish(event("1")).value();
   settle();
   EXPECT_EQ(subscriber.seen.size(), 2u);
@@ -254,8 +257,8 @@ TEST_F(BrokerTest, a_hanging_subscriber_holds_back_nobody_else) {
   Subscriber quick(world.env().timers);
   subscriber.takes = 24h;
   options.delivery.timeout = 48h;
-  broker->set_trigger("stuck", options, subscriber).value();
-  broker->set_trigger("quick", options, quick).value();
+  broker->set_trigger("stuck", options, lent(subscriber)).value();
+  broker->set_trigger("quick", options, lent(quick)).value();
   for (int i = 0; i < 300; ++i) publish(event(std::to_string(i))).value();
   world.run_for(1s);
   EXPECT_EQ(quick.seen.size(), 300u);
@@ -271,7 +274,7 @@ TEST_F(BrokerTest, one_stuck_event_does_not_hold_back_the_others_of_its_trigger_
   options.delivery.delay_max = 1h;
   options.window = 10;
   options.span_max = 50;
-  broker->set_trigger("t", options, subscriber).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
   for (int i = 0; i < 100; ++i) publish(event(std::to_string(i))).value();
   world.run_for(1s);
   EXPECT_EQ(subscriber.seen.size(), 50u);
@@ -285,7 +288,7 @@ TEST_F(BrokerTest, one_stuck_event_does_not_hold_back_the_others_of_its_trigger_
 TEST_F(BrokerTest, keeps_the_order_of_the_log_with_a_window_of_one) {
   subscriber.statuses = {500, 500, 202, 500};
   options.window = 1;
-  broker->set_trigger("t", options, subscriber).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
   for (int i = 0; i < 5; ++i) publish(event(std::to_string(i))).value();
   settle();
   EXPECT_EQ(ids(subscriber.seen),
@@ -298,9 +301,9 @@ TEST_F(BrokerTest, takes_replies_into_the_broker) {
   Subscriber second(world.env().timers);
   subscriber.reply = CloudEvent("answer", "/subscriber", {{"ok", true}});
   options.filter = Filter::exact("type", "question").value();
-  broker->set_trigger("ask", options, subscriber).value();
+  broker->set_trigger("ask", options, lent(subscriber)).value();
   options.filter = Filter::exact("type", "answer").value();
-  broker->set_trigger("answers", options, second).value();
+  broker->set_trigger("answers", options, lent(second)).value();
   publish(event("1", "question")).value();
   settle();
   ASSERT_EQ(second.seen.size(), 1u);
@@ -315,12 +318,12 @@ TEST_F(BrokerTest, stops_a_loop_of_replies_at_the_hop_limit) {
   given.hops_max = 5;
   make_broker(given);
   subscriber.reply = CloudEvent("again", "/loop");
-  broker->set_trigger("t", options, subscriber).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
   publish(event("1", "again")).value();
   settle();
   EXPECT_EQ(subscriber.seen.size(), 5u);
   EXPECT_EQ(stats().replies, 4u);
-  EXPECT_EQ(stats().replies_dropped, 1u);
+  EXPECT_EQ(stats().replies_looped, 1u);
   EXPECT_EQ(broker->stats().hops_exhausted, 1u);
   EXPECT_EQ(stats().dropped, 0u);
   broker.reset();
@@ -342,7 +345,7 @@ TEST_F(BrokerTest, honours_the_hop_limit_of_an_arriving_event) {
 TEST_F(BrokerTest, an_invalid_reply_is_a_failed_attempt) {
   subscriber.reply = CloudEvent("", "");
   options.delivery.retry = 1;
-  broker->set_trigger("t", options, subscriber).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
   publish(event("1")).value();
   settle();
   EXPECT_EQ(subscriber.seen.size(), 2u);
@@ -355,9 +358,9 @@ TEST_F(BrokerTest, a_new_trigger_begins_with_the_next_event_or_where_it_is_told)
   Subscriber later(world.env().timers);
   Subscriber from_start(world.env().timers);
   publish(event("before")).value();
-  broker->set_trigger("later", options, later).value();
+  broker->set_trigger("later", options, lent(later)).value();
   options.begin = 0;
-  broker->set_trigger("start", options, from_start).value();
+  broker->set_trigger("start", options, lent(from_start)).value();
   publish(event("after")).value();
   settle();
   EXPECT_EQ(ids(later.seen), (std::vector<std::string>{"after"}));
@@ -366,36 +369,270 @@ TEST_F(BrokerTest, a_new_trigger_begins_with_the_next_event_or_where_it_is_told)
 }
 
 TEST_F(BrokerTest, goes_on_at_the_cursor_after_detaching_and_forgets_it_when_removed) {
-  broker->set_trigger("t", options, subscriber).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
   publish(event("1")).value();
   settle();
   broker->detach_trigger("t");
   publish(event("2")).value();
-  broker->set_trigger("t", options, subscriber).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
   settle();
   EXPECT_EQ(ids(subscriber.seen), (std::vector<std::string>{"1", "2"}));
   world.run(broker->remove_trigger("t")).value();
   EXPECT_EQ(log->cursor("trigger/t"), std::nullopt);
   EXPECT_TRUE(broker->triggers().empty());
   publish(event("3")).value();
-  broker->set_trigger("t", options, subscriber).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
   settle();
   EXPECT_EQ(subscriber.seen.size(), 2u);
   broker.reset();
 }
 
-TEST_F(BrokerTest, new_options_apply_to_what_is_still_in_progress) {
+TEST_F(BrokerTest, events_in_retry_under_an_update_end_by_the_terms_they_were_begun_on) {
+  Subscriber replacement(world.env().timers);
+  Subscriber new_letters(world.env().timers);
+  subscriber.statuses = std::vector<int>(40, 500);
+  subscriber.statuses[4] = 202;
+  options.filter = Filter::exact("type", "a").value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
+  for (int i = 0; i < 10; ++i) publish(event(std::to_string(i), "a")).value();
+  world.run_for(50ms);
+  EXPECT_EQ(stats().in_progress, 9u);
+  TriggerOptions other = options;
+  other.filter = Filter::exact("type", "z").value();
+  other.dead_letter = lent(new_letters);
+  broker->set_trigger("t", other, lent(replacement)).value();
+  publish(event("new", "z")).value();
+  publish(event("unwanted", "a")).value();
+  settle();
+  EXPECT_EQ(ids(replacement.seen), (std::vector<std::string>{"new"}));
+  EXPECT_EQ(subscriber.seen.size(), 1 + 9 * 4u);
+  EXPECT_EQ(letters.seen.size(), 9u);
+  EXPECT_TRUE(new_letters.seen.empty());
+  EXPECT_EQ(stats().delivered, 2u);
+  EXPECT_EQ(stats().dead_lettered, 9u);
+  EXPECT_EQ(stats().failures, 36u);
+  EXPECT_EQ(stats().matched, 11u);
+  EXPECT_EQ(stats().filtered, 1u);
+  EXPECT_EQ(stats().cursor, 12u);
+  broker.reset();
+}
+
+TEST_F(BrokerTest, events_that_hang_on_old_terms_do_not_hold_back_those_of_the_new_ones) {
   Subscriber replacement(world.env().timers);
   subscriber.takes = 24h;
-  broker->set_trigger("t", options, subscriber).value();
-  for (int i = 0; i < 5; ++i) publish(event(std::to_string(i))).value();
+  options.delivery.timeout = 48h;
+  options.window = 5;
+  broker->set_trigger("t", options, lent(subscriber)).value();
+  for (int i = 0; i < 8; ++i) publish(event(std::to_string(i))).value();
   world.run_for(1s);
   EXPECT_EQ(subscriber.running, 5);
-  broker->set_trigger("t", options, replacement).value();
-  EXPECT_EQ(subscriber.running, 0);
+  broker->set_trigger("t", options, lent(replacement)).value();
+  world.run_for(1s);
+  EXPECT_EQ(ids(replacement.seen), (std::vector<std::string>{"5", "6", "7"}));
+  EXPECT_EQ(stats().cursor, 0u);
+  broker.reset();
+}
+
+TEST_F(BrokerTest, a_held_trigger_delivers_nothing_and_its_events_wait) {
+  publish(event("before")).value();
+  broker->hold_trigger("t").value();
+  EXPECT_TRUE(stats().held);
+  for (int i = 0; i < 3; ++i) publish(event(std::to_string(i))).value();
+  world.run_for(1h);
+  EXPECT_TRUE(subscriber.seen.empty());
+  EXPECT_EQ(log->cursor("trigger/t"), 1u);
+  EXPECT_EQ(stats().backlog, 3u);
+  broker->set_trigger("t", options, lent(subscriber)).value();
   settle(1s);
-  EXPECT_EQ(replacement.seen.size(), 5u);
-  EXPECT_EQ(stats().cursor, 5u);
+  EXPECT_EQ(ids(subscriber.seen), (std::vector<std::string>{"0", "1", "2"}));
+  broker->hold_trigger("t").value();
+  publish(event("3")).value();
+  world.run_for(1h);
+  EXPECT_EQ(subscriber.seen.size(), 3u);
+  Subscriber other(world.env().timers);
+  broker->set_trigger("t", options, lent(other)).value();
+  settle(1s);
+  EXPECT_EQ(ids(other.seen), (std::vector<std::string>{"3"}));
+  broker.reset();
+}
+
+TEST_F(BrokerTest, holding_stops_a_backlog_in_the_middle_and_nothing_of_it_is_lost_or_repeated) {
+  Subscriber other(world.env().timers);
+  subscriber.takes = 10ms;
+  options.window = 3;
+  options.begin = 0;
+  for (int i = 0; i < 50; ++i) publish(event(std::to_string(i))).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
+  world.run_for(65ms);
+  broker->hold_trigger("t").value();
+  world.run_for(1h);
+  const std::size_t seen = subscriber.seen.size();
+  EXPECT_GT(seen, 3u);
+  EXPECT_LT(seen, 50u);
+  EXPECT_EQ(stats().cursor, seen);
+  broker->set_trigger("t", options, lent(other)).value();
+  settle();
+  EXPECT_EQ(subscriber.seen.size(), seen);
+  EXPECT_EQ(seen + other.seen.size(), 50u);
+  broker.reset();
+}
+
+TEST_F(BrokerTest, every_failed_attempt_is_counted_and_logged_with_its_cause_within_a_rate) {
+  std::vector<std::map<std::string, std::string>> lines;
+  SimulationOptions quiet;
+  quiet.log_sink = [&lines](const LogRecord& record) {
+    std::map<std::string, std::string>& line = lines.emplace_back();
+    line["message"] = record.message;
+    for (const LogField& field : record.fields) line[std::string(field.key)] = field.value;
+  };
+  Simulation loud(3, quiet);
+  Env& env = loud.env();
+  Subscriber broken(env.timers);
+  broken.statuses = std::vector<int>(2000, 500);
+  broken.body = "out of order";
+  const std::shared_ptr<Log> here = memory_log(env.timers);
+  EventBroker made(env.executor, env.timers, here, env.logger, env.random.split("b"));
+  options.dead_letter.reset();
+  options.subscriber_uri = "http://broken.example/";
+  made.set_trigger("t", options, lent(broken)).value();
+  const CloudEvent one = event("one");
+  loud.run(made.publish(one)).value();
+  loud.run_for(1h);
+  ASSERT_EQ(lines.size(), 5u);  // four attempts and the end
+  EXPECT_EQ(lines[2]["trigger"], "t");
+  EXPECT_EQ(lines[2]["event"], "one");
+  EXPECT_EQ(lines[2]["attempt"], "3");
+  EXPECT_EQ(lines[2]["status"], "500");
+  EXPECT_EQ(lines[2]["cause"], "out of order");
+  EXPECT_EQ(lines[2]["subscriber"], "http://broken.example/");
+  EXPECT_EQ(made.trigger_stats("t")->failures, 4u);
+  lines.clear();
+  for (int i = 0; i < 200; ++i) loud.run(made.publish(one)).value();
+  loud.run_for(1h);
+  loud.run(made.publish(one)).value();
+  loud.run_for(1s);
+  std::size_t said = 0;
+  std::uint64_t unsaid = 0;
+  for (const auto& line : lines) {
+    if (!line.contains("attempt")) continue;
+    ++said;
+    unsaid += std::stoull(line.at("unsaid"));
+  }
+  EXPECT_LT(said, 60u);
+  EXPECT_EQ(said + unsaid + 4, made.trigger_stats("t")->failures);
+}
+
+TEST_F(BrokerTest, ids_that_it_gives_never_repeat_across_restarts_with_the_same_chance) {
+  std::set<std::string> given;
+  options.begin = 0;
+  for (int life = 0; life < 3; ++life) {
+    make_broker();
+    broker->set_trigger("t" + std::to_string(life), options, lent(subscriber)).value();
+    for (int i = 0; i < 3; ++i) publish(CloudEvent("made", "/here")).value();
+    settle(1s);
+  }
+  broker->set_trigger("all", options, lent(letters)).value();
+  settle(1s);
+  for (const CloudEvent& one : letters.seen) given.insert(one.id());
+  EXPECT_EQ(given.size(), 9u);
+  broker.reset();
+}
+
+TEST_F(BrokerTest, a_trigger_to_its_own_broker_ends_in_a_dead_letter_at_the_hop_limit) {
+  BrokerOptions given;
+  given.hops_max = 20;
+  make_broker(given);
+  options.filter = Filter::exact("type", "round").value();
+  const auto itself = std::make_shared<BrokerSink>(
+      std::shared_ptr<EventBroker>(std::shared_ptr<void>(), broker.get()));
+  broker->set_trigger("t", options, itself).value();
+  publish(event("1", "round")).value();
+  settle();
+  EXPECT_EQ(broker->stats().accepted, 20u);
+  EXPECT_EQ(stats().delivered, 19u);
+  EXPECT_EQ(stats().attempts - stats().dead_lettered, 20u);
+  EXPECT_EQ(broker->stats().hops_exhausted, 1u);
+  ASSERT_EQ(letters.seen.size(), 1u);
+  EXPECT_EQ(letters.seen[0].id(), "1");
+  EXPECT_EQ(letters.seen[0].attribute("knativeerrorcode"), "400");
+  EXPECT_EQ(letters.seen[0].extension("knativebrokerttl"), nullptr);
+  broker.reset();
+}
+
+TEST_F(BrokerTest, dead_letters_that_come_back_to_their_broker_come_to_an_end) {
+  BrokerOptions given;
+  given.hops_max = 20;
+  make_broker(given);
+  const auto itself = std::make_shared<BrokerSink>(
+      std::shared_ptr<EventBroker>(std::shared_ptr<void>(), broker.get()));
+  options.dead_letter = itself;
+  subscriber.statuses = std::vector<int>(1000, 400);
+  broker->set_trigger("t", options, lent(subscriber)).value();
+  publish(event("1")).value();
+  settle();
+  EXPECT_LE(subscriber.seen.size(), 40u);
+  EXPECT_EQ(stats().dropped, 1u);
+  EXPECT_EQ(stats().dead_lettered + 1, subscriber.seen.size());
+  broker.reset();
+}
+
+TEST_F(BrokerTest, a_retired_broker_acknowledges_nothing_that_was_on_its_way) {
+  // A log that takes its time, as one on a disk does.
+  class SlowLog final : public Log {
+   public:
+    SlowLog(Timers& timers, std::unique_ptr<Log> inner)
+        : timers_(timers), inner_(std::move(inner)) {}
+    Task<Result<Offset>> append(std::string_view bytes) override {
+      const std::string kept(bytes);
+      co_await timers_.sleep_for(1s);
+      co_return co_await inner_->append(kept);
+    }
+    Task<Result<std::vector<Record>>> read(Offset from, ReadLimits limits) override {
+      return inner_->read(from, limits);
+    }
+    Task<void> wait_for(Offset offset) override { return inner_->wait_for(offset); }
+    Task<Result<void>> commit(std::string cursor, Offset next) override {
+      return inner_->commit(std::move(cursor), next);
+    }
+    Task<Result<void>> remove_cursor(std::string cursor) override {
+      return inner_->remove_cursor(std::move(cursor));
+    }
+    std::optional<Offset> cursor(std::string_view name) const override {
+      return inner_->cursor(name);
+    }
+    std::map<std::string, Offset, std::less<>> cursors() const override {
+      return inner_->cursors();
+    }
+    Offset first() const noexcept override { return inner_->first(); }
+    Offset end() const noexcept override { return inner_->end(); }
+    Task<Result<Offset>> trim() override { return inner_->trim(); }
+    Task<Result<void>> close() override { return inner_->close(); }
+    LogStats stats() const override { return inner_->stats(); }
+
+   private:
+    Timers& timers_;
+    std::unique_ptr<Log> inner_;
+  };
+  Env& env = world.env();
+  for (const bool destroyed : {false, true}) {
+    auto made = std::make_unique<EventBroker>(
+        env.executor, env.timers, std::make_shared<SlowLog>(env.timers, memory_log(env.timers)),
+        env.logger, env.random.split("b"));
+    const CloudEvent one = event("1");
+    std::optional<Result<Offset>> outcome;
+    TaskSet publishers(env.executor);
+    auto publish_one = [](Task<Result<Offset>> task,
+                          std::optional<Result<Offset>>& into) -> Task<void> {
+      into = co_await std::move(task);
+    };
+    publishers.add(publish_one(made->publish(one), outcome));
+    world.run_for(500ms);
+    destroyed ? made.reset() : made->retire();
+    world.run_for(5s);
+    ASSERT_TRUE(outcome);
+    ASSERT_FALSE(*outcome);
+    EXPECT_EQ(outcome->error().code, Errc::unavailable);
+  }
   broker.reset();
 }
 
@@ -403,7 +640,7 @@ TEST_F(BrokerTest, refuses_options_out_of_range) {
   const auto refused = [&](auto change) {
     TriggerOptions wrong = options;
     change(wrong);
-    const Result<void> set = broker->set_trigger("t", wrong, subscriber);
+    const Result<void> set = broker->set_trigger("t", wrong, lent(subscriber));
     return !set && set.error().code == Errc::invalid_argument;
   };
   EXPECT_TRUE(refused([](TriggerOptions& wrong) { wrong.window = 0; }));
@@ -416,7 +653,7 @@ TEST_F(BrokerTest, refuses_options_out_of_range) {
 
 TEST_F(BrokerTest, stop_lets_attempts_finish_and_stores_cursors) {
   subscriber.takes = 2s;
-  broker->set_trigger("t", options, subscriber).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
   for (int i = 0; i < 3; ++i) publish(event(std::to_string(i))).value();
   world.run_for(1s);
   EXPECT_EQ(subscriber.running, 3);
@@ -424,14 +661,15 @@ TEST_F(BrokerTest, stop_lets_attempts_finish_and_stores_cursors) {
   EXPECT_EQ(subscriber.running, 0);
   EXPECT_EQ(log->cursor("trigger/t"), 3u);
   EXPECT_EQ(publish(event("late")).error().code, Errc::failed_precondition);
-  EXPECT_EQ(broker->set_trigger("t", options, subscriber).error().code, Errc::failed_precondition);
+  EXPECT_EQ(broker->set_trigger("t", options, lent(subscriber)).error().code,
+            Errc::failed_precondition);
   broker.reset();
 }
 
 TEST_F(BrokerTest, stop_does_not_wait_for_retries_and_keeps_their_events) {
   subscriber.statuses = {500, 500, 500, 500};
   options.delivery.delay = 1min;
-  broker->set_trigger("t", options, subscriber).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
   publish(event("1")).value();
   world.run_for(1s);
   const Instant before = world.now();
@@ -440,7 +678,7 @@ TEST_F(BrokerTest, stop_does_not_wait_for_retries_and_keeps_their_events) {
   EXPECT_EQ(log->cursor("trigger/t"), 0u);
   subscriber.statuses.clear();
   make_broker();
-  broker->set_trigger("t", options, subscriber).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
   settle();
   EXPECT_EQ(subscriber.seen.size(), 2u);
   broker.reset();
@@ -463,7 +701,7 @@ TEST_F(BrokerTest, counts_into_the_metrics_it_was_given) {
   BrokerOptions given;
   given.metrics = &metrics;
   make_broker(given);
-  broker->set_trigger("t", options, subscriber).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
   publish(event("1")).value();
   CloudEvent without_type("", "/here", Value());
   EXPECT_FALSE(publish(without_type));
@@ -498,7 +736,7 @@ TEST_F(BrokerTest, works_through_a_backlog_larger_than_its_window) {
   options.begin = 0;
   for (int i = 0; i < 5000; ++i) publish(event(std::to_string(i))).value();
   subscriber.takes = 1ms;
-  broker->set_trigger("t", options, subscriber).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
   settle(1min);
   EXPECT_EQ(subscriber.seen.size(), 5000u);
   EXPECT_EQ(subscriber.running_max, 100);
@@ -520,10 +758,10 @@ TEST(BrokerCrash, loses_no_accepted_event_when_the_machine_dies_at_any_moment) {
     for (int life = 0; life < 4; ++life) {
       auto opened = world.run(open_segment_log(env, "/log"));
       ASSERT_TRUE(opened) << opened.error().to_string();
-      std::unique_ptr<Log> log = std::move(*opened);
+      std::shared_ptr<Log> log = std::move(*opened);
       {
-        EventBroker broker(env.executor, env.timers, *log, env.logger, env.random.split("b"));
-        broker.set_trigger("t", options, *sink).value();
+        EventBroker broker(env.executor, env.timers, log, env.logger, env.random.split("b"));
+        broker.set_trigger("t", options, lent(*sink)).value();
         TaskSet producers(env.executor);
         auto produce = [](EventBroker& to, Timers& timers, std::set<std::string>& told,
                           int from) -> Task<void> {
@@ -544,9 +782,9 @@ TEST(BrokerCrash, loses_no_accepted_event_when_the_machine_dies_at_any_moment) {
       log.reset();
       world.crash(CrashMode::seeded);
     }
-    std::unique_ptr<Log> log = *world.run(open_segment_log(env, "/log"));
-    EventBroker broker(env.executor, env.timers, *log, env.logger, env.random.split("b"));
-    broker.set_trigger("t", options, *sink).value();
+    std::shared_ptr<Log> log = *world.run(open_segment_log(env, "/log"));
+    EventBroker broker(env.executor, env.timers, log, env.logger, env.random.split("b"));
+    broker.set_trigger("t", options, lent(*sink)).value();
     world.run_for(1min);
     for (const std::string& id : accepted) {
       ASSERT_TRUE(delivered.contains(id)) << "lost " << id << ", seed " << seed;
@@ -566,10 +804,10 @@ TEST(BrokerDamage, a_trigger_before_damage_says_so_and_looks_again_ever_more_rar
   Env& env = world.env();
   SegmentLogOptions small;
   small.cache_bytes_max = 0;
-  std::unique_ptr<Log> log = world.run(open_segment_log(env, "/log", small)).value();
+  std::shared_ptr<Log> log = world.run(open_segment_log(env, "/log", small)).value();
   auto sink = make_sink([](const CloudEvent&) {});
   {
-    EventBroker broker(env.executor, env.timers, *log, env.logger, env.random.split("b"));
+    EventBroker broker(env.executor, env.timers, log, env.logger, env.random.split("b"));
     const CloudEvent one = event("1");
     auto publish = [](EventBroker& to, const CloudEvent& what) -> Task<void> {
       for (int i = 0; i < 3; ++i) (co_await to.publish(what)).value();
@@ -581,10 +819,10 @@ TEST(BrokerDamage, a_trigger_before_damage_says_so_and_looks_again_ever_more_rar
     auto opened = env.files.open("/log/" + file.name, {.write = true}).value();
     opened->write_at(150, "damage").value();
   }
-  EventBroker broker(env.executor, env.timers, *log, env.logger, env.random.split("b"));
+  EventBroker broker(env.executor, env.timers, log, env.logger, env.random.split("b"));
   TriggerOptions options;
   options.begin = 0;
-  broker.set_trigger("t", options, *sink).value();
+  broker.set_trigger("t", options, lent(*sink)).value();
   world.run_for(1h);
   EXPECT_GE(complaints, 10);
   EXPECT_LE(complaints, 30);

@@ -30,9 +30,9 @@ class IngressTest : public testing::Test {
     Env& env = world.env();
     options.event_bytes_max = 5000;
     broker.reset();
-    broker = std::make_unique<EventBroker>(env.executor, env.timers, *log, env.logger,
+    broker = std::make_shared<EventBroker>(env.executor, env.timers, log, env.logger,
                                            env.random.split("b"), std::move(options));
-    paths.add("default", "shop", *broker);
+    paths.add("default", "shop", broker);
   }
   http::Response send(http::Handler& to, http::Request request) {
     auto call = [](http::Handler& handler, http::Request& what) -> Task<http::Response> {
@@ -43,8 +43,8 @@ class IngressTest : public testing::Test {
   http::Response send(http::Request request) { return send(broker->ingress(), std::move(request)); }
 
   Simulation world{21};
-  std::unique_ptr<Log> log;
-  std::unique_ptr<EventBroker> broker;
+  std::shared_ptr<Log> log;
+  std::shared_ptr<EventBroker> broker;
   BrokerIngress paths;
 };
 
@@ -82,11 +82,11 @@ TEST_F(IngressTest, answers_other_methods_sizes_and_formats) {
 }
 
 TEST_F(IngressTest, answers_503_with_retry_after_when_the_log_is_full_or_the_broker_stopped) {
-  auto sink = make_sink(
+  std::shared_ptr<Sink> sink = make_sink(
       [](const CloudEvent&) -> Result<Reply> { return fail(Errc::unavailable, "not now"); });
   TriggerOptions options;
   options.delivery.retry = 1000;
-  broker->set_trigger("t", options, *sink).value();
+  broker->set_trigger("t", options, sink).value();
   CloudEvent event = sample();
   event.set_data(EventData::text(std::string(4000, 'x')));
   int status = 0;
@@ -100,6 +100,59 @@ TEST_F(IngressTest, answers_503_with_retry_after_when_the_log_is_full_or_the_bro
   EXPECT_EQ(status, 503);
   world.run(broker->stop());
   EXPECT_EQ(send(to_http(sample())).status, 503);
+}
+
+/// A body whose second half never comes.
+class Drip final : public http::BodySource {
+ public:
+  explicit Drip(Wakeup& never) : never_(never) {}
+  Task<Result<std::string_view>> next() override {
+    if (std::exchange(begun_, true)) co_await never_.wait();
+    co_return std::string_view("{\"n");
+  }
+
+ private:
+  Wakeup& never_;
+  bool begun_ = false;
+};
+
+TEST_F(IngressTest, a_post_that_is_half_read_when_its_broker_goes_is_answered_503) {
+  for (const bool retired : {true, false}) {
+    make(BrokerOptions());
+    Wakeup never;
+    std::optional<http::Response> answer;
+    TaskSet requests(world.env().executor);
+    auto post = [](http::Handler& to, Wakeup& body,
+                   std::optional<http::Response>& into) -> Task<void> {
+      http::Request request = to_http(sample(), ContentMode::binary, "/default/shop");
+      request.body = http::Body(std::make_unique<Drip>(body));
+      into = co_await to.handle(request);
+    };
+    requests.add(post(paths, never, answer));
+    world.run_for(1s);
+    EXPECT_FALSE(answer);
+    paths.remove("default", "shop");
+    if (retired) broker->retire();
+    broker.reset();
+    world.run_for(1s);
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, 503);
+    EXPECT_EQ(log->end(), 0u);
+  }
+}
+
+TEST_F(IngressTest, asks_whether_events_are_wanted_before_writing_them) {
+  BrokerOptions options;
+  bool wanted = true;
+  options.admit = [&wanted]() -> Result<void> {
+    if (wanted) return {};
+    return fail(Errc::not_found, "no such broker");
+  };
+  make(options);
+  EXPECT_EQ(send(to_http(sample())).status, 202);
+  wanted = false;
+  EXPECT_EQ(send(to_http(sample())).status, 404);
+  EXPECT_EQ(log->end(), 1u);
 }
 
 TEST_F(IngressTest, leads_paths_to_brokers) {
