@@ -217,19 +217,53 @@ def check_sizes(path, text, code, report):
                 report.add("function-length", path, first, f"{last - first + 1} lines")
 
 
+def awaiting_statements(code):
+    """(first line, text) of the statements with co_await, over several lines too. Braces after a
+    name, a bracket, a comma or an equals sign belong to the statement; others are blocks."""
+    line, start, text, braces = 1, 1, "", []
+    for char in code:
+        if char == "\n":
+            line += 1
+        if not text.strip():
+            start = line
+        if char == "{":
+            head = text.rstrip()
+            braces.append(bool(re.search(r"([(,=]|[\w>]\s*)$", head)) and not re.search(
+                r"(\belse|\bdo|\btry|\bconst|\bnoexcept|\boverride|\bfinal|\)[^()]*->[^()]*)$", head)
+                and not re.search(r"\b(struct|class|enum|namespace|union)\b[^(=]*$", head))
+        opened = braces[-1] if braces and char in "{}" else True
+        if char == "}" and braces:
+            braces.pop()
+        if char == ";" or (char in "{}" and not opened):
+            if "co_await" in text:
+                yield start, text
+            text = ""
+        else:
+            text += char
+
+
+def check_awaits(path, code, report):
+    """g++ 12 destroys temporaries of some expressions beside co_await twice."""
+    for line, text in awaiting_statements(code):
+        rest = text[text.index("co_await"):]
+        if re.search(r"[(,]\s*\{", rest) or re.search(r"\w\{[^}]*\.\w+\s*=", rest):
+            report.add("await-by-name", path, line, "brace list inside co_await")
+        if re.search(r"\[[^\]]*\w[^\]]*\]\s*[({]", rest) and re.search(
+                r"[(,]\s*\[[^\]]*\w", rest):
+            report.add("await-by-name", path, line, "capturing lambda inside co_await")
+        # plain names and numbers make no temporary that anybody destroys
+        choice = re.search(r"\?(.*)", text, re.S)
+        if choice and re.search(r"[({\"]|\bco_await\b", choice.group(1)):
+            report.add("await-by-name", path, line,
+                       "conditional expression beside co_await: choose before")
+
+
 def check_code(path, code, report):
     in_tests = "tests" in path.relative_to(ROOT).parts
+    check_awaits(path, code, report)
     for number, line in enumerate(code.splitlines(), 1):
         if "[=]" in line or re.search(r"\[=,", line):
             report.add("capture", path, number, "[=] is never used: name the captures")
-        match = re.search(r"co_await\b[^;]*", line)
-        if match:
-            rest = match.group(0)
-            if re.search(r"[(,]\s*\{", rest) or re.search(r"\w\{[^}]*\.\w+\s*=", rest):
-                report.add("await-by-name", path, number, "brace list inside co_await")
-            if re.search(r"\[[^\]]*\w[^\]]*\]\s*[({]", rest) and re.search(
-                    r"[(,]\s*\[[^\]]*\w", rest):
-                report.add("await-by-name", path, number, "capturing lambda inside co_await")
         if re.search(r"^\s*static\s+(?!constexpr|const\b|inline|cast|_)[\w:<>,\s*&]+\s\w+\s*(=|;|\{)",
                      line) and "(" not in line.split("=")[0]:
             report.add("mutable-static", path, number, line.strip())
@@ -324,6 +358,19 @@ def selftest():
                report)
     assert sorted(re.findall(r"\[([\w-]+)\] ", " ".join(report.problems))) == [
         "await-by-name", "capture", "mutable-static"], report.problems
+    for trap in ("co_await f(a ? T{} : b);", "x = co_await f(\n    a ? text() : name);",
+                 "r = ready ? co_await f() : g();", "co_await f(a,\n {.b = 1});",
+                 'co_await f(a ? "one" : name);', "co_await p->f(a ? T{0} : b);", "co_await f(\n    T{.a = b},\n    c);"):
+        report = Report()
+        check_awaits(path, "void g() {\n  if (a) {\n    " + strip(trap) + "\n  }\n}\n", report)
+        assert len(report.problems) == 1, (trap, report.problems)
+        assert ":3:" in report.problems[0], report.problems
+    for right in ("co_await f(a ? b : c);", "x = a ? T{} : b;\n  co_await f(x);",
+                  "while (co_await next()) {\n  x = a ? t() : b;\n}",
+                  "auto w = [a](X& x) -> Task<void> { co_await f(x); };"):
+        report = Report()
+        check_awaits(path, "void g() {\n  " + right + "\n}\n", report)
+        assert not report.problems, (right, report.problems)
     report = Report()
     check_world(path, "auto t = std::chrono::steady_clock::now();\n", report)
     assert len(report.problems) == 1

@@ -196,8 +196,7 @@ class KNATIVE_EXPORT Platform {
   /// Route name ("hello"), "TAG-NAME", "NAME.NAMESPACE" or a whole host. The answer is what a
   /// client would see, 404 included; `request` must stay until it is done.
   Task<Result<http::Response>> invoke(std::string service, http::Request& request);
-  /// The same for a request that is moved in.
-  Task<Result<http::Response>> invoke(std::string service, http::Request&& request);
+  Task<Result<http::Response>> invoke(std::string service, http::Request&& request) = delete;
 
   /// Accept an event into a Broker or Channel ("name" or "namespace/name"). Durable when it
   /// returns, with a data directory. An event without id gets one here (not over HTTP, where it

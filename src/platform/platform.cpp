@@ -294,11 +294,6 @@ Task<Result<http::Response>> Platform::invoke(std::string service, http::Request
   co_return co_await impl_->data_plane->router().handle(request);
 }
 
-Task<Result<http::Response>> Platform::invoke(std::string service, http::Request&& request) {
-  http::Request owned = std::move(request);
-  co_return co_await invoke(std::move(service), owned);
-}
-
 Task<Result<Offset>> Platform::publish(std::string broker, const CloudEvent& event) {
   if (Result<void> started = start(); !started) co_return started.error();
   if (!impl_->control_plane->settled()) co_await impl_->settle();

@@ -111,7 +111,8 @@ struct RevisionPool::Impl {
     std::optional<Error> problem;
     if (waited.first && !*waited.first) problem = waited.first->error();
     if (problem || slot.stop.is_set()) {
-      co_await slot.instance->stop(problem ? Duration{0} : spec.stop_grace);
+      const Duration grace = problem ? Duration::zero() : spec.stop_grace;
+      co_await slot.instance->stop(grace);
       slot.instance.reset();
       co_return problem;
     }

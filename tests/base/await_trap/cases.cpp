@@ -11,6 +11,7 @@
 #include "knative/event.hpp"
 #include "knative/event_broker.hpp"
 #include "knative/http.hpp"
+#include "knative/platform.hpp"
 #include "knative/task.hpp"
 
 namespace kn = knative;
@@ -32,20 +33,22 @@ struct Api {
   kn::Task<kn::Result<void>> apply(Service&&) = delete;
 };
 
-kn::Task<void> meant(Api& api, kn::http::Handler& handler, kn::Sink& sink, kn::Offload& offload) {
+kn::Task<void> meant(Api& api, kn::http::Handler& handler, kn::Sink& sink, kn::Offload& offload,
+                     kn::Platform& platform) {
   Service service{.metadata = {.name = "a", .namespace_ = "b"}, .arguments = {"c"}};
   (co_await api.apply(service)).value();
   kn::http::Request request = kn::http::get("/");
   kn::http::Response response = co_await handler.handle(request);
   const kn::CloudEvent event("type", "/source", std::string("data"));
   (void)co_await sink.deliver(event);
+  kn::Result<kn::http::Response> invoked = co_await platform.invoke("hello", request);
   auto work = [name = service.metadata.name] { return name.size(); };
   (void)co_await offload.run(work);
 }
 
 kn::Task<void> trap(Api& api, kn::http::Handler& handler, kn::EventBroker& broker,
-                    kn::Offload& offload, const std::string& name) {
-  (void)api, (void)handler, (void)broker, (void)offload, (void)name;
+                    kn::Offload& offload, kn::Platform& platform, const std::string& name) {
+  (void)api, (void)handler, (void)broker, (void)offload, (void)platform, (void)name;
 #if CASE == 1
   (co_await api.apply(Service{.metadata = {.name = "a"}})).value();
 #elif CASE == 2
@@ -64,6 +67,12 @@ kn::Task<void> trap(Api& api, kn::http::Handler& handler, kn::EventBroker& broke
   (co_await broker.publish({"type", "/source", std::string("data")})).value();
 #elif CASE == 9
   (void)co_await offload.run([name] { return name.size(); });
+#elif CASE == 10
+  (co_await platform.invoke("hello", {.method = "POST", .target = "/"})).value();
+#elif CASE == 11
+  (co_await platform.invoke("hello", kn::http::Request{.method = "POST"})).value();
+#elif CASE == 12
+  (co_await platform.publish("default", {"type", "/source", std::string("data")})).value();
 #endif
   co_return;
 }
