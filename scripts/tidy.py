@@ -23,9 +23,10 @@ HEADERS = {
     "metrics": 0, "tls": 0,
     "fwd": 0,  # names only, of all floors; includes nothing
     "http": 1, "event": 1, "oci": 1,
-    "scalars": 2, "field_error": 2, "meta": 2, "pod": 2, "core": 2, "build": 2, "serving": 2,
+    "scalars": 2, "field_error": 2, "fields": 2, "fields_types": 2, "meta": 2, "kinds": 2,
+    "object": 2, "pod": 2, "core": 2, "build": 2, "serving": 2,
     "eventing": 2, "manifest": 2,
-    "log": 3, "selectors": 3, "store": 3,
+    "log": 3, "store": 3,
     "functions": 4, "workload": 4, "router": 4, "throttler": 4, "autoscaler": 4, "event_broker": 4,
     "builder": 4,
     "controller": 4,

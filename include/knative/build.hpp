@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "knative/meta.hpp"
+#include "knative/object.hpp"
 #include "knative/pod.hpp"
 
 namespace knative::build {
@@ -212,5 +213,10 @@ KNATIVE_EXPORT void apply_defaults(Build& build);
 KNATIVE_EXPORT FieldErrors validate(const Build& build);
 KNATIVE_EXPORT FieldErrors validate(const BuildTemplate& build_template);
 KNATIVE_EXPORT FieldErrors validate(const ClusterBuildTemplate& build_template);
+
+/// Their rows in the registry of kinds.
+KNATIVE_EXPORT const KindInfo& kind_info(const Build*);
+KNATIVE_EXPORT const KindInfo& kind_info(const BuildTemplate*);
+KNATIVE_EXPORT const KindInfo& kind_info(const ClusterBuildTemplate*);
 
 }  // namespace knative::build

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "knative/meta.hpp"
+#include "knative/object.hpp"
 #include "knative/pod.hpp"
 
 namespace knative::core {
@@ -114,5 +115,12 @@ KNATIVE_EXPORT FieldErrors validate(const Service& service);
 /// What may not change: the type of a Secret, and anything once `immutable` is set.
 KNATIVE_EXPORT FieldErrors validate_update(const Secret& newer, const Secret& old);
 KNATIVE_EXPORT FieldErrors validate_update(const ConfigMap& newer, const ConfigMap& old);
+
+/// Their rows in the registry of kinds.
+KNATIVE_EXPORT const KindInfo& kind_info(const Namespace*);
+KNATIVE_EXPORT const KindInfo& kind_info(const Secret*);
+KNATIVE_EXPORT const KindInfo& kind_info(const ConfigMap*);
+KNATIVE_EXPORT const KindInfo& kind_info(const ServiceAccount*);
+KNATIVE_EXPORT const KindInfo& kind_info(const Service*);
 
 }  // namespace knative::core

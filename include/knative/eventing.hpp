@@ -23,6 +23,7 @@
 
 #include "knative/event.hpp"
 #include "knative/meta.hpp"
+#include "knative/object.hpp"
 #include "knative/value.hpp"
 
 namespace knative::eventing {
@@ -335,5 +336,12 @@ KNATIVE_EXPORT Result<Filter> make_filter(const TriggerSpec& trigger);
 KNATIVE_EXPORT Broker broker(std::string name);
 /// A Trigger that sends everything from `broker` to `uri`.
 KNATIVE_EXPORT Trigger trigger(std::string name, std::string broker, std::string uri);
+
+/// Their rows in the registry of kinds.
+KNATIVE_EXPORT const KindInfo& kind_info(const Broker*);
+KNATIVE_EXPORT const KindInfo& kind_info(const Trigger*);
+KNATIVE_EXPORT const KindInfo& kind_info(const EventType*);
+KNATIVE_EXPORT const KindInfo& kind_info(const Channel*);
+KNATIVE_EXPORT const KindInfo& kind_info(const Subscription*);
 
 }  // namespace knative::eventing

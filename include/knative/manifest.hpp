@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "knative/meta.hpp"
+#include "knative/object.hpp"
 
 namespace knative::manifest {
 
@@ -42,6 +43,8 @@ struct ParseOptions {
   /// platform with its own configuration sees it. Empty: the kinds' own.
   std::function<FieldErrors(AnyObject& copy)> rules = {};
   Limits limits = {};
+  /// The kinds there are; null: those of this library. Must outlive the call.
+  const KindRegistry* kinds = nullptr;
 };
 
 /// Parse all objects of a text, in order.

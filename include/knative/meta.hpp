@@ -1,16 +1,13 @@
 /// \file
-/// What all objects have in common: metadata, references, conditions, the table of kinds, and
-/// `AnyObject`, which holds an object of any kind.
+/// What all objects have in common: metadata, references and conditions.
 ///
-/// Kinds themselves are plain structs in core.hpp, build.hpp, serving.hpp and eventing.hpp. Nothing
-/// here reads a clock: functions that stamp a time take it. Values may be handed to other threads;
-/// one `AnyObject` must not be changed while another thread reads the same variable.
+/// Kinds themselves are plain structs in core.hpp, build.hpp, serving.hpp and eventing.hpp;
+/// kinds.hpp says which there are, object.hpp holds an object of any. Nothing here reads a clock:
+/// functions that stamp a time take it. Values may be handed to other threads.
 ///
 /// \code
-/// knative::AnyObject object = knative::core::Namespace{.metadata = {.name = "shop"}};
-/// object.apply_defaults();
-/// if (auto errors = object.validate(); errors.has_errors()) std::puts(errors.to_string().c_str());
-/// std::string json = object.to_value().to_json();
+/// knative::ObjectMeta metadata{.name = "shop", .labels = {{"tier", "front"}}};
+/// const knative::Condition* ready = knative::find_condition(object.status.conditions, "Ready");
 /// \endcode
 #pragma once
 
@@ -145,7 +142,7 @@ class KNATIVE_EXPORT ConditionSet {
   std::vector<std::string> dependents_;
 };
 
-// ---------------------------------------------------------------------------- kinds
+// ---------------------------------------------------------------------------- resources
 
 /// A struct of the model that is an object by itself.
 template <class T>
@@ -156,123 +153,14 @@ concept Resource = requires(const T& object) {
 }
 &&std::copyable<T>;
 
-/// What to do with fields that a kind does not have.
-enum class Strictness : unsigned char {
-  strict,   ///< An error that names the path and a similar field.
-  lenient,  ///< Dropped, as a cluster does.
-};
-
-/// Which names a kind may have.
-enum class NameRule : unsigned char { dns1123_subdomain, dns1123_label, dns1035_label };
-
-/// A row of the table of kinds.
-struct KindInfo {
-  std::string_view api_version;  ///< "serving.knative.dev/v1", or "v1" for core kinds.
-  std::string_view kind;
-  std::string_view plural;       ///< Resource name in URLs.
-  std::string_view short_names;  ///< Comma-separated.
-  bool namespaced = true;
-  bool has_status = false;
-  NameRule name_rule = NameRule::dns1123_subdomain;
-  const struct KindOps* ops = nullptr;  ///< Private.
-
-  /// "serving.knative.dev", empty for core kinds.
-  std::string_view group() const noexcept {
-    const std::size_t slash = api_version.find('/');
-    return slash == std::string_view::npos ? std::string_view{} : api_version.substr(0, slash);
-  }
-  /// "v1"
-  std::string_view version() const noexcept {
-    const std::size_t slash = api_version.find('/');
-    return slash == std::string_view::npos ? api_version : api_version.substr(slash + 1);
-  }
-};
-
-/// All kinds this library knows; constant.
-KNATIVE_EXPORT std::span<const KindInfo> all_kinds() noexcept;
-/// Null when unknown.
-KNATIVE_EXPORT const KindInfo* find_kind(std::string_view api_version,
-                                         std::string_view kind) noexcept;
-/// By "serving.knative.dev", "v1", "services"; null when unknown.
-KNATIVE_EXPORT const KindInfo* find_kind_by_plural(std::string_view group, std::string_view version,
-                                                   std::string_view plural) noexcept;
-
-/// An object of any known kind. Copies share the object until one of them is changed.
-class KNATIVE_EXPORT AnyObject {
- public:
-  /// Holds nothing; only assignment, destruction, `has_value` and `==` are allowed then.
-  AnyObject() noexcept = default;
-  template <Resource T>
-  AnyObject(T object)  // NOLINT: implicit
-      : AnyObject(T::api_version, T::kind, std::make_shared<T>(std::move(object))) {}
-
-  /// Decode an object whose apiVersion and kind say what it is. Fails with `invalid_argument`,
-  /// reporting all wrong fields at once.
-  static Result<AnyObject> from_value(const Value& value, Strictness strictness);
-  /// The same with one entry per wrong field in `errors`; empty when there are any.
-  static std::optional<AnyObject> decode(const Value& value, Strictness strictness,
-                                         FieldErrors& errors);
-  /// apiVersion, kind, metadata, spec, status as in Kubernetes JSON; defaults that Kubernetes omits
-  /// are omitted.
-  Value to_value() const;
-
-  bool has_value() const noexcept { return info_ != nullptr; }
-  const KindInfo& info() const noexcept { return *info_; }
-  std::string_view api_version() const noexcept { return info_->api_version; }
-  std::string_view kind() const noexcept { return info_->kind; }
-  const ObjectMeta& metadata() const;
-  ObjectMeta& metadata();
-  ObjectRef ref() const;
-
-  /// The typed object, or null when it is of another kind.
-  template <Resource T>
-  const T* get_if() const noexcept {
-    return is(T::api_version, T::kind) ? static_cast<const T*>(object_.get()) : nullptr;
-  }
-  /// The same for changing it; unshares it first.
-  template <Resource T>
-  T* get_if_mutable() {
-    return is(T::api_version, T::kind) ? static_cast<T*>(own()) : nullptr;
-  }
-  /// The typed object; throws `Exception` (`invalid_argument`) when it is of another kind.
-  template <Resource T>
-  const T& get() const {
-    const T* typed = get_if<T>();
-    if (!typed) throw_kind(T::kind);
-    return *typed;
-  }
-
-  /// status.conditions, or null when the kind has none.
-  const Conditions* conditions() const noexcept;
-  /// status.observedGeneration, or 0 when the kind has none.
-  std::int64_t observed_generation() const noexcept;
-
-  /// Fill in what the kind's rules fill in; doing it twice changes nothing more.
-  void apply_defaults();
-  /// Every error at once, metadata included.
-  FieldErrors validate() const;
-  /// What may not change from `old`, which is of the same kind.
-  FieldErrors validate_update(const AnyObject& old) const;
-  /// True when everything but metadata and status is equal (and the kinds are).
-  bool spec_equals(const AnyObject& other) const;
-  /// Replace the status by that of `other`, which is of the same kind. Kinds without: nothing.
-  void take_status_from(const AnyObject& other);
-  /// Reset the status. Kinds without: nothing.
-  void clear_status();
-  friend bool operator==(const AnyObject& a, const AnyObject& b) { return a.equals(b); }
-
- private:
-  AnyObject(std::string_view api_version, std::string_view kind, std::shared_ptr<void> object);
-  bool is(std::string_view api_version, std::string_view kind) const noexcept {
-    return info_ && info_->kind == kind && info_->api_version == api_version;
-  }
-  void* own();
-  bool equals(const AnyObject& other) const;
-  [[noreturn]] void throw_kind(std::string_view wanted) const;
-
-  const KindInfo* info_ = nullptr;
-  std::shared_ptr<void> object_;
-};
+/// Lists of fields, for structs that hold these.
+namespace fields {
+struct Struct;
+}
+KNATIVE_EXPORT const fields::Struct& describe(const OwnerReference*);
+KNATIVE_EXPORT const fields::Struct& describe(const ObjectMeta*);
+KNATIVE_EXPORT const fields::Struct& describe(const ObjectRef*);
+KNATIVE_EXPORT const fields::Struct& describe(const Condition*);
 
 /// The address of a typed object.
 template <Resource T>
@@ -284,8 +172,5 @@ ObjectRef ref_of(const T& object) {
 /// The name of an object made for another one: `parent` followed by `suffix`, cut to 63 characters
 /// with an MD5 digest in the middle when longer. Source: knative/pkg kmeta.ChildName.
 KNATIVE_EXPORT std::string child_name(std::string_view parent, std::string_view suffix);
-
-/// Name, generateName, labels, annotations and owners. Paths begin at "name", "labels", ….
-KNATIVE_EXPORT FieldErrors validate_metadata(const ObjectMeta& metadata, const KindInfo& kind);
 
 }  // namespace knative

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "knative/meta.hpp"
+#include "knative/object.hpp"
 #include "knative/pod.hpp"
 
 namespace knative::serving {
@@ -323,5 +324,12 @@ bool is_ready(const T& object) {
 KNATIVE_EXPORT Service service(std::string name, std::string image);
 /// A Route that sends everything to the latest ready Revision of `configuration`.
 KNATIVE_EXPORT Route route(std::string name, std::string configuration);
+
+/// Their rows in the registry of kinds.
+KNATIVE_EXPORT const KindInfo& kind_info(const Service*);
+KNATIVE_EXPORT const KindInfo& kind_info(const Configuration*);
+KNATIVE_EXPORT const KindInfo& kind_info(const Revision*);
+KNATIVE_EXPORT const KindInfo& kind_info(const Route*);
+KNATIVE_EXPORT const KindInfo& kind_info(const PodAutoscaler*);
 
 }  // namespace knative::serving

@@ -1,61 +1,42 @@
-// AnyObject: one reference-counted object of a kind in the table, copied when it is changed.
+// AnyObject: one reference-counted object of a kind, copied when it is changed. Objects of kinds
+// without a type are kept whole.
 #include <algorithm>
 
-#include "model/codec.hpp"
-#include "model/kind_ops.hpp"
+#include "knative/object.hpp"
+#include "model/whole_object.hpp"
 
 namespace knative {
 namespace {
 
-// What the document says it is; reports what is missing or unknown.
-const KindInfo* kind_of(const Value& value, FieldErrors& errors) {
-  const auto text_of = [&](std::string_view key) -> std::string_view {
-    const Value* member = value.find(key);
-    if (!member || member->is_null()) {
-      errors.add(missing_field({key}));
-    } else if (!member->is_string()) {
-      errors.add(
-          field_error("expected a string, found " + std::string(member->type_name()), {key}));
-    } else if (member->if_string()->empty()) {
-      errors.add(missing_field({key}));
-    } else {
-      return *member->if_string();
-    }
-    return {};
-  };
-  const std::string_view api_version = text_of("apiVersion");
-  const std::string_view kind = text_of("kind");
-  if (api_version.empty() || kind.empty()) return nullptr;
-  if (const KindInfo* info = find_kind(api_version, kind)) return info;
+constexpr std::string_view warning_type = "Warnings";
 
-  // The nearest kind: the same name in another version, or a similar name in this version.
-  std::vector<std::string_view> names;
-  std::string similar;
-  for (const KindInfo& row : all_kinds()) {
-    if (row.kind == kind && similar.empty()) {
-      similar = "kind " + std::string(kind) + " is in " + std::string(row.api_version);
-    }
-    if (row.api_version == api_version) names.push_back(row.kind);
-  }
-  if (const std::string_view name = codec::did_you_mean(kind, names); !name.empty()) {
-    similar = "did you mean \"" + std::string(name) + "\"?";
-  }
-  errors.add(field_error(
-      "no kind \"" + std::string(kind) + "\" in version \"" + std::string(api_version) + "\"",
-      {"kind"}, similar));
-  return nullptr;
+const fields::Ops& type_of(const KindInfo& info) {
+  return info.ops ? *info.ops->type : fields::ops_of<WholeObject>();
+}
+
+const Conditions* conditions_of(const fields::Struct& type, const void* object) {
+  const fields::Field* status = type.find("status");
+  if (!status || !status->ops->fields) return nullptr;
+  const fields::Field* conditions = status->ops->fields().find("conditions");
+  if (!conditions || conditions->ops != &fields::ops_of<Conditions>()) return nullptr;
+  return static_cast<const Conditions*>(conditions->member(status->member(object)));
 }
 
 }  // namespace
 
-AnyObject::AnyObject(std::string_view api_version, std::string_view kind,
-                     std::shared_ptr<void> object)
-    : info_(find_kind(api_version, kind)), object_(std::move(object)) {
-  KN_ASSERT(info_ != nullptr && "the type is a row of the table of kinds");
-}
+AnyObject::AnyObject(const KindInfo& info, void* object)
+    : info_(&info), object_(object, info.ops->destroy) {}
 
 void* AnyObject::own() {
-  if (object_.use_count() != 1) object_ = info_->ops->clone(object_.get());
+  if (object_.use_count() == 1) return object_.get();
+  if (!info_->ops) {
+    object_ = std::make_shared<WholeObject>(*static_cast<const WholeObject*>(object_.get()));
+    return object_.get();
+  }
+  std::shared_ptr<void> copy(info_->ops->make(), info_->ops->destroy);
+  const fields::Ops& type = *info_->ops->type;
+  type.copy(type, copy.get(), object_.get());
+  object_ = std::move(copy);
   return object_.get();
 }
 
@@ -65,35 +46,15 @@ void AnyObject::throw_kind(std::string_view wanted) const {
                            (info_ ? std::string(info_->kind) : std::string("nothing"))));
 }
 
-std::optional<AnyObject> AnyObject::decode(const Value& value, Strictness strictness,
-                                           FieldErrors& errors) {
-  const std::size_t before = errors.size();
-  if (!value.is_map()) {
-    errors.add(field_error("expected a map, found " + std::string(value.type_name()), {}));
-    return std::nullopt;
-  }
-  const KindInfo* info = kind_of(value, errors);
-  if (!info) return std::nullopt;
-  std::shared_ptr<void> object = info->ops->make();
-  codec::Decoder decoder(strictness, errors);
-  codec::decode_struct(info->ops->fields(), object.get(), value, decoder, codec::Path{});
-  if (errors.size() != before) return std::nullopt;
-  AnyObject out;
-  out.info_ = info;
-  out.object_ = std::move(object);
-  return out;
-}
-
-Result<AnyObject> AnyObject::from_value(const Value& value, Strictness strictness) {
-  FieldErrors errors;
-  std::optional<AnyObject> object = decode(value, strictness, errors);
-  if (!object) return fail(Errc::invalid_argument, errors.to_string());
-  return *std::move(object);
-}
-
 Value AnyObject::to_value() const {
   KN_ASSERT(info_ != nullptr);
-  Value out = codec::encode_struct(info_->ops->fields(), object_.get());
+  Value out;
+  if (info_->ops) {
+    const fields::Ops& type = *info_->ops->type;
+    out = type.encode(type, object_.get());
+  } else {
+    out = static_cast<const WholeObject*>(object_.get())->to_value();
+  }
   out["apiVersion"] = Value(info_->api_version);
   out["kind"] = Value(info_->kind);
   return out;
@@ -101,11 +62,13 @@ Value AnyObject::to_value() const {
 
 const ObjectMeta& AnyObject::metadata() const {
   KN_ASSERT(info_ != nullptr);
+  if (!info_->ops) return static_cast<const WholeObject*>(object_.get())->metadata;
   return info_->ops->metadata(object_.get());
 }
 ObjectMeta& AnyObject::metadata() {
   KN_ASSERT(info_ != nullptr);
-  return info_->ops->metadata(own());
+  void* object = own();
+  return info_->ops ? info_->ops->metadata(object) : static_cast<WholeObject*>(object)->metadata;
 }
 
 ObjectRef AnyObject::ref() const {
@@ -114,52 +77,130 @@ ObjectRef AnyObject::ref() const {
 }
 
 const Conditions* AnyObject::conditions() const noexcept {
-  return info_ ? info_->ops->conditions(object_.get()) : nullptr;
+  if (!info_) return nullptr;
+  if (info_->ops) return conditions_of(info_->ops->type->fields(), object_.get());
+  const auto& whole = *static_cast<const WholeObject*>(object_.get());
+  return whole.has_conditions ? &whole.conditions : nullptr;
 }
+
 std::int64_t AnyObject::observed_generation() const noexcept {
-  return info_ ? info_->ops->observed_generation(object_.get()) : 0;
+  if (!info_) return 0;
+  if (!info_->ops) {
+    return static_cast<const WholeObject*>(object_.get())->observed_generation();
+  }
+  const fields::Field* status = info_->ops->type->fields().find("status");
+  if (!status || !status->ops->fields) return 0;
+  const fields::Field* observed = status->ops->fields().find("observedGeneration");
+  if (!observed || observed->ops != &fields::ops_of<std::int64_t>()) return 0;
+  return *static_cast<const std::int64_t*>(observed->member(status->member(object_.get())));
 }
 
 void AnyObject::apply_defaults() {
   KN_ASSERT(info_ != nullptr);
-  void* object = own();
-  ObjectMeta& meta = info_->ops->metadata(object);
+  ObjectMeta& meta = metadata();
   if (info_->namespaced && meta.namespace_.empty()) meta.namespace_ = "default";
-  info_->ops->apply_defaults(object);
+  if (info_->ops && info_->ops->apply_defaults) info_->ops->apply_defaults(own());
+}
+
+FieldErrors AnyObject::check_marks() const {
+  KN_ASSERT(info_ != nullptr);
+  return fields::check_marks(type_of(*info_), object_.get(), info_->rules);
 }
 
 FieldErrors AnyObject::validate() const {
   KN_ASSERT(info_ != nullptr);
   FieldErrors errors = validate_metadata(std::as_const(*this).metadata(), *info_);
   errors = std::move(errors).via_field("metadata");
-  errors.add(info_->ops->validate(object_.get()));
-  return errors;
+  if (info_->ops && info_->ops->validate) errors.add(info_->ops->validate(object_.get()));
+  return with_marks(std::move(errors), check_marks());
 }
 
 FieldErrors AnyObject::validate_update(const AnyObject& old) const {
   KN_ASSERT(info_ != nullptr && info_ == old.info_);
+  if (!info_->ops || !info_->ops->validate_update) return {};
   return info_->ops->validate_update(object_.get(), old.object_.get());
 }
 
 bool AnyObject::spec_equals(const AnyObject& other) const {
-  return info_ == other.info_ &&
-         (object_ == other.object_ || info_->ops->spec_equal(object_.get(), other.object_.get()));
+  if (info_ != other.info_) return false;
+  if (object_ == other.object_ || !info_) return true;
+  const fields::Struct& type = type_of(*info_).fields();
+  if (const fields::Field* spec = type.find("spec")) {
+    return spec->ops->equal(*spec->ops, spec->member(object_.get()),
+                            spec->member(other.object_.get()));
+  }
+  // Kinds such as Secret, and whole objects: everything but metadata and status.
+  return std::all_of(type.fields.begin(), type.fields.end(), [&](const fields::Field& field) {
+    return field.name == "metadata" || field.name == "status" ||
+           field.ops->equal(*field.ops, field.member(object_.get()),
+                            field.member(other.object_.get()));
+  });
 }
 
 void AnyObject::take_status_from(const AnyObject& other) {
   KN_ASSERT(info_ != nullptr && info_ == other.info_);
   if (!info_->has_status || object_ == other.object_) return;
-  info_->ops->take_status(own(), other.object_.get());
+  void* object = own();
+  const fields::Field& status = *type_of(*info_).fields().find("status");
+  status.ops->copy(*status.ops, status.member(object), status.member(other.object_.get()));
+  if (!info_->ops) static_cast<WholeObject*>(object)->read_conditions();
 }
 
 void AnyObject::clear_status() {
   KN_ASSERT(info_ != nullptr);
-  if (info_->has_status) info_->ops->clear_status(own());
+  if (!info_->has_status) return;
+  if (!info_->ops) {
+    auto& whole = *static_cast<WholeObject*>(own());
+    whole.status = Value();
+    whole.read_conditions();
+    return;
+  }
+  const std::shared_ptr<void> fresh(info_->ops->make(), info_->ops->destroy);
+  take_status_from(AnyObject(*info_, fresh));
+}
+
+void AnyObject::set_warning(std::string_view message, Timestamp now) {
+  const Conditions* found = conditions();
+  if (!found) return;
+  const Condition* old = find_condition(*found, warning_type);
+  if (message.empty() ? old == nullptr : old != nullptr && old->message == message) return;
+  void* object = own();
+  Conditions& list = info_->ops ? const_cast<Conditions&>(*conditions())
+                                : static_cast<WholeObject*>(object)->conditions;
+  std::erase_if(list, [](const Condition& condition) { return condition.type == warning_type; });
+  if (!message.empty()) {
+    Condition warning;
+    warning.type = std::string(warning_type);
+    warning.status = "True";
+    warning.severity = "Warning";
+    warning.reason = "NoEffect";
+    warning.message = std::string(message);
+    warning.last_transition_time = now;
+    const auto place = std::find_if(list.begin(), list.end(), [](const Condition& condition) {
+      return condition.type > warning_type;
+    });
+    list.insert(place, std::move(warning));
+  }
+  if (!info_->ops) static_cast<WholeObject*>(object)->write_conditions();
 }
 
 bool AnyObject::equals(const AnyObject& other) const {
-  return info_ == other.info_ &&
-         (object_ == other.object_ || info_->ops->equal(object_.get(), other.object_.get()));
+  if (info_ != other.info_) return false;
+  if (object_ == other.object_) return true;
+  const fields::Ops& type = type_of(*info_);
+  return type.equal(type, object_.get(), other.object_.get());
+}
+
+FieldErrors with_marks(FieldErrors errors, const FieldErrors& marks) {
+  FieldErrors out = errors;
+  for (const FieldError& mark : marks) {
+    const bool known = std::any_of(errors.begin(), errors.end(), [&](const FieldError& error) {
+      return error.level <= mark.level && std::find(error.paths.begin(), error.paths.end(),
+                                                    mark.paths.front()) != error.paths.end();
+    });
+    if (!known) out.add(mark);
+  }
+  return out;
 }
 
 }  // namespace knative

@@ -2,163 +2,179 @@
 
 namespace knative::build {
 
-using codec::field;
+using fields::acts;
+using fields::Field;
+using fields::refused;
+using fields::reported;
+using fields::Struct;
+using fields::warned;
 
-const codec::Struct& describe(const GitSource*) {
-  static constexpr codec::Field fields[] = {field<&GitSource::url>("url", codec::always),
-                                            field<&GitSource::revision>("revision")};
-  static constexpr codec::Struct description{"GitSource", fields};
+const fields::Struct& describe(const GitSource*) {
+  static const Field list[] = {acts("url", &GitSource::url, fields::always),
+                               acts("revision", &GitSource::revision)};
+  static const fields::Struct description{"GitSource", list};
   return description;
 }
 
-const codec::Struct& describe(const GcsSource*) {
-  static constexpr codec::Field fields[] = {field<&GcsSource::type>("type"),
-                                            field<&GcsSource::location>("location")};
-  static constexpr codec::Struct description{"GcsSource", fields};
+const fields::Struct& describe(const GcsSource*) {
+  static const Field list[] = {acts("type", &GcsSource::type),
+                               acts("location", &GcsSource::location)};
+  static const fields::Struct description{"GcsSource", list};
   return description;
 }
 
-const codec::Struct& describe(const SourceSpec*) {
-  static constexpr codec::Field fields[] = {
-      field<&SourceSpec::git>("git"),       field<&SourceSpec::gcs>("gcs"),
-      field<&SourceSpec::custom>("custom"), field<&SourceSpec::sub_path>("subPath"),
-      field<&SourceSpec::name>("name"),     field<&SourceSpec::target_path>("targetPath")};
-  static constexpr codec::Struct description{"SourceSpec", fields};
+const fields::Struct& describe(const SourceSpec*) {
+  static const Field list[] = {
+      acts("git", &SourceSpec::git),       acts("gcs", &SourceSpec::gcs),
+      acts("custom", &SourceSpec::custom), acts("subPath", &SourceSpec::sub_path),
+      acts("name", &SourceSpec::name),     acts("targetPath", &SourceSpec::target_path)};
+  static const fields::Struct description{"SourceSpec", list};
   return description;
 }
 
-const codec::Struct& describe(const ArgumentSpec*) {
-  static constexpr codec::Field fields[] = {field<&ArgumentSpec::name>("name", codec::always),
-                                            field<&ArgumentSpec::value>("value", codec::always)};
-  static constexpr codec::Struct description{"ArgumentSpec", fields};
+const fields::Struct& describe(const ArgumentSpec*) {
+  static const Field list[] = {acts("name", &ArgumentSpec::name, fields::always),
+                               acts("value", &ArgumentSpec::value, fields::always)};
+  static const fields::Struct description{"ArgumentSpec", list};
   return description;
 }
 
-const codec::Struct& describe(const TemplateInstantiationSpec*) {
-  static constexpr codec::Field fields[] = {
-      field<&TemplateInstantiationSpec::name>("name", codec::always),
-      field<&TemplateInstantiationSpec::kind>("kind"),
-      field<&TemplateInstantiationSpec::arguments>("arguments"),
-      field<&TemplateInstantiationSpec::env>("env")};
-  static constexpr codec::Struct description{"TemplateInstantiationSpec", fields};
+const fields::Struct& describe(const TemplateInstantiationSpec*) {
+  static const Field list[] = {acts("name", &TemplateInstantiationSpec::name, fields::always),
+                               acts("kind", &TemplateInstantiationSpec::kind),
+                               acts("arguments", &TemplateInstantiationSpec::arguments),
+                               acts("env", &TemplateInstantiationSpec::env)};
+  static const fields::Struct description{"TemplateInstantiationSpec", list};
   return description;
 }
 
-const codec::Struct& describe(const ImageContent*) {
-  static constexpr codec::Field fields[] = {field<&ImageContent::path>("path"),
-                                            field<&ImageContent::target>("target")};
-  static constexpr codec::Struct description{"ImageContent", fields};
+const fields::Struct& describe(const ImageContent*) {
+  static const Field list[] = {acts("path", &ImageContent::path),
+                               acts("target", &ImageContent::target)};
+  static const fields::Struct description{"ImageContent", list};
   return description;
 }
 
-const codec::Struct& describe(const ImageConfig*) {
-  static constexpr codec::Field fields[] = {field<&ImageConfig::base>("base"),
-                                            field<&ImageConfig::contents>("contents"),
-                                            field<&ImageConfig::entrypoint>("entrypoint"),
-                                            field<&ImageConfig::command>("command"),
-                                            field<&ImageConfig::env>("env"),
-                                            field<&ImageConfig::working_dir>("workingDir"),
-                                            field<&ImageConfig::user>("user"),
-                                            field<&ImageConfig::ports>("ports"),
-                                            field<&ImageConfig::labels>("labels")};
-  static constexpr codec::Struct description{"ImageConfig", fields};
+const fields::Struct& describe(const ImageConfig*) {
+  static const Field list[] = {acts("base", &ImageConfig::base),
+                               acts("contents", &ImageConfig::contents),
+                               acts("entrypoint", &ImageConfig::entrypoint),
+                               acts("command", &ImageConfig::command),
+                               acts("env", &ImageConfig::env),
+                               acts("workingDir", &ImageConfig::working_dir),
+                               acts("user", &ImageConfig::user),
+                               acts("ports", &ImageConfig::ports),
+                               acts("labels", &ImageConfig::labels)};
+  static const fields::Struct description{"ImageConfig", list};
   return description;
 }
 
-const codec::Struct& describe(const BuildSpec*) {
-  static constexpr codec::Field fields[] = {
-      field<&BuildSpec::source>("source"),
-      field<&BuildSpec::sources>("sources"),
-      field<&BuildSpec::steps>("steps"),
-      field<&BuildSpec::image>("image"),
-      field<&BuildSpec::image_config>("imageConfig"),
-      field<&BuildSpec::template_>("template"),
-      field<&BuildSpec::service_account_name>("serviceAccountName"),
-      field<&BuildSpec::timeout>("timeout"),
-      field<&BuildSpec::volumes>("volumes"),
-      field<&BuildSpec::node_selector>("nodeSelector"),
-      field<&BuildSpec::affinity>("affinity"),
-      field<&BuildSpec::status>("Status", codec::any_case),
-      field<&BuildSpec::generation>("generation")};
-  static constexpr codec::Struct description{"BuildSpec", fields};
+const fields::Struct& describe(const BuildSpec*) {
+  static const Field list[] = {acts("source", &BuildSpec::source),
+                               acts("sources", &BuildSpec::sources),
+                               acts("steps", &BuildSpec::steps),
+                               acts("image", &BuildSpec::image),
+                               acts("imageConfig", &BuildSpec::image_config),
+                               acts("template", &BuildSpec::template_),
+                               acts("serviceAccountName", &BuildSpec::service_account_name),
+                               acts("timeout", &BuildSpec::timeout),
+                               acts("volumes", &BuildSpec::volumes),
+                               acts("nodeSelector", &BuildSpec::node_selector),
+                               acts("affinity", &BuildSpec::affinity),
+                               acts("Status", &BuildSpec::status, fields::any_case),
+                               acts("generation", &BuildSpec::generation)};
+  static const fields::Struct description{"BuildSpec", list};
   return description;
 }
 
-const codec::Struct& describe(const ClusterSpec*) {
-  static constexpr codec::Field fields[] = {field<&ClusterSpec::namespace_>("namespace"),
-                                            field<&ClusterSpec::pod_name>("podName")};
-  static constexpr codec::Struct description{"ClusterSpec", fields};
+const fields::Struct& describe(const ClusterSpec*) {
+  static const Field list[] = {acts("namespace", &ClusterSpec::namespace_),
+                               acts("podName", &ClusterSpec::pod_name)};
+  static const fields::Struct description{"ClusterSpec", list};
   return description;
 }
 
-const codec::Struct& describe(const GoogleSpec*) {
-  static constexpr codec::Field fields[] = {field<&GoogleSpec::operation>("operation")};
-  static constexpr codec::Struct description{"GoogleSpec", fields};
+const fields::Struct& describe(const GoogleSpec*) {
+  static const Field list[] = {acts("operation", &GoogleSpec::operation)};
+  static const fields::Struct description{"GoogleSpec", list};
   return description;
 }
 
-const codec::Struct& describe(const ResolvedSource*) {
-  static constexpr codec::Field fields[] = {field<&ResolvedSource::name>("name"),
-                                            field<&ResolvedSource::url>("url"),
-                                            field<&ResolvedSource::revision>("revision")};
-  static constexpr codec::Struct description{"ResolvedSource", fields};
+const fields::Struct& describe(const ResolvedSource*) {
+  static const Field list[] = {acts("name", &ResolvedSource::name),
+                               acts("url", &ResolvedSource::url),
+                               acts("revision", &ResolvedSource::revision)};
+  static const fields::Struct description{"ResolvedSource", list};
   return description;
 }
 
-const codec::Struct& describe(const BuildStatus*) {
-  static constexpr codec::Field fields[] = {
-      field<&BuildStatus::observed_generation>("observedGeneration"),
-      field<&BuildStatus::conditions>("conditions"),
-      field<&BuildStatus::builder>("builder"),
-      field<&BuildStatus::cluster>("cluster"),
-      field<&BuildStatus::google>("google"),
-      field<&BuildStatus::start_time>("startTime"),
-      field<&BuildStatus::completion_time>("completionTime"),
-      field<&BuildStatus::step_states>("stepStates"),
-      field<&BuildStatus::steps_completed>("stepsCompleted"),
-      field<&BuildStatus::image>("image"),
-      field<&BuildStatus::sources>("sources")};
-  static constexpr codec::Struct description{"BuildStatus", fields};
+const fields::Struct& describe(const BuildStatus*) {
+  static const Field list[] = {acts("observedGeneration", &BuildStatus::observed_generation),
+                               acts("conditions", &BuildStatus::conditions),
+                               acts("builder", &BuildStatus::builder),
+                               acts("cluster", &BuildStatus::cluster),
+                               acts("google", &BuildStatus::google),
+                               acts("startTime", &BuildStatus::start_time),
+                               acts("completionTime", &BuildStatus::completion_time),
+                               acts("stepStates", &BuildStatus::step_states),
+                               acts("stepsCompleted", &BuildStatus::steps_completed),
+                               acts("image", &BuildStatus::image),
+                               acts("sources", &BuildStatus::sources)};
+  static const fields::Struct description{"BuildStatus", list};
   return description;
 }
 
-const codec::Struct& describe(const Build*) {
-  static constexpr codec::Field fields[] = {field<&Build::metadata>("metadata"),
-                                            field<&Build::spec>("spec"),
-                                            field<&Build::status>("status")};
-  static constexpr codec::Struct description{"Build", fields};
+const fields::Struct& describe(const Build*) {
+  static const Field list[] = {acts("metadata", &Build::metadata), acts("spec", &Build::spec),
+                               reported("status", &Build::status, fields::tolerant)};
+  static const fields::Struct description{"Build", list};
   return description;
 }
 
-const codec::Struct& describe(const ParameterSpec*) {
-  static constexpr codec::Field fields[] = {field<&ParameterSpec::name>("name", codec::always),
-                                            field<&ParameterSpec::description>("description"),
-                                            field<&ParameterSpec::default_>("default")};
-  static constexpr codec::Struct description{"ParameterSpec", fields};
+const fields::Struct& describe(const ParameterSpec*) {
+  static const Field list[] = {acts("name", &ParameterSpec::name, fields::always),
+                               acts("description", &ParameterSpec::description),
+                               acts("default", &ParameterSpec::default_)};
+  static const fields::Struct description{"ParameterSpec", list};
   return description;
 }
 
-const codec::Struct& describe(const BuildTemplateSpec*) {
-  static constexpr codec::Field fields[] = {field<&BuildTemplateSpec::parameters>("parameters"),
-                                            field<&BuildTemplateSpec::steps>("steps"),
-                                            field<&BuildTemplateSpec::volumes>("volumes"),
-                                            field<&BuildTemplateSpec::generation>("generation")};
-  static constexpr codec::Struct description{"BuildTemplateSpec", fields};
+const fields::Struct& describe(const BuildTemplateSpec*) {
+  static const Field list[] = {acts("parameters", &BuildTemplateSpec::parameters),
+                               acts("steps", &BuildTemplateSpec::steps),
+                               acts("volumes", &BuildTemplateSpec::volumes),
+                               acts("generation", &BuildTemplateSpec::generation)};
+  static const fields::Struct description{"BuildTemplateSpec", list};
   return description;
 }
 
-const codec::Struct& describe(const BuildTemplate*) {
-  static constexpr codec::Field fields[] = {field<&BuildTemplate::metadata>("metadata"),
-                                            field<&BuildTemplate::spec>("spec")};
-  static constexpr codec::Struct description{"BuildTemplate", fields};
+const fields::Struct& describe(const BuildTemplate*) {
+  static const Field list[] = {acts("metadata", &BuildTemplate::metadata),
+                               acts("spec", &BuildTemplate::spec)};
+  static const fields::Struct description{"BuildTemplate", list};
   return description;
 }
 
-const codec::Struct& describe(const ClusterBuildTemplate*) {
-  static constexpr codec::Field fields[] = {field<&ClusterBuildTemplate::metadata>("metadata"),
-                                            field<&ClusterBuildTemplate::spec>("spec")};
-  static constexpr codec::Struct description{"ClusterBuildTemplate", fields};
+const fields::Struct& describe(const ClusterBuildTemplate*) {
+  static const Field list[] = {acts("metadata", &ClusterBuildTemplate::metadata),
+                               acts("spec", &ClusterBuildTemplate::spec)};
+  static const fields::Struct description{"ClusterBuildTemplate", list};
   return description;
+}
+
+// ---------------------------------------------------------------------------- kinds
+
+const KindInfo& kind_info(const Build*) {
+  static constexpr KindInfo info = namespaced_kind<Build>("builds");
+  return info;
+}
+const KindInfo& kind_info(const BuildTemplate*) {
+  static constexpr KindInfo info = namespaced_kind<BuildTemplate>("buildtemplates");
+  return info;
+}
+const KindInfo& kind_info(const ClusterBuildTemplate*) {
+  static constexpr KindInfo info = cluster_kind<ClusterBuildTemplate>("clusterbuildtemplates");
+  return info;
 }
 
 }  // namespace knative::build

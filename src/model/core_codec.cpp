@@ -2,77 +2,104 @@
 
 namespace knative::core {
 
-using codec::field;
+using fields::acts;
+using fields::Field;
+using fields::refused;
+using fields::reported;
+using fields::Struct;
+using fields::warned;
 
-const codec::Struct& describe(const NamespaceStatus*) {
-  static constexpr codec::Field fields[] = {field<&NamespaceStatus::phase>("phase")};
-  static constexpr codec::Struct description{"NamespaceStatus", fields};
+const fields::Struct& describe(const NamespaceStatus*) {
+  static const Field list[] = {acts("phase", &NamespaceStatus::phase)};
+  static const fields::Struct description{"NamespaceStatus", list};
   return description;
 }
 
-const codec::Struct& describe(const Namespace*) {
-  static constexpr codec::Field fields[] = {field<&Namespace::metadata>("metadata"),
-                                            field<&Namespace::status>("status")};
-  static constexpr codec::Struct description{"Namespace", fields};
+const fields::Struct& describe(const Namespace*) {
+  static const Field list[] = {acts("metadata", &Namespace::metadata),
+                               reported("status", &Namespace::status, fields::tolerant)};
+  static const fields::Struct description{"Namespace", list};
   return description;
 }
 
-const codec::Struct& describe(const Secret*) {
-  static constexpr codec::Field fields[] = {
-      field<&Secret::metadata>("metadata"), field<&Secret::type>("type"),
-      field<&Secret::data>("data", codec::secret),
-      field<&Secret::string_data>("stringData", codec::secret),
-      field<&Secret::immutable>("immutable")};
-  static constexpr codec::Struct description{"Secret", fields};
+const fields::Struct& describe(const Secret*) {
+  static const Field list[] = {acts("metadata", &Secret::metadata), acts("type", &Secret::type),
+                               acts("data", &Secret::data, fields::secret),
+                               acts("stringData", &Secret::string_data, fields::secret),
+                               acts("immutable", &Secret::immutable)};
+  static const fields::Struct description{"Secret", list};
   return description;
 }
 
-const codec::Struct& describe(const ConfigMap*) {
-  static constexpr codec::Field fields[] = {
-      field<&ConfigMap::metadata>("metadata"), field<&ConfigMap::data>("data"),
-      field<&ConfigMap::binary_data>("binaryData"), field<&ConfigMap::immutable>("immutable")};
-  static constexpr codec::Struct description{"ConfigMap", fields};
+const fields::Struct& describe(const ConfigMap*) {
+  static const Field list[] = {
+      acts("metadata", &ConfigMap::metadata), acts("data", &ConfigMap::data),
+      acts("binaryData", &ConfigMap::binary_data), acts("immutable", &ConfigMap::immutable)};
+  static const fields::Struct description{"ConfigMap", list};
   return description;
 }
 
-const codec::Struct& describe(const ServiceAccount*) {
-  static constexpr codec::Field fields[] = {
-      field<&ServiceAccount::metadata>("metadata"), field<&ServiceAccount::secrets>("secrets"),
-      field<&ServiceAccount::image_pull_secrets>("imagePullSecrets"),
-      field<&ServiceAccount::automount_service_account_token>("automountServiceAccountToken")};
-  static constexpr codec::Struct description{"ServiceAccount", fields};
+const fields::Struct& describe(const ServiceAccount*) {
+  static const Field list[] = {
+      acts("metadata", &ServiceAccount::metadata), acts("secrets", &ServiceAccount::secrets),
+      acts("imagePullSecrets", &ServiceAccount::image_pull_secrets),
+      acts("automountServiceAccountToken", &ServiceAccount::automount_service_account_token)};
+  static const fields::Struct description{"ServiceAccount", list};
   return description;
 }
 
-const codec::Struct& describe(const ServicePort*) {
-  static constexpr codec::Field fields[] = {field<&ServicePort::name>("name"),
-                                            field<&ServicePort::protocol>("protocol"),
-                                            field<&ServicePort::app_protocol>("appProtocol"),
-                                            field<&ServicePort::port>("port", codec::always),
-                                            field<&ServicePort::target_port>("targetPort"),
-                                            field<&ServicePort::node_port>("nodePort")};
-  static constexpr codec::Struct description{"ServicePort", fields};
+const fields::Struct& describe(const ServicePort*) {
+  static const Field list[] = {acts("name", &ServicePort::name),
+                               acts("protocol", &ServicePort::protocol),
+                               acts("appProtocol", &ServicePort::app_protocol),
+                               acts("port", &ServicePort::port, fields::always),
+                               acts("targetPort", &ServicePort::target_port),
+                               acts("nodePort", &ServicePort::node_port)};
+  static const fields::Struct description{"ServicePort", list};
   return description;
 }
 
-const codec::Struct& describe(const ServiceSpec*) {
-  static constexpr codec::Field fields[] = {
-      field<&ServiceSpec::type>("type"),
-      field<&ServiceSpec::cluster_ip>("clusterIP"),
-      field<&ServiceSpec::ports>("ports"),
-      field<&ServiceSpec::selector>("selector"),
-      field<&ServiceSpec::external_name>("externalName"),
-      field<&ServiceSpec::session_affinity>("sessionAffinity")};
-  static constexpr codec::Struct description{"ServiceSpec", fields};
+const fields::Struct& describe(const ServiceSpec*) {
+  static const Field list[] = {acts("type", &ServiceSpec::type),
+                               acts("clusterIP", &ServiceSpec::cluster_ip),
+                               acts("ports", &ServiceSpec::ports),
+                               acts("selector", &ServiceSpec::selector),
+                               acts("externalName", &ServiceSpec::external_name),
+                               acts("sessionAffinity", &ServiceSpec::session_affinity)};
+  static const fields::Struct description{"ServiceSpec", list};
   return description;
 }
 
-const codec::Struct& describe(const Service*) {
-  static constexpr codec::Field fields[] = {field<&Service::metadata>("metadata"),
-                                            field<&Service::spec>("spec"),
-                                            field<&Service::status>("status")};
-  static constexpr codec::Struct description{"Service", fields};
+const fields::Struct& describe(const Service*) {
+  static const Field list[] = {acts("metadata", &Service::metadata), acts("spec", &Service::spec),
+                               reported("status", &Service::status, fields::tolerant)};
+  static const fields::Struct description{"Service", list};
   return description;
+}
+
+// ---------------------------------------------------------------------------- kinds
+
+const KindInfo& kind_info(const Namespace*) {
+  static constexpr KindInfo info =
+      cluster_kind<Namespace>("namespaces", "ns", NameRule::dns1123_label);
+  return info;
+}
+const KindInfo& kind_info(const Secret*) {
+  static constexpr KindInfo info = namespaced_kind<Secret>("secrets");
+  return info;
+}
+const KindInfo& kind_info(const ConfigMap*) {
+  static constexpr KindInfo info = namespaced_kind<ConfigMap>("configmaps", "cm");
+  return info;
+}
+const KindInfo& kind_info(const ServiceAccount*) {
+  static constexpr KindInfo info = namespaced_kind<ServiceAccount>("serviceaccounts", "sa");
+  return info;
+}
+const KindInfo& kind_info(const Service*) {
+  static constexpr KindInfo info =
+      namespaced_kind<Service>("services", "svc", NameRule::dns1035_label);
+  return info;
 }
 
 }  // namespace knative::core

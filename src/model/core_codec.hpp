@@ -2,16 +2,16 @@
 #pragma once
 
 #include "knative/core.hpp"
-#include "model/codec.hpp"
+#include "knative/fields.hpp"
 #include "model/pod_codec.hpp"
 
 namespace knative::core {
-const codec::Struct& describe(const NamespaceStatus*);
-const codec::Struct& describe(const Namespace*);
-const codec::Struct& describe(const Secret*);
-const codec::Struct& describe(const ConfigMap*);
-const codec::Struct& describe(const ServiceAccount*);
-const codec::Struct& describe(const ServicePort*);
-const codec::Struct& describe(const ServiceSpec*);
-const codec::Struct& describe(const Service*);
+const fields::Struct& describe(const NamespaceStatus*);
+const fields::Struct& describe(const Namespace*);
+const fields::Struct& describe(const Secret*);
+const fields::Struct& describe(const ConfigMap*);
+const fields::Struct& describe(const ServiceAccount*);
+const fields::Struct& describe(const ServicePort*);
+const fields::Struct& describe(const ServiceSpec*);
+const fields::Struct& describe(const Service*);
 }  // namespace knative::core

@@ -2,219 +2,238 @@
 
 namespace knative::eventing {
 
-using codec::field;
+using fields::acts;
+using fields::Field;
+using fields::refused;
+using fields::reported;
+using fields::Struct;
+using fields::warned;
 
-const codec::Struct& describe(const KReference*) {
-  static constexpr codec::Field fields[] = {
-      field<&KReference::api_version>("apiVersion"), field<&KReference::kind>("kind"),
-      field<&KReference::namespace_>("namespace"), field<&KReference::name>("name"),
-      field<&KReference::address>("address")};
-  static constexpr codec::Struct description{"KReference", fields};
+const fields::Struct& describe(const KReference*) {
+  static const Field list[] = {
+      acts("apiVersion", &KReference::api_version), acts("kind", &KReference::kind),
+      acts("namespace", &KReference::namespace_), acts("name", &KReference::name),
+      acts("address", &KReference::address)};
+  static const fields::Struct description{"KReference", list};
   return description;
 }
 
-const codec::Struct& describe(const Destination*) {
-  static constexpr codec::Field fields[] = {
-      field<&Destination::ref>("ref"), field<&Destination::uri>("uri"),
-      field<&Destination::ca_certs>("CACerts"), field<&Destination::audience>("audience")};
-  static constexpr codec::Struct description{"Destination", fields};
+const fields::Struct& describe(const Destination*) {
+  static const Field list[] = {acts("ref", &Destination::ref), acts("uri", &Destination::uri),
+                               acts("CACerts", &Destination::ca_certs),
+                               acts("audience", &Destination::audience)};
+  static const fields::Struct description{"Destination", list};
   return description;
 }
 
-const codec::Struct& describe(const Addressable*) {
-  static constexpr codec::Field fields[] = {
-      field<&Addressable::name>("name"), field<&Addressable::url>("url"),
-      field<&Addressable::ca_certs>("CACerts"), field<&Addressable::audience>("audience")};
-  static constexpr codec::Struct description{"Addressable", fields};
+const fields::Struct& describe(const Addressable*) {
+  static const Field list[] = {acts("name", &Addressable::name), acts("url", &Addressable::url),
+                               acts("CACerts", &Addressable::ca_certs),
+                               acts("audience", &Addressable::audience)};
+  static const fields::Struct description{"Addressable", list};
   return description;
 }
 
-const codec::Struct& describe(const DeliverySpec*) {
-  static constexpr codec::Field fields[] = {
-      field<&DeliverySpec::dead_letter_sink>("deadLetterSink"),
-      field<&DeliverySpec::retry>("retry"),
-      field<&DeliverySpec::timeout>("timeout"),
-      field<&DeliverySpec::backoff_policy>("backoffPolicy"),
-      field<&DeliverySpec::backoff_delay>("backoffDelay"),
-      field<&DeliverySpec::retry_after_max>("retryAfterMax"),
-      field<&DeliverySpec::format>("format")};
-  static constexpr codec::Struct description{"DeliverySpec", fields};
+const fields::Struct& describe(const DeliverySpec*) {
+  static const Field list[] = {acts("deadLetterSink", &DeliverySpec::dead_letter_sink),
+                               acts("retry", &DeliverySpec::retry),
+                               acts("timeout", &DeliverySpec::timeout),
+                               acts("backoffPolicy", &DeliverySpec::backoff_policy),
+                               acts("backoffDelay", &DeliverySpec::backoff_delay),
+                               acts("retryAfterMax", &DeliverySpec::retry_after_max),
+                               acts("format", &DeliverySpec::format)};
+  static const fields::Struct description{"DeliverySpec", list};
   return description;
 }
 
-const codec::Struct& describe(const SubscriptionsAPIFilter*) {
-  static constexpr codec::Field fields[] = {field<&SubscriptionsAPIFilter::exact>("exact"),
-                                            field<&SubscriptionsAPIFilter::prefix>("prefix"),
-                                            field<&SubscriptionsAPIFilter::suffix>("suffix"),
-                                            field<&SubscriptionsAPIFilter::all>("all"),
-                                            field<&SubscriptionsAPIFilter::any>("any"),
-                                            field<&SubscriptionsAPIFilter::not_>("not"),
-                                            field<&SubscriptionsAPIFilter::cesql>("cesql")};
-  static constexpr codec::Struct description{"SubscriptionsAPIFilter", fields};
+const fields::Struct& describe(const SubscriptionsAPIFilter*) {
+  static const Field list[] = {acts("exact", &SubscriptionsAPIFilter::exact),
+                               acts("prefix", &SubscriptionsAPIFilter::prefix),
+                               acts("suffix", &SubscriptionsAPIFilter::suffix),
+                               acts("all", &SubscriptionsAPIFilter::all),
+                               acts("any", &SubscriptionsAPIFilter::any),
+                               acts("not", &SubscriptionsAPIFilter::not_),
+                               acts("cesql", &SubscriptionsAPIFilter::cesql)};
+  static const fields::Struct description{"SubscriptionsAPIFilter", list};
   return description;
 }
 
-const codec::Struct& describe(const TriggerFilter*) {
-  static constexpr codec::Field fields[] = {field<&TriggerFilter::attributes>("attributes")};
-  static constexpr codec::Struct description{"TriggerFilter", fields};
+const fields::Struct& describe(const TriggerFilter*) {
+  static const Field list[] = {acts("attributes", &TriggerFilter::attributes)};
+  static const fields::Struct description{"TriggerFilter", list};
   return description;
 }
 
-const codec::Struct& describe(const BrokerSpec*) {
-  static constexpr codec::Field fields[] = {field<&BrokerSpec::config>("config"),
-                                            field<&BrokerSpec::delivery>("delivery")};
-  static constexpr codec::Struct description{"BrokerSpec", fields};
+const fields::Struct& describe(const BrokerSpec*) {
+  static const Field list[] = {acts("config", &BrokerSpec::config),
+                               acts("delivery", &BrokerSpec::delivery)};
+  static const fields::Struct description{"BrokerSpec", list};
   return description;
 }
 
-const codec::Struct& describe(const BrokerStatus*) {
-  static constexpr codec::Field fields[] = {
-      field<&BrokerStatus::observed_generation>("observedGeneration"),
-      field<&BrokerStatus::conditions>("conditions"),
-      field<&BrokerStatus::annotations>("annotations"),
-      field<&BrokerStatus::address>("address"),
-      field<&BrokerStatus::addresses>("addresses"),
-      field<&BrokerStatus::dead_letter_sink_uri>("deadLetterSinkUri")};
-  static constexpr codec::Struct description{"BrokerStatus", fields};
+const fields::Struct& describe(const BrokerStatus*) {
+  static const Field list[] = {acts("observedGeneration", &BrokerStatus::observed_generation),
+                               acts("conditions", &BrokerStatus::conditions),
+                               acts("annotations", &BrokerStatus::annotations),
+                               acts("address", &BrokerStatus::address),
+                               acts("addresses", &BrokerStatus::addresses),
+                               acts("deadLetterSinkUri", &BrokerStatus::dead_letter_sink_uri)};
+  static const fields::Struct description{"BrokerStatus", list};
   return description;
 }
 
-const codec::Struct& describe(const Broker*) {
-  static constexpr codec::Field fields[] = {field<&Broker::metadata>("metadata"),
-                                            field<&Broker::spec>("spec"),
-                                            field<&Broker::status>("status")};
-  static constexpr codec::Struct description{"Broker", fields};
+const fields::Struct& describe(const Broker*) {
+  static const Field list[] = {acts("metadata", &Broker::metadata), acts("spec", &Broker::spec),
+                               reported("status", &Broker::status, fields::tolerant)};
+  static const fields::Struct description{"Broker", list};
   return description;
 }
 
-const codec::Struct& describe(const TriggerSpec*) {
-  static constexpr codec::Field fields[] = {
-      field<&TriggerSpec::broker>("broker"), field<&TriggerSpec::filter>("filter"),
-      field<&TriggerSpec::filters>("filters"),
-      field<&TriggerSpec::subscriber>("subscriber", codec::always),
-      field<&TriggerSpec::delivery>("delivery")};
-  static constexpr codec::Struct description{"TriggerSpec", fields};
+const fields::Struct& describe(const TriggerSpec*) {
+  static const Field list[] = {acts("broker", &TriggerSpec::broker),
+                               acts("filter", &TriggerSpec::filter),
+                               acts("filters", &TriggerSpec::filters),
+                               acts("subscriber", &TriggerSpec::subscriber, fields::always),
+                               acts("delivery", &TriggerSpec::delivery)};
+  static const fields::Struct description{"TriggerSpec", list};
   return description;
 }
 
-const codec::Struct& describe(const TriggerStatus*) {
-  static constexpr codec::Field fields[] = {
-      field<&TriggerStatus::observed_generation>("observedGeneration"),
-      field<&TriggerStatus::conditions>("conditions"),
-      field<&TriggerStatus::annotations>("annotations"),
-      field<&TriggerStatus::subscriber_uri>("subscriberUri"),
-      field<&TriggerStatus::dead_letter_sink_uri>("deadLetterSinkUri")};
-  static constexpr codec::Struct description{"TriggerStatus", fields};
+const fields::Struct& describe(const TriggerStatus*) {
+  static const Field list[] = {acts("observedGeneration", &TriggerStatus::observed_generation),
+                               acts("conditions", &TriggerStatus::conditions),
+                               acts("annotations", &TriggerStatus::annotations),
+                               acts("subscriberUri", &TriggerStatus::subscriber_uri),
+                               acts("deadLetterSinkUri", &TriggerStatus::dead_letter_sink_uri)};
+  static const fields::Struct description{"TriggerStatus", list};
   return description;
 }
 
-const codec::Struct& describe(const Trigger*) {
-  static constexpr codec::Field fields[] = {field<&Trigger::metadata>("metadata"),
-                                            field<&Trigger::spec>("spec"),
-                                            field<&Trigger::status>("status")};
-  static constexpr codec::Struct description{"Trigger", fields};
+const fields::Struct& describe(const Trigger*) {
+  static const Field list[] = {acts("metadata", &Trigger::metadata), acts("spec", &Trigger::spec),
+                               reported("status", &Trigger::status, fields::tolerant)};
+  static const fields::Struct description{"Trigger", list};
   return description;
 }
 
-const codec::Struct& describe(const EventTypeSpec*) {
-  static constexpr codec::Field fields[] = {field<&EventTypeSpec::type>("type", codec::always),
-                                            field<&EventTypeSpec::source>("source"),
-                                            field<&EventTypeSpec::schema>("schema"),
-                                            field<&EventTypeSpec::schema_data>("schemaData"),
-                                            field<&EventTypeSpec::broker>("broker"),
-                                            field<&EventTypeSpec::reference>("reference"),
-                                            field<&EventTypeSpec::description>("description")};
-  static constexpr codec::Struct description{"EventTypeSpec", fields};
+const fields::Struct& describe(const EventTypeSpec*) {
+  static const Field list[] = {acts("type", &EventTypeSpec::type, fields::always),
+                               acts("source", &EventTypeSpec::source),
+                               acts("schema", &EventTypeSpec::schema),
+                               acts("schemaData", &EventTypeSpec::schema_data),
+                               acts("broker", &EventTypeSpec::broker),
+                               acts("reference", &EventTypeSpec::reference),
+                               acts("description", &EventTypeSpec::description)};
+  static const fields::Struct description{"EventTypeSpec", list};
   return description;
 }
 
-const codec::Struct& describe(const EventTypeStatus*) {
-  static constexpr codec::Field fields[] = {
-      field<&EventTypeStatus::observed_generation>("observedGeneration"),
-      field<&EventTypeStatus::conditions>("conditions"),
-      field<&EventTypeStatus::annotations>("annotations")};
-  static constexpr codec::Struct description{"EventTypeStatus", fields};
+const fields::Struct& describe(const EventTypeStatus*) {
+  static const Field list[] = {acts("observedGeneration", &EventTypeStatus::observed_generation),
+                               acts("conditions", &EventTypeStatus::conditions),
+                               acts("annotations", &EventTypeStatus::annotations)};
+  static const fields::Struct description{"EventTypeStatus", list};
   return description;
 }
 
-const codec::Struct& describe(const EventType*) {
-  static constexpr codec::Field fields[] = {field<&EventType::metadata>("metadata"),
-                                            field<&EventType::spec>("spec"),
-                                            field<&EventType::status>("status")};
-  static constexpr codec::Struct description{"EventType", fields};
+const fields::Struct& describe(const EventType*) {
+  static const Field list[] = {acts("metadata", &EventType::metadata),
+                               acts("spec", &EventType::spec),
+                               reported("status", &EventType::status, fields::tolerant)};
+  static const fields::Struct description{"EventType", list};
   return description;
 }
 
-const codec::Struct& describe(const ChannelTemplateSpec*) {
-  static constexpr codec::Field fields[] = {field<&ChannelTemplateSpec::api_version>("apiVersion"),
-                                            field<&ChannelTemplateSpec::kind>("kind"),
-                                            field<&ChannelTemplateSpec::spec>("spec")};
-  static constexpr codec::Struct description{"ChannelTemplateSpec", fields};
+const fields::Struct& describe(const ChannelTemplateSpec*) {
+  static const Field list[] = {acts("apiVersion", &ChannelTemplateSpec::api_version),
+                               acts("kind", &ChannelTemplateSpec::kind),
+                               acts("spec", &ChannelTemplateSpec::spec)};
+  static const fields::Struct description{"ChannelTemplateSpec", list};
   return description;
 }
 
-const codec::Struct& describe(const ChannelSpec*) {
-  static constexpr codec::Field fields[] = {
-      field<&ChannelSpec::channel_template>("channelTemplate"),
-      field<&ChannelSpec::delivery>("delivery")};
-  static constexpr codec::Struct description{"ChannelSpec", fields};
+const fields::Struct& describe(const ChannelSpec*) {
+  static const Field list[] = {acts("channelTemplate", &ChannelSpec::channel_template),
+                               acts("delivery", &ChannelSpec::delivery)};
+  static const fields::Struct description{"ChannelSpec", list};
   return description;
 }
 
-const codec::Struct& describe(const ChannelStatus*) {
-  static constexpr codec::Field fields[] = {
-      field<&ChannelStatus::observed_generation>("observedGeneration"),
-      field<&ChannelStatus::conditions>("conditions"),
-      field<&ChannelStatus::annotations>("annotations"),
-      field<&ChannelStatus::address>("address"),
-      field<&ChannelStatus::channel>("channel"),
-      field<&ChannelStatus::dead_letter_sink_uri>("deadLetterSinkUri")};
-  static constexpr codec::Struct description{"ChannelStatus", fields};
+const fields::Struct& describe(const ChannelStatus*) {
+  static const Field list[] = {acts("observedGeneration", &ChannelStatus::observed_generation),
+                               acts("conditions", &ChannelStatus::conditions),
+                               acts("annotations", &ChannelStatus::annotations),
+                               acts("address", &ChannelStatus::address),
+                               acts("channel", &ChannelStatus::channel),
+                               acts("deadLetterSinkUri", &ChannelStatus::dead_letter_sink_uri)};
+  static const fields::Struct description{"ChannelStatus", list};
   return description;
 }
 
-const codec::Struct& describe(const Channel*) {
-  static constexpr codec::Field fields[] = {field<&Channel::metadata>("metadata"),
-                                            field<&Channel::spec>("spec"),
-                                            field<&Channel::status>("status")};
-  static constexpr codec::Struct description{"Channel", fields};
+const fields::Struct& describe(const Channel*) {
+  static const Field list[] = {acts("metadata", &Channel::metadata), acts("spec", &Channel::spec),
+                               reported("status", &Channel::status, fields::tolerant)};
+  static const fields::Struct description{"Channel", list};
   return description;
 }
 
-const codec::Struct& describe(const SubscriptionSpec*) {
-  static constexpr codec::Field fields[] = {
-      field<&SubscriptionSpec::channel>("channel", codec::always),
-      field<&SubscriptionSpec::subscriber>("subscriber"), field<&SubscriptionSpec::reply>("reply"),
-      field<&SubscriptionSpec::delivery>("delivery")};
-  static constexpr codec::Struct description{"SubscriptionSpec", fields};
+const fields::Struct& describe(const SubscriptionSpec*) {
+  static const Field list[] = {acts("channel", &SubscriptionSpec::channel, fields::always),
+                               acts("subscriber", &SubscriptionSpec::subscriber),
+                               acts("reply", &SubscriptionSpec::reply),
+                               acts("delivery", &SubscriptionSpec::delivery)};
+  static const fields::Struct description{"SubscriptionSpec", list};
   return description;
 }
 
-const codec::Struct& describe(const PhysicalSubscription*) {
-  static constexpr codec::Field fields[] = {
-      field<&PhysicalSubscription::subscriber_uri>("subscriberUri"),
-      field<&PhysicalSubscription::reply_uri>("replyUri"),
-      field<&PhysicalSubscription::dead_letter_sink_uri>("deadLetterSinkUri")};
-  static constexpr codec::Struct description{"PhysicalSubscription", fields};
+const fields::Struct& describe(const PhysicalSubscription*) {
+  static const Field list[] = {
+      acts("subscriberUri", &PhysicalSubscription::subscriber_uri),
+      acts("replyUri", &PhysicalSubscription::reply_uri),
+      acts("deadLetterSinkUri", &PhysicalSubscription::dead_letter_sink_uri)};
+  static const fields::Struct description{"PhysicalSubscription", list};
   return description;
 }
 
-const codec::Struct& describe(const SubscriptionStatus*) {
-  static constexpr codec::Field fields[] = {
-      field<&SubscriptionStatus::observed_generation>("observedGeneration"),
-      field<&SubscriptionStatus::conditions>("conditions"),
-      field<&SubscriptionStatus::annotations>("annotations"),
-      field<&SubscriptionStatus::physical_subscription>("physicalSubscription")};
-  static constexpr codec::Struct description{"SubscriptionStatus", fields};
+const fields::Struct& describe(const SubscriptionStatus*) {
+  static const Field list[] = {
+      acts("observedGeneration", &SubscriptionStatus::observed_generation),
+      acts("conditions", &SubscriptionStatus::conditions),
+      acts("annotations", &SubscriptionStatus::annotations),
+      acts("physicalSubscription", &SubscriptionStatus::physical_subscription)};
+  static const fields::Struct description{"SubscriptionStatus", list};
   return description;
 }
 
-const codec::Struct& describe(const Subscription*) {
-  static constexpr codec::Field fields[] = {field<&Subscription::metadata>("metadata"),
-                                            field<&Subscription::spec>("spec"),
-                                            field<&Subscription::status>("status")};
-  static constexpr codec::Struct description{"Subscription", fields};
+const fields::Struct& describe(const Subscription*) {
+  static const Field list[] = {acts("metadata", &Subscription::metadata),
+                               acts("spec", &Subscription::spec),
+                               reported("status", &Subscription::status, fields::tolerant)};
+  static const fields::Struct description{"Subscription", list};
   return description;
+}
+
+// ---------------------------------------------------------------------------- kinds
+
+const KindInfo& kind_info(const Broker*) {
+  static constexpr KindInfo info = namespaced_kind<Broker>("brokers");
+  return info;
+}
+const KindInfo& kind_info(const Trigger*) {
+  static constexpr KindInfo info = namespaced_kind<Trigger>("triggers");
+  return info;
+}
+const KindInfo& kind_info(const EventType*) {
+  static constexpr KindInfo info = namespaced_kind<EventType>("eventtypes");
+  return info;
+}
+const KindInfo& kind_info(const Channel*) {
+  static constexpr KindInfo info = namespaced_kind<Channel>("channels", "ch");
+  return info;
+}
+const KindInfo& kind_info(const Subscription*) {
+  static constexpr KindInfo info = namespaced_kind<Subscription>("subscriptions", "sub");
+  return info;
 }
 
 }  // namespace knative::eventing

@@ -2,36 +2,31 @@
 #pragma once
 
 #include "knative/eventing.hpp"
-#include "model/codec.hpp"
-#include "model/meta_codec.hpp"
-
-namespace knative::codec::detail {
-template <class T>
-struct IsOptional<eventing::Boxed<T>> : std::true_type {};
-}  // namespace knative::codec::detail
+#include "knative/fields.hpp"
+#include "knative/meta.hpp"
 
 namespace knative::eventing {
-const codec::Struct& describe(const KReference*);
-const codec::Struct& describe(const Destination*);
-const codec::Struct& describe(const Addressable*);
-const codec::Struct& describe(const DeliverySpec*);
-const codec::Struct& describe(const SubscriptionsAPIFilter*);
-const codec::Struct& describe(const TriggerFilter*);
-const codec::Struct& describe(const BrokerSpec*);
-const codec::Struct& describe(const BrokerStatus*);
-const codec::Struct& describe(const Broker*);
-const codec::Struct& describe(const TriggerSpec*);
-const codec::Struct& describe(const TriggerStatus*);
-const codec::Struct& describe(const Trigger*);
-const codec::Struct& describe(const EventTypeSpec*);
-const codec::Struct& describe(const EventTypeStatus*);
-const codec::Struct& describe(const EventType*);
-const codec::Struct& describe(const ChannelTemplateSpec*);
-const codec::Struct& describe(const ChannelSpec*);
-const codec::Struct& describe(const ChannelStatus*);
-const codec::Struct& describe(const Channel*);
-const codec::Struct& describe(const SubscriptionSpec*);
-const codec::Struct& describe(const PhysicalSubscription*);
-const codec::Struct& describe(const SubscriptionStatus*);
-const codec::Struct& describe(const Subscription*);
+const fields::Struct& describe(const KReference*);
+const fields::Struct& describe(const Destination*);
+const fields::Struct& describe(const Addressable*);
+const fields::Struct& describe(const DeliverySpec*);
+const fields::Struct& describe(const SubscriptionsAPIFilter*);
+const fields::Struct& describe(const TriggerFilter*);
+const fields::Struct& describe(const BrokerSpec*);
+const fields::Struct& describe(const BrokerStatus*);
+const fields::Struct& describe(const Broker*);
+const fields::Struct& describe(const TriggerSpec*);
+const fields::Struct& describe(const TriggerStatus*);
+const fields::Struct& describe(const Trigger*);
+const fields::Struct& describe(const EventTypeSpec*);
+const fields::Struct& describe(const EventTypeStatus*);
+const fields::Struct& describe(const EventType*);
+const fields::Struct& describe(const ChannelTemplateSpec*);
+const fields::Struct& describe(const ChannelSpec*);
+const fields::Struct& describe(const ChannelStatus*);
+const fields::Struct& describe(const Channel*);
+const fields::Struct& describe(const SubscriptionSpec*);
+const fields::Struct& describe(const PhysicalSubscription*);
+const fields::Struct& describe(const SubscriptionStatus*);
+const fields::Struct& describe(const Subscription*);
 }  // namespace knative::eventing

@@ -215,7 +215,7 @@ template <class T>
 FieldErrors immutable(const T& object, const T& old, std::string_view path, std::string_view root) {
   if (object == old) return {};
   return field_error("Immutable fields changed (-old +new)", {path},
-                     value_diff(codec::to_value(old), codec::to_value(object), root));
+                     value_diff(fields::to_value(old), fields::to_value(object), root));
 }
 
 Result<std::vector<Filter>> make_filters(const std::vector<SubscriptionsAPIFilter>& expressions) {

@@ -79,7 +79,9 @@ Error to_error(std::vector<Problem> problems, const ParseOptions& options) {
 class Reader {
  public:
   Reader(const ParseOptions& options, std::vector<Problem>& problems)
-      : options_(options), problems_(problems) {}
+      : options_(options),
+        kinds_(options.kinds ? *options.kinds : default_kinds()),
+        problems_(problems) {}
 
   void read(const Value& value, const SourceMap& source) {
     if (value.is_null()) return;
@@ -94,7 +96,7 @@ class Reader {
 
  private:
   // The items of "List", or of "BuildList" and the like.
-  static const Value* list_items(const Value& value) {
+  const Value* list_items(const Value& value) const {
     const Value* kind = value.find("kind");
     const Value* version = value.find("apiVersion");
     const Value* items = value.find("items");
@@ -102,8 +104,8 @@ class Reader {
     if (!items || !items->is_list()) return nullptr;
     const std::string_view name = *kind->if_string();
     if (name == "List") return items;
-    const bool typed =
-        name.ends_with("List") && find_kind(*version->if_string(), name.substr(0, name.size() - 4));
+    const bool typed = name.ends_with("List") &&
+                       kinds_.find(*version->if_string(), name.substr(0, name.size() - 4));
     return typed ? items : nullptr;
   }
 
@@ -125,7 +127,7 @@ class Reader {
 
   void read_object(const Value& value, const SourceMap& source, const std::string& prefix) {
     FieldErrors errors;
-    std::optional<AnyObject> object = AnyObject::decode(value, options_.strictness, errors);
+    std::optional<AnyObject> object = kinds_.decode(value, options_.strictness, errors);
     if (object && options_.apply_defaults) object->apply_defaults();
     if (object && options_.validate) {
       AnyObject complete = *object;
@@ -142,6 +144,7 @@ class Reader {
   }
 
   const ParseOptions& options_;
+  const KindRegistry& kinds_;
   std::vector<Problem>& problems_;
   std::vector<AnyObject> objects_;
 };

@@ -1,5 +1,5 @@
 // Conditions, references and the rules of metadata.
-#include "knative/meta.hpp"
+#include "knative/kinds.hpp"
 
 #include <algorithm>
 

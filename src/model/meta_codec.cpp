@@ -1,59 +1,63 @@
-#include "model/meta_codec.hpp"
+#include "knative/fields.hpp"
+#include "knative/meta.hpp"
 
 namespace knative {
 
-using codec::field;
+using fields::acts;
+using fields::Field;
+using fields::refused;
+using fields::reported;
+using fields::Struct;
+using fields::warned;
 
-const codec::Struct& describe(const OwnerReference*) {
-  static constexpr codec::Field fields[] = {
-      field<&OwnerReference::api_version>("apiVersion"),
-      field<&OwnerReference::kind>("kind"),
-      field<&OwnerReference::name>("name"),
-      field<&OwnerReference::uid>("uid"),
-      field<&OwnerReference::controller>("controller"),
-      field<&OwnerReference::block_owner_deletion>("blockOwnerDeletion")};
-  static constexpr codec::Struct description{"OwnerReference", fields};
+const fields::Struct& describe(const OwnerReference*) {
+  static const Field list[] = {acts("apiVersion", &OwnerReference::api_version),
+                               acts("kind", &OwnerReference::kind),
+                               acts("name", &OwnerReference::name),
+                               acts("uid", &OwnerReference::uid),
+                               acts("controller", &OwnerReference::controller),
+                               acts("blockOwnerDeletion", &OwnerReference::block_owner_deletion)};
+  static const fields::Struct description{"OwnerReference", list};
   return description;
 }
 
-const codec::Struct& describe(const ObjectMeta*) {
-  static constexpr codec::Field fields[] = {
-      field<&ObjectMeta::name>("name"),
-      field<&ObjectMeta::generate_name>("generateName"),
-      field<&ObjectMeta::namespace_>("namespace"),
-      field<&ObjectMeta::labels>("labels"),
-      field<&ObjectMeta::annotations>("annotations"),
-      field<&ObjectMeta::uid>("uid"),
-      field<&ObjectMeta::resource_version>("resourceVersion"),
-      field<&ObjectMeta::generation>("generation"),
-      field<&ObjectMeta::creation_timestamp>("creationTimestamp"),
-      field<&ObjectMeta::deletion_timestamp>("deletionTimestamp"),
-      field<&ObjectMeta::deletion_grace_period_seconds>("deletionGracePeriodSeconds"),
-      field<&ObjectMeta::owner_references>("ownerReferences"),
-      field<&ObjectMeta::finalizers>("finalizers"),
-      field<&ObjectMeta::self_link>("selfLink"),
-      field<&ObjectMeta::managed_fields>("managedFields")};
-  static constexpr codec::Struct description{"ObjectMeta", fields};
+const fields::Struct& describe(const ObjectMeta*) {
+  static const Field list[] = {
+      acts("name", &ObjectMeta::name),
+      acts("generateName", &ObjectMeta::generate_name),
+      acts("namespace", &ObjectMeta::namespace_),
+      acts("labels", &ObjectMeta::labels),
+      acts("annotations", &ObjectMeta::annotations),
+      acts("uid", &ObjectMeta::uid),
+      acts("resourceVersion", &ObjectMeta::resource_version),
+      acts("generation", &ObjectMeta::generation),
+      acts("creationTimestamp", &ObjectMeta::creation_timestamp),
+      acts("deletionTimestamp", &ObjectMeta::deletion_timestamp),
+      acts("deletionGracePeriodSeconds", &ObjectMeta::deletion_grace_period_seconds),
+      acts("ownerReferences", &ObjectMeta::owner_references),
+      acts("finalizers", &ObjectMeta::finalizers),
+      acts("selfLink", &ObjectMeta::self_link),
+      acts("managedFields", &ObjectMeta::managed_fields)};
+  static const fields::Struct description{"ObjectMeta", list};
   return description;
 }
 
-const codec::Struct& describe(const ObjectRef*) {
-  static constexpr codec::Field fields[] = {
-      field<&ObjectRef::api_version>("apiVersion"), field<&ObjectRef::kind>("kind"),
-      field<&ObjectRef::namespace_>("namespace"), field<&ObjectRef::name>("name")};
-  static constexpr codec::Struct description{"ObjectRef", fields};
+const fields::Struct& describe(const ObjectRef*) {
+  static const Field list[] = {
+      acts("apiVersion", &ObjectRef::api_version), acts("kind", &ObjectRef::kind),
+      acts("namespace", &ObjectRef::namespace_), acts("name", &ObjectRef::name)};
+  static const fields::Struct description{"ObjectRef", list};
   return description;
 }
 
-const codec::Struct& describe(const Condition*) {
-  static constexpr codec::Field fields[] = {
-      field<&Condition::type>("type", codec::always),
-      field<&Condition::status>("status", codec::always),
-      field<&Condition::severity>("severity"),
-      field<&Condition::reason>("reason"),
-      field<&Condition::message>("message"),
-      field<&Condition::last_transition_time>("lastTransitionTime")};
-  static constexpr codec::Struct description{"Condition", fields};
+const fields::Struct& describe(const Condition*) {
+  static const Field list[] = {acts("type", &Condition::type, fields::always),
+                               acts("status", &Condition::status, fields::always),
+                               acts("severity", &Condition::severity),
+                               acts("reason", &Condition::reason),
+                               acts("message", &Condition::message),
+                               acts("lastTransitionTime", &Condition::last_transition_time)};
+  static const fields::Struct description{"Condition", list};
   return description;
 }
 

@@ -2,365 +2,362 @@
 
 namespace knative::core {
 
-using codec::field;
+using fields::acts;
+using fields::Field;
+using fields::refused;
+using fields::reported;
+using fields::Struct;
+using fields::warned;
 
-const codec::Struct& describe(const KeySelector*) {
-  static constexpr codec::Field fields[] = {field<&KeySelector::name>("name"),
-                                            field<&KeySelector::key>("key", codec::always),
-                                            field<&KeySelector::optional>("optional")};
-  static constexpr codec::Struct description{"KeySelector", fields};
+const fields::Struct& describe(const KeySelector*) {
+  static const Field list[] = {acts("name", &KeySelector::name),
+                               acts("key", &KeySelector::key, fields::always),
+                               acts("optional", &KeySelector::optional)};
+  static const fields::Struct description{"KeySelector", list};
   return description;
 }
 
-const codec::Struct& describe(const FieldSelector*) {
-  static constexpr codec::Field fields[] = {field<&FieldSelector::api_version>("apiVersion"),
-                                            field<&FieldSelector::field_path>("fieldPath")};
-  static constexpr codec::Struct description{"FieldSelector", fields};
+const fields::Struct& describe(const FieldSelector*) {
+  static const Field list[] = {acts("apiVersion", &FieldSelector::api_version),
+                               acts("fieldPath", &FieldSelector::field_path)};
+  static const fields::Struct description{"FieldSelector", list};
   return description;
 }
 
-const codec::Struct& describe(const EnvVarSource*) {
-  static constexpr codec::Field fields[] = {
-      field<&EnvVarSource::config_map_key_ref>("configMapKeyRef"),
-      field<&EnvVarSource::secret_key_ref>("secretKeyRef"),
-      field<&EnvVarSource::field_ref>("fieldRef"),
-      field<&EnvVarSource::resource_field_ref>("resourceFieldRef")};
-  static constexpr codec::Struct description{"EnvVarSource", fields};
+const fields::Struct& describe(const EnvVarSource*) {
+  static const Field list[] = {acts("configMapKeyRef", &EnvVarSource::config_map_key_ref),
+                               acts("secretKeyRef", &EnvVarSource::secret_key_ref),
+                               acts("fieldRef", &EnvVarSource::field_ref),
+                               acts("resourceFieldRef", &EnvVarSource::resource_field_ref)};
+  static const fields::Struct description{"EnvVarSource", list};
   return description;
 }
 
-const codec::Struct& describe(const EnvVar*) {
-  static constexpr codec::Field fields[] = {field<&EnvVar::name>("name", codec::always),
-                                            field<&EnvVar::value>("value"),
-                                            field<&EnvVar::value_from>("valueFrom")};
-  static constexpr codec::Struct description{"EnvVar", fields};
+const fields::Struct& describe(const EnvVar*) {
+  static const Field list[] = {acts("name", &EnvVar::name, fields::always),
+                               acts("value", &EnvVar::value),
+                               acts("valueFrom", &EnvVar::value_from)};
+  static const fields::Struct description{"EnvVar", list};
   return description;
 }
 
-const codec::Struct& describe(const EnvFromRef*) {
-  static constexpr codec::Field fields[] = {field<&EnvFromRef::name>("name"),
-                                            field<&EnvFromRef::optional>("optional")};
-  static constexpr codec::Struct description{"EnvFromRef", fields};
+const fields::Struct& describe(const EnvFromRef*) {
+  static const Field list[] = {acts("name", &EnvFromRef::name),
+                               acts("optional", &EnvFromRef::optional)};
+  static const fields::Struct description{"EnvFromRef", list};
   return description;
 }
 
-const codec::Struct& describe(const EnvFromSource*) {
-  static constexpr codec::Field fields[] = {field<&EnvFromSource::prefix>("prefix"),
-                                            field<&EnvFromSource::config_map_ref>("configMapRef"),
-                                            field<&EnvFromSource::secret_ref>("secretRef")};
-  static constexpr codec::Struct description{"EnvFromSource", fields};
+const fields::Struct& describe(const EnvFromSource*) {
+  static const Field list[] = {acts("prefix", &EnvFromSource::prefix),
+                               acts("configMapRef", &EnvFromSource::config_map_ref),
+                               acts("secretRef", &EnvFromSource::secret_ref)};
+  static const fields::Struct description{"EnvFromSource", list};
   return description;
 }
 
-const codec::Struct& describe(const ContainerPort*) {
-  static constexpr codec::Field fields[] = {
-      field<&ContainerPort::name>("name"),
-      field<&ContainerPort::container_port>("containerPort", codec::always),
-      field<&ContainerPort::protocol>("protocol"), field<&ContainerPort::host_port>("hostPort"),
-      field<&ContainerPort::host_ip>("hostIP")};
-  static constexpr codec::Struct description{"ContainerPort", fields};
+const fields::Struct& describe(const ContainerPort*) {
+  static const Field list[] = {
+      acts("name", &ContainerPort::name),
+      acts("containerPort", &ContainerPort::container_port, fields::always),
+      acts("protocol", &ContainerPort::protocol), acts("hostPort", &ContainerPort::host_port),
+      acts("hostIP", &ContainerPort::host_ip)};
+  static const fields::Struct description{"ContainerPort", list};
   return description;
 }
 
-const codec::Struct& describe(const ResourceRequirements*) {
-  static constexpr codec::Field fields[] = {field<&ResourceRequirements::limits>("limits"),
-                                            field<&ResourceRequirements::requests>("requests")};
-  static constexpr codec::Struct description{"ResourceRequirements", fields};
+const fields::Struct& describe(const ResourceRequirements*) {
+  static const Field list[] = {acts("limits", &ResourceRequirements::limits),
+                               acts("requests", &ResourceRequirements::requests)};
+  static const fields::Struct description{"ResourceRequirements", list};
   return description;
 }
 
-const codec::Struct& describe(const VolumeMount*) {
-  static constexpr codec::Field fields[] = {
-      field<&VolumeMount::name>("name", codec::always),
-      field<&VolumeMount::mount_path>("mountPath", codec::always),
-      field<&VolumeMount::read_only>("readOnly"),
-      field<&VolumeMount::sub_path>("subPath"),
-      field<&VolumeMount::sub_path_expr>("subPathExpr"),
-      field<&VolumeMount::mount_propagation>("mountPropagation")};
-  static constexpr codec::Struct description{"VolumeMount", fields};
+const fields::Struct& describe(const VolumeMount*) {
+  static const Field list[] = {acts("name", &VolumeMount::name, fields::always),
+                               acts("mountPath", &VolumeMount::mount_path, fields::always),
+                               acts("readOnly", &VolumeMount::read_only),
+                               acts("subPath", &VolumeMount::sub_path),
+                               acts("subPathExpr", &VolumeMount::sub_path_expr),
+                               acts("mountPropagation", &VolumeMount::mount_propagation)};
+  static const fields::Struct description{"VolumeMount", list};
   return description;
 }
 
-const codec::Struct& describe(const HttpHeader*) {
-  static constexpr codec::Field fields[] = {field<&HttpHeader::name>("name", codec::always),
-                                            field<&HttpHeader::value>("value", codec::always)};
-  static constexpr codec::Struct description{"HttpHeader", fields};
+const fields::Struct& describe(const HttpHeader*) {
+  static const Field list[] = {acts("name", &HttpHeader::name, fields::always),
+                               acts("value", &HttpHeader::value, fields::always)};
+  static const fields::Struct description{"HttpHeader", list};
   return description;
 }
 
-const codec::Struct& describe(const HttpGetAction*) {
-  static constexpr codec::Field fields[] = {
-      field<&HttpGetAction::path>("path"), field<&HttpGetAction::port>("port", codec::always),
-      field<&HttpGetAction::host>("host"), field<&HttpGetAction::scheme>("scheme"),
-      field<&HttpGetAction::http_headers>("httpHeaders")};
-  static constexpr codec::Struct description{"HttpGetAction", fields};
+const fields::Struct& describe(const HttpGetAction*) {
+  static const Field list[] = {
+      acts("path", &HttpGetAction::path), acts("port", &HttpGetAction::port, fields::always),
+      acts("host", &HttpGetAction::host), acts("scheme", &HttpGetAction::scheme),
+      acts("httpHeaders", &HttpGetAction::http_headers)};
+  static const fields::Struct description{"HttpGetAction", list};
   return description;
 }
 
-const codec::Struct& describe(const TcpSocketAction*) {
-  static constexpr codec::Field fields[] = {field<&TcpSocketAction::port>("port", codec::always),
-                                            field<&TcpSocketAction::host>("host")};
-  static constexpr codec::Struct description{"TcpSocketAction", fields};
+const fields::Struct& describe(const TcpSocketAction*) {
+  static const Field list[] = {acts("port", &TcpSocketAction::port, fields::always),
+                               acts("host", &TcpSocketAction::host)};
+  static const fields::Struct description{"TcpSocketAction", list};
   return description;
 }
 
-const codec::Struct& describe(const ExecAction*) {
-  static constexpr codec::Field fields[] = {field<&ExecAction::command>("command")};
-  static constexpr codec::Struct description{"ExecAction", fields};
+const fields::Struct& describe(const ExecAction*) {
+  static const Field list[] = {acts("command", &ExecAction::command)};
+  static const fields::Struct description{"ExecAction", list};
   return description;
 }
 
-const codec::Struct& describe(const GrpcAction*) {
-  static constexpr codec::Field fields[] = {field<&GrpcAction::port>("port"),
-                                            field<&GrpcAction::service>("service")};
-  static constexpr codec::Struct description{"GrpcAction", fields};
+const fields::Struct& describe(const GrpcAction*) {
+  static const Field list[] = {acts("port", &GrpcAction::port),
+                               acts("service", &GrpcAction::service)};
+  static const fields::Struct description{"GrpcAction", list};
   return description;
 }
 
-const codec::Struct& describe(const Probe*) {
-  static constexpr codec::Field fields[] = {
-      field<&Probe::http_get>("httpGet"),
-      field<&Probe::tcp_socket>("tcpSocket"),
-      field<&Probe::exec>("exec"),
-      field<&Probe::grpc>("grpc"),
-      field<&Probe::initial_delay_seconds>("initialDelaySeconds"),
-      field<&Probe::timeout_seconds>("timeoutSeconds"),
-      field<&Probe::period_seconds>("periodSeconds"),
-      field<&Probe::success_threshold>("successThreshold"),
-      field<&Probe::failure_threshold>("failureThreshold"),
-      field<&Probe::termination_grace_period_seconds>("terminationGracePeriodSeconds")};
-  static constexpr codec::Struct description{"Probe", fields};
+const fields::Struct& describe(const Probe*) {
+  static const Field list[] = {
+      acts("httpGet", &Probe::http_get),
+      acts("tcpSocket", &Probe::tcp_socket),
+      acts("exec", &Probe::exec),
+      acts("grpc", &Probe::grpc),
+      acts("initialDelaySeconds", &Probe::initial_delay_seconds),
+      acts("timeoutSeconds", &Probe::timeout_seconds),
+      acts("periodSeconds", &Probe::period_seconds),
+      acts("successThreshold", &Probe::success_threshold),
+      acts("failureThreshold", &Probe::failure_threshold),
+      acts("terminationGracePeriodSeconds", &Probe::termination_grace_period_seconds)};
+  static const fields::Struct description{"Probe", list};
   return description;
 }
 
-const codec::Struct& describe(const Capabilities*) {
-  static constexpr codec::Field fields[] = {field<&Capabilities::add>("add"),
-                                            field<&Capabilities::drop>("drop")};
-  static constexpr codec::Struct description{"Capabilities", fields};
+const fields::Struct& describe(const Capabilities*) {
+  static const Field list[] = {acts("add", &Capabilities::add), acts("drop", &Capabilities::drop)};
+  static const fields::Struct description{"Capabilities", list};
   return description;
 }
 
-const codec::Struct& describe(const SeccompProfile*) {
-  static constexpr codec::Field fields[] = {
-      field<&SeccompProfile::type>("type"),
-      field<&SeccompProfile::localhost_profile>("localhostProfile")};
-  static constexpr codec::Struct description{"SeccompProfile", fields};
+const fields::Struct& describe(const SeccompProfile*) {
+  static const Field list[] = {acts("type", &SeccompProfile::type),
+                               acts("localhostProfile", &SeccompProfile::localhost_profile)};
+  static const fields::Struct description{"SeccompProfile", list};
   return description;
 }
 
-const codec::Struct& describe(const SecurityContext*) {
-  static constexpr codec::Field fields[] = {
-      field<&SecurityContext::run_as_user>("runAsUser"),
-      field<&SecurityContext::run_as_group>("runAsGroup"),
-      field<&SecurityContext::run_as_non_root>("runAsNonRoot"),
-      field<&SecurityContext::allow_privilege_escalation>("allowPrivilegeEscalation"),
-      field<&SecurityContext::read_only_root_filesystem>("readOnlyRootFilesystem"),
-      field<&SecurityContext::privileged>("privileged"),
-      field<&SecurityContext::capabilities>("capabilities"),
-      field<&SecurityContext::seccomp_profile>("seccompProfile")};
-  static constexpr codec::Struct description{"SecurityContext", fields};
+const fields::Struct& describe(const SecurityContext*) {
+  static const Field list[] = {
+      acts("runAsUser", &SecurityContext::run_as_user),
+      acts("runAsGroup", &SecurityContext::run_as_group),
+      acts("runAsNonRoot", &SecurityContext::run_as_non_root),
+      acts("allowPrivilegeEscalation", &SecurityContext::allow_privilege_escalation),
+      acts("readOnlyRootFilesystem", &SecurityContext::read_only_root_filesystem),
+      acts("privileged", &SecurityContext::privileged),
+      acts("capabilities", &SecurityContext::capabilities),
+      acts("seccompProfile", &SecurityContext::seccomp_profile)};
+  static const fields::Struct description{"SecurityContext", list};
   return description;
 }
 
-const codec::Struct& describe(const Container*) {
-  static constexpr codec::Field fields[] = {
-      field<&Container::name>("name"),
-      field<&Container::image>("image"),
-      field<&Container::command>("command"),
-      field<&Container::args>("args"),
-      field<&Container::working_dir>("workingDir"),
-      field<&Container::env>("env"),
-      field<&Container::env_from>("envFrom"),
-      field<&Container::ports>("ports"),
-      field<&Container::resources>("resources"),
-      field<&Container::volume_mounts>("volumeMounts"),
-      field<&Container::liveness_probe>("livenessProbe"),
-      field<&Container::readiness_probe>("readinessProbe"),
-      field<&Container::startup_probe>("startupProbe"),
-      field<&Container::image_pull_policy>("imagePullPolicy"),
-      field<&Container::security_context>("securityContext"),
-      field<&Container::termination_message_path>("terminationMessagePath"),
-      field<&Container::termination_message_policy>("terminationMessagePolicy"),
-      field<&Container::lifecycle>("lifecycle"),
-      field<&Container::stdin_open>("stdin"),
-      field<&Container::stdin_once>("stdinOnce"),
-      field<&Container::tty>("tty"),
-      field<&Container::volume_devices>("volumeDevices"),
-      field<&Container::resize_policy>("resizePolicy"),
-      field<&Container::restart_policy>("restartPolicy")};
-  static constexpr codec::Struct description{"Container", fields};
+const fields::Struct& describe(const Container*) {
+  static const Field list[] = {
+      acts("name", &Container::name),
+      acts("image", &Container::image),
+      acts("command", &Container::command),
+      acts("args", &Container::args),
+      acts("workingDir", &Container::working_dir),
+      acts("env", &Container::env),
+      acts("envFrom", &Container::env_from),
+      acts("ports", &Container::ports),
+      acts("resources", &Container::resources),
+      acts("volumeMounts", &Container::volume_mounts),
+      acts("livenessProbe", &Container::liveness_probe),
+      acts("readinessProbe", &Container::readiness_probe),
+      acts("startupProbe", &Container::startup_probe),
+      acts("imagePullPolicy", &Container::image_pull_policy),
+      acts("securityContext", &Container::security_context),
+      acts("terminationMessagePath", &Container::termination_message_path),
+      acts("terminationMessagePolicy", &Container::termination_message_policy),
+      acts("lifecycle", &Container::lifecycle),
+      acts("stdin", &Container::stdin_open),
+      acts("stdinOnce", &Container::stdin_once),
+      acts("tty", &Container::tty),
+      acts("volumeDevices", &Container::volume_devices),
+      acts("resizePolicy", &Container::resize_policy),
+      acts("restartPolicy", &Container::restart_policy)};
+  static const fields::Struct description{"Container", list};
   return description;
 }
 
-const codec::Struct& describe(const KeyToPath*) {
-  static constexpr codec::Field fields[] = {field<&KeyToPath::key>("key"),
-                                            field<&KeyToPath::path>("path"),
-                                            field<&KeyToPath::mode>("mode")};
-  static constexpr codec::Struct description{"KeyToPath", fields};
+const fields::Struct& describe(const KeyToPath*) {
+  static const Field list[] = {acts("key", &KeyToPath::key), acts("path", &KeyToPath::path),
+                               acts("mode", &KeyToPath::mode)};
+  static const fields::Struct description{"KeyToPath", list};
   return description;
 }
 
-const codec::Struct& describe(const SecretVolumeSource*) {
-  static constexpr codec::Field fields[] = {field<&SecretVolumeSource::secret_name>("secretName"),
-                                            field<&SecretVolumeSource::items>("items"),
-                                            field<&SecretVolumeSource::default_mode>("defaultMode"),
-                                            field<&SecretVolumeSource::optional>("optional")};
-  static constexpr codec::Struct description{"SecretVolumeSource", fields};
+const fields::Struct& describe(const SecretVolumeSource*) {
+  static const Field list[] = {acts("secretName", &SecretVolumeSource::secret_name),
+                               acts("items", &SecretVolumeSource::items),
+                               acts("defaultMode", &SecretVolumeSource::default_mode),
+                               acts("optional", &SecretVolumeSource::optional)};
+  static const fields::Struct description{"SecretVolumeSource", list};
   return description;
 }
 
-const codec::Struct& describe(const ConfigMapVolumeSource*) {
-  static constexpr codec::Field fields[] = {
-      field<&ConfigMapVolumeSource::name>("name"), field<&ConfigMapVolumeSource::items>("items"),
-      field<&ConfigMapVolumeSource::default_mode>("defaultMode"),
-      field<&ConfigMapVolumeSource::optional>("optional")};
-  static constexpr codec::Struct description{"ConfigMapVolumeSource", fields};
+const fields::Struct& describe(const ConfigMapVolumeSource*) {
+  static const Field list[] = {acts("name", &ConfigMapVolumeSource::name),
+                               acts("items", &ConfigMapVolumeSource::items),
+                               acts("defaultMode", &ConfigMapVolumeSource::default_mode),
+                               acts("optional", &ConfigMapVolumeSource::optional)};
+  static const fields::Struct description{"ConfigMapVolumeSource", list};
   return description;
 }
 
-const codec::Struct& describe(const NamedProjection*) {
-  static constexpr codec::Field fields[] = {field<&NamedProjection::name>("name"),
-                                            field<&NamedProjection::items>("items"),
-                                            field<&NamedProjection::optional>("optional")};
-  static constexpr codec::Struct description{"NamedProjection", fields};
+const fields::Struct& describe(const NamedProjection*) {
+  static const Field list[] = {acts("name", &NamedProjection::name),
+                               acts("items", &NamedProjection::items),
+                               acts("optional", &NamedProjection::optional)};
+  static const fields::Struct description{"NamedProjection", list};
   return description;
 }
 
-const codec::Struct& describe(const ServiceAccountTokenProjection*) {
-  static constexpr codec::Field fields[] = {
-      field<&ServiceAccountTokenProjection::audience>("audience"),
-      field<&ServiceAccountTokenProjection::expiration_seconds>("expirationSeconds"),
-      field<&ServiceAccountTokenProjection::path>("path")};
-  static constexpr codec::Struct description{"ServiceAccountTokenProjection", fields};
+const fields::Struct& describe(const ServiceAccountTokenProjection*) {
+  static const Field list[] = {
+      acts("audience", &ServiceAccountTokenProjection::audience),
+      acts("expirationSeconds", &ServiceAccountTokenProjection::expiration_seconds),
+      acts("path", &ServiceAccountTokenProjection::path)};
+  static const fields::Struct description{"ServiceAccountTokenProjection", list};
   return description;
 }
 
-const codec::Struct& describe(const VolumeProjection*) {
-  static constexpr codec::Field fields[] = {
-      field<&VolumeProjection::secret>("secret"), field<&VolumeProjection::config_map>("configMap"),
-      field<&VolumeProjection::service_account_token>("serviceAccountToken"),
-      field<&VolumeProjection::downward_api>("downwardApi")};
-  static constexpr codec::Struct description{"VolumeProjection", fields};
+const fields::Struct& describe(const VolumeProjection*) {
+  static const Field list[] = {
+      acts("secret", &VolumeProjection::secret), acts("configMap", &VolumeProjection::config_map),
+      acts("serviceAccountToken", &VolumeProjection::service_account_token),
+      acts("downwardApi", &VolumeProjection::downward_api)};
+  static const fields::Struct description{"VolumeProjection", list};
   return description;
 }
 
-const codec::Struct& describe(const ProjectedVolumeSource*) {
-  static constexpr codec::Field fields[] = {
-      field<&ProjectedVolumeSource::sources>("sources"),
-      field<&ProjectedVolumeSource::default_mode>("defaultMode")};
-  static constexpr codec::Struct description{"ProjectedVolumeSource", fields};
+const fields::Struct& describe(const ProjectedVolumeSource*) {
+  static const Field list[] = {acts("sources", &ProjectedVolumeSource::sources),
+                               acts("defaultMode", &ProjectedVolumeSource::default_mode)};
+  static const fields::Struct description{"ProjectedVolumeSource", list};
   return description;
 }
 
-const codec::Struct& describe(const EmptyDirVolumeSource*) {
-  static constexpr codec::Field fields[] = {field<&EmptyDirVolumeSource::medium>("medium"),
-                                            field<&EmptyDirVolumeSource::size_limit>("sizeLimit")};
-  static constexpr codec::Struct description{"EmptyDirVolumeSource", fields};
+const fields::Struct& describe(const EmptyDirVolumeSource*) {
+  static const Field list[] = {acts("medium", &EmptyDirVolumeSource::medium),
+                               acts("sizeLimit", &EmptyDirVolumeSource::size_limit)};
+  static const fields::Struct description{"EmptyDirVolumeSource", list};
   return description;
 }
 
-const codec::Struct& describe(const PersistentVolumeClaimVolumeSource*) {
-  static constexpr codec::Field fields[] = {
-      field<&PersistentVolumeClaimVolumeSource::claim_name>("claimName"),
-      field<&PersistentVolumeClaimVolumeSource::read_only>("readOnly")};
-  static constexpr codec::Struct description{"PersistentVolumeClaimVolumeSource", fields};
+const fields::Struct& describe(const PersistentVolumeClaimVolumeSource*) {
+  static const Field list[] = {acts("claimName", &PersistentVolumeClaimVolumeSource::claim_name),
+                               acts("readOnly", &PersistentVolumeClaimVolumeSource::read_only)};
+  static const fields::Struct description{"PersistentVolumeClaimVolumeSource", list};
   return description;
 }
 
-const codec::Struct& describe(const HostPathVolumeSource*) {
-  static constexpr codec::Field fields[] = {field<&HostPathVolumeSource::path>("path"),
-                                            field<&HostPathVolumeSource::type>("type")};
-  static constexpr codec::Struct description{"HostPathVolumeSource", fields};
+const fields::Struct& describe(const HostPathVolumeSource*) {
+  static const Field list[] = {acts("path", &HostPathVolumeSource::path),
+                               acts("type", &HostPathVolumeSource::type)};
+  static const fields::Struct description{"HostPathVolumeSource", list};
   return description;
 }
 
-const codec::Struct& describe(const Volume*) {
-  static constexpr codec::Field fields[] = {
-      field<&Volume::name>("name", codec::always),
-      field<&Volume::secret>("secret"),
-      field<&Volume::config_map>("configMap"),
-      field<&Volume::projected>("projected"),
-      field<&Volume::empty_dir>("emptyDir"),
-      field<&Volume::persistent_volume_claim>("persistentVolumeClaim"),
-      field<&Volume::host_path>("hostPath"),
-      field<&Volume::csi>("csi"),
-      field<&Volume::ephemeral>("ephemeral"),
-      field<&Volume::image>("image")};
-  static constexpr codec::Struct description{"Volume", fields};
+const fields::Struct& describe(const Volume*) {
+  static const Field list[] = {acts("name", &Volume::name, fields::always),
+                               acts("secret", &Volume::secret),
+                               acts("configMap", &Volume::config_map),
+                               acts("projected", &Volume::projected),
+                               acts("emptyDir", &Volume::empty_dir),
+                               acts("persistentVolumeClaim", &Volume::persistent_volume_claim),
+                               acts("hostPath", &Volume::host_path),
+                               acts("csi", &Volume::csi),
+                               acts("ephemeral", &Volume::ephemeral),
+                               acts("image", &Volume::image)};
+  static const fields::Struct description{"Volume", list};
   return description;
 }
 
-const codec::Struct& describe(const LocalObjectReference*) {
-  static constexpr codec::Field fields[] = {field<&LocalObjectReference::name>("name")};
-  static constexpr codec::Struct description{"LocalObjectReference", fields};
+const fields::Struct& describe(const LocalObjectReference*) {
+  static const Field list[] = {acts("name", &LocalObjectReference::name)};
+  static const fields::Struct description{"LocalObjectReference", list};
   return description;
 }
 
-const codec::Struct& describe(const PodSpec*) {
-  static constexpr codec::Field fields[] = {
-      field<&PodSpec::containers>("containers"),
-      field<&PodSpec::init_containers>("initContainers"),
-      field<&PodSpec::volumes>("volumes"),
-      field<&PodSpec::service_account_name>("serviceAccountName"),
-      field<&PodSpec::image_pull_secrets>("imagePullSecrets"),
-      field<&PodSpec::enable_service_links>("enableServiceLinks"),
-      field<&PodSpec::automount_service_account_token>("automountServiceAccountToken"),
-      field<&PodSpec::node_selector>("nodeSelector"),
-      field<&PodSpec::affinity>("affinity"),
-      field<&PodSpec::tolerations>("tolerations"),
-      field<&PodSpec::topology_spread_constraints>("topologySpreadConstraints"),
-      field<&PodSpec::host_aliases>("hostAliases"),
-      field<&PodSpec::runtime_class_name>("runtimeClassName"),
-      field<&PodSpec::security_context>("securityContext"),
-      field<&PodSpec::priority_class_name>("priorityClassName"),
-      field<&PodSpec::scheduler_name>("schedulerName"),
-      field<&PodSpec::dns_policy>("dnsPolicy"),
-      field<&PodSpec::dns_config>("dnsConfig"),
-      field<&PodSpec::share_process_namespace>("shareProcessNamespace"),
-      field<&PodSpec::host_network>("hostNetwork"),
-      field<&PodSpec::host_pid>("hostPID"),
-      field<&PodSpec::host_ipc>("hostIPC"),
-      field<&PodSpec::restart_policy>("restartPolicy"),
-      field<&PodSpec::termination_grace_period_seconds>("terminationGracePeriodSeconds"),
-      field<&PodSpec::active_deadline_seconds>("activeDeadlineSeconds"),
-      field<&PodSpec::node_name>("nodeName"),
-      field<&PodSpec::hostname>("hostname"),
-      field<&PodSpec::subdomain>("subdomain")};
-  static constexpr codec::Struct description{"PodSpec", fields};
+const fields::Struct& describe(const PodSpec*) {
+  static const Field list[] = {
+      acts("containers", &PodSpec::containers),
+      acts("initContainers", &PodSpec::init_containers),
+      acts("volumes", &PodSpec::volumes),
+      acts("serviceAccountName", &PodSpec::service_account_name),
+      acts("imagePullSecrets", &PodSpec::image_pull_secrets),
+      acts("enableServiceLinks", &PodSpec::enable_service_links),
+      acts("automountServiceAccountToken", &PodSpec::automount_service_account_token),
+      acts("nodeSelector", &PodSpec::node_selector),
+      acts("affinity", &PodSpec::affinity),
+      acts("tolerations", &PodSpec::tolerations),
+      acts("topologySpreadConstraints", &PodSpec::topology_spread_constraints),
+      acts("hostAliases", &PodSpec::host_aliases),
+      acts("runtimeClassName", &PodSpec::runtime_class_name),
+      acts("securityContext", &PodSpec::security_context),
+      acts("priorityClassName", &PodSpec::priority_class_name),
+      acts("schedulerName", &PodSpec::scheduler_name),
+      acts("dnsPolicy", &PodSpec::dns_policy),
+      acts("dnsConfig", &PodSpec::dns_config),
+      acts("shareProcessNamespace", &PodSpec::share_process_namespace),
+      acts("hostNetwork", &PodSpec::host_network),
+      acts("hostPID", &PodSpec::host_pid),
+      acts("hostIPC", &PodSpec::host_ipc),
+      acts("restartPolicy", &PodSpec::restart_policy),
+      acts("terminationGracePeriodSeconds", &PodSpec::termination_grace_period_seconds),
+      acts("activeDeadlineSeconds", &PodSpec::active_deadline_seconds),
+      acts("nodeName", &PodSpec::node_name),
+      acts("hostname", &PodSpec::hostname),
+      acts("subdomain", &PodSpec::subdomain)};
+  static const fields::Struct description{"PodSpec", list};
   return description;
 }
 
-const codec::Struct& describe(const ContainerStateWaiting*) {
-  static constexpr codec::Field fields[] = {field<&ContainerStateWaiting::reason>("reason"),
-                                            field<&ContainerStateWaiting::message>("message")};
-  static constexpr codec::Struct description{"ContainerStateWaiting", fields};
+const fields::Struct& describe(const ContainerStateWaiting*) {
+  static const Field list[] = {acts("reason", &ContainerStateWaiting::reason),
+                               acts("message", &ContainerStateWaiting::message)};
+  static const fields::Struct description{"ContainerStateWaiting", list};
   return description;
 }
 
-const codec::Struct& describe(const ContainerStateRunning*) {
-  static constexpr codec::Field fields[] = {field<&ContainerStateRunning::started_at>("startedAt")};
-  static constexpr codec::Struct description{"ContainerStateRunning", fields};
+const fields::Struct& describe(const ContainerStateRunning*) {
+  static const Field list[] = {acts("startedAt", &ContainerStateRunning::started_at)};
+  static const fields::Struct description{"ContainerStateRunning", list};
   return description;
 }
 
-const codec::Struct& describe(const ContainerStateTerminated*) {
-  static constexpr codec::Field fields[] = {
-      field<&ContainerStateTerminated::exit_code>("exitCode", codec::always),
-      field<&ContainerStateTerminated::signal>("signal"),
-      field<&ContainerStateTerminated::reason>("reason"),
-      field<&ContainerStateTerminated::message>("message"),
-      field<&ContainerStateTerminated::started_at>("startedAt"),
-      field<&ContainerStateTerminated::finished_at>("finishedAt"),
-      field<&ContainerStateTerminated::container_id>("containerID")};
-  static constexpr codec::Struct description{"ContainerStateTerminated", fields};
+const fields::Struct& describe(const ContainerStateTerminated*) {
+  static const Field list[] = {
+      acts("exitCode", &ContainerStateTerminated::exit_code, fields::always),
+      acts("signal", &ContainerStateTerminated::signal),
+      acts("reason", &ContainerStateTerminated::reason),
+      acts("message", &ContainerStateTerminated::message),
+      acts("startedAt", &ContainerStateTerminated::started_at),
+      acts("finishedAt", &ContainerStateTerminated::finished_at),
+      acts("containerID", &ContainerStateTerminated::container_id)};
+  static const fields::Struct description{"ContainerStateTerminated", list};
   return description;
 }
 
-const codec::Struct& describe(const ContainerState*) {
-  static constexpr codec::Field fields[] = {field<&ContainerState::waiting>("waiting"),
-                                            field<&ContainerState::running>("running"),
-                                            field<&ContainerState::terminated>("terminated")};
-  static constexpr codec::Struct description{"ContainerState", fields};
+const fields::Struct& describe(const ContainerState*) {
+  static const Field list[] = {acts("waiting", &ContainerState::waiting),
+                               acts("running", &ContainerState::running),
+                               acts("terminated", &ContainerState::terminated)};
+  static const fields::Struct description{"ContainerState", list};
   return description;
 }
 

@@ -335,7 +335,7 @@ FieldErrors validate_same_name(const RevisionTemplateSpec& changed,
   if (changed == old) return {};
   FieldErrors errors =
       field_error("Saw the following changes without a name change (-old +new)", {"metadata.name"},
-                  value_diff(codec::to_value(old), codec::to_value(changed), ""));
+                  value_diff(fields::to_value(old), fields::to_value(changed), ""));
   return std::move(errors).via_field("spec.template");
 }
 
@@ -409,7 +409,7 @@ FieldErrors validate_update(const Configuration& object, const Configuration& ol
 FieldErrors validate_update(const Revision& object, const Revision& old) {
   if (object.spec == old.spec) return {};
   return field_error("Immutable fields changed (-old +new)", {"spec"},
-                     value_diff(codec::to_value(old.spec), codec::to_value(object.spec), "spec"));
+                     value_diff(fields::to_value(old.spec), fields::to_value(object.spec), "spec"));
 }
 
 FieldErrors validate_update(const Route& object, const Route& old) {

@@ -209,7 +209,7 @@ Result<std::vector<ObjectRef>> Platform::apply_path(const std::string& path) {
 
 Result<AnyObject> Platform::get(ObjectRef ref) {
   if (Result<void> started = start(); !started) return started.error();
-  const KindInfo* kind = find_kind(ref.api_version, ref.kind);
+  const KindInfo* kind = default_kinds().find(ref.api_version, ref.kind);
   if (ref.namespace_.empty() && kind != nullptr && kind->namespaced) {
     ref.namespace_ = impl_->options.default_namespace;
   }

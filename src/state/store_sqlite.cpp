@@ -616,7 +616,7 @@ class SqliteStore final : public StoreCore {
     const std::string where = row.kind + ' ' + row.namespace_ + '/' + row.name;
     Result<Value> value = Value::parse_json(text);
     if (!value) return fail(Errc::data_loss, where + ": " + value.error().detail);
-    Result<AnyObject> object = AnyObject::from_value(*value, Strictness::lenient);
+    Result<AnyObject> object = kinds().from_value(*value, Strictness::lenient);
     if (!object) return fail(Errc::data_loss, where + ": " + object.error().detail);
     if (!find_table(row.kind)) return fail(Errc::data_loss, where + ": unknown kind");
     return object;

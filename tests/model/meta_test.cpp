@@ -4,8 +4,7 @@
 
 #include "knative/build.hpp"
 #include "knative/core.hpp"
-#include "model/codec.hpp"
-#include "model/kind_ops.hpp"
+#include "knative/object.hpp"
 
 namespace knative {
 namespace {
@@ -253,24 +252,24 @@ TEST(AnyObject, WrongTypesNamePathExpectedAndFound) {
 
 // A value that fits a type, with every field of every struct set. Types that contain themselves end
 // at a depth.
-Value sample(const codec::Ops& ops, int depth) {
+Value sample(const fields::Ops& ops, int depth) {
   static constexpr int depth_max = 14;
   if (depth > depth_max) return {};
   switch (ops.shape) {
-    case codec::Shape::optional: return sample(ops.element(), depth);
-    case codec::Shape::list: {
-      Value element = sample(ops.element(), depth + 1);
+    case fields::Shape::optional: return sample(*ops.element, depth);
+    case fields::Shape::list: {
+      Value element = sample(*ops.element, depth + 1);
       return element.is_null() ? Value() : Value(Value::List{std::move(element)});
     }
-    case codec::Shape::map: {
-      Value element = sample(ops.element(), depth + 1);
+    case fields::Shape::map: {
+      Value element = sample(*ops.element, depth + 1);
       return element.is_null() ? Value() : Value(Value::Map{{"key", std::move(element)}});
     }
-    case codec::Shape::structure: {
+    case fields::Shape::structure: {
       Value::Map map;
-      for (const codec::Field& field : ops.fields().fields) {
+      for (const fields::Field& field : ops.fields().fields) {
         Value value = sample(*field.ops, depth + 1);
-        if (field.flags & codec::inlined) {
+        if (field.flags & fields::inlined) {
           for (const auto& [key, inner] : value.as_map()) map.emplace(key, inner);
         } else if (!value.is_null()) {
           map.emplace(std::string(field.name), std::move(value));
@@ -278,7 +277,7 @@ Value sample(const codec::Ops& ops, int depth) {
       }
       return map.empty() ? Value() : Value(std::move(map));
     }
-    case codec::Shape::scalar: break;
+    case fields::Shape::scalar: break;
   }
   const std::pair<std::string_view, Value> samples[] = {{"boolean", true},
                                                         {"int32", 7},
@@ -297,9 +296,10 @@ Value sample(const codec::Ops& ops, int depth) {
 }
 
 TEST(Codec, EveryKindRoundTripsWithEveryFieldSet) {
-  for (const KindInfo& kind : all_kinds()) {
+  for (const KindInfo* info : default_kinds().all()) {
+    const KindInfo& kind = *info;
     Value document = Value(Value::Map{});
-    for (const codec::Field& field : kind.ops->fields().fields) {
+    for (const fields::Field& field : kind.ops->type->fields().fields) {
       document[field.name] = sample(*field.ops, 0);
     }
     document["apiVersion"] = Value(kind.api_version);
@@ -311,12 +311,13 @@ TEST(Codec, EveryKindRoundTripsWithEveryFieldSet) {
     ASSERT_TRUE(again);
     EXPECT_EQ(*again, *object);
     EXPECT_EQ(&object->info(), &kind);
-    EXPECT_EQ(find_kind_by_plural(kind.group(), kind.version(), kind.plural), &kind);
+    EXPECT_EQ(default_kinds().find_by_plural(kind.group(), kind.version(), kind.plural), &kind);
   }
 }
 
 TEST(Codec, DefaultsOfEveryKindAreIdempotent) {
-  for (const KindInfo& kind : all_kinds()) {
+  for (const KindInfo* info : default_kinds().all()) {
+    const KindInfo& kind = *info;
     Value document = {{"metadata", {{"name", "x"}}}};
     document["apiVersion"] = Value(kind.api_version);
     document["kind"] = Value(kind.kind);

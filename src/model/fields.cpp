@@ -1,10 +1,10 @@
-#include "model/codec.hpp"
+#include "knative/fields.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cctype>
 
-namespace knative::codec {
+namespace knative::fields {
 namespace {
 
 bool same_ignoring_case(std::string_view a, std::string_view b) {
@@ -46,10 +46,8 @@ struct Found {
 Found find_field(const Struct& type, void* object, std::string_view key) {
   for (const Field& field : type.fields) {
     if (field.flags & inlined) {
-      void* inner = const_cast<void*>(field.member(object));
-      if (const Found found = find_field(field.ops->fields(), inner, key); found.field) {
-        return found;
-      }
+      const Found found = find_field(field.ops->fields(), field.member(object), key);
+      if (found.field) return found;
     } else if (field.name == key ||
                ((field.flags & any_case) && same_ignoring_case(field.name, key))) {
       return {&field, object};
@@ -73,10 +71,15 @@ void encode_fields(const Struct& type, const void* object, Value::Map& into) {
     const void* member = field.member(object);
     if (field.flags & inlined) {
       encode_fields(field.ops->fields(), member, into);
-    } else if ((field.flags & always) || !field.ops->empty(member)) {
-      into.insert_or_assign(std::string(field.name), field.ops->encode(member));
+    } else if ((field.flags & always) || !field.ops->empty(*field.ops, member)) {
+      into.insert_or_assign(std::string(field.name), field.ops->encode(*field.ops, member));
     }
   }
+}
+
+// An object's root has apiVersion and kind beside the described fields.
+bool is_type_meta(const Path& path, std::string_view key) noexcept {
+  return path.step == Path::Step::root && (key == "apiVersion" || key == "kind");
 }
 
 void append_path(const Path& path, std::string& out) {
@@ -117,6 +120,36 @@ std::string describe_value(const Value& value) {
 
 }  // namespace
 
+std::string_view to_string(Mark mark) noexcept {
+  switch (mark) {
+    case Mark::acts: return "acts";
+    case Mark::reported: return "reported";
+    case Mark::warned: return "warned";
+    case Mark::refused: return "refused";
+  }
+  return "";
+}
+
+Field acts(std::string_view name, Member member, unsigned flags) {
+  return {name, member.ops, member.offset, flags, Mark::acts, {}};
+}
+Field reported(std::string_view name, Member member, unsigned flags) {
+  return {name, member.ops, member.offset, flags, Mark::reported, {}};
+}
+Field warned(std::string_view name, Member member, std::string_view text, unsigned flags) {
+  return {name, member.ops, member.offset, flags, Mark::warned, text};
+}
+Field refused(std::string_view name, Member member, std::string_view text, unsigned flags) {
+  return {name, member.ops, member.offset, flags, Mark::refused, text};
+}
+
+const Field* Struct::find(std::string_view field) const noexcept {
+  for (const Field& candidate : fields) {
+    if (candidate.name == field) return &candidate;
+  }
+  return nullptr;
+}
+
 std::string Path::to_string() const {
   std::string out;
   append_path(*this, out);
@@ -124,6 +157,7 @@ std::string Path::to_string() const {
 }
 
 void Decoder::error(const Path& path, std::string message, std::string details) {
+  if (tolerating_) return;
   errors_.add(FieldError{std::move(message), {path.to_string()}, std::move(details)});
 }
 
@@ -148,24 +182,28 @@ std::string_view did_you_mean(std::string_view wrong,
   return best;
 }
 
-void decode_struct(const Struct& type, void* target, const Value& from, Decoder& decoder,
-                   const Path& path) {
+namespace detail {
+
+void Shapes::decode_structure(const Ops& self, void* to, const Value& from, Decoder& decoder,
+                              const Path& path) {
   if (from.is_null()) return;
   const Value::Map* map = from.if_map();
   if (!map) {
     decoder.wrong_type(path, "a map", from);
     return;
   }
+  const Struct& type = self.fields();
   for (const auto& [key, value] : *map) {
-    const Found found = find_field(type, target, key);
+    const Found found = find_field(type, to, key);
     if (found.field) {
       if (value.is_null()) continue;
-      const bool secret_field = (found.field->flags & secret) != 0;
-      const bool concealed = secret_field && decoder.conceal(true);
-      found.field->ops->decode(const_cast<void*>(found.field->member(found.holder)), value, decoder,
-                               path.field(key));
-      if (secret_field) decoder.conceal(concealed);
-    } else if (decoder.strict() && !decoder.is_type_meta(path, key)) {
+      const Field& field = *found.field;
+      const bool concealed = (field.flags & secret) && decoder.conceal(true);
+      const bool tolerated = (field.flags & tolerant) && decoder.tolerate(true);
+      field.ops->decode(*field.ops, field.member(found.holder), value, decoder, path.field(key));
+      if (field.flags & secret) decoder.conceal(concealed);
+      if (field.flags & tolerant) decoder.tolerate(tolerated);
+    } else if (decoder.strict() && !is_type_meta(path, key)) {
       std::vector<std::string_view> names;
       collect_names(type, names);
       const std::string_view similar = did_you_mean(key, names);
@@ -176,72 +214,127 @@ void decode_struct(const Struct& type, void* target, const Value& from, Decoder&
   }
 }
 
-Value encode_struct(const Struct& type, const void* object) {
+Value Shapes::encode_structure(const Ops& self, const void* object) {
   Value::Map map;
-  encode_fields(type, object, map);
+  encode_fields(self.fields(), object, map);
   return Value(std::move(map));
 }
 
-bool struct_is_empty(const Struct& type, const void* object) {
-  return std::all_of(type.fields.begin(), type.fields.end(),
-                     [&](const Field& field) { return field.ops->empty(field.member(object)); });
+bool Shapes::structure_empty(const Ops& self, const void* object) {
+  const std::span<const Field> list = self.fields().fields;
+  return std::all_of(list.begin(), list.end(), [&](const Field& field) {
+    return field.ops->empty(*field.ops, field.member(object));
+  });
 }
 
-namespace detail {
+bool Shapes::structure_equal(const Ops& self, const void* a, const void* b) {
+  const std::span<const Field> list = self.fields().fields;
+  return std::all_of(list.begin(), list.end(), [&](const Field& field) {
+    return field.ops->equal(*field.ops, field.member(a), field.member(b));
+  });
+}
 
-void decode_list(const ListAccess& access, void* target, const Value& from, Decoder& decoder,
-                 const Path& path) {
+void Shapes::copy_structure(const Ops& self, void* to, const void* from) {
+  for (const Field& field : self.fields().fields) {
+    field.ops->copy(*field.ops, field.member(to), field.member(from));
+  }
+}
+
+void Shapes::decode_optional(const Ops& self, void* to, const Value& from, Decoder& decoder,
+                             const Path& path) {
+  self.element->decode(*self.element, self.reset(to, 1), from, decoder, path);
+}
+
+Value Shapes::encode_optional(const Ops& self, const void* object) {
+  std::size_t count = 0;
+  const void* value = self.data(object, count);
+  return count != 0 ? self.element->encode(*self.element, value) : Value();
+}
+
+void Shapes::decode_list(const Ops& self, void* to, const Value& from, Decoder& decoder,
+                         const Path& path) {
   const Value::List* list = from.if_list();
   if (!list) {
     decoder.wrong_type(path, "a list", from);
     return;
   }
-  access.clear(target);
-  const Ops& element = access.element();
-  for (std::size_t i = 0; i < list->size(); ++i) {
-    void* slot = access.append(target);
+  const Ops& element = *self.element;
+  char* slot = static_cast<char*>(self.reset(to, list->size()));
+  for (std::size_t i = 0; i < list->size(); ++i, slot += element.size) {
     const Path here = path.element(i);
     if ((*list)[i].is_null() && element.fields) {
       decoder.wrong_type(here, "a map", (*list)[i]);
     } else {
-      element.decode(slot, (*list)[i], decoder, here);
+      element.decode(element, slot, (*list)[i], decoder, here);
     }
   }
 }
 
-Value encode_list(const ListAccess& access, const void* list) {
+Value Shapes::encode_list(const Ops& self, const void* object) {
   Value::List out;
-  const Ops& element = access.element();
-  const std::size_t size = access.size(list);
-  out.reserve(size);
-  for (std::size_t i = 0; i < size; ++i) out.push_back(element.encode(access.at(list, i)));
+  std::size_t count = 0;
+  const char* slot = static_cast<const char*>(self.data(object, count));
+  out.reserve(count);
+  for (std::size_t i = 0; i < count; ++i, slot += self.element->size) {
+    out.push_back(self.element->encode(*self.element, slot));
+  }
   return Value(std::move(out));
 }
 
-void decode_map(const MapAccess& access, void* target, const Value& from, Decoder& decoder,
-                const Path& path) {
+bool Shapes::sequence_empty(const Ops& self, const void* object) {
+  std::size_t count = 0;
+  self.data(object, count);
+  return count == 0;
+}
+
+bool Shapes::sequence_equal(const Ops& self, const void* a, const void* b) {
+  std::size_t left_count = 0;
+  std::size_t right_count = 0;
+  const char* left = static_cast<const char*>(self.data(a, left_count));
+  const char* right = static_cast<const char*>(self.data(b, right_count));
+  if (left_count != right_count) return false;
+  const Ops& element = *self.element;
+  for (std::size_t i = 0; i < left_count; ++i, left += element.size, right += element.size) {
+    if (!element.equal(element, left, right)) return false;
+  }
+  return true;
+}
+
+void Shapes::copy_sequence(const Ops& self, void* to, const void* from) {
+  std::size_t count = 0;
+  const char* source = static_cast<const char*>(self.data(from, count));
+  const Ops& element = *self.element;
+  char* slot = static_cast<char*>(self.reset(to, count));
+  for (std::size_t i = 0; i < count; ++i, slot += element.size, source += element.size) {
+    element.copy(element, slot, source);
+  }
+}
+
+void Shapes::decode_map(const Ops& self, void* to, const Value& from, Decoder& decoder,
+                        const Path& path) {
   const Value::Map* map = from.if_map();
   if (!map) {
     decoder.wrong_type(path, "a map", from);
     return;
   }
-  access.clear(target);
-  const Ops& element = access.element();
+  self.reset(to, 0);
   for (const auto& [key, value] : *map) {
-    void* slot = access.insert(target, key);
+    void* slot = self.insert(to, key);
     // Kubernetes reads a null entry as an empty one.
-    if (!value.is_null()) element.decode(slot, value, decoder, path.entry(key));
+    if (!value.is_null()) {
+      self.element->decode(*self.element, slot, value, decoder, path.entry(key));
+    }
   }
 }
 
-Value encode_map(const MapAccess& access, const void* map) {
+Value Shapes::encode_map(const Ops& self, const void* object) {
   struct Context {
     Value::Map out;
     const Ops& element;
-  } context{{}, access.element()};
-  access.each(map, &context, [](void* raw, const std::string& key, const void* value) {
+  } context{{}, *self.element};
+  self.each(object, &context, [](void* raw, const std::string& key, const void* value) {
     auto& here = *static_cast<Context*>(raw);
-    here.out.emplace(key, here.element.encode(value));
+    here.out.emplace(key, here.element.encode(here.element, value));
   });
   return Value(std::move(context.out));
 }
@@ -410,4 +503,4 @@ void Custom<Bytes>::decode(Bytes& target, const Value& from, Decoder& decoder, c
 Value Custom<Bytes>::encode(const Bytes& value) { return Value(base64_encode(value.bytes)); }
 bool Custom<Bytes>::empty(const Bytes& value) { return value.bytes.empty(); }
 
-}  // namespace knative::codec
+}  // namespace knative::fields

@@ -1,4 +1,4 @@
-#include "model/codec.hpp"
+#include "knative/fields.hpp"
 
 #include <gtest/gtest.h>
 
@@ -7,6 +7,7 @@ namespace {
 
 struct Inner {
   std::string text;
+  friend bool operator==(const Inner&, const Inner&) = default;
 };
 
 struct Base {
@@ -32,35 +33,35 @@ struct Sample {
   std::map<std::string, Inner, std::less<>> hidden;
 };
 
-const codec::Struct& describe(const Inner*) {
-  static constexpr codec::Field fields[] = {codec::field<&Inner::text>("text")};
-  static constexpr codec::Struct description{"Inner", fields};
+const fields::Struct& describe(const Inner*) {
+  static const fields::Field list[] = {fields::acts("text", &Inner::text)};
+  static const fields::Struct description{"Inner", list};
   return description;
 }
 
-const codec::Struct& describe(const Base*) {
-  static constexpr codec::Field fields[] = {codec::field<&Base::based>("based")};
-  static constexpr codec::Struct description{"Base", fields};
+const fields::Struct& describe(const Base*) {
+  static const fields::Field list[] = {fields::acts("based", &Base::based)};
+  static const fields::Struct description{"Base", list};
   return description;
 }
 
-const codec::Struct& describe(const Sample*) {
-  static constexpr codec::Field fields[] = {codec::field<&Sample::size>("size"),
-                                            codec::field<&Sample::large>("large"),
-                                            codec::field<&Sample::number>("number"),
-                                            codec::field<&Sample::text>("text"),
-                                            codec::field<&Sample::wait>("wait"),
-                                            codec::field<&Sample::amount>("amount"),
-                                            codec::field<&Sample::port>("port"),
-                                            codec::field<&Sample::blob>("blob"),
-                                            codec::field<&Sample::names>("names"),
-                                            codec::field<&Sample::weights>("weights"),
-                                            codec::field<&Sample::inner>("inner"),
-                                            codec::field<&Sample::inners>("inners"),
-                                            codec::field<&Sample::base>("base", codec::inlined),
-                                            codec::field<&Sample::loose>("loose", codec::any_case),
-                                            codec::field<&Sample::hidden>("hidden", codec::secret)};
-  static constexpr codec::Struct description{"Sample", fields};
+const fields::Struct& describe(const Sample*) {
+  static const fields::Field list[] = {fields::acts("size", &Sample::size),
+                                       fields::acts("large", &Sample::large),
+                                       fields::acts("number", &Sample::number),
+                                       fields::acts("text", &Sample::text),
+                                       fields::acts("wait", &Sample::wait),
+                                       fields::acts("amount", &Sample::amount),
+                                       fields::acts("port", &Sample::port),
+                                       fields::acts("blob", &Sample::blob),
+                                       fields::acts("names", &Sample::names),
+                                       fields::acts("weights", &Sample::weights),
+                                       fields::acts("inner", &Sample::inner),
+                                       fields::acts("inners", &Sample::inners),
+                                       fields::acts("base", &Sample::base, fields::inlined),
+                                       fields::acts("loose", &Sample::loose, fields::any_case),
+                                       fields::acts("hidden", &Sample::hidden, fields::secret)};
+  static const fields::Struct description{"Sample", list};
   return description;
 }
 
@@ -72,8 +73,8 @@ struct Decoded {
 Decoded decode(const std::string& json, Strictness strictness = Strictness::strict) {
   Decoded decoded;
   FieldErrors errors;
-  codec::Decoder decoder(strictness, errors);
-  codec::from_value(decoded.sample, Value::parse_json(json).value(), decoder, codec::Path{});
+  fields::Decoder decoder(strictness, errors);
+  fields::from_value(decoded.sample, Value::parse_json(json).value(), decoder, fields::Path{});
   decoded.errors = errors.to_string();
   return decoded;
 }
