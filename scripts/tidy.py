@@ -22,7 +22,8 @@ HEADERS = {
     "timers": 0, "random": 0, "offload": 0, "logger": 0, "network": 0, "files": 0, "processes": 0,
     "metrics": 0, "tls": 0,
     "fwd": 0,  # names only, of all floors; includes nothing
-    "http": 1, "event": 1, "oci": 1,
+    "http": 1, "http_headers": 1, "http_url": 1, "http_server": 1, "http_client": 1,
+    "http_outbound": 1, "event": 1, "oci": 1,
     "scalars": 2, "field_error": 2, "fields": 2, "fields_types": 2, "meta": 2, "kinds": 2,
     "object": 2, "pod": 2, "core": 2, "build": 2, "serving": 2,
     "eventing": 2, "manifest": 2,

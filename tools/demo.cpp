@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "command.hpp"
+#include "knative/http_client.hpp"
 
 namespace kn = knative;
 using namespace std::chrono_literals;

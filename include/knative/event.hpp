@@ -214,9 +214,6 @@ struct KNATIVE_EXPORT DeliveryAttempt {
   static DeliveryAttempt from(Result<Reply> result);
 };
 
-/// The status that stands for an error: 400 for `invalid_argument`, 503 for `unavailable`, ...
-KNATIVE_EXPORT int http_status(Errc code) noexcept;
-
 /// Takes events: a function, a subscriber, a broker, an HTTP endpoint.
 class KNATIVE_EXPORT Sink {
  public:

@@ -2,7 +2,8 @@
 /// HTTP messages and the one interface of every hop: `http::Handler` answers a request.
 ///
 /// Router, activator, function instance, remote service and test double are all Handlers; they
-/// compose by reference in constructors. Objects belong to the loop they were made on.
+/// compose by reference in constructors. Objects belong to the loop they were made on. Nothing here
+/// knows a version of HTTP; see http_server.hpp and http_client.hpp for what speaks on the wire.
 ///
 /// \code
 /// knative::Task<knative::http::Response> hello(knative::http::Request& request) {
@@ -12,109 +13,23 @@
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "knative/env.hpp"
 #include "knative/error.hpp"
+#include "knative/http_headers.hpp"
+#include "knative/http_url.hpp"
 #include "knative/task.hpp"
 
+namespace knative::tls {
+struct Facts;
+}
+
 namespace knative::http {
-
-/// Header fields in arrival order; names compare without case (RFC 9110 section 5.1).
-///
-/// All fields live in one text, in the form in which they are sent, so that a message is built
-/// and forwarded by copying few bytes. Views into it are valid until the next change.
-class KNATIVE_EXPORT Headers {
- public:
-  struct Field {
-    std::string_view name;
-    std::string_view value;
-    friend bool operator==(const Field&, const Field&) = default;
-  };
-  class Iterator {
-   public:
-    using value_type = Field;
-    using difference_type = std::ptrdiff_t;
-    using reference = Field;
-    using pointer = void;
-    using iterator_category = std::input_iterator_tag;
-    Iterator() = default;
-    Iterator(const Headers* headers, std::size_t index) noexcept
-        : headers_(headers), index_(index) {}
-    Field operator*() const noexcept { return headers_->at(index_); }
-    Iterator& operator++() noexcept {
-      ++index_;
-      return *this;
-    }
-    Iterator operator++(int) noexcept { return Iterator(headers_, index_++); }
-    friend bool operator==(const Iterator&, const Iterator&) = default;
-
-   private:
-    const Headers* headers_ = nullptr;
-    std::size_t index_ = 0;
-  };
-
-  Headers() = default;
-  Headers(std::initializer_list<Field> fields) {
-    for (const Field& field : fields) add(field.name, field.value);
-  }
-
-  /// The value of the first field of that name.
-  std::optional<std::string_view> get(std::string_view name) const noexcept;
-  bool has(std::string_view name) const noexcept { return get(name).has_value(); }
-  /// Replace all fields of that name by one. See `add` for what is refused.
-  bool set(std::string_view name, std::string_view value);
-  /// Append a field, keeping others of that name. Surrounding blanks of the value are cut;
-  /// CR, LF and NUL in it become blanks (RFC 9110 section 5.5). A name that is no token is
-  /// refused: nothing is added and false is returned.
-  bool add(std::string_view name, std::string_view value);
-  /// Remove all fields of that name. Returns how many there were.
-  std::size_t remove(std::string_view name);
-  void clear() noexcept {
-    text_.clear();
-    lines_.clear();
-  }
-
-  std::size_t size() const noexcept { return lines_.size(); }
-  bool empty() const noexcept { return lines_.empty(); }
-  /// The field at a position below `size()`.
-  Field at(std::size_t index) const noexcept {
-    const Line& line = lines_[index];
-    return Field{
-        std::string_view(text_).substr(line.begin, line.name_length),
-        std::string_view(text_).substr(line.begin + line.name_length + 2, line.value_length)};
-  }
-  Iterator begin() const noexcept { return Iterator(this, 0); }
-  Iterator end() const noexcept { return Iterator(this, lines_.size()); }
-  /// Same fields with the same spelling in the same order.
-  friend bool operator==(const Headers& a, const Headers& b) { return a.text_ == b.text_; }
-
- private:
-  friend struct HeadersAccess;
-  struct Line {
-    std::uint32_t begin;  ///< Offset of the name in `text_`; "name: value CR LF" follows.
-    std::uint32_t name_length;
-    std::uint32_t value_length;
-  };
-  void append(std::string_view name, std::string_view value);
-  std::string text_;
-  std::vector<Line> lines_;
-};
-
-/// Compare header names without case (ASCII).
-KNATIVE_EXPORT bool same_name(std::string_view a, std::string_view b) noexcept;
-
-/// Remove the fields that concern one connection only: Connection and every field it names,
-/// Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer,
-/// Transfer-Encoding, Upgrade (RFC 9110 section 7.6.1). A proxy calls it on both messages.
-KNATIVE_EXPORT void remove_hop_by_hop(Headers& headers);
 
 /// A body that is read piece by piece. Pull it to its end, or drop it.
 class KNATIVE_EXPORT BodySource {
@@ -127,6 +42,8 @@ class KNATIVE_EXPORT BodySource {
   virtual std::string_view take_ready() { return {}; }
   /// Total length when it is known beforehand.
   virtual std::optional<std::uint64_t> length() const { return std::nullopt; }
+  /// The fields after the body, once it was read to its end; null: none.
+  virtual const Headers* trailers() const { return nullptr; }
 };
 
 /// A message body: bytes in memory, or a source to be streamed. Move-only when streamed.
@@ -149,27 +66,74 @@ class KNATIVE_EXPORT Body {
   /// `resource_exhausted` beyond `bytes_max`. Does nothing for a body in memory.
   Task<Result<void>> read_all(std::size_t bytes_max = std::size_t{16} << 20);
 
+  /// The fields after the body (RFC 9110 section 6.5); null: none. Those of a streamed body are
+  /// there when it was read to its end. What concerns framing, routing or access is never taken
+  /// from them nor sent in them.
+  const Headers* trailers() const noexcept {
+    return trailers_ ? trailers_.get() : source_ ? source_->trailers() : nullptr;
+  }
+  void set_trailers(Headers trailers) {
+    trailers_ = std::make_unique<Headers>(std::move(trailers));
+  }
+
  private:
   std::string bytes_;
   std::unique_ptr<BodySource> source_;
+  std::unique_ptr<Headers> trailers_;
+};
+
+/// How the other end of a connection spoke.
+enum class Version : unsigned char { http_1_0, http_1_1, http_2 };
+
+/// Takes interim responses (RFC 9110 section 15.2): 103 and the like, ahead of the final one.
+class KNATIVE_EXPORT InterimSink {
+ public:
+  virtual ~InterimSink() = default;
+  /// Fails with `failed_precondition` when `status` is no interim one that can be sent now (100
+  /// and 101 are the server's), with the stream's failure when the peer is gone.
+  virtual Task<Result<void>> send(int status, const Headers& headers) = 0;
 };
 
 /// A request as a Handler sees it.
 struct KNATIVE_EXPORT Request {
   std::string method = "GET";
-  /// Origin form: path and query, e.g. "/a?b=c".
+  /// Origin form: path and query, e.g. "/a?b=c"; "*" of OPTIONS; "host:port" of CONNECT.
   std::string target = "/";
   Headers headers;
   Body body;
   /// Peer address of the connection, empty for in-process calls.
   std::string peer;
+  /// "https" when the connection is encrypted, whatever the peer claims.
+  std::string scheme = "http";
+  Version version = Version::http_1_1;
+  /// What TLS found out about the peer (tls.hpp); null: no TLS. Valid while the request is being
+  /// handled, as is `interim`.
+  const tls::Facts* tls = nullptr;
+  /// Where interim responses go; null: nowhere.
+  InterimSink* interim = nullptr;
 
   /// The target up to '?'.
   std::string_view path() const noexcept;
   /// The decoded value of a query parameter, or `fallback`.
   std::string query(std::string_view name, std::string_view fallback = "") const;
-  /// Host header without port, lower case; empty when absent.
+  /// "host[:port]": the Host field, which stands for HTTP/2's ":authority" too.
+  std::string_view authority() const noexcept { return headers.get("Host").value_or(""); }
+  /// The authority without port, lower case; empty when absent.
   std::string host() const;
+  /// The protocol that the peer asks to go on with (Upgrade and Connection fields); empty: none.
+  std::string_view upgrade() const noexcept;
+};
+
+/// What goes on over a connection once it is no longer HTTP's.
+class KNATIVE_EXPORT Tunnel {
+ public:
+  virtual ~Tunnel() = default;
+  /// Serve the peer until done; then the stream is closed. `stream` begins with what had been
+  /// received already. Called once, after the response was sent; dropping the task ends it.
+  virtual Task<void> run(std::unique_ptr<Stream> stream) = 0;
+  /// Of a client's answer: the connection itself, for a caller that speaks the protocol; null
+  /// otherwise, and when it was taken.
+  virtual std::unique_ptr<Stream> take_stream() { return nullptr; }
 };
 
 /// What a Handler answers.
@@ -180,12 +144,28 @@ struct KNATIVE_EXPORT Response {
   /// Made by a proxy in place of an answer: the request did not reach who should give one and is
   /// as it was, so it may be sent elsewhere.
   bool unreached = false;
+  /// Takes the connection over: with 101 after a request that asks for an upgrade, or with 2xx
+  /// after CONNECT. With anything else the answer is 500.
+  std::unique_ptr<Tunnel> tunnel;
 
   bool ok() const noexcept { return status >= 200 && status < 300; }
 };
 
 /// The standard reason phrase, "" when unknown.
 KNATIVE_EXPORT std::string_view reason_phrase(int status) noexcept;
+
+/// The status that tells a client of a failed condition. The one table of the library:
+/// invalid_argument 400, not_found 404, already_exists and conflict 409, unimplemented 501,
+/// failed_precondition, unavailable, cancelled and resource_exhausted 503, deadline_exceeded 504,
+/// data_loss and internal 500.
+KNATIVE_EXPORT int status_of(Errc condition) noexcept;
+/// The same for whoever asked another server: what is `unavailable` there is 502 here.
+KNATIVE_EXPORT int gateway_status_of(Errc condition) noexcept;
+/// The condition that a status of 400 and above stands for; `internal` for others. 401, 403, 407,
+/// 412 and 428 are failed_precondition; 408 and 504 deadline_exceeded; 413, 429 and 507
+/// resource_exhausted; 404 and 410 not_found; 409 conflict; 501 and 505 unimplemented; 421, 425,
+/// 502 and 503 unavailable; other 4xx invalid_argument.
+KNATIVE_EXPORT Errc condition_of(int status) noexcept;
 
 // Makers, safe to use inside `co_await` expressions.
 KNATIVE_EXPORT Request get(std::string_view target);
@@ -197,6 +177,8 @@ KNATIVE_EXPORT Response text(std::string body, int status = 200);
 KNATIVE_EXPORT Response json_text(std::string body, int status = 200);
 /// text/plain with the reason and a line break.
 KNATIVE_EXPORT Response error_response(int status, std::string_view detail = "");
+/// 101 for a request with `Request::upgrade()`; `tunnel` goes on with the connection.
+KNATIVE_EXPORT Response switch_protocols(std::string_view protocol, std::unique_ptr<Tunnel> tunnel);
 /// 503 with Retry-After in whole seconds (RFC 9110 section 10.2.3).
 KNATIVE_EXPORT Response unavailable(std::string_view detail, std::chrono::seconds retry_after);
 
@@ -229,102 +211,5 @@ std::unique_ptr<Handler> make_handler(F f) {
   };
   return std::make_unique<FunctionHandler>(std::move(f));
 }
-
-/// Bounds and times of a server. Every bound answers with the status in parentheses.
-struct ServerOptions {
-  std::size_t connections_max = 10'000;                    ///< Beyond: 503 and close.
-  std::size_t request_line_bytes_max = 8 * 1024;           ///< (414)
-  std::size_t header_bytes_max = 32 * 1024;                ///< With the request line. (431)
-  std::size_t header_count_max = 128;                      ///< (431)
-  std::uint64_t body_bytes_max = std::uint64_t{64} << 20;  ///< (413)
-  Duration header_timeout = std::chrono::seconds(10);  ///< From first byte to last header. (408)
-  Duration body_timeout = std::chrono::seconds(30);    ///< Longest pause inside a body. (408)
-  Duration idle_timeout = std::chrono::seconds(60);    ///< Keep-alive without a request.
-  Duration write_timeout = std::chrono::seconds(30);   ///< A peer that does not read. (close)
-  /// Of a request body that the handler left unread, this much is read to keep the connection.
-  std::uint64_t unread_body_bytes_max = 256 * 1024;
-  /// Bodies up to this size that arrived with their header are given to the handler in memory.
-  std::size_t memory_body_bytes_max = 64 * 1024;
-  std::string server_name;  ///< "Server" field; empty: none.
-};
-
-/// A running HTTP/1.1 server (strict by RFC 9112: every framing ambiguity is 400 and close).
-///
-/// Requests of one connection are answered in order. A handler that waits is dropped when its
-/// client closes the connection, be it only its sending half; one that throws is answered with 500.
-/// Framing fields (Content-Length, Transfer-Encoding, Connection) are the server's: a handler's are
-/// ignored.
-class KNATIVE_EXPORT Server {
- public:
-  /// Serves `handler`, which must outlive the server, on `listener` until destroyed. Must not
-  /// be destroyed from inside one of its handlers.
-  Server(Executor& executor, Timers& timers, Logger& logger, std::unique_ptr<Listener> listener,
-         Handler& handler, ServerOptions options = {});
-  ~Server();
-  Server(const Server&) = delete;
-  Server& operator=(const Server&) = delete;
-
-  Endpoint endpoint() const;
-  /// Requests answered since the start.
-  std::uint64_t requests() const noexcept;
-  /// Stop accepting, let requests in progress finish, close idle connections.
-  Task<void> drain();
-  std::size_t connections() const noexcept;
-
- private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
-};
-
-/// Bounds and times of a client.
-struct ClientOptions {
-  std::size_t connections_max = 1024;  ///< Then requests wait.
-  std::size_t idle_connections_max = 64;
-  Duration connect_timeout = std::chrono::seconds(5);
-  Duration response_timeout = std::chrono::seconds(300);  ///< To the response's header.
-  std::size_t header_bytes_max = 64 * 1024;
-  Duration body_timeout = std::chrono::seconds(60);  ///< Longest pause inside a body.
-  Duration idle_timeout = std::chrono::seconds(30);  ///< An idle connection is closed then.
-};
-
-/// A remote HTTP/1.1 service as a Handler, with a pool of connections. Connection failures
-/// become 502, time-outs 504; `send()` tells them apart as errors. A request is repeated on a
-/// fresh connection only when the kept one turned out to be closed before any byte of an answer,
-/// and the method is idempotent (RFC 9110 section 9.2.2) and its body is in memory.
-class KNATIVE_EXPORT Client final : public Handler {
- public:
-  Client(Executor& executor, Timers& timers, Network& network, Endpoint endpoint,
-         ClientOptions options = {});
-  ~Client() override;
-  Task<Response> handle(Request& request) override;
-  /// Like `handle`, with transport errors as `unavailable` or `deadline_exceeded`.
-  /// The response's body is streamed; read it before the next use of its connection.
-  /// The body of `request` is consumed when it is streamed. Fails with `resource_exhausted` when
-  /// no connection becomes free within `connect_timeout`.
-  Task<Result<Response>> send(Request& request);
-  /// Connections now, in use or idle.
-  std::size_t connections() const noexcept;
-  std::size_t idle_connections() const noexcept;
-
- private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
-};
-
-/// Decode %XX; with `plus_is_space` also '+'. Wrong escapes stay as they are.
-KNATIVE_EXPORT std::string percent_decode(std::string_view text, bool plus_is_space = false);
-
-/// A parsed absolute http or https URL. Fragments and user names are refused.
-struct KNATIVE_EXPORT Url {
-  std::string scheme = "http";
-  std::string host;
-  std::uint16_t port = 80;
-  std::string target = "/";  ///< Path and query.
-  /// Fails with `invalid_argument`, naming the byte offset.
-  static Result<Url> parse(std::string_view text);
-  std::string to_string() const;
-  Endpoint endpoint() const { return Endpoint{host, port, {}}; }
-  friend bool operator==(const Url&, const Url&) = default;
-};
 
 }  // namespace knative::http

@@ -16,6 +16,8 @@
 #include "knative/fields.hpp"
 #include "knative/functions.hpp"
 #include "knative/http.hpp"
+#include "knative/http_client.hpp"
+#include "knative/http_server.hpp"
 #include "knative/kinds.hpp"
 #include "knative/log.hpp"
 #include "knative/manifest.hpp"

@@ -119,17 +119,29 @@ class KNATIVE_EXPORT Stream {
 
  protected:
   friend class StreamOp;
+  /// For decorators: let `inner` do an operation of theirs, or forget it.
+  static bool start_on(Stream& inner, StreamOp& op) { return inner.start(op); }
+  static void cancel_on(Stream& inner, StreamOp& op) noexcept { inner.cancel(op); }
   /// Begin `op`. Return true when it was completed at once through `op.complete()`.
   virtual bool start(StreamOp& op) = 0;
   /// Forget `op`, which is in progress.
   virtual void cancel(StreamOp& op) noexcept = 0;
 };
 
+/// How many descriptors a process may have, and how many of them are still free.
+struct DescriptorRoom {
+  std::size_t max = ~std::size_t{0};
+  std::size_t left = ~std::size_t{0};
+};
+
 /// Accepts connections; destroying it stops listening.
 class KNATIVE_EXPORT Listener {
  public:
   virtual ~Listener() = default;
+  /// Fails with `resource_exhausted` when descriptors are used up and nothing else can be done.
   virtual Task<Result<std::unique_ptr<Stream>>> accept() = 0;
+  /// As seen when a connection was accepted last.
+  virtual DescriptorRoom descriptors() const noexcept { return {}; }
   /// The bound address, with the real port.
   virtual Endpoint endpoint() const = 0;
 };

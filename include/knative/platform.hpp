@@ -32,6 +32,7 @@
 #include "knative/eventing.hpp"
 #include "knative/functions.hpp"
 #include "knative/http.hpp"
+#include "knative/http_server.hpp"
 #include "knative/log.hpp"
 #include "knative/manifest.hpp"
 #include "knative/metrics.hpp"

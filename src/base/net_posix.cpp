@@ -1,9 +1,11 @@
 // TCP and Unix sockets of the real world, on readiness flags: try the system call first, wait
 // only when there is nothing to do.
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -306,6 +308,7 @@ class PosixListener final : public Listener, private Watch {
   PosixListener(LoopCore& core, Endpoint endpoint) noexcept
       : Watch(core), endpoint_(std::move(endpoint)) {}
   ~PosixListener() override {
+    if (spare_ >= 0) ::close(spare_);
     if (endpoint_.path.empty()) return;
     // Only our own socket file: another server may have taken the path meanwhile.
     struct stat status;
@@ -318,14 +321,17 @@ class PosixListener final : public Listener, private Watch {
   void set_inode(ino_t inode) noexcept { inode_ = inode; }
 
   Endpoint endpoint() const override { return endpoint_; }
+  DescriptorRoom descriptors() const noexcept override { return descriptors_; }
 
   Task<Result<std::unique_ptr<Stream>>> accept() override {
     for (;;) {
       while (!acceptable_) co_await arrival_.wait();
+      if (spare_ < 0) spare_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
       Address peer;
       peer.size = sizeof peer.storage;
       const int fd = ::accept4(this->fd(), peer.raw(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (fd >= 0) {
+        count_descriptors(fd);
         auto stream = std::make_unique<PosixStream>(core(), peer, true);
         Result<void> adopted = stream->adopt(fd, stream_events);
         if (!adopted) co_return adopted.error();
@@ -341,11 +347,26 @@ class PosixListener final : public Listener, private Watch {
           error == EHOSTUNREACH || error == ENETUNREACH || error == EOPNOTSUPP) {
         continue;
       }
+      // One descriptor is kept for this moment: whoever accepts can make room, or say why not.
+      if ((error == EMFILE || error == ENFILE) && spare_ >= 0) {
+        ::close(std::exchange(spare_, -1));
+        continue;
+      }
       co_return posix_error(error, "accept");
     }
   }
 
  private:
+  /// The kernel gives the lowest free number: all below `fd` are in use.
+  void count_descriptors(int fd) noexcept {
+    rlimit limit{};
+    descriptors_ = DescriptorRoom{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+    const auto used = static_cast<std::size_t>(fd) + 1;
+    descriptors_.max = static_cast<std::size_t>(limit.rlim_cur);
+    descriptors_.left = descriptors_.max > used ? descriptors_.max - used : 0;
+  }
+
   void on_events(std::uint32_t) override {
     acceptable_ = true;
     arrival_.notify_all();
@@ -353,6 +374,8 @@ class PosixListener final : public Listener, private Watch {
 
   const Endpoint endpoint_;
   Wakeup arrival_;
+  DescriptorRoom descriptors_;
+  int spare_ = -1;
   bool acceptable_ = false;
   ino_t inode_ = 0;
 };

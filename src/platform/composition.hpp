@@ -12,6 +12,7 @@
 #include "extensions/serving/data_plane.hpp"
 #include "extensions/serving/workloads.hpp"
 #include "knative/platform.hpp"
+#include "knative/http_server.hpp"
 #include "platform/control_plane.hpp"
 #include "platform/front.hpp"
 

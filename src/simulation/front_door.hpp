@@ -7,6 +7,7 @@
 #include <string>
 
 #include "simulation/world.hpp"
+#include "knative/http_client.hpp"
 
 namespace knative::simulation {
 

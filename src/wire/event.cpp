@@ -199,31 +199,13 @@ Result<void> CloudEvent::validate() const {
 
 // ---------------------------------------------------------------------------- sinks
 
-int http_status(Errc code) noexcept {
-  switch (code) {
-    case Errc::invalid_argument: return 400;
-    case Errc::not_found: return 404;
-    case Errc::already_exists:
-    case Errc::conflict: return 409;
-    case Errc::resource_exhausted: return 429;
-    case Errc::unimplemented: return 501;
-    case Errc::failed_precondition:
-    case Errc::unavailable:
-    case Errc::cancelled: return 503;
-    case Errc::deadline_exceeded: return 504;
-    case Errc::data_loss:
-    case Errc::internal: break;
-  }
-  return 500;
-}
-
 DeliveryAttempt DeliveryAttempt::from(Result<Reply> result) {
   DeliveryAttempt attempt;
   if (result) {
     attempt.reply = std::move(*result);
     attempt.status = attempt.reply ? 200 : 202;
   } else {
-    attempt.status = http_status(result.error().code);
+    attempt.status = http::status_of(result.error().code);
     attempt.detail = result.error().to_string();
   }
   return attempt;

@@ -6,6 +6,8 @@
 #include <optional>
 #include <string_view>
 
+#include "knative/http_url.hpp"
+
 namespace knative::http::wire {
 
 struct Authority {
@@ -21,5 +23,9 @@ Authority parse_authority(std::string_view text);
 /// The position of the first '%' that is not followed by two hexadecimal digits; the size of
 /// the text when there is none.
 std::size_t first_bad_escape(std::string_view text) noexcept;
+
+/// The URL that a reference found at `base` means (RFC 3986 section 5.2); its fragment is left out.
+/// Fails with `invalid_argument` as `Url::parse`.
+Result<Url> resolve(const Url& base, std::string_view reference);
 
 }  // namespace knative::http::wire

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "wire/http_text.hpp"
+
 namespace knative::http::wire {
 
 // ---------------------------------------------------------------------------- deadlines
@@ -42,6 +44,53 @@ Channel::~Channel() {
     writer_->channel_ = nullptr;
     writer_->fiber_->make_ready();
   }
+}
+
+namespace {
+
+/// A stream of which a part was read already.
+class Resumed final : public Stream {
+ public:
+  Resumed(std::unique_ptr<Stream> stream, std::string received)
+      : stream_(std::move(stream)), received_(std::move(received)) {}
+  void shutdown_write() noexcept override { stream_->shutdown_write(); }
+  void abort() noexcept override {
+    received_.clear();
+    taken_ = 0;
+    stream_->abort();
+  }
+  std::string peer() const override { return stream_->peer(); }
+  const tls::Facts* tls_facts() const noexcept override { return stream_->tls_facts(); }
+
+ private:
+  bool start(StreamOp& op) override {
+    if (!op.is_read() || taken_ == received_.size()) return start_on(*stream_, op);
+    const std::size_t size = std::min(op.read_buffer().size(), received_.size() - taken_);
+    std::memcpy(op.read_buffer().data(), received_.data() + taken_, size);
+    taken_ += size;
+    if (taken_ == received_.size()) {
+      received_ = std::string();
+      taken_ = 0;
+    }
+    op.complete(size);
+    return true;
+  }
+  void cancel(StreamOp& op) noexcept override { cancel_on(*stream_, op); }
+
+  std::unique_ptr<Stream> stream_;
+  std::string received_;
+  std::size_t taken_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Stream> Channel::release() {
+  KN_ASSERT(reader_ == nullptr && writer_ == nullptr);
+  if (read_ && !read_->pending()) (void)take_read();  // an end or a failure is seen again
+  read_.reset();
+  write_.reset();
+  if (input().empty()) return std::move(stream_);
+  return std::make_unique<Resumed>(std::move(stream_), std::string(input()));
 }
 
 std::span<char> Channel::room() {
@@ -200,6 +249,22 @@ std::string_view BodyReader::take_chunk(Channel& channel) {
     }
   }
   return {};
+}
+
+std::unique_ptr<Headers> BodyReader::take_trailers() {
+  if (framing_ != Framing::chunked || !complete_) return nullptr;
+  const std::string lines = decoder_.take_trailers();
+  if (lines.empty()) return nullptr;
+  auto headers = std::make_unique<Headers>();
+  for (std::string_view rest = lines; !rest.empty();) {
+    const std::size_t end = rest.find("\r\n");
+    const std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 2);
+    const std::size_t colon = line.find(':');
+    const std::string_view name = line.substr(0, colon);
+    if (may_be_trailer(name)) headers->add(name, line.substr(colon + 1));
+  }
+  return headers;
 }
 
 bool BodyReader::end_of_stream() noexcept {

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "knative/env.hpp"
+#include "knative/http_headers.hpp"
 #include "wire/http_parser.hpp"
 
 namespace knative::http::wire {
@@ -19,9 +20,6 @@ namespace knative::http::wire {
 /// Long bodies are written in slices, so that a write timeout counts while nothing moves and not
 /// while a slow reader reads.
 inline constexpr std::size_t slice_bytes = 128 * 1024;
-
-/// A body up to this long is copied behind its head: one piece is sent faster than a list of two.
-inline constexpr std::size_t joined_bytes_max = 2048;
 
 /// A due time. Moving it later only stores it; the timer looks when it fires, and then waits for
 /// the rest.
@@ -53,6 +51,11 @@ class Channel {
   ~Channel();
 
   Stream& stream() noexcept { return *stream_; }
+  /// Give the stream away, with what was received and not consumed still to be read from it.
+  /// Nobody may be waiting. Afterwards the channel is only good to be destroyed.
+  std::unique_ptr<Stream> release();
+  /// A write is in progress.
+  bool writing() const noexcept { return write_.has_value(); }
 
   /// Received and not yet consumed. Valid until `more()` is awaited or `read_ahead()` called.
   std::string_view input() const noexcept {
@@ -181,6 +184,9 @@ class BodyReader {
   void fail(int status, std::string_view reason) noexcept {
     error_ = ParseError{status, static_cast<std::size_t>(bytes_), reason};
   }
+
+  /// The fields after a chunked body that is complete; null: none, or taken already.
+  std::unique_ptr<Headers> take_trailers();
 
   bool complete() const noexcept { return complete_; }
   bool failed() const noexcept { return error_.status != 0; }

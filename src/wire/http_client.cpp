@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "knative/http.hpp"
+#include "knative/http_client.hpp"
 #include "wire/http_access.hpp"
 #include "wire/http_channel.hpp"
 #include "wire/http_parser.hpp"
@@ -21,6 +22,8 @@ constexpr std::size_t body_buffer_bytes = 64 * 1024;
 constexpr std::size_t memory_body_bytes_max = 64 * 1024;
 constexpr std::size_t fields_max = 256;
 constexpr int interim_responses_max = 16;
+constexpr std::chrono::seconds retry_after(1);
+constexpr std::size_t tunnel_buffer_bytes = 16 * 1024;
 
 class ClientConnection;
 
@@ -141,10 +144,12 @@ class ClientBody final : public BodySource {
   Task<Result<std::string_view>> next() override;
   std::string_view take_ready() override;
   std::optional<std::uint64_t> length() const override { return length_; }
+  const Headers* trailers() const override { return trailers_.get(); }
 
  private:
   void finish() noexcept {
     ClientConnection& connection = *std::exchange(connection_, nullptr);
+    trailers_ = connection.reader.take_trailers();
     pool_->release(connection, connection.reader.complete() && connection.reusable);
   }
 
@@ -153,6 +158,79 @@ class ClientBody final : public BodySource {
   std::optional<std::uint64_t> length_;
   std::string first_;
   bool first_given_ = false;
+  std::unique_ptr<Headers> trailers_;
+};
+
+/// Bytes from one stream to the other until its end; on failure both end.
+Task<void> pump(Stream& from, Stream& to) {
+  std::vector<char> buffer(tunnel_buffer_bytes);
+  const std::span<char> room(buffer);
+  for (;;) {
+    Result<std::size_t> got = co_await from.read_some(room);
+    if (got && *got == 0) {
+      to.shutdown_write();
+      co_return;
+    }
+    Result<std::size_t> put = std::size_t{0};
+    if (got) {
+      const std::string_view piece(buffer.data(), *got);
+      put = co_await to.write_all(piece);
+    }
+    if (!got || !put) {
+      from.abort();
+      to.abort();
+      co_return;
+    }
+  }
+}
+
+/// A connection that is no longer HTTP's. It still counts among the client's.
+class ClientTunnel final : public Tunnel {
+ public:
+  explicit ClientTunnel(ClientConnection& connection)
+      : executor_(connection.pool->executor), stream_(take(connection)) {}
+  Task<void> run(std::unique_ptr<Stream> peer) override {
+    const std::unique_ptr<Stream> ours = take_stream();
+    if (!ours) co_return;
+    TaskSet both(executor_);
+    both.add(pump(*peer, *ours));
+    both.add(pump(*ours, *peer));
+    co_await both.drained();
+  }
+  std::unique_ptr<Stream> take_stream() override { return std::move(stream_); }
+
+ private:
+  /// Keeps the place in the pool.
+  class Counted final : public Stream {
+   public:
+    Counted(std::shared_ptr<Pool> pool, std::unique_ptr<Stream> stream)
+        : pool_(std::move(pool)), stream_(std::move(stream)) {
+      ++pool_->count;
+    }
+    ~Counted() override {
+      --pool_->count;
+      pool_->freed.notify_one();
+    }
+    void shutdown_write() noexcept override { stream_->shutdown_write(); }
+    void abort() noexcept override { stream_->abort(); }
+    std::string peer() const override { return stream_->peer(); }
+    const tls::Facts* tls_facts() const noexcept override { return stream_->tls_facts(); }
+
+   private:
+    bool start(StreamOp& op) override { return start_on(*stream_, op); }
+    void cancel(StreamOp& op) noexcept override { cancel_on(*stream_, op); }
+    std::shared_ptr<Pool> pool_;
+    std::unique_ptr<Stream> stream_;
+  };
+  static std::unique_ptr<Stream> take(ClientConnection& connection) {
+    const std::shared_ptr<Pool> pool = connection.pool->shared_from_this();
+    auto stream = std::make_unique<Counted>(pool, connection.channel.release());
+    pool->remove(connection);
+    return stream;
+  }
+
+  Executor& executor_;
+  std::unique_ptr<Stream> stream_;
 };
 
 ClientConnection::~ClientConnection() {
@@ -317,8 +395,9 @@ bool refuses(wire::Channel& channel) {
 }
 
 /// Send a streamed body after the head in `connection.out`.
-Task<Result<Sent>> send_stream(ClientConnection& connection, BodySource& source, bool chunked,
+Task<Result<Sent>> send_stream(ClientConnection& connection, Body& body, bool chunked,
                                std::uint64_t left) {
+  BodySource& source = *body.source();
   wire::Channel& channel = connection.channel;
   const Duration timeout = connection.pool->options.body_timeout;
   char room[18];
@@ -355,7 +434,9 @@ Task<Result<Sent>> send_stream(ClientConnection& connection, BodySource& source,
     co_return fail(Errc::invalid_argument, "body shorter than its length");
   }
   if (chunked) {
-    auto write = channel.write(timeout, "0\r\n\r\n");
+    connection.out.clear();
+    wire::append_last_chunk(body.trailers(), connection.out);
+    auto write = channel.write(timeout, connection.out);
     Result<std::size_t> done = co_await write;
     if (!done) co_return Sent::broken;
   }
@@ -373,8 +454,26 @@ Error answer_failed(ClientConnection& connection, const Result<std::size_t>& got
   return fail(Errc::unavailable, peer + ": connection closed before a response");
 }
 
-/// The response whose head was parsed; the connection goes back, or on into the body.
-Result<Response> take_response(Lease& lease, bool body_sent) {
+/// What a response answers.
+struct Asked {
+  explicit Asked(const Request& request) noexcept
+      : interim(request.interim),
+        head(request.method == "HEAD"),
+        connect(request.method == "CONNECT"),
+        upgrade(!request.upgrade().empty()) {}
+  InterimSink* interim;
+  bool head;
+  bool connect;
+  bool upgrade;
+
+  bool final(int status) const noexcept { return status >= 200 || (status == 101 && upgrade); }
+  bool tunnels(int status) const noexcept {
+    return status == 101 || (connect && status >= 200 && status < 300);
+  }
+};
+
+/// The response whose head was parsed; the connection goes back, or on into the body or a tunnel.
+Result<Response> take_response(Lease& lease, const Asked& asked, bool body_sent) {
   ClientConnection& connection = *lease;
   wire::ResponseParser& parser = connection.parser;
   wire::Channel& channel = connection.channel;
@@ -387,6 +486,14 @@ Result<Response> take_response(Lease& lease, bool body_sent) {
   }
   channel.consume(parser.head_bytes());
   channel.read_deadline().clear();
+  if (asked.tunnels(parser.status())) {
+    if (!body_sent) {
+      return fail(Errc::unavailable, connection.pool->endpoint.to_string() +
+                                         ": the protocol was switched inside the request");
+    }
+    response.tunnel = std::make_unique<ClientTunnel>(*lease.take());
+    return response;
+  }
   wire::BodyReader& reader = connection.reader;
   reader.start(parser.framing(), parser.content_length(), ~std::uint64_t{0});
   // What came with the head is given in memory when it is the whole body.
@@ -413,6 +520,9 @@ Result<Response> take_response(Lease& lease, bool body_sent) {
   connection.reusable = parser.keep_alive() && body_sent;
   if (reader.complete()) {
     response.body = Body(std::move(first));
+    if (std::unique_ptr<Headers> trailers = reader.take_trailers()) {
+      response.body.set_trailers(std::move(*trailers));
+    }
     lease.end(connection.reusable);
     return response;
   }
@@ -420,11 +530,11 @@ Result<Response> take_response(Lease& lease, bool body_sent) {
   return response;
 }
 
-/// Read heads until the final one is parsed.
-Task<Result<void>> read_head(ClientConnection& connection, bool to_head) {
+/// Read heads until the final one is parsed. Interim ones are passed on.
+Task<Result<void>> read_head(ClientConnection& connection, const Asked& asked) {
   wire::Channel& channel = connection.channel;
   for (int interim = 0; interim <= interim_responses_max; ++interim) {
-    connection.parser.reset(to_head);
+    connection.parser.reset(asked.head, asked.connect);
     wire::Parse state = connection.parser.parse(channel.input());
     while (state == wire::Parse::more) {
       Result<std::size_t> got = co_await channel.more();
@@ -437,8 +547,20 @@ Task<Result<void>> read_head(ClientConnection& connection, bool to_head) {
                          ": response: " + std::string(connection.parser.error().reason) +
                          " at byte " + std::to_string(connection.parser.error().offset));
     }
-    if (connection.parser.status() >= 200) co_return Result<void>();
-    if (connection.parser.status() == 101) break;
+    const int status = connection.parser.status();
+    if (asked.final(status)) co_return Result<void>();
+    if (status == 101) break;
+    if (asked.interim != nullptr && status != 100) {
+      const std::string_view input = channel.input();
+      Headers headers;
+      for (const wire::FieldSpan& field : connection.fields) {
+        HeadersAccess::append(headers, field.name(input), field.value(input));
+      }
+      remove_hop_by_hop(headers);
+      Result<void> told = co_await asked.interim->send(status, headers);
+      // Whether anybody wants to hear it does not concern this exchange.
+      (void)told;
+    }
     channel.consume(connection.parser.head_bytes());
   }
   co_return fail(Errc::unavailable,
@@ -471,12 +593,17 @@ std::size_t Client::connections() const noexcept { return impl_->pool->count; }
 
 std::size_t Client::idle_connections() const noexcept { return impl_->pool->idle.size(); }
 
-Task<Result<Response>> Client::send(Request& request) {
-  const std::shared_ptr<Pool> shared = impl_->pool;
+namespace {
+
+/// `reached`, if not null, tells whether any of the request may have arrived; until then it is as
+/// it was.
+Task<Result<Response>> exchange(std::shared_ptr<Pool> shared, Request& request, bool* reached) {
   Pool& pool = *shared;
   BodySource* const source = request.body.source();
-  const std::optional<std::uint64_t> length = length_to_send(request);
-  const bool chunked = source != nullptr && !length;
+  // Trailers of a body in memory need chunks.
+  const bool trailers = source == nullptr && request.body.trailers() != nullptr;
+  const std::optional<std::uint64_t> length = trailers ? std::nullopt : length_to_send(request);
+  const bool chunked = trailers || (source != nullptr && !length);
   const bool repeatable = source == nullptr && idempotent(request.method);
   for (bool fresh_only = false;; fresh_only = true) {
     ClientConnection* connection = fresh_only ? nullptr : pool.take_idle();
@@ -495,10 +622,10 @@ Task<Result<Response>> Client::send(Request& request) {
     }
     wire::Channel& channel = connection->channel;
     channel.read_ahead();
+    if (reached != nullptr) *reached = true;
     Sent sent = Sent::all;
     if (source == nullptr) {
-      std::string_view rest = request.body.bytes();
-      if (rest.size() <= wire::joined_bytes_max) connection->out.append(std::exchange(rest, {}));
+      std::string_view rest = wire::append_memory(request.body, chunked, connection->out);
       for (std::string_view head = connection->out;; head = {}) {
         auto write =
             channel.write(pool.options.body_timeout, head, rest.substr(0, wire::slice_bytes));
@@ -508,15 +635,15 @@ Task<Result<Response>> Client::send(Request& request) {
         if (!done || rest.empty()) break;
       }
     } else {
-      Result<Sent> streamed =
-          co_await send_stream(*connection, *source, chunked, length.value_or(~std::uint64_t{0}));
+      Result<Sent> streamed = co_await send_stream(*connection, request.body, chunked,
+                                                   length.value_or(~std::uint64_t{0}));
       if (!streamed) co_return std::move(streamed).error();
       sent = *streamed;
     }
     channel.read_deadline().set_after(pool.options.response_timeout);
     Result<void> answered = Result<void>();
-    const bool to_head = request.method == "HEAD";
-    connection->parser.reset(to_head);
+    const Asked asked(request);
+    connection->parser.reset(asked.head, asked.connect);
     // The usual answer arrives in one piece: parsed here, without another frame.
     if (channel.input().empty()) {
       Result<std::size_t> got = co_await channel.more();
@@ -525,26 +652,43 @@ Task<Result<Response>> Client::send(Request& request) {
     const bool anything = !channel.input().empty();
     if (answered) {
       const wire::Parse state = connection->parser.parse(channel.input());
-      if (state != wire::Parse::done || connection->parser.status() < 200) {
-        answered = co_await read_head(*connection, to_head);
+      if (state != wire::Parse::done || !asked.final(connection->parser.status())) {
+        answered = co_await read_head(*connection, asked);
       }
     }
-    if (answered) co_return take_response(lease, sent == Sent::all);
+    if (answered) co_return take_response(lease, asked, sent == Sent::all);
     const bool stale =
         !anything && connection->used_before && answered.error().code != Errc::deadline_exceeded;
     if (!stale || !repeatable || fresh_only) co_return std::move(answered).error();
   }
 }
 
-Task<Response> Client::handle(Request& request) {
-  Result<Response> response = co_await send(request);
-  if (response) co_return std::move(*response);
-  switch (response.error().code) {
-    case Errc::deadline_exceeded: co_return error_response(504, response.error().detail);
-    case Errc::resource_exhausted: co_return error_response(503, response.error().detail);
-    case Errc::invalid_argument: co_return error_response(400, response.error().detail);
-    default: co_return error_response(502, response.error().detail);
+/// What a client's client is told: no addresses, they concern nobody outside.
+Response answer_for(const Error& error) {
+  switch (error.code) {
+    case Errc::invalid_argument: return error_response(400, "the request cannot be passed on");
+    case Errc::deadline_exceeded: return error_response(504, "no answer in time");
+    case Errc::resource_exhausted: return unavailable("too many requests", retry_after);
+    default: return error_response(gateway_status_of(error.code), "no answer");
   }
+}
+
+}  // namespace
+
+Task<Result<Response>> Client::send(Request& request) {
+  return exchange(impl_->pool, request, nullptr);
+}
+
+Task<Response> Client::handle(Request& request) {
+  const std::shared_ptr<Pool> pool = impl_->pool;  // the client may be gone afterwards
+  bool reached = false;
+  Result<Response> answer = co_await exchange(pool, request, &reached);
+  if (answer) co_return std::move(*answer);
+  const Error& error = answer.error();
+  if (pool->options.on_failure) pool->options.on_failure(error);
+  Response response = answer_for(error);
+  response.unreached = !reached && error.code != Errc::invalid_argument;
+  co_return response;
 }
 
 }  // namespace knative::http

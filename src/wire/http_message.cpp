@@ -151,6 +151,9 @@ Task<Result<void>> Body::read_all(std::size_t bytes_max) {
     }
     bytes.append(*piece);
   }
+  if (!trailers_) {
+    if (const Headers* trailers = source_->trailers()) set_trailers(*trailers);
+  }
   source_.reset();
   bytes_ = std::move(bytes);
   co_return Result<void>();
@@ -199,8 +202,21 @@ std::string Request::query(std::string_view name, std::string_view fallback) con
   return std::string(fallback);
 }
 
+std::string_view Request::upgrade() const noexcept {
+  const std::optional<std::string_view> protocol = headers.get("Upgrade");
+  if (!protocol || version != Version::http_1_1) return {};
+  bool listed = false;
+  for (const Headers::Field field : headers) {
+    if (!wire::equal_ignoring_case(field.name, "connection")) continue;
+    wire::for_each_element(field.value, [&listed](std::string_view element) {
+      listed = listed || wire::equal_ignoring_case(element, "upgrade");
+    });
+  }
+  return listed ? *protocol : std::string_view();
+}
+
 std::string Request::host() const {
-  std::string_view text = headers.get("Host").value_or("");
+  std::string_view text = authority();
   if (!text.empty() && text.front() == '[') {
     text = text.substr(0, text.find(']') + 1);
   } else {
@@ -252,10 +268,67 @@ Response error_response(int status, std::string_view detail) {
   return text(std::move(body), status);
 }
 
+Response switch_protocols(std::string_view protocol, std::unique_ptr<Tunnel> tunnel) {
+  Response response;
+  response.status = 101;
+  response.headers.add("Upgrade", protocol);
+  response.tunnel = std::move(tunnel);
+  return response;
+}
+
 Response unavailable(std::string_view detail, std::chrono::seconds retry_after) {
   Response response = error_response(503, detail);
   response.headers.add("Retry-After", std::to_string(retry_after.count()));
   return response;
+}
+
+// ---------------------------------------------------------------------------- conditions
+
+int status_of(Errc condition) noexcept {
+  switch (condition) {
+    case Errc::invalid_argument: return 400;
+    case Errc::not_found: return 404;
+    case Errc::already_exists:
+    case Errc::conflict: return 409;
+    case Errc::unimplemented: return 501;
+    case Errc::failed_precondition:
+    case Errc::unavailable:
+    case Errc::cancelled:
+    case Errc::resource_exhausted: return 503;
+    case Errc::deadline_exceeded: return 504;
+    case Errc::data_loss:
+    case Errc::internal: break;
+  }
+  return 500;
+}
+
+int gateway_status_of(Errc condition) noexcept {
+  return condition == Errc::unavailable ? 502 : status_of(condition);
+}
+
+Errc condition_of(int status) noexcept {
+  switch (status) {
+    case 404:
+    case 410: return Errc::not_found;
+    case 409: return Errc::conflict;
+    case 401:
+    case 403:
+    case 407:
+    case 412:
+    case 428: return Errc::failed_precondition;
+    case 408:
+    case 504: return Errc::deadline_exceeded;
+    case 413:
+    case 429:
+    case 507: return Errc::resource_exhausted;
+    case 421:
+    case 425:
+    case 502:
+    case 503: return Errc::unavailable;
+    case 501:
+    case 505: return Errc::unimplemented;
+    default: return status >= 400 && status < 500 ? Errc::invalid_argument : Errc::internal;
+  }
 }
 
 std::string_view reason_phrase(int status) noexcept {

@@ -169,7 +169,7 @@ void RequestParser::reset() noexcept {
   HeadParser::reset();
   request_ = true;
   method_ = target_ = authority_ = Span();
-  absolute_ = empty_line_seen_ = false;
+  absolute_ = connect_ = empty_line_seen_ = false;
 }
 
 Parse RequestParser::parse(std::string_view buffer) {
@@ -233,7 +233,7 @@ bool RequestParser::version(std::string_view buffer, std::size_t begin, std::siz
 bool RequestParser::request_target(std::string_view buffer, std::size_t begin, std::size_t end) {
   const std::string_view text = buffer.substr(begin, end - begin);
   const std::string_view method = method_.of(buffer);
-  if (method == "CONNECT") return fail(501, method_.begin, "CONNECT is not supported");
+  if (method == "CONNECT") return connect_target(buffer, begin, end);
   std::size_t path = 0;
   if (text == "*") {
     if (method != "OPTIONS") return fail(400, begin, "asterisk target is for OPTIONS only");
@@ -265,6 +265,16 @@ bool RequestParser::request_target(std::string_view buffer, std::size_t begin, s
   return true;
 }
 
+bool RequestParser::connect_target(std::string_view buffer, std::size_t begin, std::size_t end) {
+  if (!limits_.connect) return fail(501, method_.begin, "CONNECT is not supported");
+  const Authority authority = parse_authority(buffer.substr(begin, end - begin));
+  if (!authority.valid) return fail(400, begin + authority.error_offset, "invalid authority");
+  if (!authority.port) return fail(400, end, "no port to connect to");
+  connect_ = true;
+  target_ = Span{u32(begin), u32(end - begin)};
+  return true;
+}
+
 bool RequestParser::finish(std::string_view buffer) {
   const std::size_t end = line_begin_ - 2;
   if (!has_host_ && version_minor_ == 1) return fail(400, end, "no Host");
@@ -279,16 +289,19 @@ bool RequestParser::finish(std::string_view buffer) {
   } else if (has_content_length_ && content_length_ > 0) {
     framing_ = Framing::length;
   }
+  // What follows CONNECT is the tunnel's (RFC 9110 section 9.3.6).
+  if (connect_ && framing_ != Framing::none) return fail(400, end, "CONNECT with a body");
   return true;
 }
 
 // ---------------------------------------------------------------------------- responses
 
-void ResponseParser::reset(bool to_head) noexcept {
+void ResponseParser::reset(bool to_head, bool to_connect) noexcept {
   HeadParser::reset();
   request_ = false;
   status_ = 0;
   to_head_ = to_head;
+  to_connect_ = to_connect;
 }
 
 Parse ResponseParser::parse(std::string_view buffer) {
@@ -336,7 +349,10 @@ bool ResponseParser::status_line(std::string_view buffer, Span line) {
 
 bool ResponseParser::finish() {
   keep_alive_ = !close_listed_ && (version_minor_ == 1 || keep_alive_listed_);
-  if (to_head_ || status_ < 200 || status_ == 204 || status_ == 304) {
+  if (to_connect_ && status_ >= 200 && status_ < 300) {
+    framing_ = Framing::none;
+    keep_alive_ = false;
+  } else if (to_head_ || status_ < 200 || status_ == 204 || status_ == 304) {
     framing_ = Framing::none;
     // A body that must not be there would be taken for the next response: use it no further.
     const bool must_be_empty = !to_head_ && status_ != 304;
@@ -507,6 +523,7 @@ bool ChunkDecoder::trailer_char(char c) {
       state_ = State::trailer_name;
       [[fallthrough]];
     case State::trailer_name:
+      trailers_.push_back(c);
       if (has_class(c, token_char)) {
         if (trailer_name_length_ < sizeof trailer_name_) {
           trailer_name_[trailer_name_length_++] = to_lower(c);
@@ -526,6 +543,7 @@ bool ChunkDecoder::trailer_char(char c) {
       state_ = State::trailer_value;
       return true;
     case State::trailer_value:
+      trailers_.push_back(c);
       if (c == '\r') {
         state_ = State::trailer_lf;
         return true;
@@ -534,6 +552,7 @@ bool ChunkDecoder::trailer_char(char c) {
       return true;
     default:
       if (c != '\n') return fail("carriage return without line feed");
+      trailers_.push_back(c);
       state_ = State::trailer_first;
       return true;
   }

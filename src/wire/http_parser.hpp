@@ -1,5 +1,6 @@
 /// \file
-/// Strict HTTP/1 message parsing (RFC 9112): pure, incremental, without allocation of its own.
+/// Strict HTTP/1 message parsing (RFC 9112): pure, incremental, without allocation of its own but
+/// for trailers.
 ///
 /// The head parsers look at one line at a time, once it is complete; so the result does not
 /// depend on how the bytes were cut into pieces. Every doubt about framing is an error. What is
@@ -15,7 +16,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace knative::http::wire {
@@ -24,6 +27,7 @@ struct ParseLimits {
   std::size_t start_line_bytes_max = 8 * 1024;
   std::size_t head_bytes_max = 32 * 1024;
   std::size_t fields_max = 128;
+  bool connect = false;  ///< Take CONNECT; otherwise it is 501.
 };
 
 enum class Parse : unsigned char { more, done, failed };
@@ -126,14 +130,15 @@ class RequestParser : public HeadParser {
   Parse parse(std::string_view buffer);
 
   Span method() const noexcept { return method_; }
-  /// Origin form ("/path?query") or "*"; of an absolute target only path and query, perhaps
-  /// empty (meaning "/") or beginning with '?' (meaning "/?").
+  /// Origin form ("/path?query") or "*"; "host:port" of CONNECT; of an absolute target only path
+  /// and query, perhaps empty (meaning "/") or beginning with '?' (meaning "/?").
   Span target() const noexcept { return target_; }
   bool expects_continue() const noexcept { return expect_continue_; }
 
  private:
   bool request_line(std::string_view buffer, Span line);
   bool request_target(std::string_view buffer, std::size_t begin, std::size_t end);
+  bool connect_target(std::string_view buffer, std::size_t begin, std::size_t end);
   bool version(std::string_view buffer, std::size_t begin, std::size_t end);
   bool finish(std::string_view buffer);
 
@@ -141,6 +146,7 @@ class RequestParser : public HeadParser {
   Span target_;
   Span authority_;
   bool absolute_ = false;
+  bool connect_ = false;
   bool empty_line_seen_ = false;
 };
 
@@ -151,8 +157,9 @@ class ResponseParser : public HeadParser {
       : HeadParser(limits, fields) {
     reset(false);
   }
-  /// Prepare for a response; `to_head` when the request's method was HEAD.
-  void reset(bool to_head) noexcept;
+  /// Prepare for a response; `to_head` when the request's method was HEAD, `to_connect` when it was
+  /// CONNECT: then there is no body in a 2xx.
+  void reset(bool to_head, bool to_connect = false) noexcept;
   Parse parse(std::string_view buffer);
   int status() const noexcept { return status_; }
 
@@ -162,9 +169,10 @@ class ResponseParser : public HeadParser {
 
   int status_ = 0;
   bool to_head_ = false;
+  bool to_connect_ = false;
 };
 
-/// Takes chunked coding off (RFC 9112 section 7.1). Trailers are checked and dropped.
+/// Takes chunked coding off (RFC 9112 section 7.1). Trailers are checked and kept.
 class ChunkDecoder {
  public:
   struct Step {
@@ -177,6 +185,8 @@ class ChunkDecoder {
   /// data; call again while `state` is `more` and input is left.
   Step next(std::string_view input);
   const ParseError& error() const noexcept { return error_; }
+  /// The lines after the last chunk, each ending in CR LF.
+  std::string take_trailers() noexcept { return std::move(trailers_); }
 
   /// Chunk extensions of one body may take this much.
   static constexpr std::size_t extension_bytes_max = 1024;
@@ -213,6 +223,7 @@ class ChunkDecoder {
   std::uint64_t left_ = 0;
   std::size_t extension_bytes_ = 0;
   std::size_t trailer_bytes_ = 0;
+  std::string trailers_;
   char trailer_name_[20] = {};
   unsigned char trailer_name_length_ = 0;
   unsigned char digits_ = 0;

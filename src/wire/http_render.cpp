@@ -1,9 +1,12 @@
 #include "wire/http_render.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
 #include "wire/http_access.hpp"
+#include "wire/http_authority.hpp"
+#include "wire/http_parser.hpp"
 #include "wire/http_text.hpp"
 
 namespace knative::http::wire {
@@ -109,12 +112,91 @@ void render_response(const Response& response, const ResponsePlan& plan, std::st
   } else if (plan.mode == BodyMode::chunked) {
     out.append("Transfer-Encoding: chunked\r\n");
   }
-  if (!plan.keep_alive) {
+  if (plan.tunnel) {
+    if (response.status == 101) out.append("Connection: Upgrade\r\n");
+  } else if (!plan.keep_alive) {
     out.append("Connection: close\r\n");
   } else if (plan.old_version) {
     out.append("Connection: keep-alive\r\n");
   }
   out.append("\r\n");
+}
+
+void render_interim(int status, const Headers& headers, std::string& out) {
+  append_status_line(status, out);
+  for (std::size_t i = 0; i < headers.size(); ++i) {
+    if (!is_framing(headers.at(i).name)) out.append(HeadersAccess::line(headers, i));
+  }
+  out.append("\r\n");
+}
+
+void append_last_chunk(const Headers* trailers, std::string& out) {
+  out.append("0\r\n");
+  for (std::size_t i = 0; trailers != nullptr && i < trailers->size(); ++i) {
+    if (may_be_trailer(trailers->at(i).name)) out.append(HeadersAccess::line(*trailers, i));
+  }
+  out.append("\r\n");
+}
+
+std::string_view append_memory(const Body& body, bool chunked, std::string& out) {
+  const std::string& bytes = body.bytes();
+  if (!chunked) {
+    if (bytes.size() > joined_bytes_max) return bytes;
+    out.append(bytes);
+    return {};
+  }
+  char room[18];
+  if (!bytes.empty()) out.append(chunk_head(bytes.size(), room)).append(bytes).append("\r\n");
+  append_last_chunk(body.trailers(), out);
+  return {};
+}
+
+bool may_be_trailer(std::string_view name) noexcept {
+  static constexpr std::array<std::string_view, 42> never = {"age",
+                                                             "authorization",
+                                                             "cache-control",
+                                                             "connection",
+                                                             "content-encoding",
+                                                             "content-length",
+                                                             "content-range",
+                                                             "content-type",
+                                                             "cookie",
+                                                             "date",
+                                                             "expect",
+                                                             "expires",
+                                                             "forwarded",
+                                                             "host",
+                                                             "if-match",
+                                                             "if-modified-since",
+                                                             "if-none-match",
+                                                             "if-range",
+                                                             "if-unmodified-since",
+                                                             "keep-alive",
+                                                             "location",
+                                                             "max-forwards",
+                                                             "pragma",
+                                                             "proxy-authenticate",
+                                                             "proxy-authorization",
+                                                             "proxy-connection",
+                                                             "range",
+                                                             "retry-after",
+                                                             "set-cookie",
+                                                             "te",
+                                                             "trailer",
+                                                             "transfer-encoding",
+                                                             "upgrade",
+                                                             "vary",
+                                                             "via",
+                                                             "warning",
+                                                             "www-authenticate",
+                                                             "x-forwarded-for",
+                                                             "x-forwarded-host",
+                                                             "x-forwarded-proto",
+                                                             "origin",
+                                                             "referer"};
+  return !name.empty() && std::none_of(never.begin(), never.end(), [name](std::string_view word) {
+    return equal_ignoring_case(word, name);
+  });
 }
 
 Result<void> render_request(const Request& request, std::optional<std::uint64_t> length,
@@ -123,9 +205,18 @@ Result<void> render_request(const Request& request, std::optional<std::uint64_t>
     return fail(Errc::invalid_argument, "method \"" + request.method + "\" is no token");
   }
   const std::string& target = request.target;
-  const std::size_t invalid =
-      target.empty() || target.front() != '/' ? 0 : first_not(target, target_char);
-  if (invalid < target.size() ? target != "*" : target.empty()) {
+  // Whole URLs are what a proxy gets.
+  const std::size_t scheme = target.starts_with("http://") ? 7 : 0;
+  const bool formed = scheme != 0 || (!target.empty() && target.front() == '/');
+  std::size_t invalid =
+      formed ? first_not(std::string_view(target).substr(scheme), target_char) : 0;
+  if (formed) invalid += scheme;
+  if (request.method == "CONNECT") {
+    const Authority authority = parse_authority(target);
+    if (!authority.valid || !authority.port) {
+      return fail(Errc::invalid_argument, "target: CONNECT needs \"host:port\"");
+    }
+  } else if (invalid < target.size() ? target != "*" : target.empty()) {
     return fail(Errc::invalid_argument, "target: invalid at byte " + std::to_string(invalid));
   }
   out.append(request.method).append(" ").append(request.target).append(" HTTP/1.1\r\n");
@@ -155,6 +246,7 @@ Result<void> render_request(const Request& request, std::optional<std::uint64_t>
   } else if (chunked) {
     out.append("Transfer-Encoding: chunked\r\n");
   }
+  if (skipping && !request.upgrade().empty()) out.append("Connection: Upgrade\r\n");
   out.append("\r\n");
   return Result<void>();
 }

@@ -11,6 +11,9 @@
 
 namespace knative::http::wire {
 
+/// A body up to this long is copied behind its head: one piece is sent faster than a list of two.
+inline constexpr std::size_t joined_bytes_max = 2048;
+
 /// The "Date" field, rendered again when a second has passed.
 class DateField {
  public:
@@ -41,12 +44,30 @@ struct ResponsePlan {
   std::uint64_t length = 0;
   bool keep_alive = true;
   bool old_version = false;  ///< The client speaks HTTP/1.0.
+  bool tunnel = false;       ///< The connection goes on with something else.
+  bool sends_body() const noexcept {
+    return mode != BodyMode::none && mode != BodyMode::head_length;
+  }
 };
 
 /// Append a response's head to `out`. `date` and `server_name` are used when the response has no
 /// such field; empty ones are left out.
 void render_response(const Response& response, const ResponsePlan& plan, std::string_view date,
                      std::string_view server_name, std::string& out);
+
+/// Append a whole interim response.
+void render_interim(int status, const Headers& headers, std::string& out);
+
+/// Append of a body in memory what is best sent together with its head: all of it with its
+/// trailers when chunked, otherwise a short one. Returns what is left to be sent.
+std::string_view append_memory(const Body& body, bool chunked, std::string& out);
+inline std::string_view append_memory(const Body& body, const ResponsePlan& plan,
+                                      std::string& out) {
+  if (!plan.sends_body()) return {};
+  return append_memory(body, plan.mode == BodyMode::chunked, out);
+}
+/// Append the last chunk and those of the trailers that may be some; null: none.
+void append_last_chunk(const Headers* trailers, std::string& out);
 
 /// Append a request's head to `out`. `length`: Content-Length; absent with `chunked`: chunked
 /// coding; absent without: no body. `default_host` is used when there is no Host field.

@@ -66,6 +66,10 @@ inline bool is_token(std::string_view text) noexcept {
   return !text.empty() && first_not(text, token_char) == text.size();
 }
 
+/// May a field come after the body? What concerns framing, routing, access, caching or the reading
+/// of the body may not (RFC 9110 section 6.5.1).
+bool may_be_trailer(std::string_view name) noexcept;
+
 constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t'; }
 
 inline std::string_view trim(std::string_view text) noexcept {

@@ -52,6 +52,55 @@ std::size_t first_bad_escape(std::string_view text) noexcept {
   return text.size();
 }
 
+namespace {
+
+/// Take "." and ".." out of a path (RFC 3986 section 5.2.4).
+std::string without_dots(std::string_view path) {
+  std::string out;
+  while (!path.empty()) {
+    const std::size_t end = path.find('/', 1);
+    const std::string_view segment = path.substr(0, end);
+    path = end == std::string_view::npos ? "" : path.substr(end);
+    if (segment == "/." || segment == "/..") {
+      if (segment == "/..") out.resize(out.rfind('/') == std::string::npos ? 0 : out.rfind('/'));
+      if (path.empty()) out.push_back('/');
+    } else {
+      out.append(segment);
+    }
+  }
+  return out;
+}
+
+bool has_scheme(std::string_view reference) noexcept {
+  const std::size_t end = reference.find_first_of(":/?#");
+  return end != std::string_view::npos && end > 0 && reference[end] == ':';
+}
+
+}  // namespace
+
+Result<Url> resolve(const Url& base, std::string_view reference) {
+  reference = reference.substr(0, reference.find('#'));
+  if (has_scheme(reference)) return Url::parse(reference);
+  if (reference.substr(0, 2) == "//") return Url::parse(base.scheme + ":" + std::string(reference));
+  const std::string_view base_path = std::string_view(base.target).substr(0, base.target.find('?'));
+  const std::size_t query_begin = reference.find('?');
+  const std::string_view path = reference.substr(0, query_begin);
+  std::string_view query =
+      query_begin == std::string_view::npos ? "" : reference.substr(query_begin);
+  std::string target;
+  if (path.empty()) {
+    if (query.empty()) query = std::string_view(base.target).substr(base_path.size());
+    target = base_path;
+  } else if (path.front() == '/') {
+    target = without_dots(path);
+  } else {
+    target = without_dots(std::string(base_path.substr(0, base_path.rfind('/') + 1)).append(path));
+  }
+  Url origin = base;
+  origin.target = "";
+  return Url::parse(origin.to_string() + target + std::string(query));
+}
+
 }  // namespace wire
 
 Result<Url> Url::parse(std::string_view text) {

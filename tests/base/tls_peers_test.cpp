@@ -2,7 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "knative/http.hpp"
+#include "knative/http_client.hpp"
+#include "knative/http_server.hpp"
 #include "knative/tls.hpp"
 #include "support/paths.hpp"
 #include "support/real_world.hpp"

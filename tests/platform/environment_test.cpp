@@ -3,6 +3,7 @@
 
 #include "platform/platform_fixture.hpp"
 #include "platform/scenario_world.hpp"
+#include "knative/http_server.hpp"
 
 namespace knative {
 namespace {

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "knative/http_client.hpp"
 #include "platform/scenario_world.hpp"
 
 namespace knative::scenario {
@@ -292,7 +293,7 @@ class Player {
       status = response.status;
     } else {
       const Result<Offset> sent = co_await platform_->publish(name, event);
-      if (!sent) status = http_status(sent.error().code);
+      if (!sent) status = http::status_of(sent.error().code);
     }
     if (status >= 200 && status < 300) acknowledged_.insert(id);
     co_return status;

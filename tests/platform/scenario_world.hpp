@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "knative/http_server.hpp"
 #include "knative/platform.hpp"
 #include "knative/scalars.hpp"
 #include "knative/simulation.hpp"

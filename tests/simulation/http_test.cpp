@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "knative/simulation.hpp"
+#include "knative/http_client.hpp"
+#include "knative/http_server.hpp"
 
 namespace knative {
 namespace {

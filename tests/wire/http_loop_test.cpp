@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "knative/http.hpp"
+#include "knative/http_server.hpp"
+#include "knative/http_client.hpp"
 #include "support/real_world.hpp"
 
 namespace knative::http {

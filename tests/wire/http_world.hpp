@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "knative/http.hpp"
+#include "knative/http_client.hpp"
+#include "knative/http_server.hpp"
 #include "knative/simulation.hpp"
 
 namespace knative::http::testing {

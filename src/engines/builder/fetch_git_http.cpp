@@ -3,6 +3,7 @@
 
 #include "engines/builder/fetch_git.hpp"
 #include "knative/http.hpp"
+#include "knative/http_client.hpp"
 
 namespace knative::builder::git {
 

@@ -67,15 +67,8 @@ Task<http::Response> accept(std::shared_ptr<broker::Acceptor> acceptor, http::Re
 namespace broker {
 
 int refusal_status(const Error& error) noexcept {
-  switch (error.code) {
-    case Errc::invalid_argument: return 400;
-    case Errc::not_found: return 404;
-    case Errc::unimplemented: return 415;
-    case Errc::resource_exhausted:
-    case Errc::unavailable:
-    case Errc::failed_precondition: return 503;
-    default: return 500;
-  }
+  // What is not implemented is the event's format (webhook specification, section 2.1).
+  return error.code == Errc::unimplemented ? 415 : http::status_of(error.code);
 }
 
 Task<http::Response> Ingress::handle(http::Request& request) {

@@ -6,16 +6,6 @@ namespace {
 
 constexpr std::size_t event_bytes_max = std::size_t{16} << 20;
 
-int status_of(Errc code) noexcept {
-  switch (code) {
-    case Errc::invalid_argument: return 400;
-    case Errc::unavailable:
-    case Errc::resource_exhausted: return 503;
-    case Errc::deadline_exceeded: return 504;
-    default: return 500;
-  }
-}
-
 }  // namespace
 
 Task<http::Response> EventFunction::call(http::Request& request, Offload&) const {
@@ -27,7 +17,8 @@ Task<http::Response> EventFunction::call(http::Request& request, Offload&) const
     co_return http::error_response(known ? 400 : 415, event.error().detail);
   }
   const Result<Reply> reply = co_await deliver(*event);
-  if (!reply) co_return http::error_response(status_of(reply.error().code), reply.error().detail);
+  if (!reply)
+    co_return http::error_response(http::status_of(reply.error().code), reply.error().detail);
   http::Response response;
   response.status = 202;
   if (*reply) response = to_http_response(**reply);

@@ -2,6 +2,7 @@
 #include <deque>
 
 #include "engines/workload/process_command.hpp"
+#include "knative/http_client.hpp"
 
 namespace knative {
 namespace {

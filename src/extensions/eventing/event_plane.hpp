@@ -13,6 +13,7 @@
 #include "knative/event.hpp"
 #include "knative/event_broker.hpp"
 #include "knative/http.hpp"
+#include "knative/http_client.hpp"
 #include "knative/log.hpp"
 
 namespace knative {

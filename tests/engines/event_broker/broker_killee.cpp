@@ -5,6 +5,8 @@
 #include <string>
 
 #include "knative/event_broker.hpp"
+#include "knative/http_client.hpp"
+#include "knative/http_server.hpp"
 #include "unsynced_files.hpp"
 
 namespace kn = knative;

@@ -8,6 +8,8 @@
 #include <string>
 
 #include "knative/event_broker.hpp"
+#include "knative/http_client.hpp"
+#include "knative/http_server.hpp"
 #include "support/paths.hpp"
 
 namespace knative {

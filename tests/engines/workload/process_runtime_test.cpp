@@ -7,6 +7,7 @@
 
 #include "knative/simulation.hpp"
 #include "knative/workload.hpp"
+#include "knative/http_server.hpp"
 #include "support/real_world.hpp"
 
 namespace knative {
