@@ -60,6 +60,7 @@ class Bench:
         # Many short rounds: what both sides of a ratio see must be the same minute's noise.
         self.load_rounds = 3 if quick else 21
         self.load_seconds = 0.3 if quick else 0.4
+        self.found = {}  # what a comparison printed; some have several rows
 
     def run(self, command, **how):
         if not Path(command[0]).exists():
@@ -91,9 +92,12 @@ class Bench:
         return rows
 
     def script(self, name):
-        text = self.run([sys.executable, HERE / "peers" / name, "--build", self.build, "--rounds",
-                         self.load_rounds, "--seconds", self.load_seconds, "--json"])
-        return json.loads(text[text.index("{"):])
+        if name not in self.found:
+            text = self.run([sys.executable, HERE / "peers" / name, "--build", self.build,
+                             "--rounds", self.load_rounds, "--seconds", self.load_seconds,
+                             "--json"])
+            self.found[name] = json.loads(text[text.index("{"):])
+        return self.found[name]
 
 
 def figure(values, unit, note=""):
@@ -125,6 +129,14 @@ def proxied_request(bench):
     return Figure(found["ratio"], "x CPU", found["least"], found["greatest"],
                   f"{found['ours']['cpu_us_per_request']:.1f} against "
                   f"{found['base']['cpu_us_per_request']:.1f} us")
+
+
+def over_tls(bench, what):
+    found = bench.script("compare_tls.py")[what]
+    per_second = 1e6 / found["ours"]["cpu_us_per_request"]
+    base = 1e6 / found["base"]["cpu_us_per_request"]
+    return Figure(found["ratio"], "x CPU", found["least"], found["greatest"],
+                  f"{per_second:,.0f} against {base:,.0f} per CPU second")
 
 
 def autoscaler_pass(bench):
@@ -191,6 +203,10 @@ def rows(minutes):
             "1.0 x: the epoll server itself, 6.6 us CPU", "x", at_least=0.6),
         Row("proxied request to a process", proxied_request,
             "0.51-0.61 x HAProxy: epoll by hand", "x", at_most=0.9),
+        Row("TLS handshake and one request", lambda bench: over_tls(bench, "handshakes"),
+            "1.0 x nginx: OpenSSL's own cost", "x", at_most=1.1),
+        Row("request over TLS", lambda bench: over_tls(bench, "requests"),
+            "1.0 x nginx", "x", at_most=1.1),
         Row("autoscaler pass, 10,000 revisions", autoscaler_pass,
             "0.16 ms: 16 ns a decision", "ms", at_most=10),
         Row("durable publish, 256 in flight",

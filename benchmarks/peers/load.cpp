@@ -7,7 +7,6 @@
 // With EVENT_BYTES it posts events (binary mode) to PATH instead. Prints one line of JSON.
 // `cpu_us_per_request` is the sum over the threads of PID.
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -24,6 +23,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "run_time.hpp"
 
 namespace {
 
@@ -51,25 +52,6 @@ std::int64_t now_ns() {
   timespec time{};
   ::clock_gettime(CLOCK_MONOTONIC, &time);
   return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
-
-/// Nanoseconds that the threads of a process have run.
-std::uint64_t run_time(int pid) {
-  std::uint64_t sum = 0;
-  const std::string folder = "/proc/" + std::to_string(pid) + "/task";
-  DIR* directory = ::opendir(folder.c_str());
-  if (directory == nullptr) return 0;
-  while (const dirent* entry = ::readdir(directory)) {
-    if (entry->d_name[0] == '.') continue;
-    const std::string path = folder + "/" + entry->d_name + "/schedstat";
-    if (std::FILE* file = std::fopen(path.c_str(), "r")) {
-      unsigned long long ran = 0;
-      if (std::fscanf(file, "%llu", &ran) == 1) sum += ran;
-      std::fclose(file);
-    }
-  }
-  ::closedir(directory);
-  return sum;
 }
 
 int connect_to(int port) {

@@ -32,23 +32,23 @@ class Peer:
         self.process.wait(timeout=10)
 
 
-def load(binary, peer, connections, seconds, *event):
+def load(binary, peer, connections, seconds, *more):
     """One round of load against a peer: the load generator's figures."""
-    command = [binary, peer.port, connections, seconds, peer.process.pid, *event]
+    command = [binary, peer.port, connections, seconds, peer.process.pid, *more]
     run = subprocess.run(
         [str(part) for part in command], stdout=subprocess.PIPE, text=True, check=True
     )
     return json.loads(run.stdout)
 
 
-def interleave(binary, peers, rounds, connections, seconds):
+def interleave(binary, peers, rounds, connections, seconds, *more):
     """Rounds over all peers, the order reversed every time. {name: [figures per round]}."""
     figures = {peer.name: [] for peer in peers}
     for peer in peers:  # warm
-        load(binary, peer, connections, min(seconds, 0.3))
+        load(binary, peer, connections, min(seconds, 0.3), *more)
     for number in range(rounds):
         for peer in peers if number % 2 == 0 else reversed(peers):
-            figures[peer.name].append(load(binary, peer, connections, seconds))
+            figures[peer.name].append(load(binary, peer, connections, seconds, *more))
         print(f"\rround {number + 1}/{rounds}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return figures
