@@ -91,7 +91,8 @@ struct Identity {
 
 /// Whom we believe.
 struct Trust {
-  /// The operating system's authorities; SSL_CERT_FILE and SSL_CERT_DIR replace its places.
+  /// The operating system's authorities, those of the machine in a simulation, too; SSL_CERT_FILE
+  /// and SSL_CERT_DIR replace its places.
   bool system = true;
   /// More of them as PEM text. A certificate in here is trusted as it is, be it an authority's or
   /// a peer's own.
