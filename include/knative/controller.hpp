@@ -74,10 +74,13 @@ class KNATIVE_EXPORT WorkQueue {
 /// What a reconciler asks for after a success.
 struct Requeue {
   /// Call again after this long; empty: only when the key is added again.
-  std::optional<Duration> after;
+  std::optional<Duration> after = {};
+  /// Something failed although a step was made: call again after the back-off.
+  std::optional<Error> failure = {};
 
   static Requeue never() { return {}; }
-  static Requeue in(Duration duration) { return Requeue{duration}; }
+  static Requeue in(Duration duration) { return Requeue{.after = duration}; }
+  static Requeue failed(Error error) { return Requeue{.failure = std::move(error)}; }
 };
 
 /// Moves the world one step for one key.

@@ -1,34 +1,14 @@
 #include "platform/composition.hpp"
 
+#include <algorithm>
 #include <utility>
 
-#include "extensions/build/reconcilers.hpp"
-#include "extensions/eventing/reconcilers.hpp"
-#include "extensions/serving/reconcilers.hpp"
+#include "knative/core.hpp"
 #include "platform/admission.hpp"
 
 namespace knative {
 
 namespace {
-
-// Lines out of pieces, for whoever wants output by line.
-class LineSplitter {
- public:
-  explicit LineSplitter(std::function<void(std::string_view, std::string_view)> sink)
-      : sink_(std::move(sink)) {}
-  void operator()(std::string_view source, std::string_view text) const {
-    while (!text.empty()) {
-      const std::size_t end = text.find('\n');
-      const std::string_view line = text.substr(0, end);
-      if (!line.empty()) sink_(source, line);
-      if (end == std::string_view::npos) break;
-      text.remove_prefix(end + 1);
-    }
-  }
-
- private:
-  std::function<void(std::string_view, std::string_view)> sink_;
-};
 
 // Make the way to a new directory durable: what is in it is worth nothing without its name. A
 // directory above that may not be read was not made here.
@@ -49,165 +29,129 @@ Result<void> make_private_directory(Files& files, const std::string& path) {
   return files.set_mode(path, 0700);
 }
 
+std::shared_ptr<http::Handler> page(std::function<http::Response()> make) {
+  return http::make_handler([make = std::move(make)](http::Request&) { return make(); });
+}
+
 }  // namespace
 
-Platform::Impl::Impl(Env& world, FunctionTable& table, PlatformOptions wanted)
-    : env(world), functions(table), options(std::move(wanted)) {
-  if (!options.on_output) {
-    options.on_output = [&logger = env.logger](std::string_view source, std::string_view line) {
+Platform::Impl::Impl(Env& env, std::vector<std::unique_ptr<Extension>> parts,
+                     PlatformOptions wanted)
+    : world(env),
+      settings(std::move(wanted)),
+      urls(settings.domain),
+      entrance(urls),
+      extensions(std::move(parts)) {
+  if (!settings.on_output) {
+    settings.on_output = [&logger = env.logger](std::string_view source, std::string_view line) {
       logger.log(LogLevel::debug, source, line);
     };
   }
 }
 
+Platform::Impl::~Impl() {
+  // Whoever calls into others goes first.
+  server.reset();
+  if (control_plane) control_plane->stop();
+  while (!extensions.empty()) extensions.pop_back();
+  if (!remove_work_directory) return;
+  const Result<void> removed = world.files.remove_all(work_directory);
+  if (!removed) {
+    world.logger.log(LogLevel::warning, "platform", "temporary directory stays",
+                     {{"error", removed.error().to_string()}});
+  }
+}
+
+Result<void> Platform::Impl::add(std::unique_ptr<Extension> extension) {
+  if (started || stopped || start_error) {
+    return fail(Errc::failed_precondition, "extensions are installed before the platform starts");
+  }
+  for (const auto& other : extensions) {
+    if (other->name() == extension->name()) {
+      return fail(Errc::already_exists,
+                  "there is an extension named " + std::string(other->name()));
+    }
+  }
+  extensions.push_back(std::move(extension));
+  return {};
+}
+
 Result<void> Platform::Impl::open_directory() {
-  if (options.data_directory.empty()) {
-    Result<std::string> scratch = env.files.make_temporary_directory("knative-");
+  if (settings.data_directory.empty()) {
+    Result<std::string> scratch = world.files.make_temporary_directory("knative-");
     if (!scratch) return scratch.error();
     work_directory = *scratch;
     remove_work_directory = true;
-    images = oci::memory_image_store();
-  } else {
-    work_directory = options.data_directory;
-    if (Result<void> made = make_private_directory(env.files, work_directory); !made) return made;
-    if (Result<void> synced = sync_parents(env.files, work_directory); !synced) return synced;
-    Result<std::unique_ptr<File>> locked = env.files.lock(work_directory + "/lock");
-    if (!locked) return locked.error().within("data directory " + work_directory);
-    lock = std::move(*locked);
-    Result<std::shared_ptr<oci::ImageStore>> layout =
-        oci::open_image_layout(env.files, work_directory + "/images");
-    if (!layout) return layout.error();
-    images = *layout;
-    // Unpacked roots are not synced: after a power failure they may be there by name only.
-    Result<void> removed = env.files.remove_all(work_directory + "/unpacked");
-    if (!removed) return removed;
+    return {};
   }
+  work_directory = settings.data_directory;
+  if (Result<void> made = make_private_directory(world.files, work_directory); !made) return made;
+  if (Result<void> synced = sync_parents(world.files, work_directory); !synced) return synced;
+  Result<std::unique_ptr<File>> locked = world.files.lock(work_directory + "/lock");
+  if (!locked) return locked.error().within("data directory " + work_directory);
+  lock = std::move(*locked);
   return {};
 }
 
 Result<void> Platform::Impl::open_store() {
   StoreOptions store_options;
-  store_options.default_namespace = options.default_namespace;
-  store_options.admission = admission(options.autoscaler);
+  store_options.default_namespace = settings.default_namespace;
+  store_options.admission = admission(settings.autoscaler);
   Result<std::unique_ptr<Store>> opened = fail(Errc::internal, "no store");
-  if (options.open_store) {
-    opened = options.open_store(env, std::move(store_options));
-  } else if (options.data_directory.empty()) {
-    opened = memory_store(env.timers, env.ids, std::move(store_options));
+  if (settings.open_store) {
+    opened = settings.open_store(world, std::move(store_options));
+  } else if (settings.data_directory.empty()) {
+    opened = memory_store(world.timers, world.ids, std::move(store_options));
   } else {
     SqliteStoreOptions sqlite;
     sqlite.store = std::move(store_options);
-    if (!env.files.native()) sqlite.files = &env.files;
-    opened = sqlite_store(work_directory + "/objects.sqlite", env.executor, env.timers, env.ids,
-                          env.disk, std::move(sqlite));
+    if (!world.files.native()) sqlite.files = &world.files;
+    opened = sqlite_store(work_directory + "/objects.sqlite", world.executor, world.timers,
+                          world.ids, world.disk, std::move(sqlite));
   }
   if (!opened) return opened.error();
-  store = std::move(*opened);
+  local_store = std::move(*opened);
+  objects = local_client(*local_store);
+  reconciling = std::make_unique<ReconcileContext>(
+      ReconcileContext{*objects, world.timers, world.logger, Tracker()});
+  control_plane = std::make_unique<ControlPlane>(world, *reconciling);
   return {};
 }
 
-void Platform::Impl::make_workloads() {
-  unpacked =
-      std::make_unique<oci::UnpackCache>(images, env.files, env.disk, work_directory + "/unpacked");
-  image_provider = std::make_unique<StoreImages>(*unpacked);
-  function_runtime = std::make_unique<FunctionRuntime>(functions, env.offload, env.logger);
-  ProcessRuntimeOptions process_options;
-  process_options.base_environment["PATH"] = options.path;
-  process_options.on_log = [output = LineSplitter(options.on_output)](
-                               const WorkloadSpec& spec, std::string_view, std::string_view line) {
-    output(spec.name, line);
-  };
-  process_runtime =
-      std::make_unique<ProcessRuntime>(env, *image_provider, std::move(process_options));
-  runtime = std::make_unique<AnyRuntime>(*function_runtime, *process_runtime);
-}
-
-void Platform::Impl::make_builder() {
-  fetcher = source_fetcher(env.executor, env.timers, env.network, env.files, env.offload);
-  LocalStepOptions step_options;
-  step_options.environment["PATH"] = options.path;
-  step_runner = local_step_runner(
-      env.processes, options.step_functions ? *options.step_functions : no_step_functions,
-      std::move(step_options));
-  BuilderOptions builder_options;
-  builder_options.directory = work_directory + "/builds";
-  builder_options.find_template = [this](
-                                      std::string_view kind, std::string_view namespace_,
-                                      std::string_view name) -> Result<build::BuildTemplateSpec> {
-    if (kind == build::ClusterBuildTemplate::kind) {
-      auto found = store->get<build::ClusterBuildTemplate>("", std::string(name));
-      if (!found) return found.error();
-      return found->spec;
+Result<void> Platform::Impl::install_all() {
+  const std::shared_ptr<http::Handler> health = page([] { return http::text("ok\n"); });
+  const std::shared_ptr<http::Handler> numbers = page([this] {
+    http::Response response = http::text(series.prometheus_text());
+    response.headers.set("content-type", prometheus_content_type);
+    return response;
+  });
+  Result<void> done = entrance.set_path("/healthz", health);
+  if (done) done = entrance.set_path("/readyz", health);
+  if (done) done = entrance.set_path("/metrics", numbers);
+  if (!done) return done;
+  for (const auto& extension : extensions) {
+    if (Result<void> installed = extension->install(*this); !installed) {
+      return installed.error().within("extension " + std::string(extension->name()));
     }
-    auto found = store->get<build::BuildTemplate>(std::string(namespace_), std::string(name));
-    if (!found) return found.error();
-    return found->spec;
-  };
-  builder = std::make_unique<Builder>(env.timers, env.files, env.disk, *fetcher, *step_runner,
-                                      images, std::move(builder_options));
-}
-
-void Platform::Impl::make_planes() {
-  context = std::make_unique<control::Context>(
-      control::Context{*store, env.timers, env.logger, {}, options.domain, {}});
-  data_plane = std::make_unique<DataPlane>(env, *runtime, metrics, options.autoscaler,
-                                           [this](const std::string& key) {
-                                             if (control_plane)
-                                               control_plane->enqueue("revision", key);
-                                           });
-  EventPlane::Options event_options;
-  event_options.data_directory = options.data_directory;
-  event_options.pending_bytes_max = options.event_pending_bytes_max;
-  event_options.metrics = &metrics;
-  event_options.on_served = [this](const ObjectRef& ref) {
-    if (control_plane) control_plane->enqueue_watchers(ref);
-  };
-  event_options.applied = [this](const ObjectRef& ref) { return store->get(ref).has_value(); };
-  event_plane = std::make_unique<EventPlane>(
-      env, data_plane->router(), [this](std::string_view host) { return data_plane->routes(host); },
-      std::move(event_options));
-  front = std::make_unique<Front>(data_plane->router(), *event_plane,
-                                  [this] { return metrics.prometheus_text(); });
+  }
+  if (config_maps.empty()) return {};
+  return add_controller(core::ConfigMap::api_version, core::ConfigMap::kind, "configmap",
+                        config_maps.reconciler(*reconciling), {});
 }
 
 Result<void> Platform::Impl::open_listener() {
-  if (!options.listen) return {};
-  if (!options.listen_beyond_loopback && !options.listen->is_loopback()) {
+  if (!settings.listen) return {};
+  if (!settings.listen_beyond_loopback && !settings.listen->is_loopback()) {
     return fail(Errc::failed_precondition,
-                "listen address " + options.listen->to_string() +
+                "listen address " + settings.listen->to_string() +
                     " can be reached by others; set listen_beyond_loopback to allow it");
   }
-  Result<std::unique_ptr<Listener>> listener = env.network.listen(*options.listen);
+  Result<std::unique_ptr<Listener>> listener = world.network.listen(*settings.listen);
   if (!listener) return listener.error();
-  server = std::make_unique<http::Server>(env.executor, env.timers, env.logger,
-                                          std::move(*listener), *front, options.server);
-  const std::uint16_t port = server->endpoint().port;
-  if (port != 0 && port != 80) context->port_suffix = ":" + std::to_string(port);
+  server = std::make_unique<http::Server>(world.executor, world.timers, world.logger,
+                                          std::move(*listener), entrance, settings.server);
+  urls.set_port(server->endpoint().port);
   return {};
-}
-
-Result<void> Platform::Impl::start_control_plane() {
-  using namespace control;
-  control_plane = std::make_unique<ControlPlane>(env, *context);
-  ControlPlane& plane = *control_plane;
-  plane.add<serving::Service>("service", std::make_unique<ServiceReconciler>(*context));
-  plane.add<serving::Configuration>("configuration",
-                                    std::make_unique<ConfigurationReconciler>(*context));
-  plane.add<serving::Revision>("revision",
-                               std::make_unique<RevisionReconciler>(*context, *data_plane));
-  plane.add<serving::Route>("route", std::make_unique<RouteReconciler>(*context, *data_plane));
-  plane.add<eventing::Broker>("broker", std::make_unique<BrokerReconciler>(*context, *event_plane));
-  plane.add<eventing::Channel>("channel",
-                               std::make_unique<ChannelReconciler>(*context, *event_plane));
-  plane.add<eventing::Trigger>("trigger",
-                               std::make_unique<TriggerReconciler>(*context, *event_plane));
-  plane.add<eventing::Subscription>(
-      "subscription", std::make_unique<SubscriptionReconciler>(*context, *event_plane));
-  plane.add<eventing::EventType>("eventtype", std::make_unique<EventTypeReconciler>(*context));
-  plane.add<build::Build>("build",
-                          std::make_unique<BuildReconciler>(*context, env.executor, *builder,
-                                                            LineSplitter(options.on_output)));
-  return plane.start();
 }
 
 Result<void> Platform::Impl::start() {
@@ -216,19 +160,73 @@ Result<void> Platform::Impl::start() {
   if (start_error) return *start_error;
   Result<void> done = open_directory();
   if (done) done = open_store();
-  if (done) {
-    make_workloads();
-    make_builder();
-    make_planes();
-    done = open_listener();
+  if (done) done = install_all();
+  if (done) done = open_listener();
+  for (const auto& extension : extensions) {
+    if (!done) break;
+    done = extension->started();
+    if (!done) done = done.error().within("extension " + std::string(extension->name()));
   }
-  if (done) {
-    drop_orphan_subscriptions();
-    done = start_control_plane();
-  }
+  if (done) done = control_plane->start();
   if (!done) start_error = done.error();
   started = done.has_value();
   return done;
+}
+
+Task<void> Platform::Impl::stop(Duration grace) {
+  if (!started || stopped) {
+    stopped = true;
+    co_return;
+  }
+  stopped = true;
+  const Instant deadline = world.timers.now() + grace;
+  if (server) {
+    Task<void> drained = server->drain();
+    co_await with_deadline(world.timers, std::move(drained), deadline);
+    server.reset();
+  }
+  control_plane->stop();
+  for (auto extension = extensions.rbegin(); extension != extensions.rend(); ++extension) {
+    const Duration left = std::max(Duration::zero(), Duration(deadline - world.timers.now()));
+    co_await (*extension)->stop(left);
+  }
+  const Result<void> on_disk = co_await local_store->durable();
+  if (!on_disk) {
+    world.logger.log(LogLevel::error, "platform", "objects are not durable",
+                     {{"error", on_disk.error().to_string()}});
+  }
+}
+
+// ---------------------------------------------------------------------------- Installer
+
+Result<std::string> Platform::Impl::directory(std::string_view name) {
+  std::string path = work_directory + "/" + std::string(name);
+  if (Result<void> made = world.files.make_directories(path); !made) return made.error();
+  return path;
+}
+
+Result<void> Platform::Impl::add_controller(std::string_view api_version, std::string_view kind,
+                                            std::string name,
+                                            std::unique_ptr<Reconciler> reconciler,
+                                            ControllerOptions limits) {
+  return control_plane->add(api_version, kind, std::move(name), std::move(reconciler), limits);
+}
+
+void Platform::Impl::on_config_map(std::string namespace_, std::string name,
+                                   ConfigChanged changed) {
+  config_maps.add(std::move(namespace_), std::move(name), std::move(changed));
+}
+
+Result<void> Platform::Impl::provide(std::type_index type, const char* name, void* service) {
+  if (!services.emplace(type, service).second) {
+    return fail(Errc::already_exists, "somebody provides this already: " + std::string(name));
+  }
+  return {};
+}
+
+void* Platform::Impl::find(std::type_index type) const {
+  const auto found = services.find(type);
+  return found == services.end() ? nullptr : found->second;
 }
 
 }  // namespace knative

@@ -1,71 +1,79 @@
-// What a platform is made of and how its parts are plugged into each other: the one place that
-// knows all engines. Members are made in `start()`, in their order.
+// What a platform is: a store with its client, controllers, a door, and the extensions that stand
+// on them. It knows none of them by name.
 #pragma once
 
-#include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <typeindex>
+#include <vector>
 
-#include "extensions/eventing/event_plane.hpp"
-#include "extensions/serving/data_plane.hpp"
-#include "extensions/serving/workloads.hpp"
-#include "knative/platform.hpp"
 #include "knative/http_server.hpp"
+#include "knative/platform.hpp"
+#include "platform/config_maps.hpp"
 #include "platform/control_plane.hpp"
-#include "platform/front.hpp"
 
 namespace knative {
 
-/// Everything that a started platform is made of, in the order in which it depends on each other.
-struct Platform::Impl {
-  Impl(Env& world, FunctionTable& table, PlatformOptions wanted);
+struct Platform::Impl final : Installer {
+  Impl(Env& world, std::vector<std::unique_ptr<Extension>> parts, PlatformOptions wanted);
+  ~Impl() override;
 
-  // composition.cpp: how it is put together.
+  // composition.cpp: how it is put together and taken apart.
+  Result<void> add(std::unique_ptr<Extension> extension);
   Result<void> start();
   Result<void> open_directory();
   Result<void> open_store();
-  void make_workloads();
-  void make_builder();
-  void make_planes();
   Result<void> open_listener();
-  Result<void> start_control_plane();
+  Result<void> install_all();
+  Task<void> stop(Duration grace);
+
+  // Installer
+  Env& env() noexcept override { return world; }
+  const PlatformOptions& options() const noexcept override { return settings; }
+  Client& client() noexcept override { return *objects; }
+  Store* store() noexcept override { return local_store.get(); }
+  Door& door() noexcept override { return entrance; }
+  Addresses& addresses() noexcept override { return urls; }
+  Metrics& metrics() noexcept override { return series; }
+  ReconcileContext& context() noexcept override { return *reconciling; }
+  Controllers& controllers() noexcept override { return *control_plane; }
+  Result<std::string> directory(std::string_view name) override;
+  bool durable() const noexcept override { return !settings.data_directory.empty(); }
+  Result<void> add_controller(std::string_view api_version, std::string_view kind, std::string name,
+                              std::unique_ptr<Reconciler> reconciler,
+                              ControllerOptions limits) override;
+  void on_config_map(std::string namespace_, std::string name, ConfigChanged changed) override;
+  Result<void> provide(std::type_index type, const char* name, void* service) override;
+  void* find(std::type_index type) const override;
+  using Installer::find;
 
   // platform.cpp: what its callers need.
-  void drop_orphan_subscriptions();
   std::string qualify(std::string_view service) const;
+  std::string key_of(std::string_view name) const;
   std::string url_of(const ObjectRef& ref) const;
-  Task<void> settle();
 
-  Env& env;
-  FunctionTable& functions;
-  PlatformOptions options;
-  Metrics metrics;
+  Env& world;
+  PlatformOptions settings;
+  Metrics series;
+  Addresses urls;
+  Door entrance;
   bool started = false;
   bool stopped = false;
   std::optional<Error> start_error;
   std::string work_directory;  ///< For what must be a file.
   bool remove_work_directory = false;
   std::unique_ptr<File> lock;
-  std::unique_ptr<Store> store;
-  std::shared_ptr<oci::ImageStore> images;
-  std::unique_ptr<oci::UnpackCache> unpacked;
-  std::unique_ptr<StoreImages> image_provider;
-  std::unique_ptr<FunctionRuntime> function_runtime;
-  std::unique_ptr<ProcessRuntime> process_runtime;
-  std::unique_ptr<AnyRuntime> runtime;
-  StepFunctions no_step_functions;
-  std::unique_ptr<Fetcher> fetcher;
-  std::unique_ptr<StepRunner> step_runner;
-  std::unique_ptr<Builder> builder;
-  std::unique_ptr<control::Context> context;
-  std::unique_ptr<DataPlane> data_plane;
-  std::unique_ptr<EventPlane> event_plane;
+  std::unique_ptr<Store> local_store;
+  std::unique_ptr<Client> objects;
+  std::unique_ptr<ReconcileContext> reconciling;
+  std::vector<std::unique_ptr<Extension>> extensions;
+  std::map<std::type_index, void*> services;
+  ConfigMaps config_maps;
   std::unique_ptr<ControlPlane> control_plane;
-  std::unique_ptr<Front> front;
   std::unique_ptr<http::Server> server;
-  std::uint64_t subscription_count = 0;
 };
 
 }  // namespace knative

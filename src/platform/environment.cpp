@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "knative/core.hpp"
+#include "knative/reconciler.hpp"
 #include "model/expansion.hpp"
-#include "platform/reconciling.hpp"
 
 namespace knative::control {
 
@@ -26,15 +26,15 @@ Values values_of(const core::ConfigMap& map) { return {map.data.begin(), map.dat
 
 class Reader {
  public:
-  Reader(Store& store, std::string_view namespace_, std::set<ObjectRef>& interests)
-      : store_(store), namespace_(namespace_), interests_(interests) {}
+  Reader(const Client& client, std::string_view namespace_, std::set<ObjectRef>& interests)
+      : client_(client), namespace_(namespace_), interests_(interests) {}
 
   /// Everything in an object; empty when it is absent and may be.
   template <class T>
   Result<Values> all(const std::string& name, bool optional) {
     const ObjectRef ref{std::string(T::api_version), std::string(T::kind), namespace_, name};
     interests_.insert(ref);
-    const Result<T> found = store_.get<T>(namespace_, name);
+    const Result<T> found = client_.get<T>(namespace_, name);
     if (found) return values_of(*found);
     if (found.error().code != Errc::not_found) return found.error();
     if (optional) return Values();
@@ -70,7 +70,7 @@ class Reader {
   }
 
  private:
-  Store& store_;
+  const Client& client_;
   std::string namespace_;
   std::set<ObjectRef>& interests_;
 };
@@ -81,10 +81,11 @@ core::EnvVar literal(std::string name, const std::string& value) {
 
 }  // namespace
 
-Result<std::vector<core::EnvVar>> literal_environment(Store& store, std::string_view namespace_,
+Result<std::vector<core::EnvVar>> literal_environment(const Client& client,
+                                                      std::string_view namespace_,
                                                       const core::Container& container,
                                                       std::set<ObjectRef>& interests) {
-  Reader reader(store, namespace_, interests);
+  Reader reader(client, namespace_, interests);
   std::vector<core::EnvVar> result;
   for (const core::EnvFromSource& from : container.env_from) {
     const Result<Values> values = reader.source(from);

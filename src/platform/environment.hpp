@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "knative/client.hpp"
 #include "knative/pod.hpp"
-#include "knative/store.hpp"
 
 namespace knative::control {
 
@@ -14,7 +14,8 @@ namespace knative::control {
 /// first for envFrom (later sources win), and takes the place of every valueFrom, written so that
 /// no $(NAME) in it is expanded. Fails with `failed_precondition` naming object and key, unless
 /// they are optional. The objects that were looked for are added to `interests`, found or not.
-Result<std::vector<core::EnvVar>> literal_environment(Store& store, std::string_view namespace_,
+Result<std::vector<core::EnvVar>> literal_environment(const Client& client,
+                                                      std::string_view namespace_,
                                                       const core::Container& container,
                                                       std::set<ObjectRef>& interests);
 

@@ -10,84 +10,28 @@ namespace knative {
 
 namespace {
 
-constexpr std::string_view local_subscription_label = "eventing.knative.dev/local-subscription";
 // How long a Ready=False may still turn before it counts as final.
 constexpr Duration failure_settle = std::chrono::seconds(1);
-constexpr Duration settle_poll = std::chrono::milliseconds(1);
-constexpr Duration settle_max = std::chrono::seconds(10);
-
-class LocalSink final : public Sink {
- public:
-  LocalSink(Filter filter, EventHandler function)
-      : filter_(std::move(filter)), function_(std::move(function)) {}
-  Task<Result<Reply>> deliver(const CloudEvent& event) override {
-    if (!filter_.matches(event)) co_return Reply();
-    co_return co_await function_(event);
-  }
-
- private:
-  Filter filter_;
-  EventHandler function_;
-};
 
 }  // namespace
-
-Readiness readiness(const AnyObject& object) {
-  Readiness result;
-  const Conditions* conditions = object.conditions();
-  if (conditions == nullptr) {
-    result.ready = true;
-    return result;
-  }
-  const Condition* top = find_condition(*conditions, "Ready");
-  if (top == nullptr) top = find_condition(*conditions, "Succeeded");
-  if (top == nullptr || object.observed_generation() != object.metadata().generation) {
-    result.reason = "NotReconciled";
-    result.message = "not reconciled yet";
-    return result;
-  }
-  result.ready = top->is_true();
-  result.failed = top->is_false();
-  result.reason = top->reason;
-  result.message = top->message;
-  if (!result.failed) return result;
-  // The top condition repeats one cause; people want to read them all.
-  for (const Condition& condition : *conditions) {
-    if (!condition.is_false() || condition.message.empty() ||
-        result.message.find(condition.message) != std::string::npos) {
-      continue;
-    }
-    result.message.append("; ").append(condition.type).append(": ").append(condition.message);
-  }
-  return result;
-}
-
-// Their functions died with the process that made them.
-void Platform::Impl::drop_orphan_subscriptions() {
-  ListOptions list;
-  list.labels = LabelSelector::equals(std::string(local_subscription_label), "true");
-  Result<std::vector<eventing::Trigger>> found = store->list<eventing::Trigger>(list);
-  if (!found) return;
-  for (const eventing::Trigger& trigger : *found) {
-    Result<AnyObject> removed = store->remove(ref_of(trigger));
-    if (!removed) {
-      env.logger.log(LogLevel::warning, "platform", "orphan subscription stays",
-                     {{"error", removed.error().to_string()}});
-    }
-  }
-}
 
 // A service name as a host that the router knows.
 std::string Platform::Impl::qualify(std::string_view service) const {
   const auto dots = std::count(service.begin(), service.end(), '.');
   std::string host(service);
-  if (dots == 0) host.append(".").append(options.default_namespace);
+  if (dots == 0) host.append(".").append(settings.default_namespace);
   if (dots <= 1) host.append(".svc.cluster.local");
   return host;
 }
 
+// "name" or "namespace/name" as a key.
+std::string Platform::Impl::key_of(std::string_view name) const {
+  return name.find('/') == std::string_view::npos ? make_key(settings.default_namespace, name)
+                                                  : std::string(name);
+}
+
 std::string Platform::Impl::url_of(const ObjectRef& ref) const {
-  Result<AnyObject> object = store->get(ref);
+  Result<AnyObject> object = objects->get(ref);
   if (!object) return {};
   const Value value = object->to_value();
   for (const std::string_view path : {"status.url", "status.address.url"}) {
@@ -97,64 +41,23 @@ std::string Platform::Impl::url_of(const ObjectRef& ref) const {
   return {};
 }
 
-// Wait until what was applied before has reached the engines (bounded).
-Task<void> Platform::Impl::settle() {
-  const Instant deadline = env.timers.now() + settle_max;
-  while (!control_plane->settled() && env.timers.now() < deadline) {
-    co_await env.timers.sleep_for(settle_poll);
-  }
-}
+Platform::Platform(Env& env, std::vector<std::unique_ptr<Extension>> extensions,
+                   PlatformOptions options)
+    : impl_(std::make_unique<Impl>(env, std::move(extensions), std::move(options))) {}
 
-Platform::Platform(Env& env, FunctionTable& functions, PlatformOptions options)
-    : impl_(std::make_unique<Impl>(env, functions, std::move(options))) {}
+Platform::~Platform() = default;
 
-Platform::~Platform() {
-  Impl& impl = *impl_;
-  // Whoever calls into others goes first.
-  impl.server.reset();
-  if (impl.control_plane) impl.control_plane->stop();
-  if (impl.remove_work_directory) {
-    impl.data_plane.reset();
-    impl.unpacked.reset();
-    const Result<void> removed = impl.env.files.remove_all(impl.work_directory);
-    if (!removed) {
-      impl.env.logger.log(LogLevel::warning, "platform", "temporary directory stays",
-                          {{"error", removed.error().to_string()}});
-    }
-  }
+Result<void> Platform::install(std::unique_ptr<Extension> extension) {
+  return impl_->add(std::move(extension));
 }
 
 Result<void> Platform::start() { return impl_->start(); }
 
-Task<void> Platform::stop(Duration grace) {
-  Impl& impl = *impl_;
-  if (!impl.started || impl.stopped) {
-    impl.stopped = true;
-    co_return;
-  }
-  impl.stopped = true;
-  const Instant deadline = impl.env.timers.now() + grace;
-  if (impl.server) {
-    Task<void> drained = impl.server->drain();
-    co_await with_deadline(impl.env.timers, std::move(drained), deadline);
-    impl.server.reset();
-  }
-  impl.control_plane->stop();
-  const auto left = [&impl, deadline] {
-    return std::max(Duration::zero(), Duration(deadline - impl.env.timers.now()));
-  };
-  co_await impl.event_plane->stop(left());
-  co_await impl.data_plane->stop(left());
-  const Result<void> durable = co_await impl.store->durable();
-  if (!durable) {
-    impl.env.logger.log(LogLevel::error, "platform", "objects are not durable",
-                        {{"error", durable.error().to_string()}});
-  }
-}
+Task<void> Platform::stop(Duration grace) { return impl_->stop(grace); }
 
 Result<ObjectRef> Platform::apply(const AnyObject& object) {
   if (Result<void> started = start(); !started) return started.error();
-  Result<AnyObject> stored = impl_->store->apply(object);
+  Result<AnyObject> stored = impl_->local_store->apply(object);
   if (!stored) return stored.error();
   return stored->ref();
 }
@@ -165,7 +68,7 @@ Result<std::vector<ObjectRef>> Platform::apply_text(std::string_view text,
   manifest::ParseOptions options;
   options.file_name = std::string(file_name);
   options.validate = true;
-  options.rules = admission_rules(impl_->options.autoscaler);
+  options.rules = admission_rules(impl_->settings.autoscaler);
   Result<std::vector<AnyObject>> objects = manifest::parse(text, options);
   if (!objects) return objects.error();
   std::vector<ObjectRef> refs;
@@ -178,7 +81,7 @@ Result<std::vector<ObjectRef>> Platform::apply_text(std::string_view text,
 }
 
 Result<std::vector<ObjectRef>> Platform::apply_path(const std::string& path) {
-  Files& files = impl_->env.files;
+  Files& files = impl_->world.files;
   Result<FileInfo> info = files.info(path);
   if (!info) return info.error();
   std::vector<std::string> paths;
@@ -211,15 +114,15 @@ Result<AnyObject> Platform::get(ObjectRef ref) {
   if (Result<void> started = start(); !started) return started.error();
   const KindInfo* kind = default_kinds().find(ref.api_version, ref.kind);
   if (ref.namespace_.empty() && kind != nullptr && kind->namespaced) {
-    ref.namespace_ = impl_->options.default_namespace;
+    ref.namespace_ = impl_->settings.default_namespace;
   }
-  return impl_->store->get(ref);
+  return impl_->local_store->get(ref);
 }
 
 Result<void> Platform::remove(ObjectRef ref) {
   Result<AnyObject> object = get(std::move(ref));
   if (!object) return object.error();
-  Result<AnyObject> removed = impl_->store->remove(object->ref());
+  Result<AnyObject> removed = impl_->local_store->remove(object->ref());
   if (!removed) return removed.error();
   return {};
 }
@@ -235,17 +138,18 @@ Task<Result<AnyObject>> Platform::wait_for(ObjectRef ref,
   WatchOptions options;
   options.namespace_ = ref.namespace_;
   options.fields = *name;
-  Result<std::unique_ptr<Watch>> watch = impl_->store->watch(ref.api_version, ref.kind, options);
+  Result<std::unique_ptr<Watch>> watch = impl_->objects->watch(ref.api_version, ref.kind, options);
   if (!watch) co_return watch.error();
-  const Instant deadline = impl_->env.timers.now() + timeout;
+  const Instant deadline = impl_->world.timers.now() + timeout;
   for (;;) {
     Task<Result<WatchEvent>> next = (*watch)->next();
     std::optional<Result<WatchEvent>> event =
-        co_await with_deadline(impl_->env.timers, std::move(next), deadline);
+        co_await with_deadline(impl_->world.timers, std::move(next), deadline);
     if (!event) co_return fail(Errc::deadline_exceeded, ref.to_string());
     if (!*event) {
-      // The history went past this watch: begin again with the object as it is.
-      watch = impl_->store->watch(ref.api_version, ref.kind, options);
+      // The history went past this watch: begin again with the object as it is, if it is.
+      if (Result<AnyObject> now = get(ref); !now) co_return now.error();
+      watch = impl_->objects->watch(ref.api_version, ref.kind, options);
       if (!watch) co_return watch.error();
       continue;
     }
@@ -257,10 +161,14 @@ Task<Result<AnyObject>> Platform::wait_for(ObjectRef ref,
 }
 
 Task<Result<void>> Platform::ready(ObjectRef ref, Duration timeout) {
-  const Instant deadline = impl_->env.timers.now() + timeout;
+  const Instant deadline = impl_->world.timers.now() + timeout;
+  if (Result<void> started = start(); !started) co_return started.error();
+  // Until then conditions may speak of an earlier process.
+  Task<void> caught_up = impl_->control_plane->caught_up();
+  co_await with_deadline(impl_->world.timers, std::move(caught_up), deadline);
   Readiness last;
   for (;;) {
-    const Duration left = deadline - impl_->env.timers.now();
+    const Duration left = deadline - impl_->world.timers.now();
     // A failure counts when nothing better comes for a moment: others may still be on their way.
     const bool failing = last.failed;
     std::function<bool(const AnyObject&)> done = [&last, failing](const AnyObject& object) {
@@ -276,7 +184,7 @@ Task<Result<void>> Platform::ready(ObjectRef ref, Duration timeout) {
     if (!last.reason.empty()) detail += ": " + last.reason;
     if (!last.message.empty()) detail += ": " + last.message;
     if (failing && last.failed) co_return fail(Errc::failed_precondition, std::move(detail));
-    if (impl_->env.timers.now() >= deadline) {
+    if (impl_->world.timers.now() >= deadline) {
       co_return fail(Errc::deadline_exceeded, std::move(detail));
     }
   }
@@ -285,64 +193,34 @@ Task<Result<void>> Platform::ready(ObjectRef ref, Duration timeout) {
 Task<Result<void>> Platform::durable(ObjectRef ref) {
   Result<AnyObject> object = get(std::move(ref));
   if (!object) co_return object.error();
-  co_return co_await impl_->store->durable(object->metadata().resource_version);
+  co_return co_await impl_->local_store->durable(object->metadata().resource_version);
 }
 
 Task<Result<http::Response>> Platform::invoke(std::string service, http::Request& request) {
   if (Result<void> started = start(); !started) co_return started.error();
   request.headers.set("host", impl_->qualify(service));
-  co_return co_await impl_->data_plane->router().handle(request);
+  co_return co_await impl_->entrance.handle(request);
 }
 
 Task<Result<Offset>> Platform::publish(std::string broker, const CloudEvent& event) {
   if (Result<void> started = start(); !started) co_return started.error();
-  if (!impl_->control_plane->settled()) co_await impl_->settle();
-  const std::string key = broker.find('/') == std::string::npos
-                              ? control::make_key(impl_->options.default_namespace, broker)
-                              : broker;
-  EventBroker* found = impl_->event_plane->find(control::broker_id(key));
-  if (found == nullptr) found = impl_->event_plane->find(control::channel_id(key));
-  if (found == nullptr) {
-    const EventPlane& plane = *impl_->event_plane;
-    if (plane.waits(control::broker_id(key)) || plane.waits(control::channel_id(key))) {
-      co_return fail(Errc::unavailable, key + " takes no events now; its status says why");
-    }
-    co_return fail(Errc::not_found, "Broker " + key + " is not there");
-  }
-  co_return co_await found->publish(event);
+  EventAccess* events = impl_->find<EventAccess>();
+  if (events == nullptr) co_return fail(Errc::failed_precondition, "Eventing is not installed");
+  std::string key = impl_->key_of(broker);
+  co_return co_await events->publish(std::move(key), event);
 }
 
 Result<EventSubscription> Platform::subscribe(std::string broker, Filter filter,
                                               EventHandler function) {
   if (Result<void> started = start(); !started) return started.error();
-  const std::size_t slash = broker.find('/');
-  eventing::Trigger trigger;
-  trigger.metadata.namespace_ =
-      slash == std::string::npos ? impl_->options.default_namespace : broker.substr(0, slash);
-  trigger.spec.broker = slash == std::string::npos ? broker : broker.substr(slash + 1);
-  const std::string name = "subscription-" + std::to_string(++impl_->subscription_count);
-  trigger.metadata.name = name;
-  trigger.metadata.labels[std::string(local_subscription_label)] = "true";
-  trigger.spec.subscriber.uri = impl_->event_plane->add_local_sink(
-      name, std::make_shared<LocalSink>(std::move(filter), std::move(function)));
-  Result<AnyObject> created = impl_->store->create(trigger);
-  if (!created) {
-    impl_->event_plane->remove_local_sink(name);
-    return created.error();
-  }
-  const ObjectRef ref = created->ref();
-  return EventSubscription(name, [this, ref, name] {
-    impl_->event_plane->remove_local_sink(name);
-    Result<AnyObject> removed = impl_->store->remove(ref);
-    if (!removed && removed.error().code != Errc::not_found) {
-      impl_->env.logger.log(LogLevel::warning, "platform", "subscription stays",
-                            {{"error", removed.error().to_string()}});
-    }
-  });
+  EventAccess* events = impl_->find<EventAccess>();
+  if (events == nullptr) return fail(Errc::failed_precondition, "Eventing is not installed");
+  return events->subscribe(impl_->key_of(broker), std::move(filter), std::move(function));
 }
 
-Env& Platform::env() noexcept { return impl_->env; }
-const PlatformOptions& Platform::options() const noexcept { return impl_->options; }
+Env& Platform::env() noexcept { return impl_->world; }
+const PlatformOptions& Platform::options() const noexcept { return impl_->settings; }
+Installer& Platform::installer() noexcept { return *impl_; }
 
 Endpoint Platform::endpoint() const {
   return impl_->server ? impl_->server->endpoint() : Endpoint{};
@@ -355,30 +233,40 @@ std::string Platform::url(ObjectRef ref) {
 
 int Platform::scale(std::string_view service) {
   if (!start()) return 0;
+  const ScaleAccess* running = impl_->find<ScaleAccess>();
+  if (running == nullptr) return 0;
   const std::size_t dot = service.find('.');
   const std::string key = dot == std::string_view::npos
-                              ? control::make_key(impl_->options.default_namespace, service)
-                              : control::make_key(service.substr(dot + 1), service.substr(0, dot));
-  return impl_->data_plane->ready(key);
+                              ? make_key(impl_->settings.default_namespace, service)
+                              : make_key(service.substr(dot + 1), service.substr(0, dot));
+  return running->ready_instances(key);
 }
 
 http::Handler& Platform::ingress() {
   start().value();
-  return *impl_->front;
+  return impl_->entrance;
 }
 Store& Platform::store() {
   start().value();
-  return *impl_->store;
+  return *impl_->local_store;
+}
+Client& Platform::client() {
+  start().value();
+  return *impl_->objects;
 }
 Builder& Platform::builder() {
-  start().value();
-  return *impl_->builder;
+  Builder* found = find<Builder>();
+  if (found == nullptr) detail::throw_error(fail(Errc::failed_precondition, "no Build installed"));
+  return *found;
 }
 oci::ImageStore& Platform::images() {
-  start().value();
-  return *impl_->images;
+  const auto* found = find<std::shared_ptr<oci::ImageStore>>();
+  if (found == nullptr) {
+    detail::throw_error(fail(Errc::failed_precondition, "no image store installed"));
+  }
+  return **found;
 }
-Metrics& Platform::metrics() { return impl_->metrics; }
-std::string Platform::metrics_text() { return impl_->metrics.prometheus_text(); }
+Metrics& Platform::metrics() { return impl_->series; }
+std::string Platform::metrics_text() { return impl_->series.prometheus_text(); }
 
 }  // namespace knative

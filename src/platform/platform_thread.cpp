@@ -2,7 +2,7 @@
 #include <future>
 #include <thread>
 
-#include "knative/platform.hpp"
+#include "knative/platform_thread.hpp"
 
 namespace knative {
 

@@ -10,7 +10,7 @@
 #include <fstream>
 #include <thread>
 
-#include "knative/platform.hpp"
+#include "knative/platform_thread.hpp"
 #include "support/real_world.hpp"
 
 namespace knative {

@@ -6,7 +6,7 @@
 #include <mutex>
 
 #include "knative/core.hpp"
-#include "knative/platform.hpp"
+#include "knative/platform_thread.hpp"
 #include "support/real_world.hpp"
 
 namespace knative {

@@ -7,7 +7,7 @@
 #include <mutex>
 #include <vector>
 
-#include "knative/platform.hpp"
+#include "knative/platform_thread.hpp"
 #include "support/real_world.hpp"
 
 namespace knative {

@@ -44,17 +44,19 @@ struct Controller::Impl final : private TimerNode {
     --busy;
     ++reconciled;
     const Instant now = timers.now();
-    if (outcome) {
+    const std::optional<Error> error =
+        outcome ? outcome->failure : std::optional<Error>(outcome.error());
+    if (!error) {
       queue.done(key, now);
       if (outcome->after) queue.add_at(key, now + *outcome->after);
-    } else if (outcome.error().code == Errc::conflict) {
+    } else if (error->code == Errc::conflict) {
       // Not at once: one that never ends must not keep the loop from everything else.
       queue.done(key, now);
       queue.add_at(key, now + options.backoff.base);
     } else {
       ++failures;
       logger.log(LogLevel::warning, name, "reconcile failed",
-                 {{"key", key}, {"error", outcome.error().to_string()}});
+                 {{"key", key}, {"error", error->to_string()}});
       queue.failed(key, now);
     }
     schedule();

@@ -1,5 +1,8 @@
 #include "extensions/build/reconcilers.hpp"
 
+#include <optional>
+#include <utility>
+
 namespace knative::control {
 
 using build::Build;
@@ -9,45 +12,41 @@ struct BuildReconciler::Running {
   Running(Executor& executor, Build object) : build(std::move(object)), tasks(executor) {}
   Build build;
   BuildCallbacks callbacks;
+  std::optional<build::BuildStatus> unwritten;  ///< The newest status.
+  Wakeup news;
   TaskSet tasks;
 };
 
-BuildReconciler::BuildReconciler(Context& context, Executor& executor, Builder& builder,
-                                 Output output)
-    : context_(context), executor_(executor), builder_(builder), output_(std::move(output)) {}
+BuildReconciler::BuildReconciler(Scope scope, Executor& executor, Builder& builder, Output output)
+    : ObjectReconciler(scope.context, "build"),
+      executor_(executor),
+      builder_(builder),
+      output_(std::move(output)) {}
 
 BuildReconciler::~BuildReconciler() = default;
 
-Task<Result<Requeue>> BuildReconciler::reconcile(std::string key) {
-  const Result<std::optional<Build>> found = get_living<Build>(context_, {"build", key});
-  if (!found) co_return found.error();
-  if (!*found) {
-    running_.erase(key);
-    co_return Requeue::never();
-  }
-  const Build& build = **found;
+Task<Result<void>> BuildReconciler::forget(const std::string& key, const std::string&) {
+  running_.erase(key);
+  co_return Result<void>();
+}
+
+Task<Result<Requeue>> BuildReconciler::step(Build& build, Interests&) {
+  const std::string key = key_of(build.metadata);
   const Condition* succeeded = find_condition(build.status.conditions, "Succeeded");
   const bool finished = succeeded != nullptr && !succeeded->is_unknown();
   const auto active = running_.find(key);
   if (active != running_.end()) {
-    const bool another = active->second->build.metadata.uid != build.metadata.uid;
-    if (!another && build.spec.status != build::build_cancelled && !finished) {
-      co_return Requeue::never();
-    }
+    if (build.spec.status != build::build_cancelled && !finished) co_return Requeue::never();
     running_.erase(active);
-    if (finished && !another) co_return Requeue::never();
-  } else if (finished) {
-    co_return Requeue::never();
   }
+  if (finished) co_return Requeue::never();
   // A build that was running when its platform ended begins again: it has no other effects than
   // its image.
   auto running = std::make_shared<Running>(executor_, build);
   running_[key] = running;
-  running->callbacks.on_status = [this, running = running.get()](const build::BuildStatus& status) {
-    if (Result<void> recorded = record(running->build, status); !recorded) {
-      context_.logger.log(LogLevel::warning, "build", "status not written",
-                          {{"error", recorded.error().to_string()}});
-    }
+  running->callbacks.on_status = [running = running.get()](const build::BuildStatus& status) {
+    running->unwritten = status;
+    running->news.notify_all();
   };
   if (output_) {
     running->callbacks.on_log = [this, key](std::string_view step, std::string_view text) {
@@ -55,29 +54,46 @@ Task<Result<Requeue>> BuildReconciler::reconcile(std::string key) {
     };
   }
   running->tasks.add(run(running));
+  running->tasks.add(write_statuses(running));
   co_return Requeue::never();
 }
 
+// The set in `running` owns these two tasks: a shared owner in their frames would never let go.
 Task<void> BuildReconciler::run(std::shared_ptr<Running> running) {
-  // The set in `running` owns this task: a shared owner in its frame would never let go.
   Running& self = *running;
   running.reset();
-  const BuildOutcome outcome = co_await builder_.execute(self.build, self.callbacks);
-  if (Result<void> recorded = record(self.build, outcome.status); !recorded) {
-    context_.logger.log(LogLevel::warning, "build", "status not written",
-                        {{"error", recorded.error().to_string()}});
+  BuildOutcome outcome = co_await builder_.execute(self.build, self.callbacks);
+  self.unwritten = std::move(outcome.status);
+  self.news.notify_all();
+}
+
+Task<void> BuildReconciler::write_statuses(std::shared_ptr<Running> running) {
+  Running& self = *running;
+  running.reset();
+  for (;;) {
+    while (!self.unwritten) co_await self.news.wait();
+    const build::BuildStatus status = *std::exchange(self.unwritten, std::nullopt);
+    const Result<void> recorded = co_await record(self.build, status);
+    if (recorded) continue;
+    if (recorded.error().code == Errc::conflict) {
+      if (!self.unwritten) self.unwritten = status;
+      continue;
+    }
+    context().logger.log(LogLevel::warning, "build", "status not written",
+                         {{"error", recorded.error().to_string()}});
   }
 }
 
 // The spec may have changed meanwhile; only the status is ours.
-Result<void> BuildReconciler::record(const Build& of, const build::BuildStatus& status) {
-  Result<Build> stored = context_.store.get<Build>(of.metadata.namespace_, of.metadata.name);
-  if (!stored) return stored.error();
-  if (stored->metadata.uid != of.metadata.uid) return {};
+Task<Result<void>> BuildReconciler::record(const Build& of, const build::BuildStatus& status) {
+  Result<Build> stored = client().get<Build>(of.metadata.namespace_, of.metadata.name);
+  if (!stored) co_return stored.error();
+  if (stored->metadata.uid != of.metadata.uid) co_return Result<void>();
   Build updated = *stored;
   updated.status = status;
   updated.status.observed_generation = of.metadata.generation;
-  return write_status(context_, *stored, updated);
+  Task<Result<void>> write = write_status(client(), *stored, std::move(updated));
+  co_return co_await std::move(write);
 }
 
 }  // namespace knative::control

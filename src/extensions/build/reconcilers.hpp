@@ -13,19 +13,22 @@
 
 namespace knative::control {
 
-class BuildReconciler final : public Reconciler {
+class BuildReconciler final : public ObjectReconciler<build::Build> {
  public:
   using Output = std::function<void(std::string_view source, std::string_view line)>;
-  BuildReconciler(Context& context, Executor& executor, Builder& builder, Output output);
+  BuildReconciler(Scope scope, Executor& executor, Builder& builder, Output output);
   /// Drops every build in progress; their steps are killed.
   ~BuildReconciler() override;
-  Task<Result<Requeue>> reconcile(std::string key) override;
 
  private:
   struct Running;
+  /// Only the running build writes the status.
+  void initialize(build::Build&) override {}
+  Task<Result<Requeue>> step(build::Build& build, Interests& interests) override;
+  Task<Result<void>> forget(const std::string& key, const std::string& uid) override;
   Task<void> run(std::shared_ptr<Running> running);
-  Result<void> record(const build::Build& of, const build::BuildStatus& status);
-  Context& context_;
+  Task<void> write_statuses(std::shared_ptr<Running> running);
+  Task<Result<void>> record(const build::Build& of, const build::BuildStatus& status);
   Executor& executor_;
   Builder& builder_;
   Output output_;

@@ -1,3 +1,4 @@
+// Broker and Channel: an event log that is served, and the address it is served at.
 #include "extensions/eventing/reconcilers.hpp"
 
 namespace knative::control {
@@ -5,69 +6,76 @@ namespace knative::control {
 using eventing::Broker;
 using eventing::Channel;
 
-Task<Result<Requeue>> BrokerReconciler::reconcile(std::string key) {
-  const auto names = split_key(key);
-  const std::string& namespace_ = names.first;
-  const std::string id = broker_id(key);
-  const Result<std::optional<Broker>> found = get_living<Broker>(context_, {"broker", key});
-  if (!found) co_return found.error();
-  if (!*found) {
-    const Result<void> removed = co_await plane_.remove(id);
-    if (!removed) co_return removed.error();
-    co_return Requeue::never();
-  }
-  Broker broker = **found;
-  const Timestamp now = context_.now();
-  initialize_conditions(broker.status, now);
-  broker.status.observed_generation = broker.metadata.generation;
-  const Result<void> ready = co_await plane_.ensure(id);
-  if (ready) {
-    mark_ingress_ready(broker.status, now);
-    mark_filter_ready(broker.status, now);
-    mark_trigger_channel_ready(broker.status, now);
-    set_address(broker.status,
-                context_.external_url(broker_ingress_name, "knative-eventing") + "/" + key, now);
-  } else {
-    mark_trigger_channel_failed(broker.status, "LogFailed", ready.error().detail, now);
-  }
-  std::set<ObjectRef> interests;
-  resolve_dead_letter(context_, broker.spec.delivery, namespace_, broker.status, interests);
-  Result<Requeue> done =
-      conclude(context_, {"broker", key}, std::move(interests), **found, std::move(broker));
-  if (done && !ready) co_return ready.error();
-  co_return done;
+namespace {
+
+// A host that another has may be free one day.
+constexpr Duration conflict_retry = std::chrono::seconds(5);
+
+std::string door_owner(const std::string& channel_key) { return "Channel " + channel_key; }
+
+// What both have in common: `mark` says in its own words what became of the log.
+template <class T, class Mark>
+Task<Result<Requeue>> serve(Scope scope, EventingPlane& plane, T& object, std::string id, Mark mark,
+                            Interests& interests) {
+  const Result<void> ready = co_await plane.ensure(std::move(id));
+  mark(object.status, ready);
+  resolve_dead_letter(scope, object.spec.delivery, object.metadata.namespace_, object.status,
+                      interests);
+  if (!ready) co_return Requeue::failed(ready.error());
+  co_return Requeue::never();
 }
 
-Task<Result<Requeue>> ChannelReconciler::reconcile(std::string key) {
-  const auto names = split_key(key);
-  const std::string& namespace_ = names.first;
-  const std::string& name = names.second;
-  const std::string id = channel_id(key);
-  const Result<std::optional<Channel>> found = get_living<Channel>(context_, {"channel", key});
-  if (!found) co_return found.error();
-  if (!*found) {
-    const Result<void> removed = co_await plane_.remove(id);
-    if (!removed) co_return removed.error();
-    co_return Requeue::never();
+}  // namespace
+
+Task<Result<Requeue>> BrokerReconciler::step(Broker& broker, Interests& interests) {
+  const std::string key = key_of(broker.metadata);
+  const std::string url =
+      scope().addresses.external_url(broker_ingress_name, "knative-eventing") + "/" + key;
+  const auto mark = [url, now = now()](eventing::BrokerStatus& status, const Result<void>& ready) {
+    if (!ready) {
+      mark_trigger_channel_failed(status, "LogFailed", ready.error().detail, now);
+      return;
+    }
+    mark_ingress_ready(status, now);
+    mark_filter_ready(status, now);
+    mark_trigger_channel_ready(status, now);
+    set_address(status, url, now);
+  };
+  return serve(scope(), plane_, broker, broker_id(key), mark, interests);
+}
+
+Task<Result<void>> BrokerReconciler::forget(const std::string& key, const std::string&) {
+  return plane_.remove(broker_id(key));
+}
+
+Task<Result<Requeue>> ChannelReconciler::step(Channel& channel, Interests& interests) {
+  const ObjectMeta& metadata = channel.metadata;
+  const Result<void> named = door_.set_hosts(
+      door_owner(key_of(metadata)),
+      scope().addresses.hosts(metadata.name + std::string(channel_suffix), metadata.namespace_),
+      ingress_);
+  if (!named) {
+    mark_backing_channel_failed(channel.status, "HostConflict", named.error().detail, now());
+    co_return Requeue::in(conflict_retry);
   }
-  Channel channel = **found;
-  const Timestamp now = context_.now();
-  initialize_conditions(channel.status, now);
-  channel.status.observed_generation = channel.metadata.generation;
-  const Result<void> ready = co_await plane_.ensure(id);
-  if (ready) {
-    mark_backing_channel_ready(channel.status, now);
-    set_address(channel.status,
-                context_.external_url(name + std::string(channel_suffix), namespace_), now);
-  } else {
-    mark_backing_channel_failed(channel.status, "LogFailed", ready.error().detail, now);
-  }
-  std::set<ObjectRef> interests;
-  resolve_dead_letter(context_, channel.spec.delivery, namespace_, channel.status, interests);
-  Result<Requeue> done =
-      conclude(context_, {"channel", key}, std::move(interests), **found, std::move(channel));
-  if (done && !ready) co_return ready.error();
-  co_return done;
+  const std::string url = scope().addresses.external_url(
+      metadata.name + std::string(channel_suffix), metadata.namespace_);
+  const auto mark = [url, now = now()](eventing::ChannelStatus& status, const Result<void>& ready) {
+    if (!ready) {
+      mark_backing_channel_failed(status, "LogFailed", ready.error().detail, now);
+      return;
+    }
+    mark_backing_channel_ready(status, now);
+    set_address(status, url, now);
+  };
+  Task<Result<Requeue>> serving =
+      serve(scope(), plane_, channel, channel_id(key_of(metadata)), mark, interests);
+  co_return co_await std::move(serving);
+}
+
+Task<Result<void>> ChannelReconciler::forget(const std::string& key, const std::string&) {
+  door_.remove_hosts(door_owner(key));
+  return plane_.remove(channel_id(key));
 }
 
 }  // namespace knative::control

@@ -81,7 +81,7 @@ Result<DeliveryOptions> delivery_options(const std::optional<eventing::DeliveryS
   return options;
 }
 
-Result<std::string> resolve(const Context& context, const eventing::Destination& destination,
+Result<std::string> resolve(const Client& client, const eventing::Destination& destination,
                             std::string_view namespace_) {
   if (!destination.ref) {
     if (!destination.uri.empty()) return destination.uri;
@@ -91,11 +91,11 @@ Result<std::string> resolve(const Context& context, const eventing::Destination&
   ObjectRef ref{reference.api_version, reference.kind,
                 reference.namespace_.empty() ? std::string(namespace_) : reference.namespace_,
                 reference.name};
-  Result<AnyObject> object = context.store.get(ref);
+  Result<AnyObject> object = client.get(ref);
   if (!object) return object.error();
   std::string url;
   if (ref.api_version == "v1" && ref.kind == "Service") {
-    url = Context::internal_url(ref.name, ref.namespace_);
+    url = Addresses::internal_url(ref.name, ref.namespace_);
   } else {
     url = address_of(object->to_value(), reference.address);
   }
@@ -107,7 +107,7 @@ Result<std::string> resolve(const Context& context, const eventing::Destination&
   return base->to_string();
 }
 
-void add_interest(std::set<ObjectRef>& interests, const eventing::Destination& destination,
+void add_interest(Interests& interests, const eventing::Destination& destination,
                   std::string_view namespace_) {
   if (!destination.ref) return;
   const eventing::KReference& ref = *destination.ref;
@@ -121,16 +121,6 @@ std::string filter_text(const eventing::Trigger& trigger) {
   only.spec.filter = trigger.spec.filter;
   only.spec.filters = trigger.spec.filters;
   return AnyObject(only).to_value().to_json();
-}
-
-Task<Result<void>> Bindings::drop_all_but(EventingPlane& plane, std::string key,
-                                          std::string cursor) {
-  const auto found = bound_.find(key);
-  if (found == bound_.end() || found->second.cursor == cursor) co_return Result<void>();
-  const Bound old = found->second;
-  const Result<void> unbound = co_await plane.unbind(old.id, old.cursor);
-  if (unbound) bound_.erase(key);
-  co_return unbound;
 }
 
 }  // namespace knative::control

@@ -55,26 +55,26 @@ class EventingPlane {
 
 /// The URL of a destination: its object's address, its URI, or both joined (RFC 3986).
 /// `not_found` when the object is absent, `failed_precondition` when it has no address.
-Result<std::string> resolve(const Context& context, const eventing::Destination& destination,
+Result<std::string> resolve(const Client& client, const eventing::Destination& destination,
                             std::string_view namespace_);
 
 /// Remember that a change of the object that `destination` names concerns who asks.
-void add_interest(std::set<ObjectRef>& interests, const eventing::Destination& destination,
+void add_interest(Interests& interests, const eventing::Destination& destination,
                   std::string_view namespace_);
 
 /// Resolve the dead letter sink of `delivery` and mark the condition of `status`. The URL is empty
 /// when there is none; nothing comes when it cannot be resolved.
 template <class Status>
 std::optional<std::string> resolve_dead_letter(
-    const Context& context, const std::optional<eventing::DeliverySpec>& delivery,
-    std::string_view namespace_, Status& status, std::set<ObjectRef>& interests) {
-  const Timestamp now = context.now();
+    const Scope& scope, const std::optional<eventing::DeliverySpec>& delivery,
+    std::string_view namespace_, Status& status, Interests& interests) {
+  const Timestamp now = scope.now();
   if (!delivery || !delivery->dead_letter_sink) {
     mark_dead_letter_sink_not_configured(status, now);
     return std::string();
   }
   add_interest(interests, *delivery->dead_letter_sink, namespace_);
-  Result<std::string> url = resolve(context, *delivery->dead_letter_sink, namespace_);
+  Result<std::string> url = resolve(scope.client(), *delivery->dead_letter_sink, namespace_);
   if (!url) {
     mark_dead_letter_sink_failed(status, "Unable to get the DeadLetterSink's URI",
                                  url.error().detail, now);
@@ -90,76 +90,95 @@ Result<DeliveryOptions> delivery_options(const std::optional<eventing::DeliveryS
 /// Text that is equal exactly for equal filters.
 std::string filter_text(const eventing::Trigger& trigger);
 
-/// Which cursor of which log the objects of a reconciler deliver from. An object that was deleted
-/// and made again under its name has another cursor; the old one must go.
-class Bindings {
+/// Opens the event log of a Broker and tells its address.
+class BrokerReconciler final : public Frame<eventing::Broker> {
  public:
-  /// Stop what `key` is bound to, unless it is `cursor`; an empty cursor stops anything.
-  Task<Result<void>> drop_all_but(EventingPlane& plane, std::string key, std::string cursor);
-  void set(const std::string& key, std::string id, std::string cursor) {
+  BrokerReconciler(Scope scope, EventingPlane& plane) : Frame(scope, "broker"), plane_(plane) {}
+
+ private:
+  Task<Result<Requeue>> step(eventing::Broker& broker, Interests& interests) override;
+  Task<Result<void>> forget(const std::string& key, const std::string& uid) override;
+  EventingPlane& plane_;
+};
+
+/// The same for a Channel.
+class ChannelReconciler final : public Frame<eventing::Channel> {
+ public:
+  /// What is sent to a Channel's hosts goes from `door` to `ingress`.
+  ChannelReconciler(Scope scope, EventingPlane& plane, Door& door,
+                    std::shared_ptr<http::Handler> ingress)
+      : Frame(scope, "channel"), plane_(plane), door_(door), ingress_(std::move(ingress)) {}
+
+ private:
+  Task<Result<Requeue>> step(eventing::Channel& channel, Interests& interests) override;
+  Task<Result<void>> forget(const std::string& key, const std::string& uid) override;
+  EventingPlane& plane_;
+  Door& door_;
+  std::shared_ptr<http::Handler> ingress_;
+};
+
+/// Who binds a subscriber to a log, and lets go of the cursor when the object has gone.
+template <class T>
+class BindingReconciler : public Frame<T> {
+ public:
+  BindingReconciler(Scope scope, EventingPlane& plane, std::string controller)
+      : Frame<T>(scope, std::move(controller)), plane_(plane) {}
+
+ protected:
+  /// Set every condition; deliver when all is there. What is missing is a condition, not an error:
+  /// its arrival brings the object back.
+  virtual Result<void> bind(T& object, Interests& interests) = 0;
+  Task<Result<Requeue>> step(T& object, Interests& interests) final {
+    const Result<void> bound = bind(object, interests);
+    if (!bound) co_return Requeue::failed(bound.error());
+    co_return Requeue::never();
+  }
+  Task<Result<void>> forget(const std::string& key, const std::string&) final {
+    const auto found = bound_.find(key);
+    if (found == bound_.end()) co_return Result<void>();
+    const Bound old = found->second;
+    const Result<void> unbound = co_await plane_.unbind(old.id, old.cursor);
+    if (unbound) bound_.erase(key);
+    co_return unbound;
+  }
+  void set_bound(const std::string& key, std::string id, std::string cursor) {
     bound_[key] = Bound{std::move(id), std::move(cursor)};
   }
+  EventingPlane& plane() const noexcept { return plane_; }
 
  private:
   struct Bound {
     std::string id;
     std::string cursor;
   };
-  std::map<std::string, Bound> bound_;
-};
-
-class BrokerReconciler final : public Reconciler {
- public:
-  BrokerReconciler(Context& context, EventingPlane& plane) : context_(context), plane_(plane) {}
-  Task<Result<Requeue>> reconcile(std::string key) override;
-
- private:
-  Context& context_;
   EventingPlane& plane_;
+  std::map<std::string, Bound> bound_;  ///< By key: which cursor of which log.
 };
 
-class ChannelReconciler final : public Reconciler {
+class TriggerReconciler final : public BindingReconciler<eventing::Trigger> {
  public:
-  ChannelReconciler(Context& context, EventingPlane& plane) : context_(context), plane_(plane) {}
-  Task<Result<Requeue>> reconcile(std::string key) override;
+  TriggerReconciler(Scope scope, EventingPlane& plane)
+      : BindingReconciler(scope, plane, "trigger") {}
 
  private:
-  Context& context_;
-  EventingPlane& plane_;
+  Result<void> bind(eventing::Trigger& trigger, Interests& interests) override;
 };
 
-class TriggerReconciler final : public Reconciler {
+class SubscriptionReconciler final : public BindingReconciler<eventing::Subscription> {
  public:
-  TriggerReconciler(Context& context, EventingPlane& plane) : context_(context), plane_(plane) {}
-  Task<Result<Requeue>> reconcile(std::string key) override;
+  SubscriptionReconciler(Scope scope, EventingPlane& plane)
+      : BindingReconciler(scope, plane, "subscription") {}
 
  private:
-  Result<void> bind(eventing::Trigger& trigger, std::set<ObjectRef>& interests);
-  Context& context_;
-  EventingPlane& plane_;
-  Bindings bound_;
+  Result<void> bind(eventing::Subscription& subscription, Interests& interests) override;
 };
 
-class SubscriptionReconciler final : public Reconciler {
+class EventTypeReconciler final : public Frame<eventing::EventType> {
  public:
-  SubscriptionReconciler(Context& context, EventingPlane& plane)
-      : context_(context), plane_(plane) {}
-  Task<Result<Requeue>> reconcile(std::string key) override;
+  explicit EventTypeReconciler(Scope scope) : Frame(scope, "eventtype") {}
 
  private:
-  Result<void> bind(eventing::Subscription& subscription, std::set<ObjectRef>& interests);
-  Context& context_;
-  EventingPlane& plane_;
-  Bindings bound_;
-};
-
-class EventTypeReconciler final : public Reconciler {
- public:
-  explicit EventTypeReconciler(Context& context) : context_(context) {}
-  Task<Result<Requeue>> reconcile(std::string key) override;
-
- private:
-  Context& context_;
+  Task<Result<Requeue>> step(eventing::EventType& type, Interests& interests) override;
 };
 
 }  // namespace knative::control

@@ -11,11 +11,6 @@ using eventing::Trigger;
 
 namespace {
 
-template <class T>
-ObjectRef named(const std::string& namespace_, const std::string& name) {
-  return {std::string(T::api_version), std::string(T::kind), namespace_, name};
-}
-
 // Deliveries of a Trigger and a Subscription of the same name must not share a cursor with a
 // later object of that name: the uid is part of it.
 std::string cursor_name(const ObjectMeta& metadata) { return metadata.name + "." + metadata.uid; }
@@ -26,8 +21,8 @@ std::string text_at(const Value& map, std::string_view key) {
 }
 
 // A Trigger may name an object that has to be ready before it is, usually the source of the events.
-void check_dependency(const Context& context, Trigger& trigger, std::set<ObjectRef>& interests) {
-  const Timestamp now = context.now();
+void check_dependency(const Scope& scope, Trigger& trigger, Interests& interests) {
+  const Timestamp now = scope.now();
   const auto annotation = trigger.metadata.annotations.find(eventing::keys::dependency);
   if (annotation == trigger.metadata.annotations.end()) {
     mark_dependency_succeeded(trigger.status, now);
@@ -42,7 +37,7 @@ void check_dependency(const Context& context, Trigger& trigger, std::set<ObjectR
   const ObjectRef ref{text_at(*named, "apiVersion"), text_at(*named, "kind"),
                       trigger.metadata.namespace_, text_at(*named, "name")};
   interests.insert(ref);
-  const Result<AnyObject> object = context.store.get(ref);
+  const Result<AnyObject> object = scope.client().get(ref);
   if (!object) {
     mark_dependency_failed(trigger.status, "DependencyDoesNotExist", object.error().detail, now);
     return;
@@ -60,46 +55,15 @@ void check_dependency(const Context& context, Trigger& trigger, std::set<ObjectR
   }
 }
 
-// What Trigger and Subscription have in common: an object that was deleted lets go of its cursor,
-// any other is bound anew, tells what it waits for, and writes its conditions.
-template <class T, class Bind>
-Task<Result<Requeue>> reconcile_bound(Context& context, EventingPlane& plane, Bindings& bound,
-                                      std::string controller, std::string key, Bind bind) {
-  const Result<std::optional<T>> found = get_living<T>(context, {controller, key});
-  if (!found) co_return found.error();
-  const std::string cursor = *found ? cursor_name((*found)->metadata) : std::string();
-  const Result<void> dropped = co_await bound.drop_all_but(plane, key, cursor);
-  if (!dropped) co_return dropped.error();
-  if (!*found) co_return Requeue::never();
-  T object = **found;
-  initialize_conditions(object.status, context.now());
-  object.status.observed_generation = object.metadata.generation;
-  std::set<ObjectRef> interests;
-  const Result<void> made = bind(object, interests);
-  Result<Requeue> done =
-      conclude(context, {controller, key}, std::move(interests), **found, std::move(object));
-  if (done && !made) co_return made.error();
-  co_return done;
-}
-
 }  // namespace
 
-Task<Result<Requeue>> TriggerReconciler::reconcile(std::string key) {
-  return reconcile_bound<Trigger>(context_, plane_, bound_, "trigger", std::move(key),
-                                  [this](Trigger& trigger, std::set<ObjectRef>& interests) {
-                                    return bind(trigger, interests);
-                                  });
-}
-
-// Set every condition; deliver when all is there. What is missing is a condition, not an error:
-// its arrival brings the Trigger back.
-Result<void> TriggerReconciler::bind(Trigger& trigger, std::set<ObjectRef>& interests) {
-  const Timestamp now = context_.now();
+Result<void> TriggerReconciler::bind(Trigger& trigger, Interests& interests) {
+  const Timestamp now = this->now();
   const std::string& namespace_ = trigger.metadata.namespace_;
-  check_dependency(context_, trigger, interests);
-  Result<Broker> broker = context_.store.get<Broker>(namespace_, trigger.spec.broker);
+  check_dependency(scope(), trigger, interests);
+  Result<Broker> broker = client().get<Broker>(namespace_, trigger.spec.broker);
   const std::string id = broker_id(make_key(namespace_, trigger.spec.broker));
-  interests.insert(named<Broker>(namespace_, trigger.spec.broker));
+  interests.insert(Client::ref_to<Broker>(namespace_, trigger.spec.broker));
   if (!broker) {
     mark_broker_failed(trigger.status, "BrokerDoesNotExist",
                        "Broker \"" + trigger.spec.broker + "\" does not exist", now);
@@ -109,7 +73,7 @@ Result<void> TriggerReconciler::bind(Trigger& trigger, std::set<ObjectRef>& inte
 
   EventingPlane::Binding binding;
   add_interest(interests, trigger.spec.subscriber, namespace_);
-  Result<std::string> subscriber = resolve(context_, trigger.spec.subscriber, namespace_);
+  Result<std::string> subscriber = resolve(client(), trigger.spec.subscriber, namespace_);
   if (!subscriber) {
     mark_subscriber_unresolved(trigger.status, "Unable to get the Subscriber's URI",
                                subscriber.error().detail, now);
@@ -120,7 +84,7 @@ Result<void> TriggerReconciler::bind(Trigger& trigger, std::set<ObjectRef>& inte
 
   const auto& delivery = trigger.spec.delivery ? trigger.spec.delivery : broker->spec.delivery;
   const std::optional<std::string> dead_letter =
-      resolve_dead_letter(context_, delivery, namespace_, trigger.status, interests);
+      resolve_dead_letter(scope(), delivery, namespace_, trigger.status, interests);
   if (!dead_letter) return {};
   binding.dead_letter_url = *dead_letter;
 
@@ -135,41 +99,32 @@ Result<void> TriggerReconciler::bind(Trigger& trigger, std::set<ObjectRef>& inte
   binding.filter_text = filter_text(trigger);
   binding.delivery = *options;
   binding.metric_name = trigger.metadata.name;
-  if (!plane_.serves(id)) {
+  if (!plane().serves(id)) {
     mark_not_subscribed(trigger.status, "NotSubscribed", "the broker is not served yet", now);
     return {};
   }
   const std::string cursor = cursor_name(trigger.metadata);
-  if (Result<void> bound = plane_.bind(id, cursor, binding); !bound) {
+  if (Result<void> bound = plane().bind(id, cursor, binding); !bound) {
     mark_not_subscribed(trigger.status, "NotSubscribed", bound.error().detail, now);
     return bound;
   }
-  bound_.set(key_of(trigger.metadata), id, cursor);
+  set_bound(key_of(trigger.metadata), id, cursor);
   mark_subscribed(trigger.status, now);
   return {};
 }
 
-Task<Result<Requeue>> SubscriptionReconciler::reconcile(std::string key) {
-  return reconcile_bound<Subscription>(
-      context_, plane_, bound_, "subscription", std::move(key),
-      [this](Subscription& subscription, std::set<ObjectRef>& interests) {
-        return bind(subscription, interests);
-      });
-}
-
-Result<void> SubscriptionReconciler::bind(Subscription& subscription,
-                                          std::set<ObjectRef>& interests) {
-  const Timestamp now = context_.now();
+Result<void> SubscriptionReconciler::bind(Subscription& subscription, Interests& interests) {
+  const Timestamp now = this->now();
   const std::string& namespace_ = subscription.metadata.namespace_;
-  Result<Channel> channel = context_.store.get<Channel>(namespace_, subscription.spec.channel.name);
+  Result<Channel> channel = client().get<Channel>(namespace_, subscription.spec.channel.name);
   const std::string id = channel_id(make_key(namespace_, subscription.spec.channel.name));
-  interests.insert(named<Channel>(namespace_, subscription.spec.channel.name));
+  interests.insert(Client::ref_to<Channel>(namespace_, subscription.spec.channel.name));
   if (!channel) {
     mark_channel_failed(subscription.status, "ChannelNotFound", channel.error().detail, now);
     return {};
   }
   const Condition* ready = find_condition(channel->status.conditions, "Ready");
-  if (ready == nullptr || !ready->is_true() || !plane_.serves(id)) {
+  if (ready == nullptr || !ready->is_true() || !plane().serves(id)) {
     mark_channel_failed(subscription.status, "ChannelNotReady", "the Channel is not ready yet",
                         now);
     return {};
@@ -184,7 +139,7 @@ Result<void> SubscriptionReconciler::bind(Subscription& subscription,
                         std::string& shown, std::string reason) {
     if (!destination) return true;
     add_interest(interests, *destination, namespace_);
-    Result<std::string> resolved = resolve(context_, *destination, namespace_);
+    Result<std::string> resolved = resolve(client(), *destination, namespace_);
     if (!resolved) {
       mark_references_not_resolved(subscription.status, std::move(reason), resolved.error().detail,
                                    now);
@@ -211,42 +166,33 @@ Result<void> SubscriptionReconciler::bind(Subscription& subscription,
   binding.delivery = *options;
   binding.metric_name = subscription.metadata.name;
   const std::string cursor = cursor_name(subscription.metadata);
-  if (Result<void> bound = plane_.bind(id, cursor, binding); !bound) {
+  if (Result<void> bound = plane().bind(id, cursor, binding); !bound) {
     mark_not_added_to_channel(subscription.status, "PhysicalChannelSyncFailed",
                               bound.error().detail, now);
     return bound;
   }
-  bound_.set(key_of(subscription.metadata), id, cursor);
+  set_bound(key_of(subscription.metadata), id, cursor);
   mark_added_to_channel(subscription.status, now);
   return {};
 }
 
-Task<Result<Requeue>> EventTypeReconciler::reconcile(std::string key) {
-  const Result<std::optional<eventing::EventType>> found =
-      get_living<eventing::EventType>(context_, {"eventtype", key});
-  if (!found) co_return found.error();
-  if (!*found) co_return Requeue::never();
-  eventing::EventType type = **found;
-  std::set<ObjectRef> interests;
-  const Timestamp now = context_.now();
-  initialize_conditions(type.status, now);
-  type.status.observed_generation = type.metadata.generation;
+Task<Result<Requeue>> EventTypeReconciler::step(eventing::EventType& type, Interests& interests) {
   if (!type.spec.reference) {
-    mark_reference_not_set(type.status, now);
-  } else {
-    const eventing::KReference& reference = *type.spec.reference;
-    const ObjectRef ref{
-        reference.api_version, reference.kind,
-        reference.namespace_.empty() ? type.metadata.namespace_ : reference.namespace_,
-        reference.name};
-    interests.insert(ref);
-    if (context_.store.get(ref)) {
-      mark_reference_exists(type.status, now);
-    } else {
-      mark_reference_does_not_exist(type.status, now);
-    }
+    mark_reference_not_set(type.status, now());
+    co_return Requeue::never();
   }
-  co_return conclude(context_, {"eventtype", key}, std::move(interests), **found, std::move(type));
+  const eventing::KReference& reference = *type.spec.reference;
+  const ObjectRef ref{
+      reference.api_version, reference.kind,
+      reference.namespace_.empty() ? type.metadata.namespace_ : reference.namespace_,
+      reference.name};
+  interests.insert(ref);
+  if (client().get(ref)) {
+    mark_reference_exists(type.status, now());
+  } else {
+    mark_reference_does_not_exist(type.status, now());
+  }
+  co_return Requeue::never();
 }
 
 }  // namespace knative::control

@@ -40,39 +40,37 @@ Revision revision_of(const Configuration& configuration, const std::string& name
 
 }  // namespace
 
-Task<Result<Requeue>> ConfigurationReconciler::reconcile(std::string key) { co_return step(key); }
-
 // Make the Revision of the present generation, once: Revisions are never changed. `refused` says
 // why there can be none.
-Result<void> ConfigurationReconciler::stamp(Configuration& configuration, const std::string& name,
-                                            std::string& refused) {
-  Result<Revision> existing = context_.store.get<Revision>(configuration.metadata.namespace_, name);
+Task<Result<void>> ConfigurationReconciler::stamp(Configuration& configuration,
+                                                  const std::string& name, std::string& refused) {
+  Result<Revision> existing = client().get<Revision>(configuration.metadata.namespace_, name);
   if (!existing && existing.error().code == Errc::not_found) {
-    Result<AnyObject> created = context_.store.create(revision_of(configuration, name));
+    const AnyObject wanted(revision_of(configuration, name));
+    const Result<AnyObject> created = co_await client().create(wanted);
     if (!created) {
       refused = created.error().detail;
-      return {};
+      co_return Result<void>();
     }
   } else if (!existing) {
-    return existing.error();
+    co_return existing.error();
   } else if (!owned_by(existing->metadata, configuration.metadata.uid) ||
              existing->spec != revision_of(configuration, name).spec) {
     refused = "revisions.serving.knative.dev \"" + name + "\" already exists";
-    return {};
+    co_return Result<void>();
   }
-  set_latest_created(configuration.status, name, context_.now());
-  return {};
+  set_latest_created(configuration.status, name, now());
+  co_return Result<void>();
 }
 
 // Take over what became of the Revisions: the newest ready one, and a failure of the latest. It
 // never goes back to an older one, unless the template names it or the present one is gone.
 Result<void> ConfigurationReconciler::read_back(Configuration& configuration) {
-  const Timestamp now = context_.now();
   ListOptions options;
   options.namespace_ = configuration.metadata.namespace_;
   options.labels =
       LabelSelector::equals(std::string(serving::keys::configuration), configuration.metadata.name);
-  Result<std::vector<Revision>> revisions = context_.store.list<Revision>(options);
+  Result<std::vector<Revision>> revisions = client().list<Revision>(options);
   if (!revisions) return revisions.error();
   const Revision* newest_ready = nullptr;
   const Revision* latest = nullptr;
@@ -97,42 +95,34 @@ Result<void> ConfigurationReconciler::read_back(Configuration& configuration) {
   const bool named = !configuration.spec.template_.metadata.name.empty();
   if (named && latest != nullptr && serving::is_ready(*latest)) newest_ready = latest;
   if (newest_ready != nullptr) {
-    set_latest_ready(configuration.status, newest_ready->metadata.name, now);
+    set_latest_ready(configuration.status, newest_ready->metadata.name, now());
   } else if (!configuration.status.latest_ready_revision_name.empty() && latest == nullptr) {
-    mark_latest_ready_deleted(configuration.status, now);
+    mark_latest_ready_deleted(configuration.status, now());
   }
   if (latest != nullptr && latest != newest_ready) {
     const Condition* ready = find_condition(latest->status.conditions, "Ready");
     if (ready != nullptr && ready->is_false()) {
-      mark_latest_created_failed(configuration.status, latest->metadata.name, ready->message, now);
+      mark_latest_created_failed(configuration.status, latest->metadata.name, ready->message,
+                                 now());
     }
   }
   return {};
 }
 
-Result<Requeue> ConfigurationReconciler::step(const std::string& key) {
-  const Result<std::optional<Configuration>> found =
-      get_living<Configuration>(context_, {"configuration", key});
-  if (!found) return found.error();
-  if (!*found) return Requeue::never();
-  Configuration configuration = **found;
-  initialize_conditions(configuration.status, context_.now());
-  configuration.status.observed_generation = configuration.metadata.generation;
+Task<Result<Requeue>> ConfigurationReconciler::step(Configuration& configuration,
+                                                    Interests& interests) {
   const std::string revision = serving::revision_name(configuration);
   std::string refused;
-  Result<void> stamped = stamp(configuration, revision, refused);
-  if (!stamped) return stamped.error();
-  if (Result<void> read = read_back(configuration); !read) return read.error();
+  const Result<void> stamped = co_await stamp(configuration, revision, refused);
+  if (!stamped) co_return stamped.error();
+  if (Result<void> read = read_back(configuration); !read) co_return read.error();
   // After what was read back: an older Revision that is ready does not make up for it. The name may
   // be free one day.
-  std::set<ObjectRef> interests;
   if (!refused.empty()) {
-    mark_revision_creation_failed(configuration.status, std::move(refused), context_.now());
-    interests.insert(ObjectRef{std::string(Revision::api_version), std::string(Revision::kind),
-                               configuration.metadata.namespace_, revision});
+    mark_revision_creation_failed(configuration.status, std::move(refused), now());
+    interests.insert(Client::ref_to<Revision>(configuration.metadata.namespace_, revision));
   }
-  return conclude(context_, {"configuration", key}, std::move(interests), **found,
-                  std::move(configuration));
+  co_return Requeue::never();
 }
 
 }  // namespace knative::control

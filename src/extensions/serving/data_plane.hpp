@@ -33,7 +33,7 @@ class DataPlane final : public control::ServingPlane {
   void remove_route(const std::string& route_key) override;
 
   /// Answers for every routed host.
-  http::Handler& router() noexcept { return ingress_.router(); }
+  http::Handler& router() noexcept override { return ingress_.router(); }
   /// Ready instances over all revisions that the route names; 0 for an unknown one.
   int ready(const std::string& route_key) const;
   /// True when `host` (without port) is routed.

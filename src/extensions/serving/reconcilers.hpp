@@ -42,57 +42,58 @@ class ServingPlane {
   /// another Route has one of its hosts; then nothing changes.
   virtual Result<void> set_route(RouteRule rule) = 0;
   virtual void remove_route(const std::string& route_key) = 0;
+  /// Answers for every host of a rule.
+  virtual http::Handler& router() noexcept = 0;
 };
 
-class ServiceReconciler final : public Reconciler {
+class ServiceReconciler final : public Frame<serving::Service> {
  public:
-  explicit ServiceReconciler(Context& context) : context_(context) {}
-  Task<Result<Requeue>> reconcile(std::string key) override;
+  explicit ServiceReconciler(Scope scope) : Frame(scope, "service") {}
 
  private:
-  Result<Requeue> step(const std::string& key);
-  Result<bool> make_configuration(serving::Service& service, std::set<ObjectRef>& interests);
-  Result<void> make_route(serving::Service& service, std::set<ObjectRef>& interests);
-  Context& context_;
+  Task<Result<Requeue>> step(serving::Service& service, Interests& interests) override;
+  Task<Result<bool>> make_configuration(serving::Service& service, Interests& interests);
+  Task<Result<void>> make_route(serving::Service& service, Interests& interests);
 };
 
-class ConfigurationReconciler final : public Reconciler {
+class ConfigurationReconciler final : public Frame<serving::Configuration> {
  public:
-  explicit ConfigurationReconciler(Context& context) : context_(context) {}
-  Task<Result<Requeue>> reconcile(std::string key) override;
+  explicit ConfigurationReconciler(Scope scope) : Frame(scope, "configuration") {}
 
  private:
-  Result<Requeue> step(const std::string& key);
-  Result<void> stamp(serving::Configuration& configuration, const std::string& name,
-                     std::string& refused);
+  Task<Result<Requeue>> step(serving::Configuration& configuration, Interests& interests) override;
+  Task<Result<void>> stamp(serving::Configuration& configuration, const std::string& name,
+                           std::string& refused);
   Result<void> read_back(serving::Configuration& configuration);
-  Context& context_;
 };
 
-class RevisionReconciler final : public Reconciler {
+class RevisionReconciler final : public Frame<serving::Revision> {
  public:
-  RevisionReconciler(Context& context, ServingPlane& plane) : context_(context), plane_(plane) {}
-  Task<Result<Requeue>> reconcile(std::string key) override;
+  RevisionReconciler(Scope scope, ServingPlane& plane) : Frame(scope, "revision"), plane_(plane) {}
 
  private:
-  Result<Requeue> step(const std::string& key);
-  Context& context_;
+  Task<Result<Requeue>> step(serving::Revision& revision, Interests& interests) override;
+  Task<Result<void>> forget(const std::string& key, const std::string& uid) override;
   ServingPlane& plane_;
 };
 
-class RouteReconciler final : public Reconciler {
+class RouteReconciler final : public Frame<serving::Route> {
  public:
-  RouteReconciler(Context& context, ServingPlane& plane) : context_(context), plane_(plane) {}
-  Task<Result<Requeue>> reconcile(std::string key) override;
+  /// Requests for hosts of Routes go from `door` to the plane's router.
+  RouteReconciler(Scope scope, ServingPlane& plane, Door& door)
+      : Frame(scope, "route"), plane_(plane), door_(door) {}
 
  private:
-  Result<Requeue> step(const std::string& key);
+  Task<Result<Requeue>> step(serving::Route& route, Interests& interests) override;
+  Task<Result<void>> forget(const std::string& key, const std::string& uid) override;
   bool resolve(serving::Route& route, std::vector<serving::TrafficTarget>& resolved);
-  Result<void> label_revisions(const serving::Route& before, const serving::Route& after);
-  Result<void> release_revisions(const std::string& namespace_, const std::string& route);
-  Result<void> label(serving::Revision revision, const std::string& route, bool used);
-  Context& context_;
+  Result<void> lead_there(const RouteRule& rule);
+  Task<Result<void>> label_revisions(const serving::Route& route,
+                                     std::vector<serving::TrafficTarget> before);
+  Task<Result<void>> release_revisions(const std::string& namespace_, const std::string& route);
+  Task<Result<void>> label(serving::Revision revision, std::string route, bool used);
   ServingPlane& plane_;
+  Door& door_;
 };
 
 }  // namespace knative::control

@@ -47,7 +47,7 @@ void describe(const RevisionState& state, Revision& revision, Timestamp now) {
 
 // The Revision as an instance can run it: nothing in it refers to other objects, and nothing would
 // be left out silently.
-Result<Revision> runnable(Context& context, Revision revision, std::set<ObjectRef>& interests) {
+Result<Revision> runnable(Client& client, Revision revision, Interests& interests) {
   if (revision.spec.containers.size() > 1) {
     return fail(Errc::unimplemented,
                 "a process or function has no other containers beside it: spec.containers[1]");
@@ -63,7 +63,7 @@ Result<Revision> runnable(Context& context, Revision revision, std::set<ObjectRe
                   "only httpGet and tcpSocket are probed: spec.containers[0].readinessProbe");
     }
     Result<std::vector<core::EnvVar>> environment =
-        literal_environment(context.store, revision.metadata.namespace_, container, interests);
+        literal_environment(client, revision.metadata.namespace_, container, interests);
     if (!environment) return environment.error();
     container.env = std::move(*environment);
     container.env_from.clear();
@@ -84,23 +84,16 @@ std::string failure_reason_of(const Error& error) {
   }
 }
 
-Task<Result<Requeue>> RevisionReconciler::reconcile(std::string key) { co_return step(key); }
+Task<Result<void>> RevisionReconciler::forget(const std::string& key, const std::string&) {
+  plane_.remove(key);
+  co_return Result<void>();
+}
 
-Result<Requeue> RevisionReconciler::step(const std::string& key) {
-  const Result<std::optional<Revision>> found = get_living<Revision>(context_, {"revision", key});
-  if (!found) return found.error();
-  if (!*found) {
-    plane_.remove(key);
-    return Requeue::never();
-  }
-  Revision revision = **found;
-  const Timestamp now = context_.now();
-  initialize_conditions(revision.status, now);
-  revision.status.observed_generation = revision.metadata.generation;
+Task<Result<Requeue>> RevisionReconciler::step(Revision& revision, Interests& interests) {
+  const std::string key = key_of(revision.metadata);
   Result<void> ensured;
-  std::set<ObjectRef> interests;
   if (!plane_.has(key)) {
-    Result<Revision> wanted = runnable(context_, revision, interests);
+    Result<Revision> wanted = runnable(client(), revision, interests);
     ensured = wanted ? plane_.ensure(*wanted) : Result<void>(wanted.error());
     // What it runs with is taken once: from then on changes of those objects do not matter.
     if (ensured) interests.clear();
@@ -109,11 +102,11 @@ Result<Requeue> RevisionReconciler::step(const std::string& key) {
     RevisionState state;
     state.failure_reason = failure_reason_of(ensured.error());
     state.failure_message = ensured.error().detail;
-    describe(state, revision, now);
+    describe(state, revision, now());
   } else {
-    describe(plane_.state(key), revision, now);
+    describe(plane_.state(key), revision, now());
   }
-  return conclude(context_, {"revision", key}, std::move(interests), **found, std::move(revision));
+  co_return Requeue::never();
 }
 
 }  // namespace knative::control

@@ -20,8 +20,8 @@ ObjectRef ref_to(const Route& route, const std::string& name) {
 }
 
 // Everything whose change must bring this Route back.
-std::set<ObjectRef> interests(const Route& route) {
-  std::set<ObjectRef> refs;
+Interests interests_of(const Route& route) {
+  Interests refs;
   for (const TrafficTarget& target : route.spec.traffic) {
     if (!target.revision_name.empty()) {
       refs.insert(ref_to<Revision>(route, target.revision_name));
@@ -33,7 +33,7 @@ std::set<ObjectRef> interests(const Route& route) {
 }
 
 // Routes that may have one of our hosts: tag and name are joined by a sign that may be in both.
-void add_rivals(const Route& route, std::set<ObjectRef>& refs) {
+void add_rivals(const Route& route, Interests& refs) {
   std::vector<std::string> labels = {route.metadata.name};
   for (const TrafficTarget& target : route.spec.traffic) {
     if (!target.tag.empty()) labels.push_back(target.tag + "-" + route.metadata.name);
@@ -53,10 +53,10 @@ bool is_private(const Route& route) {
   return visibility != route.metadata.labels.end() && visibility->second == "cluster-local";
 }
 
-std::string url_of(const Context& context, const Route& route, const std::string& name) {
+std::string url_of(const Addresses& addresses, const Route& route, const std::string& name) {
   const std::string& namespace_ = route.metadata.namespace_;
-  return is_private(route) ? Context::internal_url(name, namespace_)
-                           : context.external_url(name, namespace_);
+  return is_private(route) ? Addresses::internal_url(name, namespace_)
+                           : addresses.external_url(name, namespace_);
 }
 
 // "a,b"
@@ -75,46 +75,41 @@ std::string_view service_of(const ObjectMeta& metadata) {
   return label == metadata.labels.end() ? std::string_view() : label->second;
 }
 
-std::vector<std::string> hosts(const Context& context, const Route& route,
-                               const std::string& name) {
-  const std::string scoped = name + "." + route.metadata.namespace_;
-  std::vector<std::string> names = {scoped + ".svc.cluster.local", scoped + ".svc", scoped};
-  if (!is_private(route)) names.push_back(scoped + "." + context.domain);
-  return names;
-}
-
-RouteRule rule_of(const Context& context, const Route& route,
+RouteRule rule_of(const Addresses& addresses, const Route& route,
                   const std::vector<TrafficTarget>& resolved) {
+  const auto hosts = [&](const std::string& name) {
+    return addresses.hosts(name, route.metadata.namespace_, is_private(route));
+  };
   RouteRule rule;
   rule.name = key_of(route.metadata);
-  rule.hosts = hosts(context, route, route.metadata.name);
+  rule.hosts = hosts(route.metadata.name);
   for (const TrafficTarget& target : resolved) {
     const std::string key = make_key(route.metadata.namespace_, target.revision_name);
     rule.targets.push_back({key, static_cast<int>(target.percent.value_or(0))});
     if (!target.tag.empty()) {
-      rule.tags.push_back(
-          {target.tag, key, hosts(context, route, target.tag + "-" + route.metadata.name)});
+      rule.tags.push_back({target.tag, key, hosts(target.tag + "-" + route.metadata.name)});
     }
   }
   return rule;
 }
 
-}  // namespace
+// Whose a host is, as the door says it.
+std::string door_owner(const std::string& route_key) { return "Route " + route_key; }
 
-Task<Result<Requeue>> RouteReconciler::reconcile(std::string key) { co_return step(key); }
+}  // namespace
 
 // Turn every target into a ready Revision. False when one is missing or not ready; then the
 // conditions say which, and the traffic of before stays.
 bool RouteReconciler::resolve(Route& route, std::vector<TrafficTarget>& resolved) {
-  const Timestamp now = context_.now();
   const std::string& namespace_ = route.metadata.namespace_;
   for (const TrafficTarget& wanted : route.spec.traffic) {
     TrafficTarget target = wanted;
     if (target.revision_name.empty()) {
       Result<Configuration> configuration =
-          context_.store.get<Configuration>(namespace_, wanted.configuration_name);
+          client().get<Configuration>(namespace_, wanted.configuration_name);
       if (!configuration) {
-        mark_missing_traffic_target(route.status, "Configuration", wanted.configuration_name, now);
+        mark_missing_traffic_target(route.status, "Configuration", wanted.configuration_name,
+                                    now());
         return false;
       }
       target.revision_name = configuration->status.latest_ready_revision_name;
@@ -122,38 +117,38 @@ bool RouteReconciler::resolve(Route& route, std::vector<TrafficTarget>& resolved
       if (target.revision_name.empty()) {
         const Condition* ready = find_condition(configuration->status.conditions, "Ready");
         if (ready != nullptr && ready->is_false()) {
-          mark_configuration_failed(route.status, wanted.configuration_name, now);
+          mark_configuration_failed(route.status, wanted.configuration_name, now());
         } else {
-          mark_configuration_not_ready(route.status, wanted.configuration_name, now);
+          mark_configuration_not_ready(route.status, wanted.configuration_name, now());
         }
         return false;
       }
     } else {
       target.latest_revision = false;
     }
-    Result<Revision> revision = context_.store.get<Revision>(namespace_, target.revision_name);
+    Result<Revision> revision = client().get<Revision>(namespace_, target.revision_name);
     if (!revision) {
-      mark_missing_traffic_target(route.status, "Revision", target.revision_name, now);
+      mark_missing_traffic_target(route.status, "Revision", target.revision_name, now());
       return false;
     }
     // The Route of a Service leads to nothing but the Service's own.
     const std::string_view service = service_of(route.metadata);
     if (!service.empty() && service_of(revision->metadata) != service) {
-      mark_revision_not_owned(route.status, target.revision_name, now);
+      mark_revision_not_owned(route.status, target.revision_name, now());
       return false;
     }
     if (!serving::is_ready(*revision)) {
       const Condition* ready = find_condition(revision->status.conditions, "Ready");
       if (ready != nullptr && ready->is_false()) {
-        mark_revision_failed(route.status, target.revision_name, now);
+        mark_revision_failed(route.status, target.revision_name, now());
       } else {
-        mark_revision_not_ready(route.status, target.revision_name, now);
+        mark_revision_not_ready(route.status, target.revision_name, now());
       }
       return false;
     }
     target.configuration_name.clear();
     if (!target.tag.empty()) {
-      target.url = url_of(context_, route, target.tag + "-" + route.metadata.name);
+      target.url = url_of(scope().addresses, route, target.tag + "-" + route.metadata.name);
     }
     resolved.push_back(std::move(target));
   }
@@ -161,88 +156,104 @@ bool RouteReconciler::resolve(Route& route, std::vector<TrafficTarget>& resolved
 }
 
 // A Revision says which Routes use it, and so whether it is in use, as readers of Knative expect.
-Result<void> RouteReconciler::label(Revision revision, const std::string& route, bool used) {
+Task<Result<void>> RouteReconciler::label(Revision revision, std::string route, bool used) {
   const std::string state_key(serving::keys::routing_state);
   const std::string routes_key(serving::keys::routes);
   StringMap& annotations = revision.metadata.annotations;
   std::set<std::string> routes = names_in(annotations[routes_key]);
   const bool changed = used ? routes.insert(route).second : routes.erase(route) != 0;
-  if (!changed) return {};
+  if (!changed) co_return Result<void>();
   std::string text;
   for (const std::string& name : routes) text.append(text.empty() ? "" : ",").append(name);
   const std::string state = routes.empty() ? "reserve" : "active";
   if (std::exchange(revision.metadata.labels[state_key], state) != state) {
-    annotations[std::string(serving::keys::routing_state_modified)] = context_.now().to_string();
+    annotations[std::string(serving::keys::routing_state_modified)] = now().to_string();
   }
   annotations[routes_key] = std::move(text);
   if (routes.empty()) annotations.erase(routes_key);
-  Result<AnyObject> stored = context_.store.update(revision);
-  if (!stored && stored.error().code != Errc::not_found) return stored.error();
-  return {};
+  const AnyObject object(std::move(revision));
+  const Result<AnyObject> stored = co_await client().update(object);
+  if (!stored && stored.error().code != Errc::not_found) co_return stored.error();
+  co_return Result<void>();
 }
 
 // What the Route used before and uses now.
-Result<void> RouteReconciler::label_revisions(const Route& before, const Route& after) {
+Task<Result<void>> RouteReconciler::label_revisions(const Route& route,
+                                                    std::vector<TrafficTarget> before) {
   std::map<std::string, bool> used;
-  for (const TrafficTarget& target : before.status.traffic) used[target.revision_name] = false;
-  for (const TrafficTarget& target : after.status.traffic) used[target.revision_name] = true;
+  for (const TrafficTarget& target : before) used[target.revision_name] = false;
+  for (const TrafficTarget& target : route.status.traffic) used[target.revision_name] = true;
   for (const auto& [name, in_use] : used) {
-    Result<Revision> revision = context_.store.get<Revision>(after.metadata.namespace_, name);
+    Result<Revision> revision = client().get<Revision>(route.metadata.namespace_, name);
     if (!revision) continue;
-    Result<void> labelled = label(std::move(*revision), after.metadata.name, in_use);
-    if (!labelled) return labelled;
+    Task<Result<void>> labelling = label(std::move(*revision), route.metadata.name, in_use);
+    const Result<void> labelled = co_await std::move(labelling);
+    if (!labelled) co_return labelled;
   }
-  return {};
+  co_return Result<void>();
 }
 
 // The Route is gone, and with it its word on what it used.
-Result<void> RouteReconciler::release_revisions(const std::string& namespace_,
-                                                const std::string& route) {
+Task<Result<void>> RouteReconciler::release_revisions(const std::string& namespace_,
+                                                      const std::string& route) {
   ListOptions options;
   options.namespace_ = namespace_;
-  Result<std::vector<Revision>> revisions = context_.store.list<Revision>(options);
-  if (!revisions) return revisions.error();
+  Result<std::vector<Revision>> revisions = client().list<Revision>(options);
+  if (!revisions) co_return revisions.error();
   for (Revision& revision : *revisions) {
-    Result<void> labelled = label(std::move(revision), route, false);
-    if (!labelled) return labelled;
+    Task<Result<void>> labelling = label(std::move(revision), route, false);
+    const Result<void> labelled = co_await std::move(labelling);
+    if (!labelled) co_return labelled;
   }
-  return {};
+  co_return Result<void>();
 }
 
-Result<Requeue> RouteReconciler::step(const std::string& key) {
-  const auto [namespace_, name] = split_key(key);
-  const Result<std::optional<Route>> found = get_living<Route>(context_, {"route", key});
-  if (!found) return found.error();
-  if (!*found) {
-    plane_.remove_route(key);
-    if (Result<void> done = release_revisions(namespace_, name); !done) return done.error();
-    return Requeue::never();
+// The door and the router change together, or neither does.
+Result<void> RouteReconciler::lead_there(const RouteRule& rule) {
+  std::vector<std::string> hosts = rule.hosts;
+  for (const RouteTag& tag : rule.tags) {
+    hosts.insert(hosts.end(), tag.hosts.begin(), tag.hosts.end());
   }
-  Route route = **found;
-  const Timestamp now = context_.now();
-  std::set<ObjectRef> waits_for = interests(route);
-  initialize_conditions(route.status, now);
-  route.status.observed_generation = route.metadata.generation;
-  route.status.url = url_of(context_, route, name);
-  route.status.address = serving::Addressable{Context::internal_url(name, namespace_)};
-  mark_tls_not_enabled(route.status, "there is no TLS in this platform", now);
+  // The plane outlives the door's use of it: nobody owns its router.
+  const std::shared_ptr<http::Handler> router(std::shared_ptr<void>(), &plane_.router());
+  Result<void> set = door_.set_hosts(door_owner(rule.name), std::move(hosts), router);
+  if (set) set = plane_.set_route(rule);
+  return set;
+}
 
+Task<Result<void>> RouteReconciler::forget(const std::string& key, const std::string&) {
+  door_.remove_hosts(door_owner(key));
+  plane_.remove_route(key);
+  const auto names = split_key(key);
+  const Result<void> released = co_await release_revisions(names.first, names.second);
+  co_return released;
+}
+
+Task<Result<Requeue>> RouteReconciler::step(Route& route, Interests& waits_for) {
+  const std::string& name = route.metadata.name;
+  waits_for = interests_of(route);
+  route.status.url = url_of(scope().addresses, route, name);
+  route.status.address =
+      serving::Addressable{Addresses::internal_url(name, route.metadata.namespace_)};
+  mark_tls_not_enabled(route.status, "there is no TLS in this platform", now());
+
+  const std::vector<TrafficTarget> before = route.status.traffic;
   std::vector<TrafficTarget> resolved;
   const bool all_there = resolve(route, resolved);
   // After a restart the traffic of before must come back although a target is not ready yet.
-  if (!all_there) resolved = route.status.traffic;
-  if (!resolved.empty()) {
-    if (Result<void> set = plane_.set_route(rule_of(context_, route, resolved)); !set) {
-      mark_ingress_failed(route.status, "HostConflict", set.error().detail, now);
-      add_rivals(route, waits_for);
-    } else if (all_there) {
-      route.status.traffic = std::move(resolved);
-      mark_traffic_assigned(route.status, now);
-      mark_ingress_ready(route.status, now);
-    }
-    if (Result<void> done = label_revisions(**found, route); !done) return done.error();
+  if (!all_there) resolved = before;
+  if (resolved.empty()) co_return Requeue::never();
+  if (Result<void> set = lead_there(rule_of(scope().addresses, route, resolved)); !set) {
+    mark_ingress_failed(route.status, "HostConflict", set.error().detail, now());
+    add_rivals(route, waits_for);
+  } else if (all_there) {
+    route.status.traffic = std::move(resolved);
+    mark_traffic_assigned(route.status, now());
+    mark_ingress_ready(route.status, now());
   }
-  return conclude(context_, {"route", key}, std::move(waits_for), **found, std::move(route));
+  const Result<void> labelled = co_await label_revisions(route, before);
+  if (!labelled) co_return labelled.error();
+  co_return Requeue::never();
 }
 
 }  // namespace knative::control

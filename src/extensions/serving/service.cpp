@@ -63,70 +63,62 @@ bool traffic_migrated(const Service& service, const Route& route) {
 
 }  // namespace
 
-Task<Result<Requeue>> ServiceReconciler::reconcile(std::string key) { co_return step(key); }
-
 // False when the Route has to stay as it is: it must not lead to a Revision whose name was not this
 // Service's to give, or not yet.
-Result<bool> ServiceReconciler::make_configuration(Service& service,
-                                                   std::set<ObjectRef>& interests) {
-  const Timestamp now = context_.now();
+Task<Result<bool>> ServiceReconciler::make_configuration(Service& service, Interests& interests) {
   const std::string& namespace_ = service.metadata.namespace_;
   const std::string& revision = service.spec.template_.metadata.name;
+  const Configuration wanted = configuration_of(service);
   Result<Configuration> configuration =
-      ensure_child(context_, configuration_of(service), service.metadata.uid);
+      co_await ensure_child(client(), wanted, service.metadata.uid);
   if (!configuration) {
-    if (configuration.error().code != Errc::failed_precondition) return configuration.error();
-    mark_configuration_not_owned(service.status, service.metadata.name, now);
+    if (configuration.error().code != Errc::failed_precondition) co_return configuration.error();
+    mark_configuration_not_owned(service.status, service.metadata.name, now());
     interests.insert(ref_to<Configuration>(service));
-    return true;
+    co_return true;
   }
   if (configuration->status.observed_generation != configuration->metadata.generation) {
-    mark_configuration_not_reconciled(service.status, now);
-    return revision.empty();
+    mark_configuration_not_reconciled(service.status, now());
+    co_return revision.empty();
   }
-  propagate(service.status, configuration->status, now);
+  propagate(service.status, configuration->status, now());
   if (revision.empty() || configuration->status.latest_created_revision_name == revision) {
-    return true;
+    co_return true;
   }
-  if (!context_.store.get<serving::Revision>(namespace_, revision)) return true;
-  mark_revision_name_taken(service.status, revision, now);
-  return false;
+  if (!client().get<serving::Revision>(namespace_, revision)) co_return true;
+  mark_revision_name_taken(service.status, revision, now());
+  co_return false;
 }
 
-Result<void> ServiceReconciler::make_route(Service& service, std::set<ObjectRef>& interests) {
-  const Timestamp now = context_.now();
-  Result<Route> route = ensure_child(context_, route_of(service), service.metadata.uid);
+Task<Result<void>> ServiceReconciler::make_route(Service& service, Interests& interests) {
+  const Route wanted = route_of(service);
+  Result<Route> route = co_await ensure_child(client(), wanted, service.metadata.uid);
   if (!route) {
-    if (route.error().code != Errc::failed_precondition) return route.error();
-    mark_route_not_owned(service.status, service.metadata.name, now);
+    if (route.error().code != Errc::failed_precondition) co_return route.error();
+    mark_route_not_owned(service.status, service.metadata.name, now());
     interests.insert(ref_to<Route>(service));
-    return {};
+    co_return Result<void>();
   }
   if (route->status.observed_generation != route->metadata.generation) {
-    mark_route_not_reconciled(service.status, now);
-    return {};
+    mark_route_not_reconciled(service.status, now());
+    co_return Result<void>();
   }
-  propagate(service.status, route->status, now);
+  propagate(service.status, route->status, now());
   if (serving::is_ready(*route) && !traffic_migrated(service, *route)) {
-    mark_route_not_yet_ready(service.status, now);
+    mark_route_not_yet_ready(service.status, now());
   }
-  return {};
+  co_return Result<void>();
 }
 
-Result<Requeue> ServiceReconciler::step(const std::string& key) {
-  const Result<std::optional<Service>> found = get_living<Service>(context_, {"service", key});
-  if (!found) return found.error();
-  if (!*found) return Requeue::never();
-  Service service = **found;
-  initialize_conditions(service.status, context_.now());
-  service.status.observed_generation = service.metadata.generation;
-  std::set<ObjectRef> interests;  // what is in the way; children come back by themselves
-  Result<bool> go_on = make_configuration(service, interests);
-  if (!go_on) return go_on.error();
+// `interests` are what is in the way; children come back by themselves.
+Task<Result<Requeue>> ServiceReconciler::step(Service& service, Interests& interests) {
+  const Result<bool> go_on = co_await make_configuration(service, interests);
+  if (!go_on) co_return go_on.error();
   if (*go_on) {
-    if (Result<void> made = make_route(service, interests); !made) return made.error();
+    const Result<void> made = co_await make_route(service, interests);
+    if (!made) co_return made.error();
   }
-  return conclude(context_, {"service", key}, std::move(interests), **found, std::move(service));
+  co_return Requeue::never();
 }
 
 }  // namespace knative::control

@@ -1,0 +1,99 @@
+/// \file
+/// The door of a platform: which handler answers for which host or path, and the one table of its
+/// own addresses.
+///
+/// Hosts are exact and have one owner each; whoever wants a host that another has is told whose it
+/// is. What comes without a name (an address, "localhost") is answered by path. Belongs to the
+/// platform's loop; a handler that leaves the door answers the requests it has to their end.
+///
+/// \code
+/// into.door().set_hosts("route/default/hello", {"hello.default.localhost"}, handler).value();
+/// into.door().set_path("/dashboard", page).value();
+/// \endcode
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "knative/error.hpp"
+#include "knative/http.hpp"
+#include "knative/task.hpp"
+
+namespace knative {
+
+/// How the URLs of a platform are made: NAME.NAMESPACE.DOMAIN outside, and
+/// NAME.NAMESPACE.svc.cluster.local inside.
+class KNATIVE_EXPORT Addresses {
+ public:
+  explicit Addresses(std::string domain) : domain_(std::move(domain)) {}
+  const std::string& domain() const noexcept { return domain_; }
+  /// Of the listener; 0 without one.
+  std::uint16_t port() const noexcept { return port_; }
+  void set_port(std::uint16_t port) noexcept { port_ = port; }
+
+  /// "http://hello.default.localhost:8080"; without port when there is no listener or it is 80.
+  std::string external_url(std::string_view name, std::string_view namespace_) const;
+  /// "http://hello.default.svc.cluster.local"
+  static std::string internal_url(std::string_view name, std::string_view namespace_);
+  /// Every host under which a name of a namespace is known: NAME.NAMESPACE with ".svc",
+  /// ".svc.cluster.local", alone, and, unless it is private, with the domain.
+  std::vector<std::string> hosts(std::string_view name, std::string_view namespace_,
+                                 bool is_private = false) const;
+
+ private:
+  std::string domain_;
+  std::uint16_t port_ = 0;
+};
+
+/// Hands requests to who answers for their host or path.
+class KNATIVE_EXPORT Door final : public http::Handler {
+ public:
+  explicit Door(const Addresses& addresses) : addresses_(addresses) {}
+
+  /// Answer for exactly these hosts (lower case, without port) on behalf of `owner`, in the place
+  /// of those it had. Fails with `already_exists`, naming host and owner, when another owner has
+  /// one of them or it stands twice among them; then nothing changes.
+  Result<void> set_hosts(std::string_view owner, std::vector<std::string> hosts,
+                         std::shared_ptr<http::Handler> handler);
+  /// Give up every host of `owner`.
+  void remove_hosts(std::string_view owner);
+  /// Answer for a path and what lies below it on the bare address ("/metrics"); the longest path
+  /// wins. Fails with `already_exists`.
+  Result<void> set_path(std::string path, std::shared_ptr<http::Handler> handler);
+  void remove_path(std::string_view path);
+
+  /// Who answers for a host (lower case, without port); null: nobody here.
+  std::shared_ptr<http::Handler> at_host(std::string_view host) const;
+  std::shared_ptr<http::Handler> at_path(std::string_view path) const;
+  /// Who answers for a URL of this platform itself: its scheme is http, its port 80 or the
+  /// listener's, its host one of ours. Null: it leads outside.
+  std::shared_ptr<http::Handler> at_url(const http::Url& url) const;
+  std::size_t hosts() const noexcept { return hosts_.size(); }
+
+  /// 404 for a host or path that nobody answers for.
+  Task<http::Response> handle(http::Request& request) override;
+
+ private:
+  struct Text {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const noexcept {
+      return std::hash<std::string_view>()(text);
+    }
+  };
+  struct Entry {
+    std::string owner;
+    std::shared_ptr<http::Handler> handler;
+  };
+  const Addresses& addresses_;
+  std::unordered_map<std::string, Entry, Text, std::equal_to<>> hosts_;
+  std::unordered_map<std::string, std::vector<std::string>, Text, std::equal_to<>> owners_;
+  std::map<std::string, std::shared_ptr<http::Handler>, std::less<>> paths_;
+};
+
+}  // namespace knative

@@ -1,0 +1,51 @@
+/// \file
+/// How a platform is set up.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "knative/autoscaler.hpp"
+#include "knative/env.hpp"
+#include "knative/error.hpp"
+#include "knative/fwd.hpp"
+#include "knative/http_server.hpp"
+#include "knative/store.hpp"
+
+namespace knative {
+
+/// How a platform is set up. Every bound has a default.
+struct PlatformOptions {
+  /// Objects, images and event logs live here and survive a restart. Empty: memory only, and
+  /// what must be a file (checked-out sources, unpacked images) goes to a temporary directory.
+  /// Secrets stand there as they are: a directory that is made here is for its user only (0700),
+  /// one that was there keeps its mode.
+  std::string data_directory;
+  /// Where HTTP is served; port 0 takes any free one. Empty: in-process calls only.
+  std::optional<Endpoint> listen = Endpoint{};
+  /// Allow `listen` to be an address that strangers can reach; otherwise `start()` refuses it.
+  bool listen_beyond_loopback = false;
+  /// Hosts are NAME.NAMESPACE.DOMAIN and TAG-NAME.NAMESPACE.DOMAIN, as Knative's templates.
+  std::string domain = "localhost";
+  std::string default_namespace = "default";
+  /// config-autoscaler, with Knative's defaults.
+  AutoscalerConfig autoscaler;
+  http::ServerOptions server;
+  /// Functions that build steps name as "fn:NAME"; must outlive the platform. Null: none.
+  const StepFunctions* step_functions = nullptr;
+  /// Opens the object store with the platform's rules (admission, default namespace) in it; empty:
+  /// SQLite in the data directory (of the world's `Files`), or memory without one.
+  std::function<Result<std::unique_ptr<Store>>(Env&, StoreOptions)> open_store;
+  /// Bound of events accepted and not yet on disk, per Broker or Channel.
+  std::size_t event_pending_bytes_max = std::size_t{16} << 20;
+  /// Environment of build steps and processes: PATH and what the host program allows.
+  std::string path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  /// Called with each line of a build step or a workload; empty: the log at level debug.
+  std::function<void(std::string_view source, std::string_view line)> on_output;
+};
+
+}  // namespace knative

@@ -1,0 +1,35 @@
+// The image store of a platform: a layout in the data directory, or memory.
+#include "knative/extensions.hpp"
+#include "knative/oci.hpp"
+
+namespace knative {
+
+namespace {
+
+class ImagesExtension final : public Extension {
+ public:
+  std::string_view name() const override { return "images"; }
+
+  Result<void> install(Installer& into) override {
+    if (into.durable()) {
+      Result<std::string> directory = into.directory("images");
+      if (!directory) return directory.error();
+      Result<std::shared_ptr<oci::ImageStore>> layout =
+          oci::open_image_layout(into.env().files, *directory);
+      if (!layout) return layout.error();
+      images_ = std::move(*layout);
+    } else {
+      images_ = oci::memory_image_store();
+    }
+    return into.provide(images_);
+  }
+
+ private:
+  std::shared_ptr<oci::ImageStore> images_;
+};
+
+}  // namespace
+
+std::unique_ptr<Extension> images_extension() { return std::make_unique<ImagesExtension>(); }
+
+}  // namespace knative

@@ -1,0 +1,119 @@
+#include "knative/door.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace knative {
+
+namespace {
+
+// "127.0.0.1", "[::1]", "localhost": the address itself, not a name of something.
+bool is_bare(std::string_view host) {
+  if (host.empty() || host == "localhost" || host.front() == '[') return true;
+  return host.find_first_not_of("0123456789.") == std::string_view::npos;
+}
+
+constexpr std::uint16_t http_port = 80;
+
+}  // namespace
+
+std::string Addresses::external_url(std::string_view name, std::string_view namespace_) const {
+  std::string url = "http://";
+  url.append(name).append(".").append(namespace_).append(".").append(domain_);
+  if (port_ != 0 && port_ != http_port) url.append(":").append(std::to_string(port_));
+  return url;
+}
+
+std::string Addresses::internal_url(std::string_view name, std::string_view namespace_) {
+  std::string url = "http://";
+  url.append(name).append(".").append(namespace_).append(".svc.cluster.local");
+  return url;
+}
+
+std::vector<std::string> Addresses::hosts(std::string_view name, std::string_view namespace_,
+                                          bool is_private) const {
+  const std::string scoped = std::string(name).append(".").append(namespace_);
+  std::vector<std::string> all = {scoped + ".svc.cluster.local", scoped + ".svc", scoped};
+  if (!is_private) all.push_back(scoped + "." + domain_);
+  return all;
+}
+
+Result<void> Door::set_hosts(std::string_view owner, std::vector<std::string> hosts,
+                             std::shared_ptr<http::Handler> handler) {
+  std::sort(hosts.begin(), hosts.end());
+  if (const auto twice = std::adjacent_find(hosts.begin(), hosts.end()); twice != hosts.end()) {
+    return fail(Errc::already_exists,
+                "two names of " + std::string(owner) + " give the host " + *twice);
+  }
+  for (const std::string& host : hosts) {
+    const auto taken = hosts_.find(host);
+    if (taken != hosts_.end() && taken->second.owner != owner) {
+      return fail(Errc::already_exists, "host " + host + " belongs to " + taken->second.owner);
+    }
+  }
+  remove_hosts(owner);
+  for (const std::string& host : hosts) hosts_[host] = Entry{std::string(owner), handler};
+  if (!hosts.empty()) owners_[std::string(owner)] = std::move(hosts);
+  return {};
+}
+
+void Door::remove_hosts(std::string_view owner) {
+  const auto owned = owners_.find(owner);
+  if (owned == owners_.end()) return;
+  for (const std::string& host : owned->second) hosts_.erase(host);
+  owners_.erase(owned);
+}
+
+Result<void> Door::set_path(std::string path, std::shared_ptr<http::Handler> handler) {
+  KN_ASSERT(path.starts_with('/'));
+  const auto [entry, added] = paths_.emplace(std::move(path), std::move(handler));
+  if (!added) return fail(Errc::already_exists, "somebody answers for " + entry->first);
+  return {};
+}
+
+void Door::remove_path(std::string_view path) {
+  const auto found = paths_.find(path);
+  if (found != paths_.end()) paths_.erase(found);
+}
+
+std::shared_ptr<http::Handler> Door::at_host(std::string_view host) const {
+  const auto found = hosts_.find(host);
+  return found == hosts_.end() ? nullptr : found->second.handler;
+}
+
+std::shared_ptr<http::Handler> Door::at_path(std::string_view path) const {
+  for (std::string_view prefix = path; !prefix.empty();) {
+    const auto found = paths_.find(prefix);
+    if (found != paths_.end()) return found->second;
+    const std::size_t slash = prefix.rfind('/');
+    if (slash == std::string_view::npos) break;
+    prefix = prefix.substr(0, slash);
+  }
+  const auto root = paths_.find("/");
+  return root == paths_.end() ? nullptr : root->second;
+}
+
+std::shared_ptr<http::Handler> Door::at_url(const http::Url& url) const {
+  if (url.scheme != "http" || (url.port != http_port && url.port != addresses_.port())) {
+    return nullptr;
+  }
+  return at_host(url.host);
+}
+
+Task<http::Response> Door::handle(http::Request& request) {
+  const std::string host = request.host();
+  if (const auto found = hosts_.find(host); found != hosts_.end()) {
+    const std::shared_ptr<http::Handler> keep = found->second.handler;
+    co_return co_await keep->handle(request);
+  }
+  if (!is_bare(host)) {
+    co_return http::error_response(404, "no service answers for the host " + host);
+  }
+  if (const std::shared_ptr<http::Handler> keep = at_path(request.path())) {
+    co_return co_await keep->handle(request);
+  }
+  co_return http::error_response(
+      404, "no such path here; services answer by their host, e.g. NAME.NAMESPACE.localhost");
+}
+
+}  // namespace knative
