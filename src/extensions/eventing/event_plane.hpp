@@ -44,6 +44,8 @@ class EventPlane final : public control::EventingPlane {
 
   /// Null when it is not (yet) served.
   EventBroker* find(std::string_view id) const;
+  /// What is used across an await.
+  std::shared_ptr<EventBroker> share(std::string_view id) const;
   /// Whether the object of this id was applied but is not served.
   bool waits(const std::string& id) const;
 
@@ -70,8 +72,6 @@ class EventPlane final : public control::EventingPlane {
   class NotServed final : public http::Handler {
     Task<http::Response> handle(http::Request& request) override;
   };
-  /// What is used across an await.
-  std::shared_ptr<EventBroker> share(std::string_view id) const;
   std::string directory_of(std::string_view id) const;
   /// `authority` is host and port of `url`.
   std::shared_ptr<http::Client> client_of(const std::string& authority, const http::Url& url);

@@ -1,0 +1,1 @@
+// Built with the precompiled headers that every test program shares.
