@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "knative/meta.hpp"
+#include "knative/object.hpp"
 
 namespace knative {
 
