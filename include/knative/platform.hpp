@@ -28,6 +28,7 @@
 #include "knative/builder.hpp"
 #include "knative/client.hpp"
 #include "knative/env.hpp"
+#include "knative/eventing.hpp"
 #include "knative/extension.hpp"
 #include "knative/functions.hpp"
 #include "knative/http.hpp"
