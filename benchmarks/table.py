@@ -173,6 +173,25 @@ def single_filter(bench):
                   "exact on one attribute")
 
 
+def store_growth(bench):
+    rows = bench.google("store_bench", "create_100000/iterations:1", 3 if bench.quick else 5)
+    figures = {key: statistics.median(row[key] for row in rows)
+               for key in ("first_us", "last_us", "bytes_each")}
+    return figure([row["last_to_first"] for row in rows], "x",
+                  f"{figures['first_us']:.1f} us, then {figures['last_us']:.1f} us; "
+                  f"{figures['bytes_each'] / 1e3:.1f} KB each")
+
+
+def store_list(bench):
+    times = cpu_times(bench.google("store_bench", "list_10_by_label", 3), 1e3)
+    return figure(times, "us", "10 of 100,000")
+
+
+def store_change(bench):
+    times = cpu_times(bench.google("store_bench", "change_one_of_100000", 3), 1e3)
+    return figure(times, "us", "1,100 watches of others")
+
+
 def packing(bench):
     name = "pack_layer/gzip:1/real_time"
     rows = bench.google("builder_bench", name, 1 if bench.quick else 3)
@@ -219,6 +238,10 @@ def rows(minutes):
             "16.7 us CPU: epoll hop, no disk (Go broker 514)"),
         Row("fan-out in memory", fan_out, "(Go broker, 5 triggers: 552/s)"),
         Row("single filter", single_filter, "4 ns", "ns", at_most=50),
+        Row("store, last 1,000 of 100,000 objects", store_growth,
+            "1.0 x the first 1,000", "x", at_most=1.5),
+        Row("store, list by label", store_list, "-", "us", at_most=20),
+        Row("store, change among 100,000", store_change, "-", "us", at_most=100),
         Row("image packing", packing, "105 MB/s one thread (umoci 87 MB/s)"),
         Row("platform start-up", lambda bench: idle(bench, "start_ms", "ms"),
             "1.3 ms: a dynamic program answers", "ms", at_most=50),

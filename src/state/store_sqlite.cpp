@@ -270,6 +270,13 @@ class FilesVfs {
     *out = static_cast<sqlite3_int64>(*bytes);
     return SQLITE_OK;
   }
+  static int control(sqlite3_file* file, int operation, void* argument) {
+    if (operation != SQLITE_FCNTL_HAS_MOVED) return SQLITE_NOTFOUND;
+    const Result<bool> there = of(file).file->is_at(of(file).path);
+    if (!there) return of(file).vfs.failed(there.error(), SQLITE_IOERR_FSTAT);
+    *static_cast<int*>(argument) = *there ? 0 : 1;
+    return SQLITE_OK;
+  }
   static const sqlite3_io_methods* methods() {
     static const sqlite3_io_methods table = [] {
       sqlite3_io_methods made{};
@@ -286,7 +293,7 @@ class FilesVfs {
         *out = 0;
         return SQLITE_OK;
       };
-      made.xFileControl = [](sqlite3_file*, int, void*) { return SQLITE_NOTFOUND; };
+      made.xFileControl = control;
       made.xSectorSize = [](sqlite3_file*) { return 4096; };
       made.xDeviceCharacteristics = [](sqlite3_file*) { return SQLITE_IOCAP_POWERSAFE_OVERWRITE; };
       return made;
@@ -361,7 +368,7 @@ class Database {
     Result<void> written = write_rows(batch, history_max);
     if (written) written = execute("COMMIT");
     if (!written) sqlite3_exec(database_, "ROLLBACK", nullptr, nullptr, nullptr);
-    return written;
+    return written ? linked() : written;
   }
 
  private:
@@ -386,6 +393,17 @@ class Database {
     const int code = statement.step();
     if (code == SQLITE_ROW) return statement.integer(0);
     return code == SQLITE_DONE ? damaged("a required row is missing") : error(code);
+  }
+
+  // What was written to a file that nobody will find again is not kept. Should its path lead to it
+  // again, the group is written once more.
+  Result<void> linked() const {
+    int moved = 0;
+    const int code = sqlite3_file_control(database_, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+    if (code != SQLITE_OK) return error(code);
+    if (moved == 0) return {};
+    return fail(Errc::unavailable,
+                path_ + ": removed, renamed or replaced while the store has it open");
   }
 
   // True for an empty file; an error when it is somebody else's.
@@ -465,7 +483,7 @@ class Database {
   }
 
   Result<void> write_rows(const Batch& batch, std::size_t history_max) {
-    Statement insert(database_, "INSERT INTO history VALUES(?1,?2,?3,?4,?5,?6,?7,?8)");
+    Statement insert(database_, "INSERT OR REPLACE INTO history VALUES(?1,?2,?3,?4,?5,?6,?7,?8)");
     // The last state of every object in the group.
     std::map<std::tuple<std::string_view, std::string_view, std::string_view>, const Row*> last;
     for (const Row& row : batch) {

@@ -247,6 +247,33 @@ TEST_F(SqliteStoreTest, OneStorePerFile) {
   EXPECT_TRUE(open());
 }
 
+TEST_F(SqliteStoreTest, NothingIsDurableOnceTheDirectoryIsGoneUntilItIsBack) {
+  kn::SqliteStoreOptions options;
+  options.retry_delay = std::chrono::milliseconds(1);
+  auto store = open(options).value();
+  (void)store->create(config("a", "1")).value();
+  loop_.run(store->durable()).value();
+  kn::Files& files = loop_.env().files;
+  const std::string away = directory_.path() + "-away";
+  files.rename(directory_.path(), away).value();
+  (void)store->create(config("b", "1")).value();
+  const kn::Result<void> lost = loop_.run(store->durable());
+  ASSERT_FALSE(lost);
+  EXPECT_EQ(lost.error().code, Errc::unavailable) << lost.error().to_string();
+  EXPECT_NE(lost.error().detail.find("removed, renamed or replaced"), std::string::npos);
+  files.rename(away, directory_.path()).value();
+  auto retried = [](kn::Store& source) -> kn::Task<bool> {
+    for (int i = 0; i < 1000; ++i) {
+      const kn::Result<void> done = co_await source.durable();
+      if (done) co_return true;
+    }
+    co_return false;
+  };
+  EXPECT_TRUE(loop_.run(retried(*store)));
+  store.reset();
+  EXPECT_TRUE(open().value()->get(ref("b")));
+}
+
 TEST_F(SqliteStoreTest, AFileThatCannotBeOpened) {
   const kn::Env& env = loop_.env();
   const auto store = kn::sqlite_store(directory_ / "none/store.db", env.executor, env.timers,
