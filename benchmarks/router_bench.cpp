@@ -142,4 +142,27 @@ void find_route(benchmark::State& state) {
 }
 BENCHMARK(find_route);
 
+/// One rule with the hosts of a Route among `range(0)`, told to a router.
+void change_one_route(benchmark::State& state) {
+  World world(0);
+  const auto rule = [](std::int64_t number, std::string_view revision) {
+    const std::string name = "route-" + std::to_string(number);
+    return knative::RouteRule{name,
+                              {name + ".default.svc.cluster.local", name + ".default.svc",
+                               name + ".default", name + ".default.localhost"},
+                              {{std::string(revision), 100}},
+                              {}};
+  };
+  std::vector<knative::RouteRule> rules;
+  for (std::int64_t i = 0; i < state.range(0); ++i) rules.push_back(rule(i, "r-1"));
+  auto table = knative::RouteTable::make(std::move(rules)).value();
+  std::int64_t round = 0;
+  for (auto _ : state) {
+    table = table->with(rule(round % state.range(0), round % 2 == 0 ? "r-2" : "r-1")).value();
+    world.router.set_table(table);
+    ++round;
+  }
+}
+BENCHMARK(change_one_route)->Arg(100)->Arg(10'000)->Unit(benchmark::kMicrosecond);
+
 }  // namespace

@@ -156,6 +156,7 @@ Throttler::State::State(Timers& t, const Random& r, Demand& d, RevisionOptions o
       options(std::move(o)),
       breaker(breaker_options(options)),
       stats(t.now()) {
+  update_silence();
   if (m != nullptr) metrics.emplace(*m, *this);
 }
 
@@ -167,12 +168,12 @@ ThrottledEndpoint* Throttler::State::pick() noexcept {
   return pick_free(options.container_concurrency <= first_available_max ? 0 : turn);
 }
 
-ThrottledEndpoint* Throttler::State::pick_another(const ThrottledEndpoint* avoided) noexcept {
+ThrottledEndpoint* Throttler::State::pick_another(const ThrottledEndpoint& avoided) noexcept {
   ThrottledEndpoint* picked = pick();
-  if (picked == nullptr || picked != avoided) return picked;
+  if (picked == nullptr || picked != &avoided) return picked;
   const int limit = options.container_concurrency > 0 ? options.container_concurrency : unlimited;
   for (const auto& other : endpoints) {
-    if (other.get() != avoided && other->in_flight < limit) return other.get();
+    if (other.get() != &avoided && other->in_flight < limit) return other.get();
   }
   return picked;
 }
@@ -210,6 +211,14 @@ void Throttler::State::update_capacity() noexcept {
       std::int64_t{options.container_concurrency} * static_cast<std::int64_t>(endpoints.size()) +
       draining_in_flight;
   breaker.set_capacity(static_cast<int>(std::min<std::int64_t>(capacity, unlimited)));
+}
+
+void Throttler::State::update_silence() noexcept {
+  longest_silence = Duration{0};
+  for (const Duration limit : {options.response_start_timeout, options.idle_timeout}) {
+    if (limit.count() <= 0) continue;
+    longest_silence = longest_silence.count() > 0 ? std::min(longest_silence, limit) : limit;
+  }
 }
 
 void Throttler::State::forget_draining(const ThrottledEndpoint& endpoint) noexcept {
@@ -336,78 +345,62 @@ Task<std::optional<http::Response>> Throttler::State::take_in(http::Request& req
   co_return std::nullopt;
 }
 
-std::optional<Instant> Throttler::State::answer_deadline(Instant arrival) const noexcept {
-  std::optional<Instant> deadline = deadline_of(arrival);
-  for (const Duration limit : {options.response_start_timeout, options.idle_timeout}) {
-    if (limit.count() <= 0) continue;
-    const Instant end = timers.now() + limit;
-    deadline = deadline ? std::min(*deadline, end) : end;
-  }
-  return deadline;
-}
-
-http::Response Throttler::State::cut_answer(Operation::End end) noexcept {
-  if (end == Operation::End::expired) {
-    ++counters.timed_out;
-    return http::error_response(504, "request timeout");
-  }
-  ++counters.failed;
-  if (end == Operation::End::looped) {
-    return http::error_response(508, "services call each other without end");
-  }
-  return http::error_response(502, "the instance stopped while answering");
-}
-
 http::Response Throttler::State::answer_of(GuardedTask<http::Response>& call) noexcept {
+  switch (call.end()) {
+    case Operation::End::none: break;
+    case Operation::End::expired:
+      ++counters.timed_out;
+      return http::error_response(504, "request timeout");
+    case Operation::End::looped:
+      ++counters.failed;
+      return http::error_response(508, "services call each other without end");
+    case Operation::End::aborted:
+      ++counters.failed;
+      return http::error_response(502, "the instance stopped while answering");
+  }
   try {
-    http::Response response = call.take();
-    ++(response.unreached ? counters.failed : counters.completed);
-    return response;
+    ++counters.completed;
+    return call.take();
   } catch (...) {
+    --counters.completed;
     ++counters.failed;
     return http::error_response(500, "the function failed");
   }
 }
 
-Task<bool> Throttler::State::another_attempt(int attempt, Instant arrival,
-                                             const ThrottledEndpoint& unreached) {
-  if (attempt >= attempts_max || demand == nullptr) co_return false;
+Task<void> Throttler::State::before_another(int attempt, const ThrottledEndpoint& unreached) {
+  --counters.completed;
   ++counters.retried;
-  --counters.failed;
-  if (endpoints.size() > 1 || endpoints.empty() || endpoints.front().get() != &unreached) {
-    co_return true;
+  // When it is the only one: it may have ended without our knowing yet.
+  if (endpoints.size() == 1 && endpoints.front().get() == &unreached) {
+    co_await timers.sleep_for(attempt_pause * (1 << (2 * (attempt - 1))));
   }
-  // The only one: it may have ended without our knowing yet.
-  const Instant next = timers.now() + attempt_pause * (1 << (2 * (attempt - 1)));
-  const std::optional<Instant> deadline = deadline_of(arrival);
-  if (deadline && next >= *deadline) co_return false;
-  co_await timers.sleep_until(next);
-  co_return true;
 }
 
 Task<http::Response> Throttler::State::serve(StateRef self, http::Request& request) {
   State& state = *self.get();
   const Instant arrival = state.timers.now();
+  std::optional<http::Response> in_vain;
   if (state.options.container_concurrency > 0 && request.body.streamed()) {
-    std::optional<http::Response> in_vain = co_await state.take_in(request, arrival);
+    in_vain = co_await state.take_in(request, arrival);
     if (in_vain) co_return std::move(*in_vain);
   }
   Lease lease(std::move(self));
-  int hops_before = request.peer.empty() ? 0 : hops_said(request);
+  int hops = request.peer.empty() ? 0 : hops_said(request);
   if (state.options.remote) {
-    hops_before = std::max(hops_before, co_await CurrentHops());
-    request.headers.set(hops_header, std::to_string(hops_before + 1));
+    hops = std::max(hops, co_await CurrentHops());
+    request.headers.set(hops_header, std::to_string(hops + 1));
   }
-  http::Response response;
   const ThrottledEndpoint* unreached = nullptr;
   for (int attempt = 1;; ++attempt) {
     Breaker::Slot slot = state.breaker.try_acquire();
-    ThrottledEndpoint* free = slot ? state.pick_another(unreached) : nullptr;
+    ThrottledEndpoint* free = nullptr;
+    if (slot) free = unreached == nullptr ? state.pick() : state.pick_another(*unreached);
     if (free != nullptr) {
       lease.take(*free, std::move(slot));
     } else {
       slot.reset();
-      std::optional<http::Response> in_vain = co_await state.wait(lease, arrival);
+      in_vain = co_await state.wait(lease, arrival);
       if (in_vain) {
         state.answered(in_vain->status, arrival);
         co_return std::move(*in_vain);
@@ -416,26 +409,25 @@ Task<http::Response> Throttler::State::serve(StateRef self, http::Request& reque
     {
       ThrottledEndpoint& endpoint = lease.endpoint();
       GuardedTask<http::Response> call(endpoint, endpoint.handler->handle(request),
-                                       state.options.hops_max, hops_before);
+                                       state.options.hops_max, hops);
       if (const auto deadline = state.answer_deadline(arrival)) state.timers.arm(call, *deadline);
       co_await call;
-      if (call.end() != Operation::End::none) {
-        response = state.cut_answer(call.end());
-        break;
+      http::Response response = state.answer_of(call);
+      if (!response.unreached || attempt == attempts_max) {
+        if (response.unreached) state.never_reached();
+        state.answered(response.status, arrival);
+        if (response.body.streamed()) {
+          response.body = http::Body(std::make_unique<LeasedBody>(
+              std::move(lease), std::move(response.body), state.deadline_of(arrival)));
+        }
+        co_return response;
       }
-      response = state.answer_of(call);
     }
-    if (!response.unreached) break;
     unreached = &lease.endpoint();
     lease.give_back();
-    if (!co_await state.another_attempt(attempt, arrival, *unreached)) break;
+    Task<void> pause = state.before_another(attempt, *unreached);
+    co_await std::move(pause);
   }
-  state.answered(response.status, arrival);
-  if (response.body.streamed()) {
-    response.body = http::Body(std::make_unique<LeasedBody>(
-        std::move(lease), std::move(response.body), state.deadline_of(arrival)));
-  }
-  co_return response;
 }
 
 // ---------------------------------------------------------------------------- throttler
@@ -512,6 +504,7 @@ void Throttler::retire() noexcept { state_->retire(); }
 
 void Throttler::update(const RevisionOptions& options) {
   state_->options = options;
+  state_->update_silence();
   state_->update_capacity();
 }
 

@@ -105,6 +105,7 @@ struct Throttler::State {
   Random random;
   Demand* demand;  ///< Null when the throttler is gone.
   RevisionOptions options;
+  Duration longest_silence{0};  ///< Before the first of an answer; 0: any.
   Breaker breaker;
   RequestStats stats;
   Counters counters;
@@ -117,28 +118,39 @@ struct Throttler::State {
 
   /// A free endpoint by the policy, or null. Another one than `avoided` if there is any.
   ThrottledEndpoint* pick() noexcept;
-  ThrottledEndpoint* pick_another(const ThrottledEndpoint* avoided) noexcept;
+  ThrottledEndpoint* pick_another(const ThrottledEndpoint& avoided) noexcept;
   ThrottledEndpoint* pick_less_busy() noexcept;
   ThrottledEndpoint* pick_free(std::size_t start) noexcept;
   void update_capacity() noexcept;
+  void update_silence() noexcept;
   void forget_draining(const ThrottledEndpoint& endpoint) noexcept;
   static Task<http::Response> serve(StateRef self, http::Request& request);
   /// Read the body, or its beginning, before the request takes a place; yields the answer when
   /// that fails.
   Task<std::optional<http::Response>> take_in(http::Request& request, Instant arrival);
+  /// What was counted as an answer is none.
+  void never_reached() noexcept {
+    --counters.completed;
+    ++counters.failed;
+  }
   /// Count an answer.
   void answered(int status, Instant arrival) noexcept {
     if (metrics) metrics->answered(status, timers.now() - arrival);
   }
   /// Wait in the queue; yields the answer when it was in vain, else `lease` has its endpoint.
   Task<std::optional<http::Response>> wait(Lease& lease, Instant arrival);
-  /// Before another attempt of a request whose endpoint was not reached. False: no more.
-  Task<bool> another_attempt(int attempt, Instant arrival, const ThrottledEndpoint& unreached);
+  /// Before another attempt of a request that did not reach its endpoint.
+  Task<void> before_another(int attempt, const ThrottledEndpoint& unreached);
   http::Response answer_of(GuardedTask<http::Response>& call) noexcept;
-  /// The answer to a call that did not end by itself.
-  http::Response cut_answer(Operation::End end) noexcept;
-  /// When an endpoint that was given a request of `arrival` must have begun to answer.
-  std::optional<Instant> answer_deadline(Instant arrival) const noexcept;
+  /// When an endpoint that is given a request of `arrival` now must have begun to answer.
+  std::optional<Instant> answer_deadline(Instant arrival) const noexcept {
+    std::optional<Instant> deadline = deadline_of(arrival);
+    if (longest_silence.count() > 0) {
+      const Instant silent = timers.now() + longest_silence;
+      if (!deadline || silent < *deadline) deadline = silent;
+    }
+    return deadline;
+  }
   /// Take no more requests: the throttler leaves its activator.
   void retire() noexcept;
   /// When what began at `arrival` has to be over; empty: never.

@@ -632,6 +632,8 @@ TEST_F(RouterTest, AnInstanceThatIsNeverReachedIs502InTheEnd) {
   route_all_to("r-1");
   EXPECT_EQ(fetch("r.local", 1s).status, 502);
   EXPECT_EQ(dead.asked, 5);
+  EXPECT_EQ(throttler->counters().failed, 1U);
+  EXPECT_EQ(throttler->counters().completed, 0U);
   EXPECT_EQ(throttler->in_flight(), 0);
 }
 
