@@ -208,6 +208,50 @@ def idle(bench, key, unit):
     return figure([run[key] for run in runs], unit, note)
 
 
+def scale(bench, name, counter):
+    """A counter of scale_bench; a world of ten thousand is filled once per figure."""
+    return bench.google("scale_bench", name, 1)[0][counter]
+
+
+def to_ready(bench, kind):
+    few, some, many = (scale(bench, f"to_ready<{kind}>/{there}/iterations:2", "cpu_us_each")
+                       for there in (100, 1000, 10000))
+    return Figure(many / few, "x", many / few, many / few,
+                  f"{few:.0f}, {some:.0f}, {many:.0f} us CPU with 100, 1 k, 10 k there")
+
+
+def at_rest(bench, kind, counter, unit):
+    value = scale(bench, f"at_rest<{kind}>/10000/iterations:1", counter)
+    return Figure(value, unit, value, value)
+
+
+def change_one(bench, kind):
+    value = scale(bench, f"change_one<{kind}>/10000/iterations:4", "cpu_us_each")
+    return Figure(value, "us", value, value, "from apply until it acts, all controllers")
+
+
+def change_route(bench):
+    return figure(cpu_times(bench.google("router_bench", "change_one_route/10000"), 1e3), "us",
+                  "four hosts each; table and router")
+
+
+def rows_of_scale():
+    found = [Row("change of a Route among 10,000", change_route, "-", "us", at_most=100)]
+    for kind, what in (("Services", "Service"), ("Brokers", "Broker with Trigger")):
+        found += [
+            Row(f"{what} to Ready, 10 k to 100", lambda bench, k=kind: to_ready(bench, k),
+                "1.0 x: each costs the same", "x", at_most=1.5),
+            Row(f"memory, 10,000 x {what}",
+                lambda bench, k=kind: at_rest(bench, k, "resident_mb", "MB"), "-", "MB",
+                at_most=1024),
+            Row(f"idle CPU, 10,000 x {what}",
+                lambda bench, k=kind: at_rest(bench, k, "idle_cpu_percent", "%"), "0 %", "%",
+                at_most=1),
+            Row(f"apply a change to a {what}", lambda bench, k=kind: change_one(bench, k), "-"),
+        ]
+    return found
+
+
 def release_build(minutes):
     if minutes is None:
         raise NotMeasured("see the log of .ci/run, or give --build-minutes")
@@ -247,6 +291,7 @@ def rows(minutes):
             "1.3 ms: a dynamic program answers", "ms", at_most=50),
         Row("idle resident memory", lambda bench: idle(bench, "resident_mb", "MB"), "-",
             "MB", at_most=30),
+        *rows_of_scale(),
         Row("clean release build and tests", lambda bench: release_build(minutes),
             "5 min (goal)", "min", at_most=10),
     ]
