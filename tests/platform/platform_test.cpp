@@ -327,7 +327,10 @@ TEST(PlatformStore, a_broker_whose_log_cannot_be_opened_says_503_until_it_can) {
     EXPECT_EQ(post(path).status, 404) << path;
   }
   ASSERT_TRUE(files.remove("/data/events/broker/default/late"));
-  ASSERT_TRUE(simulation.run(platform.ready(ref, 10min)));
+  const std::function<bool(const AnyObject&)> is_ready = [](const AnyObject& object) {
+    return readiness(object).ready;
+  };
+  ASSERT_TRUE(simulation.run(platform.wait_for(ref, is_ready, 10min)));
   EXPECT_EQ(post("/default/late").status, 202);
 }
 

@@ -9,6 +9,7 @@
 #include "knative/access.hpp"
 #include "knative/extensions.hpp"
 #include "knative/platform_options.hpp"
+#include "knative/readiness.hpp"
 
 namespace knative {
 
@@ -145,6 +146,16 @@ class EventingExtension final : public Extension, private EventAccess {
     return false;
   }
 
+  // Applied and not served, and nobody has said that it cannot be.
+  template <class T>
+  bool undecided(const std::string& id) const {
+    if (!plane_->waits(id)) return false;
+    const auto names = split_key(id.substr(id.find('/') + 1));
+    const Result<AnyObject> object =
+        into_->client().get(Client::ref_to<T>(names.first, names.second));
+    return object && !readiness(*object).failed;
+  }
+
   // What was applied to this Broker before counts (bounded); what was applied elsewhere is no
   // reason to wait.
   Task<void> settle(std::string key) {
@@ -158,8 +169,8 @@ class EventingExtension final : public Extension, private EventAccess {
     Timers& timers = into_->env().timers;
     const Instant deadline = timers.now() + settle_max;
     while (timers.now() < deadline) {
-      const bool waits = plane_->waits(control::broker_id(key)) ||
-                         plane_->waits(control::channel_id(key)) ||
+      const bool waits = undecided<eventing::Broker>(control::broker_id(key)) ||
+                         undecided<eventing::Channel>(control::channel_id(key)) ||
                          triggers_wait(names.first, names.second);
       if (!waits) {
         checked_[key] = client.resource_version();
