@@ -143,6 +143,7 @@ class ServerListener final : public SecureListener {
     co_return next;
   }
   Endpoint endpoint() const override { return listener_->endpoint(); }
+  DescriptorRoom descriptors() const noexcept override { return listener_->descriptors(); }
   HandshakeCounts counts() const noexcept override {
     HandshakeCounts counts = counts_;
     counts.under_way = attempts_.size();

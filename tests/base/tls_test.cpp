@@ -450,6 +450,30 @@ TEST_P(TlsContract, WhoSpeaksNoTlsIsToldApart) {
   run(body(env(), *party));
 }
 
+/// A listener that nobody reaches.
+class LonelyListener final : public Listener {
+ public:
+  Task<Result<StreamPtr>> accept() override {
+    co_await never_.wait();
+    co_return fail(Errc::internal, "somebody came");
+  }
+  Endpoint endpoint() const override { return Endpoint{"lonely", 7, {}}; }
+  DescriptorRoom descriptors() const noexcept override { return {100, 3}; }
+
+ private:
+  Wakeup never_;
+};
+
+TEST_P(TlsContract, WhatTheListenerBelowTellsIsPassedOn) {
+  Env& world = env();
+  const auto listener = tls::wrap(world.executor, world.timers, world.logger,
+                                  std::make_unique<LonelyListener>(), party->server)
+                            .value();
+  EXPECT_EQ(listener->endpoint().host, "lonely");
+  EXPECT_EQ(listener->descriptors().left, 3u);
+  EXPECT_EQ(listener->descriptors().max, 100u);
+}
+
 // ---------------------------------------------------------------------------- what is between
 
 /// Carries bytes between a client and a server, and keeps them.
