@@ -10,6 +10,9 @@
 /// \code
 /// class Widgets final : public knative::Extension {
 ///   std::string_view name() const override { return "widgets"; }
+///   knative::Result<void> add_kinds(knative::KindRegistry& kinds) override {
+///     return kinds.add<Widget>();
+///   }
 ///   knative::Result<void> install(knative::Installer& into) override {
 ///     return into.add_controller<Widget>(
 ///         "widget", std::make_unique<WidgetReconciler>(into.context(), "widget"));
@@ -33,6 +36,7 @@
 #include "knative/env.hpp"
 #include "knative/error.hpp"
 #include "knative/fwd.hpp"
+#include "knative/kinds.hpp"
 #include "knative/metrics.hpp"
 #include "knative/reconciler.hpp"
 
@@ -60,6 +64,7 @@ class KNATIVE_EXPORT Installer {
   virtual Store* store() noexcept = 0;
   virtual Door& door() noexcept = 0;
   virtual Addresses& addresses() noexcept = 0;
+  virtual const KindRegistry& kinds() const noexcept = 0;
   virtual Metrics& metrics() noexcept = 0;
   virtual ReconcileContext& context() noexcept = 0;
   virtual Controllers& controllers() noexcept = 0;
@@ -109,6 +114,12 @@ class KNATIVE_EXPORT Extension {
   virtual ~Extension() = default;
   /// For messages: "serving".
   virtual std::string_view name() const = 0;
+  /// Add the kinds of objects that this knows, to those of the library. Comes before every
+  /// `install`: the store is opened in between.
+  virtual Result<void> add_kinds(KindRegistry& kinds) {
+    static_cast<void>(kinds);
+    return {};
+  }
   /// Declare what this adds. An error is the platform's start error.
   virtual Result<void> install(Installer& into) = 0;
   /// All extensions are installed and the listener's port is known; no controller has run yet.

@@ -100,6 +100,8 @@ class ConditionSet;
 struct FieldError;
 class FieldErrors;
 class AnyObject;
+class KindRegistry;
+struct KindInfo;
 
 namespace core {
 struct Namespace;

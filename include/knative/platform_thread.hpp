@@ -32,6 +32,8 @@ class KNATIVE_EXPORT PlatformThread {
   PlatformThread(const PlatformThread&) = delete;
   PlatformThread& operator=(const PlatformThread&) = delete;
 
+  /// See `Platform::install`.
+  Result<void> install(std::unique_ptr<Extension> extension);
   Result<void> start();
   /// See `Platform::stop`. A second call does nothing.
   void stop(Duration grace = std::chrono::seconds(5));

@@ -41,6 +41,7 @@ Platform::Impl::Impl(Env& env, std::vector<std::unique_ptr<Extension>> parts,
       settings(std::move(wanted)),
       urls(settings.domain),
       entrance(urls),
+      registry(built_in_kinds()),
       extensions(std::move(parts)) {
   if (!settings.on_output) {
     settings.on_output = [&logger = env.logger](std::string_view source, std::string_view line) {
@@ -76,6 +77,15 @@ Result<void> Platform::Impl::add(std::unique_ptr<Extension> extension) {
   return {};
 }
 
+Result<void> Platform::Impl::add_kinds() {
+  for (const auto& extension : extensions) {
+    if (Result<void> added = extension->add_kinds(registry); !added) {
+      return added.error().within("extension " + std::string(extension->name()));
+    }
+  }
+  return {};
+}
+
 Result<void> Platform::Impl::open_directory() {
   if (settings.data_directory.empty()) {
     Result<std::string> scratch = world.files.make_temporary_directory("knative-");
@@ -97,6 +107,7 @@ Result<void> Platform::Impl::open_store() {
   StoreOptions store_options;
   store_options.default_namespace = settings.default_namespace;
   store_options.admission = admission(settings.autoscaler);
+  store_options.kinds = &registry;
   Result<std::unique_ptr<Store>> opened = fail(Errc::internal, "no store");
   if (settings.open_store) {
     opened = settings.open_store(world, std::move(store_options));
@@ -158,7 +169,8 @@ Result<void> Platform::Impl::start() {
   if (stopped) return fail(Errc::failed_precondition, "the platform was stopped");
   if (started) return {};
   if (start_error) return *start_error;
-  Result<void> done = open_directory();
+  Result<void> done = add_kinds();
+  if (done) done = open_directory();
   if (done) done = open_store();
   if (done) done = install_all();
   if (done) done = open_listener();

@@ -24,6 +24,7 @@ struct Platform::Impl final : Installer {
   // composition.cpp: how it is put together and taken apart.
   Result<void> add(std::unique_ptr<Extension> extension);
   Result<void> start();
+  Result<void> add_kinds();
   Result<void> open_directory();
   Result<void> open_store();
   Result<void> open_listener();
@@ -37,6 +38,7 @@ struct Platform::Impl final : Installer {
   Store* store() noexcept override { return local_store.get(); }
   Door& door() noexcept override { return entrance; }
   Addresses& addresses() noexcept override { return urls; }
+  const KindRegistry& kinds() const noexcept override { return registry; }
   Metrics& metrics() noexcept override { return series; }
   ReconcileContext& context() noexcept override { return *reconciling; }
   Controllers& controllers() noexcept override { return *control_plane; }
@@ -60,6 +62,7 @@ struct Platform::Impl final : Installer {
   Metrics series;
   Addresses urls;
   Door entrance;
+  KindRegistry registry;
   bool started = false;
   bool stopped = false;
   std::optional<Error> start_error;

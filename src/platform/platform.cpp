@@ -69,6 +69,7 @@ Result<std::vector<ObjectRef>> Platform::apply_text(std::string_view text,
   options.file_name = std::string(file_name);
   options.validate = true;
   options.rules = admission_rules(impl_->settings.autoscaler);
+  options.kinds = &impl_->registry;
   Result<std::vector<AnyObject>> objects = manifest::parse(text, options);
   if (!objects) return objects.error();
   std::vector<ObjectRef> refs;
@@ -112,7 +113,7 @@ Result<std::vector<ObjectRef>> Platform::apply_path(const std::string& path) {
 
 Result<AnyObject> Platform::get(ObjectRef ref) {
   if (Result<void> started = start(); !started) return started.error();
-  const KindInfo* kind = default_kinds().find(ref.api_version, ref.kind);
+  const KindInfo* kind = impl_->registry.find(ref.api_version, ref.kind);
   if (ref.namespace_.empty() && kind != nullptr && kind->namespaced) {
     ref.namespace_ = impl_->settings.default_namespace;
   }

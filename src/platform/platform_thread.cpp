@@ -84,6 +84,12 @@ void PlatformThread::call(const std::function<void(Platform&)>& work) {
   });
 }
 
+Result<void> PlatformThread::install(std::unique_ptr<Extension> extension) {
+  Result<void> result;
+  call([&](Platform& platform) { result = platform.install(std::move(extension)); });
+  return result;
+}
+
 Result<void> PlatformThread::start() {
   Result<void> result;
   call([&result](Platform& platform) { result = platform.start(); });
