@@ -28,7 +28,7 @@ HEADERS = {
     "object": 2, "pod": 2, "core": 2, "build": 2, "serving": 2,
     "eventing": 2, "manifest": 2,
     "readiness": 2,
-    "log": 3, "store": 3, "client": 3,
+    "log": 3, "selectors": 3, "store": 3, "client": 3,
     "functions": 4, "workload": 4, "router": 4, "throttler": 4, "autoscaler": 4, "event_broker": 4,
     "builder": 4,
     "controller": 4,

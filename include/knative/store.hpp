@@ -5,7 +5,9 @@
 /// Changes are synchronous: when a call returns, the change is validated and ordered, and every
 /// later read and watch sees it. Persistence comes behind in groups; `durable()` waits for it.
 /// `memory_store` keeps nothing across a restart, `sqlite_store` keeps objects, versions and the
-/// bounded history. Not a database: a list copies, there are no transactions over objects.
+/// bounded history. A change costs the same with 100,000 objects as with ten, a list by namespace,
+/// label, owner or name what it returns, and what is returned shares the stored objects. Not a
+/// database: there are no transactions over objects.
 ///
 /// \code
 /// auto store = knative::memory_store(env.timers, env.ids);
@@ -18,7 +20,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,63 +30,11 @@
 #include "knative/error.hpp"
 #include "knative/meta.hpp"
 #include "knative/object.hpp"
+#include "knative/selectors.hpp"
 #include "knative/task.hpp"
 #include "knative/value.hpp"
 
 namespace knative {
-
-// ---------------------------------------------------------------------------- selectors
-
-/// Conditions on labels: "a=b,c in (d,e),f notin (g),h,!i", all of which must hold.
-class KNATIVE_EXPORT LabelSelector {
- public:
-  enum class Operator : unsigned char { equals, not_equals, in, not_in, exists, does_not_exist };
-  struct Requirement {
-    std::string key;
-    Operator op = Operator::exists;
-    std::vector<std::string> values;  ///< Sorted.
-    friend bool operator==(const Requirement&, const Requirement&) = default;
-  };
-
-  /// Matches everything.
-  LabelSelector() = default;
-  /// Parse the text form; `invalid_argument` names what is wrong.
-  static Result<LabelSelector> parse(std::string_view text);
-  /// One "key=value" condition.
-  static LabelSelector equals(std::string key, std::string value);
-
-  /// As in Kubernetes, `!=` and `notin` also match when the label is absent.
-  bool matches(const std::map<std::string, std::string, std::less<>>& labels) const;
-  bool empty() const noexcept { return requirements_.empty(); }
-  const std::vector<Requirement>& requirements() const noexcept { return requirements_; }
-  std::string to_string() const;
-  friend bool operator==(const LabelSelector&, const LabelSelector&) = default;
-
- private:
-  std::vector<Requirement> requirements_;
-};
-
-/// Conditions on metadata.name, metadata.namespace and (Secrets) type: "metadata.name=a".
-class KNATIVE_EXPORT FieldSelector {
- public:
-  /// Matches everything.
-  FieldSelector() = default;
-  /// Parse the text form; `invalid_argument` on bad syntax or a field that cannot be selected.
-  static Result<FieldSelector> parse(std::string_view text);
-
-  bool matches(const AnyObject& object) const;
-  bool empty() const noexcept { return requirements_.empty(); }
-  friend bool operator==(const FieldSelector&, const FieldSelector&) = default;
-
- private:
-  struct Requirement {
-    std::string field;
-    std::string value;
-    bool negated = false;
-    friend bool operator==(const Requirement&, const Requirement&) = default;
-  };
-  std::vector<Requirement> requirements_;
-};
 
 // ---------------------------------------------------------------------------- lists, watches
 
@@ -94,6 +43,7 @@ struct ListOptions {
   std::string namespace_;  ///< Empty: all namespaces.
   LabelSelector labels;
   FieldSelector fields;
+  std::string owner_uid;       ///< Only what has an owner reference to this uid.
   std::size_t limit = 0;       ///< 0: no limit.
   std::string continue_token;  ///< From the page before.
 };
@@ -126,6 +76,11 @@ struct WatchOptions {
   std::string resource_version;
   /// A bookmark after the initial objects, and whenever many unrelated changes went by.
   bool bookmarks = false;
+  /// When the watch falls behind the history, do not fail: report how what there is differs from
+  /// what was reported. What went is DELETED (with its last known state), also when another object
+  /// has its name by now; then come MODIFIED and ADDED. What happened in between is not told. Only
+  /// without `resource_version`. The watch keeps what it reported in memory.
+  bool resync = false;
 };
 
 /// A pull stream of changes; destroying it ends the watch. It may outlive the store.
@@ -133,7 +88,8 @@ class KNATIVE_EXPORT Watch {
  public:
   virtual ~Watch() = default;
   /// The next change, waiting for one. However slow the caller, every change is seen while it is
-  /// in the history; then `failed_precondition` ("too old resource version"): list again.
+  /// in the history; then `failed_precondition` ("too old resource version"): list again, or see
+  /// `WatchOptions::resync`.
   /// `cancelled` when the store is gone. One caller at a time.
   virtual Task<Result<WatchEvent>> next() = 0;
   /// The next change if there is one already, without waiting; errors as in `next`.

@@ -40,7 +40,7 @@ std::optional<Version> parse_version(std::string_view text) {
 
 StoreCore::StoreCore(Timers& timers, Random& random, StoreOptions options)
     : timers_(timers),
-      random_(random.split("store")),
+      random_(random()),
       options_(std::move(options)),
       hub_(std::make_shared<Hub>()) {
   options_.history_max = std::max<std::size_t>(options_.history_max, 1);
@@ -52,16 +52,11 @@ StoreCore::StoreCore(Timers& timers, Random& random, StoreOptions options)
     table.resource = kind_name(info->api_version, info->plural);
     table.name = std::move(name);
     tables_.push_back(std::move(table));
-    hub_->kinds.emplace_back();
   }
   hub_->core = this;
 }
 
-StoreCore::~StoreCore() {
-  hub_->core = nullptr;
-  hub_->any.notify_all();
-  for (Wakeup& event : hub_->kinds) event.notify_all();
-}
+StoreCore::~StoreCore() { hub_->close(); }
 
 // ---------------------------------------------------------------------------- finding
 
@@ -356,27 +351,39 @@ Result<AnyObject> StoreCore::patch(const ObjectRef& ref, const Value& patch,
 const AnyObject& StoreCore::commit(WatchEventType type, const Place& place, AnyObject object) {
   KindTable& table = tables_[place.kind];
   object.metadata().resource_version = std::to_string(++version_);
+  const ObjectMeta& metadata = std::as_const(object).metadata();
   Change change;
   change.version = version_;
   change.type = type;
   change.kind = place.kind;
-  if (const AnyObject* before = find(place)) {
-    const ObjectMeta& old = before->metadata();
-    if (old.labels != std::as_const(object).metadata().labels) change.previous = *before;
-    unindex(old);
-  }
   change.object = object;
-  if (type == WatchEventType::deleted) {
-    table.objects.erase(place.key);
+  auto entry = table.objects.find(place.key);
+  if (entry == table.objects.end()) {
+    by_uid_[metadata.uid] = place;
+    index_owners(metadata);
+    entry = table.objects.emplace(place.key, object).first;
+    table.labels.add(*entry, metadata.labels);
   } else {
-    index(place, std::as_const(object).metadata());
-    table.objects.insert_or_assign(place.key, std::move(object));
+    const AnyObject before = std::exchange(entry->second, object);
+    const ObjectMeta& old = before.metadata();
+    const bool deleted = type == WatchEventType::deleted;
+    const bool relabelled = old.labels != metadata.labels;
+    if (relabelled) change.previous = before;
+    if (relabelled || deleted) table.labels.remove(*entry, old.labels);
+    if (relabelled && !deleted) table.labels.add(*entry, metadata.labels);
+    if (deleted || old.owner_references != metadata.owner_references) {
+      unindex_owners(old);
+      if (!deleted) index_owners(metadata);
+    }
+    if (deleted) {
+      by_uid_.erase(old.uid);
+      table.objects.erase(entry);
+    }
   }
   history_.push_back(std::move(change));
   trim_history();
   persist(history_.back());
-  hub_->any.notify_all();
-  hub_->kinds[place.kind].notify_all();
+  hub_->publish(history_.back(), options_.history_max);
   return history_.back().object;
 }
 
@@ -389,15 +396,13 @@ void StoreCore::trim_history() {
   }
 }
 
-void StoreCore::index(const Place& place, const ObjectMeta& metadata) {
-  by_uid_[metadata.uid] = place;
+void StoreCore::index_owners(const ObjectMeta& metadata) {
   for (const OwnerReference& owner : metadata.owner_references) {
     dependents_[owner.uid].insert(metadata.uid);
   }
 }
 
-void StoreCore::unindex(const ObjectMeta& metadata) {
-  by_uid_.erase(metadata.uid);
+void StoreCore::unindex_owners(const ObjectMeta& metadata) {
   for (const OwnerReference& owner : metadata.owner_references) {
     const auto found = dependents_.find(owner.uid);
     if (found == dependents_.end()) continue;
@@ -408,36 +413,104 @@ void StoreCore::unindex(const ObjectMeta& metadata) {
 
 // ---------------------------------------------------------------------------- lists, watches
 
+void StoreCore::select(std::size_t kind, const Selection& selection,
+                       const std::function<bool(const AnyObject&)>& visit) const {
+  const KindTable& table = tables_[kind];
+  const Key first(selection.namespace_, std::string());
+  const bool after = selection.after && *selection.after >= first;
+  const Key& from = after ? *selection.after : first;
+  // False when nothing behind it can be meant.
+  const auto offer = [&](const Objects::value_type& entry) {
+    const auto& [key, object] = entry;
+    if (!selection.namespace_.empty() && key.first != selection.namespace_) return false;
+    if (after && key == from) return true;
+    const bool meant =
+        selection.labels.matches(object.metadata().labels) && selection.fields.matches(object);
+    return !meant || visit(object);
+  };
+  const std::string* name = selection.fields.name();
+  if (name != nullptr && (!selection.namespace_.empty() || !table.info->namespaced)) {
+    const auto found = table.objects.find(Key(selection.namespace_, *name));
+    if (found != table.objects.end() && found->first >= from) offer(*found);
+    return;
+  }
+  using Entry = const Objects::value_type*;
+  std::vector<Entry> found;
+  if (!selection.owner_uid.empty()) {
+    found = owned(kind, selection.owner_uid);
+  } else if (const auto sets = table.labels.candidates(selection.labels)) {
+    if (sets->size() == 1) {
+      const LabelIndex::Entries& set = *sets->front();
+      for (auto at = set.lower_bound(from); at != set.end() && offer(**at); ++at) {
+      }
+      return;
+    }
+    for (const LabelIndex::Entries* set : *sets) {
+      for (auto at = set->lower_bound(from); at != set->end(); ++at) {
+        if (!selection.namespace_.empty() && (*at)->first.first != selection.namespace_) break;
+        found.push_back(*at);
+      }
+    }
+  } else {
+    for (auto at = table.objects.lower_bound(from); at != table.objects.end() && offer(*at); ++at) {
+    }
+    return;
+  }
+  std::sort(found.begin(), found.end(), LabelIndex::ByKey());
+  auto at = std::lower_bound(found.begin(), found.end(), from, LabelIndex::ByKey());
+  while (at != found.end() && offer(**at)) ++at;
+}
+
+std::vector<const Objects::value_type*> StoreCore::owned(std::size_t kind,
+                                                         std::string_view uid) const {
+  std::vector<const Objects::value_type*> found;
+  const auto dependents = dependents_.find(std::string(uid));
+  if (dependents == dependents_.end()) return found;
+  const Objects& objects = tables_[kind].objects;
+  for (const std::string& dependent : dependents->second) {
+    const Place& place = by_uid_.at(dependent);
+    if (place.kind == kind) found.push_back(&*objects.find(place.key));
+  }
+  return found;
+}
+
+void StoreCore::each(std::size_t kind, const WatchOptions& options,
+                     const std::function<void(const AnyObject&)>& visit) const {
+  const Selection selection{options.namespace_, options.labels, options.fields};
+  const auto all = [&visit](const AnyObject& object) {
+    visit(object);
+    return true;
+  };
+  for (std::size_t i = 0; i < tables_.size(); ++i) {
+    if (kind == npos || kind == i) select(i, selection, all);
+  }
+}
+
 Result<ObjectList> StoreCore::list(std::string_view api_version, std::string_view kind,
                                    const ListOptions& options) const {
   const Result<std::size_t> found = table_of(api_version, kind);
   if (!found) return found.error();
-  const auto& objects = tables_[*found].objects;
-  ObjectList out;
-  out.resource_version = resource_version();
-  auto entry = objects.lower_bound(Key(options.namespace_, std::string()));
+  Selection selection{options.namespace_, options.labels, options.fields, std::nullopt,
+                      options.owner_uid};
   if (!options.continue_token.empty()) {
     const std::size_t slash = options.continue_token.find('/');
     if (slash == std::string::npos) {
       return fail(Errc::invalid_argument, "continue key is not valid: " + options.continue_token);
     }
-    const Key last(options.continue_token.substr(0, slash),
-                   options.continue_token.substr(slash + 1));
-    if (last >= Key(options.namespace_, std::string())) entry = objects.upper_bound(last);
+    selection.after =
+        Key(options.continue_token.substr(0, slash), options.continue_token.substr(slash + 1));
   }
-  for (; entry != objects.end(); ++entry) {
-    if (!options.namespace_.empty() && entry->first.first != options.namespace_) break;
-    const AnyObject& object = entry->second;
-    if (!options.labels.matches(object.metadata().labels) || !options.fields.matches(object)) {
-      continue;
-    }
+  ObjectList out;
+  out.resource_version = resource_version();
+  select(*found, selection, [&](const AnyObject& object) {
     if (options.limit != 0 && out.items.size() == options.limit) {
       const ObjectMeta& last = std::as_const(out.items.back()).metadata();
       out.continue_token = last.namespace_ + '/' + last.name;
-      break;
+      return false;
     }
     out.items.push_back(object);
-  }
+    return true;
+  });
   return out;
 }
 
@@ -449,40 +522,21 @@ Result<std::unique_ptr<Watch>> StoreCore::watch(std::string_view api_version, st
     if (!found) return found.error();
     table = *found;
   }
-  std::deque<WatchEvent> initial;
-  Version after = version_;
-  if (!options.resource_version.empty() && options.resource_version != "0") {
-    const std::optional<Version> wanted = parse_version(options.resource_version);
-    if (!wanted || *wanted > version_) {
-      return fail(Errc::invalid_argument, "invalid resource version: " + options.resource_version);
-    }
-    if (trimmed(table) > *wanted) {
-      return fail(Errc::failed_precondition,
-                  "too old resource version: " + options.resource_version + " (" +
-                      resource_version() + ')');
-    }
-    after = *wanted;
-  } else {
-    for (std::size_t i = 0; i < tables_.size(); ++i) {
-      if (table != npos && table != i) continue;
-      for (const auto& [key, object] : tables_[i].objects) {
-        if (!options.namespace_.empty() && key.first != options.namespace_) continue;
-        if (!options.labels.matches(object.metadata().labels)) continue;
-        if (!options.fields.matches(object)) continue;
-        WatchEvent event;
-        event.type = WatchEventType::added;
-        event.resource_version = object.metadata().resource_version;
-        event.object = object;
-        initial.push_back(std::move(event));
-      }
-    }
-    if (options.bookmarks) {
-      WatchEvent bookmark;
-      bookmark.resource_version = resource_version();
-      initial.push_back(std::move(bookmark));
-    }
+  if (options.resource_version.empty() || options.resource_version == "0") {
+    return make_watch(hub_, table, options, std::nullopt);
   }
-  return make_watch(hub_, table, options, after, std::move(initial));
+  if (options.resync) {
+    return fail(Errc::invalid_argument, "a watch that lists again begins with a list");
+  }
+  const std::optional<Version> wanted = parse_version(options.resource_version);
+  if (!wanted || *wanted > version_) {
+    return fail(Errc::invalid_argument, "invalid resource version: " + options.resource_version);
+  }
+  if (trimmed(table) > *wanted) {
+    return fail(Errc::failed_precondition, "too old resource version: " + options.resource_version +
+                                               " (" + resource_version() + ')');
+  }
+  return make_watch(hub_, table, options, *wanted);
 }
 
 // ---------------------------------------------------------------------------- loading
@@ -494,8 +548,12 @@ Result<void> StoreCore::restore_object(AnyObject object) {
   if (metadata.uid.empty() || by_uid_.contains(metadata.uid)) {
     return fail(Errc::data_loss, object.ref().to_string() + ": missing or repeated uid");
   }
-  index(*place, metadata);
-  tables_[place->kind].objects.insert_or_assign(place->key, std::move(object));
+  by_uid_[metadata.uid] = *place;
+  index_owners(metadata);
+  KindTable& table = tables_[place->kind];
+  const auto [entry, added] = table.objects.emplace(place->key, object);
+  if (!added) return fail(Errc::data_loss, object.ref().to_string() + ": stored twice");
+  table.labels.add(*entry, metadata.labels);
   return {};
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -12,12 +13,11 @@
 #include <vector>
 
 #include "knative/store.hpp"
+#include "state/store_index.hpp"
 
 namespace knative::state {
 
 using Version = std::uint64_t;
-// Namespace and name.
-using Key = std::pair<std::string, std::string>;
 
 // One entry of the history. Versions are contiguous: every change has exactly one.
 struct Change {
@@ -33,17 +33,51 @@ struct KindTable {
   const KindInfo* info = nullptr;
   std::string name;      // "Service.serving.knative.dev"
   std::string resource;  // "services.serving.knative.dev", for messages
-  std::map<Key, AnyObject> objects;
+  Objects objects;
+  LabelIndex labels;
   Version trimmed = 0;  // Version of the latest change of this kind that left the history.
 };
 
 class StoreCore;
 
-// Outlives the store as long as watches do.
-struct Hub {
+// Where a watch learns of changes.
+struct WatchPort {
+  // Past `most` of them the watch has fallen behind.
+  void push(Version version, std::size_t most);
+  std::uint64_t id = 0;
+  std::deque<Version> waiting;
+  bool lost = false;
+  Wakeup changed;
+};
+
+// The watches of a store, by what concerns them. Outlives the store as long as watches do.
+class Hub {
+ public:
+  // A kind or all of them (npos); in it one namespace or all; in it one name or all.
+  struct Topic {
+    std::size_t kind = 0;
+    std::string namespace_;
+    std::string name;
+    friend auto operator<=>(const Topic&, const Topic&) = default;
+  };
+  Hub() = default;
+  Hub(const Hub&) = delete;
+  Hub& operator=(const Hub&) = delete;
+  ~Hub();
+
+  static Topic topic_of(std::size_t kind, const WatchOptions& options);
+  void join(const Topic& topic, WatchPort& port);
+  void leave(const Topic& topic, WatchPort& port);
+  void publish(const Change& change, std::size_t most);
+  // The store is gone.
+  void close();
+
   StoreCore* core = nullptr;
-  Wakeup any;
-  std::deque<Wakeup> kinds;  // By KindTable.
+
+ private:
+  void tell(const Topic& topic, Version version, std::size_t most);
+  std::map<Topic, std::map<std::uint64_t, WatchPort*>> ports_;
+  std::uint64_t next_id_ = 1;
 };
 
 std::optional<Version> parse_version(std::string_view text);
@@ -70,6 +104,9 @@ class StoreCore : public Store {
   // For watches.
   const std::deque<Change>& history() const noexcept { return history_; }
   Version version() const noexcept { return version_; }
+  // Every object that `options` selects, of one kind or of all (npos), in order.
+  void each(std::size_t kind, const WatchOptions& options,
+            const std::function<void(const AnyObject&)>& visit) const;
   // The latest change of the kind (of any kind: npos) that left the history.
   Version trimmed(std::size_t kind) const noexcept;
 
@@ -118,8 +155,20 @@ class StoreCore : public Store {
   // Make a change: store the object (erase it when deleted) under the next version.
   const AnyObject& commit(WatchEventType type, const Place& place, AnyObject object);
   void trim_history();
-  void index(const Place& place, const ObjectMeta& metadata);
-  void unindex(const ObjectMeta& metadata);
+  void index_owners(const ObjectMeta& metadata);
+  void unindex_owners(const ObjectMeta& metadata);
+
+  struct Selection {
+    const std::string& namespace_;
+    const LabelSelector& labels;
+    const FieldSelector& fields;
+    std::optional<Key> after = std::nullopt;
+    std::string_view owner_uid = {};
+  };
+  // Calls `visit` with what is selected, in order, until it says false.
+  void select(std::size_t kind, const Selection& selection,
+              const std::function<bool(const AnyObject&)>& visit) const;
+  std::vector<const Objects::value_type*> owned(std::size_t kind, std::string_view uid) const;
 
   void finish(const Place& place);
   void begin_removal(const Place& place, Propagation propagation);
@@ -147,6 +196,6 @@ class StoreCore : public Store {
 
 // In watch.cpp.
 std::unique_ptr<Watch> make_watch(std::shared_ptr<Hub> hub, std::size_t kind, WatchOptions options,
-                                  Version after, std::deque<WatchEvent> initial);
+                                  std::optional<Version> after);
 
 }  // namespace knative::state

@@ -243,6 +243,13 @@ Result<FieldSelector> FieldSelector::parse(std::string_view text) {
   return selector;
 }
 
+const std::string* FieldSelector::name() const noexcept {
+  for (const Requirement& requirement : requirements_) {
+    if (requirement.field == "metadata.name" && !requirement.negated) return &requirement.value;
+  }
+  return nullptr;
+}
+
 bool FieldSelector::matches(const AnyObject& object) const {
   for (const Requirement& requirement : requirements_) {
     const bool equal = field_value(object, requirement.field) == requirement.value;

@@ -1,6 +1,7 @@
 // What every store promises, run against each implementation.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "knative/core.hpp"
@@ -461,6 +462,139 @@ TYPED_TEST(StoreContract, ListsSelectAndPage) {
   EXPECT_EQ(this->store->template list<ConfigMap>()->size(), 10u);
 }
 
+TYPED_TEST(StoreContract, ListsByLabelOwnerAndNameGiveWhatASearchWouldFind) {
+  const AnyObject owner = this->store->create(config("owner")).value();
+  for (int i = 0; i < 40; ++i) {
+    ConfigMap object = config("m" + std::to_string(i));
+    object.metadata.namespace_ = i % 2 == 0 ? "default" : "other";
+    object.metadata.labels["n"] = std::to_string(i % 4);
+    if (i % 8 == 0) object.metadata.labels["rare"] = "";
+    if (i % 10 == 0) object.metadata.owner_references = {owned_by(owner)};
+    (void)this->store->create(object).value();
+  }
+  // Labels and owners that change or go are found under what they are now.
+  ConfigMap moved = config("m8");
+  moved.metadata.labels["n"] = "9";
+  (void)this->store->apply(moved).value();
+  (void)this->store->remove(ref("m16")).value();
+  const auto names = [&](const kn::ListOptions& options) {
+    Strings out;
+    const kn::ObjectList found = this->store->list("v1", "ConfigMap", options).value();
+    for (const AnyObject& item : found.items) out.push_back(meta(item).name);
+    return out;
+  };
+  const auto labelled = [](std::string_view selector) {
+    kn::ListOptions options;
+    options.labels = kn::LabelSelector::parse(selector).value();
+    return options;
+  };
+  EXPECT_EQ(names(labelled("n=9")), (Strings{"m8"}));
+  EXPECT_EQ(names(labelled("rare")), (Strings{"m0", "m24", "m32"}));
+  EXPECT_EQ(names(labelled("rare,n=0")), (Strings{"m0", "m24", "m32"}));
+  EXPECT_EQ(names(labelled("n in (9,7,rare)")), (Strings{"m8"}));
+  EXPECT_EQ(names(labelled("n=none")), Strings{});
+  EXPECT_EQ(names(labelled("unknown")), Strings{});
+  EXPECT_EQ(names(labelled("n notin (0,1,2,9)")).size(), 11u) << "what has no label matches too";
+  kn::ListOptions options = labelled("n in (1,3,9)");
+  options.namespace_ = "other";
+  EXPECT_EQ(names(options).size(), 20u);
+  options.limit = 7;
+  Strings pages;
+  do {
+    const kn::ObjectList page = this->store->list("v1", "ConfigMap", options).value();
+    for (const AnyObject& item : page.items) pages.push_back(meta(item).name);
+    options.continue_token = page.continue_token;
+  } while (!options.continue_token.empty());
+  options.limit = 0;
+  EXPECT_EQ(pages, names(options));
+  kn::ListOptions owned;
+  owned.owner_uid = meta(owner).uid;
+  EXPECT_EQ(names(owned), (Strings{"m0", "m10", "m20", "m30"}));
+  owned.labels = kn::LabelSelector::parse("n=2").value();
+  EXPECT_EQ(names(owned), (Strings{"m10", "m30"}));
+  kn::ListOptions named;
+  named.namespace_ = "other";
+  named.fields = kn::FieldSelector::parse("metadata.name=m7").value();
+  EXPECT_EQ(names(named), (Strings{"m7"}));
+  named.namespace_ = "default";
+  EXPECT_EQ(names(named), Strings{});
+  named.namespace_.clear();
+  EXPECT_EQ(names(named), (Strings{"m7"}));
+}
+
+TYPED_TEST(StoreContract, WhatIsReturnedSharesTheStoredObject) {
+  const AnyObject created = this->store->create(config("a")).value();
+  const AnyObject got = this->store->get(ref("a")).value();
+  const kn::ObjectList listed = this->store->list("v1", "ConfigMap", {}).value();
+  EXPECT_EQ(&created.get<ConfigMap>(), &got.get<ConfigMap>());
+  EXPECT_EQ(&created.get<ConfigMap>(), &listed.items[0].get<ConfigMap>());
+}
+
+TYPED_TEST(StoreContract, TwoStoresOnOneGeneratorNeverMakeTheSameUid) {
+  std::set<std::string> uids;
+  for (int round = 0; round < 3; ++round) {
+    TypeParam other;
+    auto second = other.open(this->loop, this->timers, this->random, {});
+    for (int i = 0; i < 10; ++i) {
+      uids.insert(meta(second->create(config("a" + std::to_string(i))).value()).uid);
+    }
+  }
+  EXPECT_EQ(uids.size(), 30u);
+}
+
+TYPED_TEST(StoreContract, ChangesOfOtherNamespacesExpireNoWatch) {
+  this->open({.history_max = 4});
+  auto here = this->store->watch("v1", "ConfigMap", {.namespace_ = "here"}).value();
+  auto one = this->store
+                 ->watch("v1", "ConfigMap",
+                         {.namespace_ = "default",
+                          .fields = kn::FieldSelector::parse("metadata.name=quiet").value()})
+                 .value();
+  (void)this->store->create(config("quiet")).value();
+  EXPECT_EQ(drain(*one), (Strings{"ADDED quiet 1"}));
+  for (int i = 0; i < 20; ++i) (void)this->store->apply(config("a", std::to_string(i))).value();
+  EXPECT_EQ(drain(*here), Strings{});
+  EXPECT_EQ(drain(*one), Strings{});
+  ConfigMap object = config("b");
+  object.metadata.namespace_ = "here";
+  (void)this->store->create(object).value();
+  EXPECT_EQ(drain(*here), (Strings{"ADDED b 22"}));
+  (void)this->store->apply(config("quiet", "2")).value();
+  EXPECT_EQ(drain(*one), (Strings{"MODIFIED quiet 23"}));
+}
+
+TYPED_TEST(StoreContract, AWatchThatFellBehindLosesNoDeletion) {
+  this->open({.history_max = 4});
+  for (const char* name : {"gone", "again", "same", "changed"}) {
+    (void)this->store->create(config(name)).value();
+  }
+  auto watch = this->store->watch("v1", "ConfigMap", {.resync = true}).value();
+  auto all = this->store->watch("", "", {.resync = true}).value();
+  const std::string old_uid = meta(this->store->get(ref("again")).value()).uid;
+  EXPECT_EQ(drain(*watch),
+            (Strings{"ADDED again 2", "ADDED changed 4", "ADDED gone 1", "ADDED same 3"}));
+  EXPECT_EQ(drain(*all).size(), 4u);
+  (void)this->store->remove(ref("gone")).value();
+  (void)this->store->remove(ref("again")).value();
+  (void)this->store->create(config("again")).value();
+  (void)this->store->apply(config("changed", "2")).value();
+  (void)this->store->create(config("fresh")).value();
+  for (int i = 0; i < 10; ++i) (void)this->store->apply(config("many", std::to_string(i))).value();
+  Strings seen;
+  while (auto event = watch->poll().value()) {
+    std::string line(kn::to_string(event->type));
+    line += " " + meta(event->object).name;
+    if (meta(event->object).uid == old_uid) line += " (old)";
+    seen.push_back(line);
+  }
+  std::sort(seen.begin(), seen.begin() + 2);
+  EXPECT_EQ(seen, (Strings{"DELETED again (old)", "DELETED gone", "ADDED again", "MODIFIED changed",
+                           "ADDED fresh", "ADDED many"}));
+  EXPECT_EQ(drain(*all).size(), 6u);
+  (void)this->store->remove(ref("fresh")).value();
+  EXPECT_EQ(drain(*watch), (Strings{"DELETED fresh 20"}));
+}
+
 TYPED_TEST(StoreContract, WatchDeliversEveryChangeInOrder) {
   (void)this->store->create(config("a")).value();
   auto watch = this->store->watch("v1", "ConfigMap", {}).value();
@@ -619,6 +753,29 @@ std::string dump(kn::Store& store) {
   return out;
 }
 
+// What a list by label gives, and what looking at every object finds.
+std::string listed(kn::Store& store, std::string_view selector) {
+  kn::ListOptions options;
+  options.labels = kn::LabelSelector::parse(selector).value();
+  std::string out;
+  const kn::ObjectList found = store.list("v1", "ConfigMap", options).value();
+  for (const AnyObject& item : found.items) {
+    out += meta(item).name + " " + meta(item).resource_version + "\n";
+  }
+  return out;
+}
+std::string searched(kn::Store& store, std::string_view selector) {
+  const auto labels = kn::LabelSelector::parse(selector).value();
+  std::string out;
+  const kn::ObjectList found = store.list("v1", "ConfigMap", {}).value();
+  for (const AnyObject& item : found.items) {
+    if (labels.matches(meta(item).labels)) {
+      out += meta(item).name + " " + meta(item).resource_version + "\n";
+    }
+  }
+  return out;
+}
+
 Strings changes_since(kn::Store& store, const std::string& version, std::string_view labels) {
   kn::WatchOptions options;
   options.resource_version = version;
@@ -652,6 +809,9 @@ TEST(StoreProperty, RandomOperationsGiveEqualStoresAndSurviveReopening) {
     kn::Random sqlite_choice(seed + 100);
     for (int i = 0; i < 300; ++i) {
       ASSERT_EQ(random_operation(*memory, memory_choice), random_operation(*sqlite, sqlite_choice));
+      for (const char* selector : {"l", "l=1", "l in (0,2)", "l,l!=2"}) {
+        ASSERT_EQ(listed(*memory, selector), searched(*memory, selector)) << selector;
+      }
       if (i % 37 == 0) {
         ASSERT_TRUE(loop.run(sqlite->durable()));
       }
