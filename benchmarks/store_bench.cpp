@@ -3,7 +3,7 @@
 #include <benchmark/benchmark.h>
 #include <malloc.h>
 
-#include <chrono>
+#include <ctime>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,7 +14,8 @@
 namespace knative {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+/// Of this process, which has one thread: what others do on the machine does not count.
+double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 constexpr int objects = 100'000;
 constexpr int part = 1'000;
 
@@ -34,9 +35,9 @@ class World {
   Store& store() { return *store_; }
   /// Microseconds for each of `count` objects.
   double create(int from, int count) {
-    const auto begin = Clock::now();
+    const double begin = cpu_seconds();
     for (int i = from; i < from + count; ++i) (void)store_->create(config_map(i)).value();
-    return std::chrono::duration<double, std::micro>(Clock::now() - begin).count() / count;
+    return (cpu_seconds() - begin) * 1e6 / count;
   }
 
  private:
