@@ -291,6 +291,19 @@ class HeldBody final : public http::BodySource {
   bool given_ = false;
 };
 
+/// A connection that was taken over keeps its request's place at the endpoint.
+class LeasedTunnel final : public http::Tunnel {
+ public:
+  LeasedTunnel(Lease lease, std::unique_ptr<http::Tunnel> inner) noexcept
+      : lease_(std::move(lease)), inner_(std::move(inner)) {}
+  Task<void> run(std::unique_ptr<Stream> stream) override { return inner_->run(std::move(stream)); }
+  std::unique_ptr<Stream> take_stream() override { return inner_->take_stream(); }
+
+ private:
+  Lease lease_;
+  std::unique_ptr<http::Tunnel> inner_;
+};
+
 int status_of_body_failure(const Error& error) noexcept {
   switch (error.code) {
     case Errc::resource_exhausted: return 413;
@@ -416,7 +429,10 @@ Task<http::Response> Throttler::State::serve(StateRef self, http::Request& reque
       if (!response.unreached || attempt == attempts_max) {
         if (response.unreached) state.never_reached();
         state.answered(response.status, arrival);
-        if (response.body.streamed()) {
+        if (response.tunnel != nullptr) {
+          response.tunnel =
+              std::make_unique<LeasedTunnel>(std::move(lease), std::move(response.tunnel));
+        } else if (response.body.streamed()) {
           response.body = http::Body(std::make_unique<LeasedBody>(
               std::move(lease), std::move(response.body), state.deadline_of(arrival)));
         }

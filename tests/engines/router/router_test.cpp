@@ -518,6 +518,25 @@ TEST_F(RouterTest, ATaskThatBeginsAfterItsThrottlerIsGoneAnswers503) {
   EXPECT_TRUE(demand.revisions.empty());
 }
 
+TEST_F(RouterTest, AConnectionThatWasTakenOverKeepsItsPlace) {
+  struct Quiet final : http::Tunnel {
+    Task<void> run(std::unique_ptr<Stream>) override { co_return; }
+  };
+  struct Upgrading final : http::Handler {
+    Task<http::Response> handle(http::Request&) override {
+      co_return http::switch_protocols("test", std::make_unique<Quiet>());
+    }
+  } backend;
+  auto throttler = activator.add({.revision = "r-1", .container_concurrency = 1});
+  throttler->add_endpoint(borrowed(backend));
+  route_all_to("r-1");
+  http::Response response = fetch();
+  EXPECT_EQ(response.status, 101);
+  EXPECT_EQ(throttler->in_flight(), 1);
+  response = http::Response();
+  EXPECT_EQ(throttler->in_flight(), 0);
+}
+
 TEST_F(RouterTest, AnEndpointThatDrainedGoesWithItsLastRequest) {
   auto backend = std::make_shared<Backend>(timers, "one", 1s);
   const std::weak_ptr<Backend> alive = backend;
