@@ -19,6 +19,7 @@
 #include "knative/functions.hpp"
 #include "knative/http.hpp"
 #include "knative/http_client.hpp"
+#include "knative/http_outbound.hpp"
 #include "knative/http_server.hpp"
 #include "knative/kinds.hpp"
 #include "knative/log.hpp"

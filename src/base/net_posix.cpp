@@ -324,9 +324,9 @@ class PosixListener final : public Listener, private Watch {
   DescriptorRoom descriptors() const noexcept override { return descriptors_; }
 
   Task<Result<std::unique_ptr<Stream>>> accept() override {
+    if (spare_ < 0) spare_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
     for (;;) {
       while (!acceptable_) co_await arrival_.wait();
-      if (spare_ < 0) spare_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
       Address peer;
       peer.size = sizeof peer.storage;
       const int fd = ::accept4(this->fd(), peer.raw(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);

@@ -1,11 +1,12 @@
 // The same server and client over real sockets.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 
 #include "knative/http.hpp"
-#include "knative/http_server.hpp"
 #include "knative/http_client.hpp"
+#include "knative/http_server.hpp"
 #include "support/real_world.hpp"
 
 namespace knative::http {
@@ -106,6 +107,82 @@ TEST(HttpOverSockets, a_drained_server_lets_requests_finish_and_refuses_new_ones
     co_return right == 1 && !refused && refused.error().code == Errc::unavailable;
   };
   EXPECT_TRUE(loop.run(work(env, server, client, began, go)));
+}
+
+/// Lets this process have only so many descriptors.
+class FewDescriptors {
+ public:
+  explicit FewDescriptors(rlim_t count) {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit few = before_;
+    few.rlim_cur = count;
+    ::setrlimit(RLIMIT_NOFILE, &few);
+  }
+  ~FewDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+struct Crowd {
+  int refused = 0;  ///< Got 503 and an end.
+  int held = 0;     ///< Still open.
+  int broken = 0;
+  std::string good;  ///< What a good client was answered after all of them had come.
+};
+
+/// Connections that ask for nothing, and then a client that does.
+Task<Crowd> crowd(Env& env, Endpoint endpoint, std::size_t count) {
+  std::vector<std::unique_ptr<Stream>> idle;
+  for (std::size_t i = 0; i < count; ++i) {
+    auto stream = co_await env.network.connect(endpoint);
+    if (stream) idle.push_back(std::move(*stream));
+  }
+  Crowd crowd;
+  Client client(env.executor, env.timers, env.network, endpoint);
+  Request request = get("/good");
+  Result<Response> response = co_await client.send(request);
+  crowd.good = response ? response->body.bytes() : response.error().to_string();
+  auto read = [](Stream& stream, std::string& into) -> Task<bool> {
+    std::vector<char> buffer(1024);
+    const std::span<char> room(buffer);
+    for (;;) {
+      Result<std::size_t> got = co_await stream.read_some(room);
+      if (!got) co_return false;
+      if (*got == 0) co_return true;
+      into.append(buffer.data(), *got);
+    }
+  };
+  for (const std::unique_ptr<Stream>& stream : idle) {
+    std::string text;
+    Task<bool> reading = read(*stream, text);
+    std::optional<bool> ended =
+        co_await with_deadline(env.timers, std::move(reading), env.timers.now() + 5ms);
+    if (!ended) {
+      ++crowd.held;
+    } else if (*ended && text.starts_with("HTTP/1.1 503 ")) {
+      ++crowd.refused;
+    } else {
+      ++crowd.broken;
+    }
+  }
+  co_return crowd;
+}
+
+TEST(HttpOverSockets, a_good_client_is_answered_when_idle_ones_take_all_descriptors) {
+  // The clients' descriptors count as well: both ends are in this process.
+  const FewDescriptors few(256);
+  Loop loop(testing_world::quiet());
+  Env& env = loop.env();
+  auto handler = make_handler(echo);
+  Server server(env.executor, env.timers, env.logger, env.network.listen(Endpoint{}).value(),
+                *handler);
+  const Crowd got = loop.run(crowd(env, server.endpoint(), 160));
+  EXPECT_EQ(got.good, "/good");
+  EXPECT_EQ(got.broken, 0);
+  EXPECT_GT(got.refused, 60);
+  EXPECT_GT(got.held, 0);
+  EXPECT_EQ(got.refused + got.held, 160);
 }
 
 }  // namespace
