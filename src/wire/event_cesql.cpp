@@ -390,6 +390,8 @@ class Evaluator {
 
  private:
   void raise(ErrorKind kind) noexcept {
+    if (kind == ErrorKind::none) return;
+    ++raised_;
     if (error_ == ErrorKind::none) error_ = kind;
   }
 
@@ -428,12 +430,14 @@ class Evaluator {
     return Operand{std::string(value)};
   }
 
-  /// The operand; empty, with the error raised, when it is a missing attribute.
+  /// The operand; empty, with the error raised, when it is a missing attribute or failed itself: an
+  /// operator yields the zero of its type then.
   std::optional<Scalar> present(const Node& node) {
+    const unsigned before = raised_;
     Operand found = operand(node);
-    if (!found.missing) return std::move(found.value);
-    raise(ErrorKind::missing_attribute);
-    return std::nullopt;
+    if (found.missing) raise(ErrorKind::missing_attribute);
+    if (raised_ != before) return std::nullopt;
+    return std::move(found.value);
   }
   bool boolean(const Scalar& value) {
     ErrorKind failed = ErrorKind::none;
@@ -563,6 +567,7 @@ class Evaluator {
 
   const CloudEvent& event_;
   ErrorKind error_ = ErrorKind::none;
+  unsigned raised_ = 0;
 };
 
 }  // namespace

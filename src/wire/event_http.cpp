@@ -56,11 +56,12 @@ Result<CloudEvent> from_binary(const http::Headers& headers, std::string_view bo
       return fail(Errc::invalid_argument, name + ": given twice");
     }
     if (name == "datacontenttype") {
+      if (headers.has("content-type")) continue;  // which wins
       return fail(Errc::invalid_argument, name + ": belongs in the Content-Type field");
     }
     std::optional<std::string> value =
         version == "0.3" ? std::string(field.value) : text::percent_decode(field.value);
-    if (!value) return fail(Errc::invalid_argument, name + ": no UTF-8 after percent-decoding");
+    if (!value) return fail(Errc::invalid_argument, name + ": no percent-encoded UTF-8");
     event.set_attribute(name, std::move(*value));
   }
   EventData data;

@@ -223,13 +223,14 @@ std::optional<std::string> percent_decode(std::string_view value) {
   std::string out;
   out.reserve(value.size());
   for (std::size_t at = 0; at < value.size(); ++at) {
-    if (value[at] == '%' && value.size() - at > 2 && hex(value[at + 1]) >= 0 &&
-        hex(value[at + 2]) >= 0) {
-      out += static_cast<char>(hex(value[at + 1]) * 16 + hex(value[at + 2]));
-      at += 2;
-    } else {
+    if (value[at] != '%') {
       out += value[at];
+      continue;
     }
+    const bool escape = value.size() - at > 2 && hex(value[at + 1]) >= 0 && hex(value[at + 2]) >= 0;
+    if (!escape) return std::nullopt;
+    out += static_cast<char>(hex(value[at + 1]) * 16 + hex(value[at + 2]));
+    at += 2;
   }
   if (!is_utf8(out)) return std::nullopt;
   return out;

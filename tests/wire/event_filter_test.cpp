@@ -136,6 +136,10 @@ TEST(Cesql, evaluates_as_the_specification_says) {
       {"NOT 'x'", true, ErrorKind::cast},
       {"FALSE AND 1 / 0 = 0", false},
       {"TRUE OR missing", true},
+      {"true and (1 != 1 / 0)", false, ErrorKind::math},
+      {"false or (1 != 1 / 0)", false, ErrorKind::math},
+      {"1 != 1 / 0", false, ErrorKind::math},
+      {"1 + 1 / 0", number(0), ErrorKind::math},
       {"1 = 1 AND 2 = 2", true},
       // attributes
       {"type", text("com.example.order")},

@@ -141,12 +141,33 @@ TEST(EventHttp, an_event_without_an_id_gives_one_clear_error) {
             "id: missing");
 }
 
+TEST(EventHttp, an_escape_that_is_none_is_refused_by_the_name_of_its_attribute) {
+  for (const char* value : {"%ZZ", "a%", "ends%4", "%4g", "ok%20%"}) {
+    http::Headers fields = binary_fields();
+    fields.set("ce-x", value);
+    EXPECT_TRUE(refused(fields).starts_with("x: ")) << value;
+  }
+  http::Headers fields = binary_fields();
+  fields.set("ce-x", "100%25");
+  EXPECT_EQ(refused(fields), "");
+}
+
+TEST(EventHttp, content_type_wins_over_an_attribute_of_the_same_meaning) {
+  http::Headers fields = binary_fields();
+  fields.set("content-type", "application/json");
+  fields.set("ce-datacontenttype", "text/plain");
+  const Result<CloudEvent> event = from_http(fields, "{}");
+  ASSERT_TRUE(event);
+  EXPECT_EQ(event->datacontenttype(), "application/json");
+}
+
 TEST(EventHttp, refuses_what_is_no_event_and_names_the_place) {
   EXPECT_EQ(refused(binary_fields()), "");
   http::Headers twice = binary_fields();
   twice.add("ce-type", "again");
   EXPECT_EQ(refused(twice), "type: given twice");
   http::Headers type = binary_fields();
+  type.remove("content-type");
   type.add("ce-datacontenttype", "text/plain");
   EXPECT_TRUE(refused(type).starts_with("datacontenttype: "));
   http::Headers broken = binary_fields();
@@ -165,10 +186,10 @@ TEST(EventHttp, refuses_what_is_no_event_and_names_the_place) {
   EXPECT_EQ(code("application/cloudevents+json; charset=utf-8"), Errc::invalid_argument);
 }
 
-TEST(EventHttp, decodes_quoted_values_leniently) {
+TEST(EventHttp, decodes_quoted_values) {
   http::Headers headers = binary_fields();
   headers.set("ce-subject", R"("say \"hi\"")");
-  headers.set("ce-other", "100%");
+  headers.set("ce-other", "100%25");
   const CloudEvent event = from_http(headers, "").value();
   EXPECT_EQ(event.subject(), R"(say "hi")");
   EXPECT_EQ(event.attribute("other"), "100%");

@@ -9,7 +9,6 @@ namespace knative {
 namespace {
 
 constexpr std::string_view local_sink_domain = ".sinks.knative.internal";
-constexpr std::size_t clients_max = 256;
 
 Result<Reply> outcome(DeliveryAttempt attempt) {
   if (attempt.ok()) return std::move(attempt.reply);
@@ -122,7 +121,12 @@ struct EventPlane::Served {
 
 EventPlane::EventPlane(Env& env, http::Handler& router,
                        std::function<bool(std::string_view)> routed, Options options)
-    : env_(env), router_(router), routed_(std::move(routed)), options_(std::move(options)) {}
+    : env_(env),
+      router_(router),
+      routed_(std::move(routed)),
+      options_(std::move(options)),
+      outbound_(std::make_shared<http::Outbound>(env.executor, env.timers, env.network,
+                                                 options_.outbound)) {}
 
 EventPlane::~EventPlane() {
   // Deliveries in progress may hold a share of the very broker that runs them.
@@ -277,31 +281,19 @@ Task<DeliveryAttempt> EventPlane::deliver(const http::Url& url, const CloudEvent
     HttpSink sink(router_, std::move(options));
     co_return co_await sink.attempt(event);
   }
-  const std::string authority = url.host + ":" + std::to_string(url.port);
-  if (url.port != 80) options.host = authority;
   options.hands_on = true;  // it may be a broker of somebody else
-  const std::shared_ptr<http::Client> client = client_of(authority, url);
-  HttpSink sink(*client, std::move(options));
+  Remote remote(outbound_, url);
+  HttpSink sink(remote, std::move(options));
   co_return co_await sink.attempt(event);
 }
 
-std::shared_ptr<http::Client> EventPlane::client_of(const std::string& authority,
-                                                    const http::Url& url) {
-  std::shared_ptr<http::Client>& client = clients_[authority];
-  if (client == nullptr) {
-    client =
-        std::make_shared<http::Client>(env_.executor, env_.timers, env_.network, url.endpoint());
-    // Who is in use stays for its users, here or not; so another is let go first.
-    const std::shared_ptr<http::Client> made = client;
-    if (clients_.size() > clients_max) {
-      auto least = std::find_if(clients_.begin(), clients_.end(),
-                                [](const auto& entry) { return entry.second.use_count() == 1; });
-      if (least == clients_.end()) least = clients_.begin();
-      clients_.erase(least);
-    }
-    return made;
-  }
-  return client;
+Task<http::Response> EventPlane::Remote::handle(http::Request& request) {
+  http::SendOptions how;
+  how.redirects = false;  // an event goes where its trigger says
+  Result<http::Response> response = co_await outbound_->send(url_, request, how);
+  if (response) co_return std::move(*response);
+  const Error& error = response.error();
+  co_return http::error_response(http::gateway_status_of(error.code), error.detail);
 }
 
 Task<http::Response> EventPlane::NotServed::handle(http::Request&) {

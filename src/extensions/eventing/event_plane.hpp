@@ -13,7 +13,7 @@
 #include "knative/event.hpp"
 #include "knative/event_broker.hpp"
 #include "knative/http.hpp"
-#include "knative/http_client.hpp"
+#include "knative/http_outbound.hpp"
 #include "knative/log.hpp"
 
 namespace knative {
@@ -21,7 +21,8 @@ namespace knative {
 class EventPlane final : public control::EventingPlane {
  public:
   struct Options {
-    std::string data_directory;  ///< Empty: logs in memory.
+    http::OutboundOptions outbound = {};  ///< How subscribers elsewhere are reached.
+    std::string data_directory;           ///< Empty: logs in memory.
     std::size_t pending_bytes_max = std::size_t{16} << 20;
     Metrics* metrics = nullptr;  ///< Must outlive the plane.
     /// Called with the Broker or Channel that is served from now on.
@@ -72,9 +73,18 @@ class EventPlane final : public control::EventingPlane {
   class NotServed final : public http::Handler {
     Task<http::Response> handle(http::Request& request) override;
   };
+  /// One URL outside, as a handler.
+  class Remote final : public http::Handler {
+   public:
+    Remote(std::shared_ptr<http::Outbound> outbound, const http::Url& url)
+        : outbound_(std::move(outbound)), url_(url) {}
+    Task<http::Response> handle(http::Request& request) override;
+
+   private:
+    std::shared_ptr<http::Outbound> outbound_;
+    http::Url url_;
+  };
   std::string directory_of(std::string_view id) const;
-  /// `authority` is host and port of `url`.
-  std::shared_ptr<http::Client> client_of(const std::string& authority, const http::Url& url);
 
   Env& env_;
   http::Handler& router_;
@@ -84,7 +94,7 @@ class EventPlane final : public control::EventingPlane {
   NotServed not_served_;
   std::map<std::string, std::unique_ptr<Served>, std::less<>> served_;
   std::map<std::string, std::shared_ptr<Sink>, std::less<>> local_sinks_;
-  std::map<std::string, std::shared_ptr<http::Client>, std::less<>> clients_;
+  std::shared_ptr<http::Outbound> outbound_;
 };
 
 }  // namespace knative
