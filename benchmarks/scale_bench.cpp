@@ -12,7 +12,9 @@
 #include <memory>
 #include <string>
 
+#include "knative/eventing.hpp"
 #include "knative/platform.hpp"
+#include "knative/serving.hpp"
 #include "knative/simulation.hpp"
 
 namespace {

@@ -13,6 +13,8 @@
 namespace knative::serving {
 namespace {
 
+constexpr std::size_t label_length_max = 63;
+
 constexpr std::string_view group_prefix = "serving.knative.dev/";
 
 std::string bracketed(std::string_view why) { return '[' + std::string(why) + ']'; }
@@ -308,6 +310,20 @@ FieldErrors validate_traffic(const std::vector<TrafficTarget>& traffic, bool in_
   return std::move(errors).via_field("traffic");
 }
 
+// A tag and the name of its Route are one label of a host.
+FieldErrors validate_tag_hosts(const std::vector<TrafficTarget>& traffic, std::string_view name) {
+  FieldErrors errors;
+  for (std::size_t i = 0; i < traffic.size(); ++i) {
+    if (traffic[i].tag.empty() || traffic[i].tag.size() + 1 + name.size() <= label_length_max) {
+      continue;
+    }
+    errors.add(invalid_value("the host label " + traffic[i].tag + '-' + std::string(name) +
+                                 " has more than 63 characters",
+                             "[" + std::to_string(i) + "].tag"));
+  }
+  return std::move(errors).via_field("spec.traffic");
+}
+
 // ---------------------------------------------------------------------------- updates
 
 FieldErrors validate_users(const ObjectMeta& metadata, const ObjectMeta& old, bool same_spec) {
@@ -345,6 +361,7 @@ FieldErrors validate(const Service& object, const Config& config) {
   FieldErrors errors = validate_own_metadata(object.metadata, {});
   errors.add(validate_template(object.spec.template_, object.metadata, config).via_field("spec"));
   errors.add(validate_traffic(object.spec.traffic, true).via_field("spec"));
+  errors.add(validate_tag_hosts(object.spec.traffic, object.metadata.name));
   return errors.merged();
 }
 
@@ -371,6 +388,7 @@ FieldErrors validate(const Route& object, const Config&) {
   FieldErrors errors =
       validate_own_metadata(object.metadata, {keys::service, keys::service_uid, keys::route});
   errors.add(validate_traffic(object.spec.traffic, false).via_field("spec"));
+  errors.add(validate_tag_hosts(object.spec.traffic, object.metadata.name));
   return errors.merged();
 }
 

@@ -73,6 +73,7 @@ class RevisionReconciler final : public Frame<serving::Revision> {
 
  private:
   Task<Result<Requeue>> step(serving::Revision& revision, Interests& interests) override;
+  Task<Result<void>> drop_gone_routes(serving::Revision& revision);
   Task<Result<void>> forget(const std::string& key, const std::string& uid) override;
   ServingPlane& plane_;
 };
@@ -90,10 +91,12 @@ class RouteReconciler final : public Frame<serving::Route> {
   Result<void> lead_there(const RouteRule& rule);
   Task<Result<void>> label_revisions(const serving::Route& route,
                                      std::vector<serving::TrafficTarget> before);
-  Task<Result<void>> release_revisions(const std::string& namespace_, const std::string& route);
+  Task<Result<void>> release_revisions(const std::string& key);
   Task<Result<void>> label(serving::Revision revision, std::string route, bool used);
   ServingPlane& plane_;
   Door& door_;
+  /// Revisions that say that they are used, by the key of the Route that they name.
+  std::map<std::string, std::set<std::string>> labelled_;
 };
 
 }  // namespace knative::control

@@ -1,4 +1,5 @@
 #include "extensions/serving/reconcilers.hpp"
+#include "extensions/serving/route_labels.hpp"
 #include "platform/environment.hpp"
 
 namespace knative::control {
@@ -89,10 +90,29 @@ Task<Result<void>> RevisionReconciler::forget(const std::string& key, const std:
   co_return Result<void>();
 }
 
+// A Route that went while no platform ran took nothing back.
+Task<Result<void>> RevisionReconciler::drop_gone_routes(Revision& revision) {
+  bool changed = false;
+  for (const std::string& route : routes_of(revision)) {
+    const Result<serving::Route> found =
+        client().get<serving::Route>(revision.metadata.namespace_, route);
+    if (found || found.error().code != Errc::not_found) continue;
+    changed = label_route(revision, route, false, now()) || changed;
+  }
+  if (!changed) co_return Result<void>();
+  const AnyObject object(revision);
+  const Result<AnyObject> stored = co_await client().update(object);
+  if (!stored) co_return stored.error();
+  revision.metadata = stored->metadata();
+  co_return Result<void>();
+}
+
 Task<Result<Requeue>> RevisionReconciler::step(Revision& revision, Interests& interests) {
   const std::string key = key_of(revision.metadata);
   Result<void> ensured;
   if (!plane_.has(key)) {
+    const Result<void> dropped = co_await drop_gone_routes(revision);
+    if (!dropped) co_return dropped.error();
     Result<Revision> wanted = runnable(client(), revision, interests);
     ensured = wanted ? plane_.ensure(*wanted) : Result<void>(wanted.error());
     // What it runs with is taken once: from then on changes of those objects do not matter.

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "extensions/serving/reconcilers.hpp"
+#include "extensions/serving/route_labels.hpp"
 
 namespace knative::control {
 
@@ -57,17 +58,6 @@ std::string url_of(const Addresses& addresses, const Route& route, const std::st
   const std::string& namespace_ = route.metadata.namespace_;
   return is_private(route) ? Addresses::internal_url(name, namespace_)
                            : addresses.external_url(name, namespace_);
-}
-
-// "a,b"
-std::set<std::string> names_in(std::string_view text) {
-  std::set<std::string> names;
-  while (!text.empty()) {
-    const std::size_t comma = std::min(text.find(','), text.size());
-    if (comma != 0) names.emplace(text.substr(0, comma));
-    text.remove_prefix(std::min(comma + 1, text.size()));
-  }
-  return names;
 }
 
 std::string_view service_of(const ObjectMeta& metadata) {
@@ -155,22 +145,8 @@ bool RouteReconciler::resolve(Route& route, std::vector<TrafficTarget>& resolved
   return true;
 }
 
-// A Revision says which Routes use it, and so whether it is in use, as readers of Knative expect.
 Task<Result<void>> RouteReconciler::label(Revision revision, std::string route, bool used) {
-  const std::string state_key(serving::keys::routing_state);
-  const std::string routes_key(serving::keys::routes);
-  StringMap& annotations = revision.metadata.annotations;
-  std::set<std::string> routes = names_in(annotations[routes_key]);
-  const bool changed = used ? routes.insert(route).second : routes.erase(route) != 0;
-  if (!changed) co_return Result<void>();
-  std::string text;
-  for (const std::string& name : routes) text.append(text.empty() ? "" : ",").append(name);
-  const std::string state = routes.empty() ? "reserve" : "active";
-  if (std::exchange(revision.metadata.labels[state_key], state) != state) {
-    annotations[std::string(serving::keys::routing_state_modified)] = now().to_string();
-  }
-  annotations[routes_key] = std::move(text);
-  if (routes.empty()) annotations.erase(routes_key);
+  if (!label_route(revision, route, used, now())) co_return Result<void>();
   const AnyObject object(std::move(revision));
   const Result<AnyObject> stored = co_await client().update(object);
   if (!stored && stored.error().code != Errc::not_found) co_return stored.error();
@@ -183,28 +159,31 @@ Task<Result<void>> RouteReconciler::label_revisions(const Route& route,
   std::map<std::string, bool> used;
   for (const TrafficTarget& target : before) used[target.revision_name] = false;
   for (const TrafficTarget& target : route.status.traffic) used[target.revision_name] = true;
+  std::set<std::string>& labelled = labelled_[key_of(route.metadata)];
   for (const auto& [name, in_use] : used) {
+    if (in_use) labelled.insert(name);
     Result<Revision> revision = client().get<Revision>(route.metadata.namespace_, name);
     if (!revision) continue;
     Task<Result<void>> labelling = label(std::move(*revision), route.metadata.name, in_use);
-    const Result<void> labelled = co_await std::move(labelling);
-    if (!labelled) co_return labelled;
+    const Result<void> done = co_await std::move(labelling);
+    if (!done) co_return done;
+    if (!in_use) labelled.erase(name);
   }
   co_return Result<void>();
 }
 
 // The Route is gone, and with it its word on what it used.
-Task<Result<void>> RouteReconciler::release_revisions(const std::string& namespace_,
-                                                      const std::string& route) {
-  ListOptions options;
-  options.namespace_ = namespace_;
-  Result<std::vector<Revision>> revisions = client().list<Revision>(options);
-  if (!revisions) co_return revisions.error();
-  for (Revision& revision : *revisions) {
-    Task<Result<void>> labelling = label(std::move(revision), route, false);
-    const Result<void> labelled = co_await std::move(labelling);
-    if (!labelled) co_return labelled;
+Task<Result<void>> RouteReconciler::release_revisions(const std::string& key) {
+  const auto names = split_key(key);
+  const std::set<std::string> labelled = labelled_[key];
+  for (const std::string& name : labelled) {
+    Result<Revision> revision = client().get<Revision>(names.first, name);
+    if (!revision) continue;
+    Task<Result<void>> labelling = label(std::move(*revision), names.second, false);
+    const Result<void> done = co_await std::move(labelling);
+    if (!done) co_return done;
   }
+  labelled_.erase(key);
   co_return Result<void>();
 }
 
@@ -224,8 +203,7 @@ Result<void> RouteReconciler::lead_there(const RouteRule& rule) {
 Task<Result<void>> RouteReconciler::forget(const std::string& key, const std::string&) {
   door_.remove_hosts(door_owner(key));
   plane_.remove_route(key);
-  const auto names = split_key(key);
-  const Result<void> released = co_await release_revisions(names.first, names.second);
+  const Result<void> released = co_await release_revisions(key);
   co_return released;
 }
 
