@@ -556,7 +556,7 @@ std::span<const char> OpensslStream::next_plain(std::array<char, record_bytes>& 
   for (; piece_ < pieces.size() && taken < record_bytes; ++piece_, offset_ = 0) {
     const std::string_view rest = pieces[piece_].substr(offset_);
     const std::size_t count = std::min(rest.size(), record_bytes - taken);
-    std::memcpy(scratch.data() + taken, rest.data(), count);
+    if (count != 0) std::memcpy(scratch.data() + taken, rest.data(), count);
     taken += count;
     if (count < rest.size()) {
       offset_ += count;
