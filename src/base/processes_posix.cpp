@@ -24,7 +24,8 @@ namespace knative::base {
 namespace {
 
 constexpr Duration poll_interval = std::chrono::milliseconds(10);  // kernels without pidfd
-/// How long to wait for output that a stranger (who left the group) still holds open.
+/// How long to wait for output that somebody who left the group still holds open: the warden is
+/// about to find him, unless he has no environment.
 constexpr Duration drain_time_max = std::chrono::seconds(2);
 
 struct FileDescriptor {
@@ -197,8 +198,10 @@ class PosixChild final : public Process, private TimerNode {
   Output& standard_output() noexcept { return stdout_; }
   Output& standard_error() noexcept { return stderr_; }
 
-  void started(pid_t pid) {
+  /// `number` is its mark's.
+  void started(pid_t pid, std::uint64_t number) {
     pid_ = pid;
+    number_ = number;
     const int fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
     if (fd >= 0 && end_.adopt(fd, EPOLLIN)) return;
     end_.close();
@@ -262,7 +265,7 @@ class PosixChild final : public Process, private TimerNode {
       got = ::waitpid(pid_, &status, 0);
     } while (got < 0 && errno == EINTR);
     reaped_ = true;
-    warden_.strike(pid_);
+    warden_.strike(pid_, number_);
     if (got < 0) {
       status_.code = 255;  // the host ignores SIGCHLD: the kernel kept nothing to tell
     } else if (WIFSIGNALED(status)) {
@@ -297,6 +300,7 @@ class PosixChild final : public Process, private TimerNode {
   Wakeup changed_;
   ExitStatus status_;
   pid_t pid_ = 0;
+  std::uint64_t number_ = 0;
   bool reaped_ = false;
   bool delivering_ = false;
 };
@@ -347,18 +351,19 @@ class ChildProcesses final : public PosixProcesses {
     Result<Pipe> report = make_pipe();
     if (!report) return report.error();
 
-    std::vector<std::string> assignments;
+    warden_.start();
+    std::uint64_t number = 0;
+    std::vector<std::string> assignments{warden_.next_mark(number)};
     Plan plan = make_plan(options, assignments);
     plan.input = null.fd;
     plan.output = output.fd >= 0 ? output.fd : null.fd;
     plan.error_output = error_output.fd >= 0 ? error_output.fd : null.fd;
     plan.report = report->write.fd;
-    warden_.start();
     plan.warden = &warden_;
     const pid_t pid = fork_child(plan);
     if (pid < 0) return posix_error(errno, "fork");
     ::setpgid(pid, pid);  // also here, so that a signal sent right away finds the group
-    child->started(pid);
+    child->started(pid, number);
 
     report->write = FileDescriptor();
     Failure failure{};
@@ -391,6 +396,7 @@ class ChildProcesses final : public PosixProcesses {
       assignments.push_back(name + "=" + value);
     }
     for (const std::string& assignment : assignments) {
+      if (assignment.empty()) continue;
       plan.environment.push_back(const_cast<char*>(assignment.c_str()));
     }
     plan.environment.push_back(nullptr);

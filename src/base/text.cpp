@@ -57,4 +57,41 @@ Result<std::string> from_base64(std::string_view text) {
   return out;
 }
 
+std::size_t utf8_length(std::string_view text) noexcept {
+  const auto at = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = at(0);
+  if (first < 0x80) return 1;
+  const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4 || text.size() < length) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((at(i) & 0xc0) != 0x80) return 0;
+  }
+  const unsigned char second = at(1);
+  const bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
+  const bool surrogate = first == 0xed && second >= 0xa0;
+  const bool too_big = first == 0xf4 && second >= 0x90;
+  return overlong || surrogate || too_big ? 0 : length;
+}
+
+std::string valid_utf8(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const std::size_t length = utf8_length(text);
+    out += length == 0 ? std::string_view("\xef\xbf\xbd") : text.substr(0, length);
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+  return out;
+}
+
+std::size_t utf8_prefix(std::string_view text, std::size_t bytes_max) noexcept {
+  if (text.size() <= bytes_max) return text.size();
+  std::size_t cut = bytes_max;
+  while (cut > 0 && bytes_max - cut < 4 && (static_cast<unsigned char>(text[cut]) & 0xc0) == 0x80) {
+    --cut;
+  }
+  const bool splits = cut < bytes_max && utf8_length(text.substr(cut)) > bytes_max - cut;
+  return splits && cut > 0 ? cut : bytes_max;
+}
+
 }  // namespace knative::base

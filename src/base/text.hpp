@@ -1,4 +1,4 @@
-// Letters, digits and base64: ASCII only, whatever the locale.
+// Letters, digits and base64, ASCII only, whatever the locale; and UTF-8.
 #pragma once
 
 #include <string>
@@ -19,5 +19,13 @@ std::string to_base64(std::string_view octets);
 /// Line breaks are skipped. Fails with `invalid_argument`, which names the byte, on other foreign
 /// characters and on missing or wrong padding.
 Result<std::string> from_base64(std::string_view text);
+
+/// Length of the well-formed UTF-8 sequence at the front of `text`, or 0. `text` is not empty.
+std::size_t utf8_length(std::string_view text) noexcept;
+/// Text for people: every byte that belongs to no character becomes U+FFFD.
+std::string valid_utf8(std::string_view text);
+/// How many of the first `bytes_max` bytes end between two characters; all of them when what
+/// stands there is no UTF-8 anyway.
+std::size_t utf8_prefix(std::string_view text, std::size_t bytes_max) noexcept;
 
 }  // namespace knative::base

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -10,39 +11,64 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <string_view>
 
 #include "base/after_fork.hpp"
 
 namespace knative::base {
 namespace {
 
-// A shell, because it needs a tenth of the memory that a fork of the host would come to hold.
+constexpr std::string_view mark_name = "KNATIVE_CHILD_OF";
+
+// A shell, because it needs a tenth of the memory that a fork of the host would come to hold. Its
+// own environment is empty, so it never finds itself. `sweep` looks again until nobody is left:
+// who is being killed may just have started another.
 constexpr const char script[] =
+    "sweep() {\n"
+    "  for turn in 1 2 3 4 5 6 7 8; do\n"
+    "    found=\n"
+    "    for file in $(grep -lsF \"$1\" /proc/[0-9]*/environ 2>/dev/null); do\n"
+    "      pid=${file#/proc/}\n"
+    "      kill -9 \"${pid%/environ}\" 2>/dev/null && found=1\n"
+    "    done\n"
+    "    [ \"$found\" ] || return 0\n"
+    "  done\n"
+    "}\n"
+    "PATH=/usr/bin:/bin\n"
     "groups=\n"
-    "while read -r what group; do\n"
+    "while read -r what group number; do\n"
     "  if [ \"$what\" = + ]; then groups=\"$groups $group\"; continue; fi\n"
     "  rest=\n"
     "  for other in $groups; do [ \"$other\" = \"$group\" ] || rest=\"$rest $other\"; done\n"
     "  groups=$rest\n"
+    "  sweep \"$1.$number.\"\n"
     "done\n"
-    "for group in $groups; do kill -9 \"-$group\" 2>/dev/null; done\n";
+    "for group in $groups; do kill -9 \"-$group\" 2>/dev/null; done\n"
+    "sweep \"$1.\"\n";
 
-/// "+123\n" without anything that allocates.
-void send_line(int socket, char what, pid_t group, int flags) noexcept {
-  char line[24];
-  std::size_t begin = sizeof line;
-  line[--begin] = '\n';
-  for (unsigned rest = static_cast<unsigned>(group);; rest /= 10) {
-    line[--begin] = static_cast<char>('0' + rest % 10);
-    if (rest < 10) break;
+/// A line "+ 123 4\n" without anything that allocates.
+class Line {
+ public:
+  Line() { text_[--begin_] = '\n'; }
+  void add(std::uint64_t number) noexcept {
+    for (;; number /= 10) {
+      text_[--begin_] = static_cast<char>('0' + number % 10);
+      if (number < 10) break;
+    }
   }
-  line[--begin] = ' ';
-  line[--begin] = what;
-  const ssize_t ignored = ::send(socket, line + begin, sizeof line - begin, flags | MSG_NOSIGNAL);
-  (void)ignored;  // a dead warden is no reason to stop
-}
+  void add(char c) noexcept { text_[--begin_] = c; }
+  void send(int socket, int flags) const noexcept {
+    const ssize_t ignored =
+        ::send(socket, text_ + begin_, sizeof text_ - begin_, flags | MSG_NOSIGNAL);
+    (void)ignored;  // a dead warden is no reason to stop
+  }
 
-[[noreturn]] void run_warden(int socket) noexcept {
+ private:
+  char text_[64];  ///< Filled from its end: the last word is added first.
+  std::size_t begin_ = sizeof text_;
+};
+
+[[noreturn]] void run_warden(int socket, const char* id) noexcept {
   ::setsid();  // out of reach of a Ctrl-C that is meant for the host
   reset_signals();
   ::dup2(socket, 0);
@@ -51,7 +77,7 @@ void send_line(int socket, char what, pid_t group, int flags) noexcept {
   ::dup2(null, 2);
   ::syscall(SYS_close_range, 3u, ~0u, 0u);
   if (::chdir("/") < 0) ::_exit(126);
-  const char* const arguments[] = {"knative-warden", "-c", script, nullptr};
+  const char* const arguments[] = {"knative-warden", "-c", script, "knative-warden", id, nullptr};
   const char* const environment[] = {nullptr};
   ::execve("/bin/sh", const_cast<char* const*>(arguments), const_cast<char* const*>(environment));
   ::_exit(127);
@@ -61,14 +87,18 @@ void send_line(int socket, char what, pid_t group, int flags) noexcept {
 
 void Warden::start() {
   if (pid_ > 0) return;
+  std::uint64_t chance = 0;
+  if (::getrandom(&chance, sizeof chance, 0) != static_cast<ssize_t>(sizeof chance)) return;
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) return;
+  // Made before the fork: the child may not allocate.
+  id_ = std::string(mark_name) + "=" + std::to_string(::getpid()) + "-" + std::to_string(chance);
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   const pid_t pid = ::fork();
-  if (pid == 0) run_warden(ends[1]);
+  if (pid == 0) run_warden(ends[1], id_.c_str());
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   ::close(ends[1]);
   if (pid < 0) {
@@ -81,18 +111,36 @@ void Warden::start() {
 
 Warden::~Warden() {
   if (pid_ <= 0) return;
+  // It kills whoever is left and ends by itself.
   ::close(socket_);
-  ::kill(pid_, SIGKILL);
   while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
 }
 
 void Warden::enter_self() const noexcept {
-  if (socket_ >= 0) send_line(socket_, '+', ::getpid(), 0);
+  if (socket_ < 0) return;
+  Line line;
+  line.add(static_cast<std::uint64_t>(::getpid()));
+  line.add(' ');
+  line.add('+');
+  line.send(socket_, 0);
 }
 
-void Warden::strike(pid_t group) const noexcept {
-  if (socket_ >= 0) send_line(socket_, '-', group, MSG_DONTWAIT);
+std::string Warden::next_mark(std::uint64_t& number) {
+  number = ++children_;
+  if (socket_ < 0) return {};
+  return id_ + "." + std::to_string(number) + ".";
+}
+
+void Warden::strike(pid_t group, std::uint64_t number) const noexcept {
+  if (socket_ < 0) return;
+  Line line;
+  line.add(number);
+  line.add(' ');
+  line.add(static_cast<std::uint64_t>(group));
+  line.add(' ');
+  line.add('-');
+  line.send(socket_, MSG_DONTWAIT);
 }
 
 }  // namespace knative::base

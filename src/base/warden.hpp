@@ -3,11 +3,18 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
+#include <string>
+
 namespace knative::base {
 
 /// A small helper process of one loop. It holds the list of process groups that the loop started
 /// and kills them when the loop's process is gone, however it went. (The kernel's
 /// PR_SET_PDEATHSIG reaches the children only, not what they started.)
+///
+/// What leaves its group (setsid) is known by a variable in its environment, which every child
+/// gets and hands down: when a child has ended, and when the loop's process is gone, whoever still
+/// has its mark is killed as well. What begins a new session with an empty environment escapes.
 class Warden {
  public:
   Warden() = default;
@@ -19,11 +26,15 @@ class Warden {
   void start();
   /// Enter the calling process's group. Makes only system calls: for the child after a fork.
   void enter_self() const noexcept;
-  /// Strike the group of a child that has been reaped.
-  void strike(pid_t group) const noexcept;
+  /// The variable for the next child, "NAME=value", and the number in it; empty without a helper.
+  std::string next_mark(std::uint64_t& number);
+  /// Strike the group of a child that has been reaped, and kill what has its mark.
+  void strike(pid_t group, std::uint64_t number) const noexcept;
 
  private:
   int socket_ = -1;
+  std::string id_;  ///< Of this helper among all on the machine.
+  std::uint64_t children_ = 0;
   pid_t pid_ = 0;
 };
 

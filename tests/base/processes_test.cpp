@@ -218,6 +218,49 @@ TEST_F(ProcessesTest, WhoLeftTheGroupDoesNotHoldUpTheEnd) {
   loop_.run(body(env_));
 }
 
+TEST_F(ProcessesTest, WhoBeganASessionOfHisOwnEndsWithTheProcess) {
+  auto body = [](Env& env) -> Task<void> {
+    std::string out;
+    // Twice removed: the one in between has ended by then.
+    const std::string script = "setsid sh -c 'sleep 86399 & echo $!' >&1 & wait; sleep 0.05";
+    ProcessOptions options = shell(script);
+    options.on_stdout = [&out](std::string_view piece) { out += piece; };
+    auto process = env.processes.spawn(options).value();
+    EXPECT_TRUE((co_await process->wait()).success());
+    const std::vector<int> pids{std::stoi(out)};
+    co_await expect_gone(env.timers, pids);
+  };
+  loop_.run(body(env_));
+}
+
+TEST_F(ProcessesTest, WhoBeganASessionOfHisOwnEndsWithAProcessThatIsKilled) {
+  auto body = [](Env& env) -> Task<void> {
+    std::string out;
+    ProcessOptions options = shell("setsid sleep 86399 & echo $!; sleep 86399");
+    options.on_stdout = [&out](std::string_view piece) { out += piece; };
+    auto process = env.processes.spawn(options).value();
+    while (out.find('\n') == out.npos) co_await env.timers.sleep_for(1ms);
+    const std::vector<int> pids{std::stoi(out)};
+    EXPECT_FALSE(is_gone(pids[0]));
+    process.reset();
+    co_await expect_gone(env.timers, pids);
+  };
+  loop_.run(body(env_));
+}
+
+TEST_F(ProcessesTest, AChildsEndHarmsNoOther) {
+  auto body = [](Env& env) -> Task<void> {
+    auto other = env.processes.spawn(shell("exec sleep 86399")).value();
+    for (int i = 0; i < 12; ++i) {  // the marks of 1 and of 10 to 12 begin alike
+      auto process = env.processes.spawn(shell("exit 0")).value();
+      EXPECT_TRUE((co_await process->wait()).success());
+    }
+    co_await env.timers.sleep_for(200ms);
+    EXPECT_FALSE(is_gone(other->pid()));
+  };
+  loop_.run(body(env_));
+}
+
 TEST_F(ProcessesTest, DroppingTheWaitLeavesTheProcess) {
   auto body = [](Env& env) -> Task<void> {
     auto process = env.processes.spawn(shell("sleep 1000")).value();

@@ -1,0 +1,33 @@
+// What is done with whole trees of files, whatever world they are in.
+#pragma once
+
+#include <string>
+
+#include "knative/error.hpp"
+#include "knative/files.hpp"
+
+namespace knative::base {
+
+/// The path from the root: a relative one begins at the process's working directory, in a
+/// simulation at the root.
+std::string absolute_path(Files& files, const std::string& path);
+
+/// Copy a regular file to `to`, which must not exist, with its mode. Shares the blocks where the
+/// file system can (reflink), else copies inside the kernel where there is one.
+Result<void> clone_file(Files& files, const std::string& from, const std::string& to,
+                        unsigned mode);
+
+/// Copy everything below `from` into the new directory `to`, symbolic links as they are. What is
+/// neither file, directory nor link is left out. On failure what was copied is removed.
+Result<void> clone_tree(Files& files, const std::string& from, const std::string& to);
+
+/// Remove what others have left: the directories in `parent` whose names begin with `prefix` and
+/// whose lock file nobody holds any more. Those without a lock file are left alone unless
+/// `without_lock`. What cannot be removed stays.
+void sweep_directories(Files& files, const std::string& parent, std::string_view prefix,
+                       bool without_lock);
+
+/// Name of the lock file in such a directory.
+inline constexpr std::string_view owner_lock = ".owner";
+
+}  // namespace knative::base
