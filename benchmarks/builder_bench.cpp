@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 
 #include "knative/builder.hpp"
+#include "knative/container_runtimes.hpp"
 #include "wire/oci_tar.hpp"
 
 namespace knative {
@@ -111,17 +112,28 @@ BENCHMARK(pack_layer)
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 
+// What steps run on.
+struct Steps {
+  Steps(Env& env, const FunctionTable& functions) {
+    runtimes.add("function", std::make_shared<FunctionRuntime>(functions, env.executor, env.timers,
+                                                               env.offload, env.logger));
+    runtimes.add("host", std::make_shared<ProcessRuntime>(env, host));
+  }
+  HostImages host;
+  ContainerRuntimes runtimes;
+};
+
 // What a build does after its steps: layer into a layout folder, config, manifest, index.
 void pack_image(benchmark::State& state) {
-  StepFunctions functions;
+  FunctionTable functions;
   Env& env = tree().loop().env();
+  Steps steps(env, functions);
   auto fetcher = source_fetcher(env.executor, env.timers, env.network, env.files, env.offload);
-  auto runner = local_step_runner(env.processes, functions);
   auto store =
       oci::open_image_layout(env.files, tree().in("images"), {.sync = state.range(0) > 0}).value();
   BuilderOptions options;
   options.directory = tree().in("builds");
-  Builder builder(env.timers, env.files, env.offload, *fetcher, *runner, store, options);
+  Builder builder(env.timers, env.files, env.offload, *fetcher, steps.runtimes, store, options);
   build::Build build;
   build.metadata.name = "pack";
   build.spec.source.gcs = build::GcsSource{"Archive", tree().tree()};
@@ -170,16 +182,17 @@ BENCHMARK(unpack_image)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 // A build of one step that does nothing: 0 a function, 1 a process, 2 a process and an image.
 void null_build(benchmark::State& state) {
-  StepFunctions functions;
-  functions.add("nothing",
-                [](const StepSpec&, const StepLog&) -> Task<Result<int>> { co_return 0; });
+  FunctionTable functions;
+  functions.program(
+      "nothing",
+      [](const ContainerSpec&, const ContainerOutput&) -> Task<Result<int>> { co_return 0; });
   Env& env = tree().loop().env();
+  Steps steps(env, functions);
   auto fetcher = source_fetcher(env.executor, env.timers, env.network, env.files, env.offload);
-  auto runner = local_step_runner(env.processes, functions);
   auto store = oci::open_image_layout(env.files, tree().in("null-images"), {.sync = false}).value();
   BuilderOptions options;
   options.directory = tree().in("null-builds");
-  Builder builder(env.timers, env.files, env.offload, *fetcher, *runner, store, options);
+  Builder builder(env.timers, env.files, env.offload, *fetcher, steps.runtimes, store, options);
   build::Build build;
   build.metadata.name = "null";
   build::Step step;

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "allocations.hpp"
+#include "knative/container_runtimes.hpp"
 #include "knative/metrics.hpp"
 #include "knative/router.hpp"
-#include "knative/workload.hpp"
 
 namespace {
 
@@ -37,7 +37,8 @@ struct World {
   explicit World(int concurrency, std::vector<knative::RouteTarget> targets = {{"r-1", 100}},
                  bool counted = true)
       : loop(quiet()),
-        runtime(functions, loop.env().offload, loop.env().logger),
+        runtime(functions, loop.env().executor, loop.env().timers, loop.env().offload,
+                loop.env().logger),
         activator(loop.env().timers, loop.env().random, demand, counted ? &metrics : nullptr),
         router(activator, loop.env().random) {
     functions.http("hello", hello);
@@ -48,19 +49,20 @@ struct World {
     }
     rules.push_back({"hello", {"hello.default.example.com"}, targets, {}});
     for (const knative::RouteTarget& target : targets) {
-      knative::WorkloadSpec spec;
+      knative::ContainerSpec spec;
       spec.image = "fn:hello";
-      instances.emplace_back(loop.run(runtime.start(spec)).value());
+      spec.ports.push_back({.container_port = 8080});
+      instances.emplace_back(loop.run(runtime.start(spec, nullptr)).value());
       knative::RevisionOptions options{.revision = target.revision,
                                        .container_concurrency = concurrency};
-      activator.add(options)->add_endpoint(instances.back());
+      activator.add(options)->add_endpoint(instances.back()->endpoint());
     }
     router.set_table(knative::RouteTable::make(std::move(rules)).value());
   }
   knative::Loop loop;
   knative::FunctionTable functions;
   knative::FunctionRuntime runtime;
-  std::vector<std::shared_ptr<knative::Instance>> instances;
+  std::vector<std::unique_ptr<knative::Container>> instances;
   NoDemand demand;
   knative::Metrics metrics;
   knative::Activator activator;

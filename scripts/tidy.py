@@ -29,6 +29,7 @@ HEADERS = {
     "eventing": 2, "manifest": 2,
     "readiness": 2,
     "log": 3, "selectors": 3, "store": 3, "client": 3,
+    "container": 4, "container_runtimes": 4,
     "functions": 4, "workload": 4, "router": 4, "throttler": 4, "autoscaler": 4, "event_broker": 4,
     "builder": 4,
     "controller": 4,

@@ -1,22 +1,22 @@
 /// \file
 /// From source to image: fetch, run steps in a workspace, pack what they left into an image.
 ///
-/// `Builder` composes three seams: a `Fetcher` brings sources, a `StepRunner` runs one step, an
-/// `oci::ImageStore` takes the image. It executes the steps of build.knative.dev/v1alpha1 as local
-/// processes or registered functions; it does not pull step images and isolates nothing: a step may
-/// do whatever this process may. Objects belong to their loop; blocking work runs on `Offload`.
+/// `Builder` composes three seams: a `Fetcher` brings sources, a `ContainerRuntime` runs the steps
+/// of build.knative.dev/v1alpha1, an `oci::ImageStore` takes the image. Objects belong to their
+/// loop; blocking work runs on `Offload`.
 ///
-/// `/workspace`, `/builder/home` and emptyDir mounts are folders of the build's own directory.
-/// There is no mount namespace, so a step sees their real places: as its working directory, in
-/// `$WORKSPACE` and `$HOME`, and wherever such a path stands in its command, arguments, working
-/// directory or environment.
+/// `/workspace`, `/builder/home` and emptyDir mounts are folders of the build's own directory,
+/// mounted into each step. A process of this machine has no mounts of its own: it sees their real
+/// places in `$WORKSPACE` and `$HOME`, as its working directory, and wherever such a path stands in
+/// its command, arguments or environment. It isolates nothing: such a step may do whatever this
+/// process may.
 ///
 /// \code
-/// knative::StepFunctions functions;
 /// auto fetcher = knative::source_fetcher(env.executor, env.timers, env.network, env.files,
 ///                                        env.offload);
-/// auto runner = knative::local_step_runner(env.processes, functions);
-/// knative::Builder builder(env.timers, env.files, env.offload, *fetcher, *runner, store);
+/// knative::HostImages host;
+/// knative::ProcessRuntime steps(env, host);
+/// knative::Builder builder(env.timers, env.files, env.offload, *fetcher, steps, store);
 /// auto result = co_await builder.run(build);  // result->image == "local/shop@sha256:..."
 /// \endcode
 #pragma once
@@ -31,68 +31,13 @@
 #include <vector>
 
 #include "knative/build.hpp"
+#include "knative/container.hpp"
 #include "knative/env.hpp"
 #include "knative/error.hpp"
 #include "knative/oci.hpp"
 #include "knative/task.hpp"
 
 namespace knative {
-
-// ---------------------------------------------------------------------------- steps
-
-/// One step, ready to run: parameters and paths are filled in, all paths are real.
-struct StepSpec {
-  std::string name;   ///< "build-step-compile"
-  std::string image;  ///< "fn:NAME" names a function; a local process ignores anything else.
-  std::vector<std::string> command;
-  std::vector<std::string> args;
-  std::map<std::string, std::string> environment;
-  std::string working_directory;
-  std::string workspace;  ///< What "/workspace" stands for.
-};
-
-/// A piece of a step's standard output or error, as it comes.
-using StepLog = std::function<void(std::string_view)>;
-
-/// Runs one step to its end. Dropping the task kills what the step started; that is also how
-/// builds time out and are cancelled.
-class KNATIVE_EXPORT StepRunner {
- public:
-  virtual ~StepRunner() = default;
-  /// Fails when the step cannot be started (`not_found`: no such program, function or directory);
-  /// a step that ends badly is an exit status. `step` and `log` must stay until the task is done.
-  virtual Task<Result<ExitStatus>> run(const StepSpec& step, const StepLog& log) = 0;
-  virtual Task<Result<ExitStatus>> run(StepSpec&&, const StepLog&) = delete;
-};
-
-/// A step written in C++: returns its exit code. An exception or error fails the step.
-using StepFunction = std::function<Task<Result<int>>(const StepSpec&, const StepLog&)>;
-
-/// Functions that steps name as "fn:NAME". Add before building; must outlive the runner.
-class KNATIVE_EXPORT StepFunctions {
- public:
-  /// Replaces a function of the same name.
-  void add(std::string name, StepFunction function);
-  /// Null when unknown.
-  const StepFunction* find(std::string_view name) const noexcept;
-  std::vector<std::string> names() const;
-
- private:
-  std::map<std::string, StepFunction, std::less<>> functions_;
-};
-
-/// How process steps start.
-struct LocalStepOptions {
-  /// Variables of every process step; the step's own win. Nothing else is inherited.
-  std::map<std::string, std::string> environment = {
-      {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
-      {"LANG", "C.UTF-8"}};
-};
-
-/// Steps as processes of this host, or as functions when the image is "fn:NAME".
-KNATIVE_EXPORT std::unique_ptr<StepRunner> local_step_runner(Processes& processes,
-                                                             const StepFunctions& functions,
-                                                             LocalStepOptions options = {});
 
 // ---------------------------------------------------------------------------- sources
 
@@ -122,14 +67,17 @@ struct FetcherOptions {
   Duration connect_timeout = std::chrono::seconds(30);
   /// No byte for that long ends a transfer.
   Duration idle_timeout = std::chrono::seconds(60);
+  /// PEM text of authorities that https servers may be of, besides the system's.
+  std::string trusted_certificates;
 };
 
-/// Git (path, file://, http://, https://), folders and archives.
+/// Git (path, file://, http://, https://, git://), folders and archives.
 ///
 /// Git: the revision is a branch, a tag, a full or short commit id, or any ref; empty means the
 /// remote's default branch. The commit is checked out detached, with its repository in ".git".
-/// Hooks and content filters never run, submodules are not fetched. Over http:// only the wanted
-/// commit is transferred when the server allows it.
+/// Hooks and content filters never run, submodules are not fetched. From a server only the wanted
+/// commit is transferred when it allows that; one that is silent for `idle_timeout` fails the fetch
+/// (`deadline_exceeded`) and holds up nobody else.
 /// Archive: a gcs source of type Archive or TarGzArchive whose location is a tar file, plain or
 /// gzip, given as path, file:// or http:// URL. A custom source is a step and not fetched here.
 KNATIVE_EXPORT std::unique_ptr<Fetcher> source_fetcher(Executor& executor, Timers& timers,
@@ -169,6 +117,11 @@ struct BuilderOptions {
   std::function<Result<build::BuildTemplateSpec>(std::string_view kind, std::string_view namespace_,
                                                  std::string_view name)>
       find_template;
+  /// The environment of a step with the values that stand in other objects of the namespace, as
+  /// literals. Empty: a step with such values is refused.
+  std::function<Result<std::vector<core::EnvVar>>(std::string_view namespace_,
+                                                  const core::Container& step)>
+      environment;
   /// Time of files in images, seconds since the epoch. The image's own time is the commit's.
   std::int64_t source_date_epoch = 0;
   int compression_level = 1;
@@ -178,8 +131,9 @@ struct BuilderOptions {
 
 /// Called on the loop while a build runs; either may be empty.
 struct BuildCallbacks {
-  /// Output of a step or source, by its container name ("build-step-compile").
-  std::function<void(std::string_view step, std::string_view text)> on_log;
+  /// A line of output of a step or source, by its container name ("build-step-compile"), without
+  /// its end. Always valid UTF-8.
+  std::function<void(std::string_view step, std::string_view line)> on_log;
   /// After every change of the status, the last one included.
   std::function<void(const build::BuildStatus&)> on_status;
 };
@@ -207,8 +161,9 @@ struct BuildResult {
 class KNATIVE_EXPORT Builder {
  public:
   /// Everything must outlive the builder, and the builder its tasks.
-  Builder(Timers& timers, Files& files, Offload& offload, Fetcher& fetcher, StepRunner& runner,
-          std::shared_ptr<oci::ImageStore> store, BuilderOptions options = {});
+  Builder(Timers& timers, Files& files, Offload& offload, Fetcher& fetcher,
+          ContainerRuntime& runtime, std::shared_ptr<oci::ImageStore> store,
+          BuilderOptions options = {});
   ~Builder();
   Builder(const Builder&) = delete;
   Builder& operator=(const Builder&) = delete;

@@ -19,11 +19,14 @@ namespace knative {
 /// The image store: in the data directory, or in memory. Provides
 /// `std::shared_ptr<oci::ImageStore>`.
 KNATIVE_EXPORT std::unique_ptr<Extension> images_extension();
-/// Build. Provides `Builder`; needs an image store. Steps are local processes and functions.
+/// What containers run on. Provides `ContainerRuntimes` with "function" (those of `functions`),
+/// "process" (programs in images, where there is an image store) and "host" (programs of this
+/// machine); an extension that is installed later adds its own.
+KNATIVE_EXPORT std::unique_ptr<Extension> containers_extension(const FunctionTable& functions);
+/// Build. Provides `Builder`; needs an image store and runtimes of containers.
 KNATIVE_EXPORT std::unique_ptr<Extension> build_extension();
-/// Serving. Runs functions of `functions`, which must outlive the platform, and, where there is an
-/// image store, programs in images. Provides `ScaleAccess`.
-KNATIVE_EXPORT std::unique_ptr<Extension> serving_extension(FunctionTable& functions);
+/// Serving. Needs runtimes of containers. Provides `ScaleAccess`.
+KNATIVE_EXPORT std::unique_ptr<Extension> serving_extension();
 /// Eventing. Provides `EventAccess`.
 KNATIVE_EXPORT std::unique_ptr<Extension> eventing_extension();
 /// All of them.

@@ -144,12 +144,14 @@ class Watch;
 class LabelSelector;
 class FieldSelector;
 
-// workload.hpp
-class FunctionTable;
-struct WorkloadSpec;
-class WorkloadRuntime;
-class Instance;
+// container.hpp, container_runtimes.hpp, functions.hpp, workload.hpp
+struct ContainerSpec;
+class Container;
+class ContainerRuntime;
+class ContainerRuntimes;
 class ImageProvider;
+class FunctionTable;
+struct InstanceSpec;
 class EndpointListener;
 
 // router.hpp
@@ -177,8 +179,6 @@ class HttpSink;
 // builder.hpp
 class Builder;
 class Fetcher;
-class StepRunner;
-class StepFunctions;
 struct BuildResult;
 
 // controller.hpp

@@ -35,8 +35,6 @@ struct PlatformOptions {
   /// config-autoscaler, with Knative's defaults.
   AutoscalerConfig autoscaler;
   http::ServerOptions server;
-  /// Functions that build steps name as "fn:NAME"; must outlive the platform. Null: none.
-  const StepFunctions* step_functions = nullptr;
   /// Opens the object store with the platform's rules (admission, default namespace) in it; empty:
   /// SQLite in the data directory (of the world's `Files`), or memory without one.
   std::function<Result<std::unique_ptr<Store>>(Env&, StoreOptions)> open_store;

@@ -7,8 +7,9 @@ namespace knative {
 std::vector<std::unique_ptr<Extension>> default_extensions(FunctionTable& functions) {
   std::vector<std::unique_ptr<Extension>> all;
   all.push_back(images_extension());
+  all.push_back(containers_extension(functions));
   all.push_back(build_extension());
-  all.push_back(serving_extension(functions));
+  all.push_back(serving_extension());
   all.push_back(eventing_extension());
   return all;
 }

@@ -3,12 +3,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/file_tree.hpp"
 #include "knative/core.hpp"
 #include "platform/admission.hpp"
 
 namespace knative {
 
 namespace {
+
+// Of directories that end with their platform.
+constexpr const char* scratch_prefix = "knative-scratch-";
 
 // Make the way to a new directory durable: what is in it is worth nothing without its name. A
 // directory above that may not be read was not made here.
@@ -88,13 +92,21 @@ Result<void> Platform::Impl::add_kinds() {
 
 Result<void> Platform::Impl::open_directory() {
   if (settings.data_directory.empty()) {
-    Result<std::string> scratch = world.files.make_temporary_directory("knative-");
+    Result<std::string> scratch = world.files.make_temporary_directory(scratch_prefix);
     if (!scratch) return scratch.error();
     work_directory = *scratch;
     remove_work_directory = true;
+    const std::string owner = work_directory + "/" + std::string(base::owner_lock);
+    Result<std::unique_ptr<File>> held = world.files.lock(owner);
+    if (!held) return held.error();
+    lock = std::move(*held);
+    // What a platform that was killed has left beside it.
+    const std::string parent = work_directory.substr(0, work_directory.rfind('/'));
+    base::sweep_directories(world.files, parent, scratch_prefix, false);
     return {};
   }
-  work_directory = settings.data_directory;
+  work_directory = base::absolute_path(world.files, settings.data_directory);
+  settings.data_directory = work_directory;
   if (Result<void> made = make_private_directory(world.files, work_directory); !made) return made;
   if (Result<void> synced = sync_parents(world.files, work_directory); !synced) return synced;
   Result<std::unique_ptr<File>> locked = world.files.lock(work_directory + "/lock");

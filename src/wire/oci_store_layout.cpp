@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "base/file_tree.hpp"
 #include "knative/value.hpp"
 #include "wire/oci_store.hpp"
 
@@ -14,6 +15,7 @@ namespace {
 constexpr std::string_view layout_file = "oci-layout";
 constexpr std::string_view layout_text = "{\"imageLayoutVersion\":\"1.0.0\"}";
 constexpr std::string_view index_file = "index.json";
+constexpr std::string_view blob_folder = ".blob-";
 constexpr std::string_view lock_file = ".index.lock";
 constexpr std::string_view ref_name = "org.opencontainers.image.ref.name";
 
@@ -37,22 +39,27 @@ class LayoutBlobWriter : public BlobWriter {
   ~LayoutBlobWriter() override {
     file_.reset();
     (void)place_.files.remove_all(folder_);
+    lock_.reset();
   }
   LayoutBlobWriter(const LayoutBlobWriter&) = delete;
   LayoutBlobWriter& operator=(const LayoutBlobWriter&) = delete;
 
   static Result<std::unique_ptr<BlobWriter>> open(const Place& place) {
     Result<std::string> folder =
-        place.files.make_temporary_directory(in(place.directory, ".blob-"));
+        place.files.make_temporary_directory(in(place.directory, blob_folder));
     if (!folder) return folder.error();
+    // Held as long as the writer lives: what has no holder is swept when the layout is opened.
+    Result<std::unique_ptr<File>> lock = place.files.lock(in(*folder, base::owner_lock));
     const OpenOptions how{.write = true, .create = true, .exclusive = true};
-    Result<std::unique_ptr<File>> file = place.files.open(in(*folder, "data"), how);
+    Result<std::unique_ptr<File>> file =
+        lock ? place.files.open(in(*folder, "data"), how) : lock.error();
     if (!file) {
       (void)place.files.remove_all(*folder);
       return file.error();
     }
-    return std::unique_ptr<BlobWriter>(
-        std::make_unique<LayoutBlobWriter>(place, std::move(*folder), std::move(*file)));
+    auto writer = std::make_unique<LayoutBlobWriter>(place, std::move(*folder), std::move(*file));
+    writer->lock_ = std::move(*lock);
+    return std::unique_ptr<BlobWriter>(std::move(writer));
   }
 
   Result<void> write(std::string_view bytes) override {
@@ -94,6 +101,7 @@ class LayoutBlobWriter : public BlobWriter {
 
   Place place_;
   std::string folder_;
+  std::unique_ptr<File> lock_;
   std::unique_ptr<File> file_;
   Hasher hasher_;
   std::uint64_t size_ = 0;
@@ -258,6 +266,8 @@ Result<std::shared_ptr<ImageStore>> open_image_layout(Files& files, const std::s
   } else if (Result<void> good = LayoutStore::check(files, directory); !good) {
     return good.error();
   }
+  // Half blobs of a process that was killed.
+  base::sweep_directories(files, directory, blob_folder, true);
   Result<void> blobs = files.make_directories(in(directory, "blobs/sha256"));
   if (!blobs) return blobs.error();
   return std::shared_ptr<ImageStore>(

@@ -1,9 +1,9 @@
 // What a Revision's process gets as environment and arguments, and what it cannot have.
 #include <gmock/gmock.h>
 
+#include "knative/http_server.hpp"
 #include "platform/platform_fixture.hpp"
 #include "platform/scenario_world.hpp"
-#include "knative/http_server.hpp"
 
 namespace knative {
 namespace {
@@ -177,8 +177,10 @@ TEST_F(EnvironmentTest, what_a_process_cannot_have_is_said_and_not_left_out) {
   EXPECT_THAT(failure_with("name: web, ports: [{containerPort: 80}]}, "
                            "{name: sidecar, image: local/server"),
               HasSubstr("no other containers beside it: spec.containers[1]"));
-  EXPECT_THAT(failure_with("readinessProbe: {exec: {command: [\"true\"]}}"),
-              HasSubstr("only httpGet and tcpSocket are probed"));
+  EXPECT_THAT(failure_with("readinessProbe: {grpc: {port: 9000}}"),
+              HasSubstr("gRPC health checks are not spoken yet"));
+  EXPECT_THAT(failure_with("securityContext: {runAsUser: 1000}"),
+              HasSubstr("spec.containers[0].securityContext.runAsUser"));
 }
 
 }  // namespace

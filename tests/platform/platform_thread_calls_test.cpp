@@ -61,7 +61,6 @@ class PlatformThreadCalls : public ::testing::Test {
   std::mutex mutex_;
   std::condition_variable changed_;
   FunctionTable functions_;
-  StepFunctions steps_;
   std::unique_ptr<PlatformThread> platform_;
 };
 
@@ -121,13 +120,13 @@ TEST_F(PlatformThreadCalls, url_scale_and_metrics_tell_of_a_service) {
 }
 
 TEST_F(PlatformThreadCalls, a_build_runs_a_step_of_the_host_program_and_makes_an_image) {
-  steps_.add("write", [](const StepSpec& step, const StepLog& log) -> Task<Result<int>> {
-    std::ofstream(step.workspace + "/made") << "yes";
-    log("written\n");
-    co_return 0;
-  });
+  functions_.program(
+      "write", [](const ContainerSpec& step, const ContainerOutput& log) -> Task<Result<int>> {
+        std::ofstream(step.environment.at("WORKSPACE") + "/made") << "yes";
+        log("stdout", "written");
+        co_return 0;
+      });
   PlatformOptions options;
-  options.step_functions = &steps_;
   begin(std::move(options));
   build::Build build;
   build.metadata.name = "made";

@@ -71,7 +71,7 @@ class ScenarioFunction final : public Function {
     if (sequence_.empty()) refuse("function " + name + ": empty sequence");
   }
 
-  Task<http::Response> call(http::Request& request, Offload&) const override {
+  Task<http::Response> call(http::Request& request, const FunctionContext&) const override {
     const std::uint64_t number = calls_++;
     if (takes_ > Duration(0)) co_await timers_.sleep_for(takes_);
     http::Response response = answer(request, number);
@@ -246,7 +246,10 @@ class ScenarioHost final : public http::Handler {
   Task<http::Response> handle(http::Request& request) override {
     const auto found = functions_.find(std::string(request.path()));
     if (found == functions_.end()) co_return http::error_response(404, "no such function");
-    co_return co_await found->second->call(request, host_.env().offload);
+    const ContainerIdentity nobody;
+    const FunctionContext context{
+        .offload = host_.env().offload, .identity = nobody, .failed = {}};
+    co_return co_await found->second->call(request, context);
   }
 
  private:

@@ -20,9 +20,10 @@ class AsyncFunction final : public knative::Function {
   AsyncFunction(Callable function, Operation::Post post, std::shared_ptr<Messenger> messenger)
       : function_(std::move(function)), post_(std::move(post)), messenger_(std::move(messenger)) {}
 
-  knative::Task<http::Response> call(http::Request& request, knative::Offload&) const override {
-    const knative::Result<void> read = co_await request.body.read_all();
-    if (!read) co_return http::error_response(413, read.error().detail);
+  knative::Task<http::Response> call(http::Request& request,
+                                     const knative::FunctionContext& context) const override {
+    std::optional<http::Response> refused = co_await read_body(request, context);
+    if (refused) co_return std::move(*refused);
     auto copy = std::make_shared<http::Request>(copy_of(request));
     auto exchange = std::make_shared<Exchange<http::Response>>(post_, messenger_);
     knative::Task<http::Response> answer = ask_python(exchange, function_, copy);

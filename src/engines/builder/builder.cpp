@@ -2,17 +2,23 @@
 #include "knative/builder.hpp"
 
 #include <algorithm>
+#include <deque>
 
+#include "base/text.hpp"
 #include "engines/builder/image.hpp"
 #include "engines/builder/paths.hpp"
-#include "model/expansion.hpp"
 
 namespace knative {
 
 namespace {
 
-constexpr std::size_t output_tail_bytes = 1024;
+// As Kubernetes: what of the log stands for a message, and how long a message may be.
+constexpr std::size_t output_tail_bytes = 2048;
+constexpr std::size_t output_tail_lines = 80;
 constexpr std::uint64_t termination_message_bytes_max = 4096;
+constexpr std::string_view tmp_path = "/builder/tmp";
+constexpr std::string_view fallback_to_logs = "FallbackToLogsOnError";
+constexpr std::size_t words_bytes_max = 300;
 constexpr std::string_view default_message_path = "/dev/termination-log";
 constexpr std::string_view succeeded = "Succeeded";
 constexpr int binding_tries_max = 200;
@@ -43,11 +49,22 @@ struct Run {
   bool detected = false;
   std::optional<std::int64_t> source_time;
   std::string revision;
-  std::string tail;  // last output of the current step
+  std::deque<std::string> tail;  // last lines of the current step
 
   std::string in(std::string_view name) const { return directory + "/" + std::string(name); }
-  void log(std::string_view step, std::string_view text) const {
-    if (callbacks.on_log) callbacks.on_log(step, text);
+  void log(std::string_view step, std::string_view line) const {
+    if (callbacks.on_log) callbacks.on_log(step, line);
+  }
+  void keep(std::string_view line) {
+    tail.emplace_back(line);
+    if (tail.size() > output_tail_lines) tail.pop_front();
+  }
+  // The end of the output, by whole lines where they fit.
+  std::string tail_text() const {
+    std::string text;
+    for (const std::string& line : tail) text.append(line).append("\n");
+    if (text.size() > output_tail_bytes) text.erase(0, text.size() - output_tail_bytes);
+    return base::valid_utf8(text);
   }
   void publish() const {
     if (callbacks.on_status) callbacks.on_status(status);
@@ -67,14 +84,13 @@ std::vector<build::SourceSpec> sources_of(const build::BuildSpec& spec) {
 }
 
 // The end of a step's output as one line, for the condition's message.
-std::string last_words(const std::string& tail) {
-  std::string_view text = tail;
+std::string last_words(std::string_view text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
   const std::size_t line = text.rfind('\n');
   if (line != std::string_view::npos) text.remove_prefix(line + 1);
-  std::string clean;
-  for (const char c : text.substr(0, 300)) {
-    clean.push_back(static_cast<unsigned char>(c) < 32 ? ' ' : c);
+  std::string clean(text.substr(0, base::utf8_prefix(text, words_bytes_max)));
+  for (char& c : clean) {
+    if (static_cast<unsigned char>(c) < 32) c = ' ';
   }
   return clean;
 }
@@ -86,7 +102,7 @@ struct Builder::Impl {
   Files& files;
   Offload& offload;
   Fetcher& fetcher;
-  StepRunner& runner;
+  ContainerRuntime& runtime;
   std::shared_ptr<oci::ImageStore> store;
   BuilderOptions options;
   ConditionSet conditions = build::build_conditions();
@@ -179,11 +195,10 @@ struct Builder::Impl {
       Task<Result<Fetched>> fetching = fetcher.fetch(source, directory);
       Result<Fetched> fetched = co_await std::move(fetching);
       if (!fetched) {
-        run.log(name, fetched.error().detail + "\n");
+        run.log(name, base::valid_utf8(fetched.error().detail));
         co_return Failure{"SourceFailed", fetched.error()};
       }
-      run.log(name,
-              "fetched " + fetched->resolved.url + " at " + fetched->resolved.revision + "\n");
+      run.log(name, "fetched " + fetched->resolved.url + " at " + fetched->resolved.revision);
       if (run.revision.empty()) run.revision = fetched->resolved.revision;
       if (!run.source_time) run.source_time = fetched->time_seconds;
       run.status.sources.push_back(fetched->resolved);
@@ -239,7 +254,7 @@ struct Builder::Impl {
     if (steps.empty()) {
       steps = found.steps;
       run.detected = true;
-      run.log("build", "recognised " + found.kind + " (" + found.reason + ")\n");
+      run.log("build", "recognised " + found.kind + " (" + found.reason + ")");
       if (run.image.contents.empty()) run.image.contents = found.image.contents;
     }
     if (run.image.entrypoint.empty()) run.image.entrypoint = found.image.entrypoint;
@@ -252,15 +267,16 @@ struct Builder::Impl {
     }
   }
 
-  // Where the container's paths are for this step.
-  Result<builder::PathMap> map_paths(const Run& run, const build::Step& step,
-                                     const std::string& message) {
-    builder::PathMap paths;
-    paths.add(builder::workspace_path, run.workspace);
-    paths.add(builder::home_path, run.in("home"));
-    paths.add(step.termination_message_path.empty() ? default_message_path
-                                                    : step.termination_message_path,
-              message);
+  // What a step sees of this machine beside its image.
+  Result<std::vector<ContainerMount>> mounts_of(const Run& run, const build::Step& step,
+                                                const std::string& message) {
+    std::vector<ContainerMount> mounts{{run.workspace, std::string(builder::workspace_path)},
+                                       {run.in("home"), std::string(builder::home_path)},
+                                       {run.in("tmp"), std::string(tmp_path)}};
+    const std::string& message_path = step.termination_message_path;
+    mounts.push_back(
+        {message, message_path.empty() ? std::string(default_message_path) : message_path});
+    if (Result<void> made = files.write_file(message, ""); !made) return made.error();
     const std::vector<core::Volume>& volumes = run.build.spec.volumes;
     for (const core::VolumeMount& mount : step.volume_mounts) {
       const auto volume =
@@ -279,48 +295,54 @@ struct Builder::Impl {
       std::string real = run.in("volumes/") + std::to_string(volume - volumes.begin());
       if (!sub->empty()) real += "/" + *sub;
       if (Result<void> made = files.make_directories(real); !made) return made.error();
-      paths.add(mount.mount_path, real);
+      mounts.push_back({real, mount.mount_path, mount.read_only});
     }
-    return paths;
+    return mounts;
   }
 
-  Result<StepSpec> make_step(const Run& run, const NamedStep& named, const std::string& message) {
-    const build::Step& step = named.step;
-    Result<builder::PathMap> paths = map_paths(run, step, message);
-    if (!paths) return paths.error();
-    StepSpec spec;
-    spec.name = named.name;
-    spec.image = step.image;
-    spec.workspace = run.workspace;
-    spec.environment["HOME"] = run.in("home");
-    spec.environment["TMPDIR"] = run.in("tmp");
-    spec.environment["WORKSPACE"] = run.workspace;
-    spec.environment["SOURCE_DATE_EPOCH"] = std::to_string(run.source_time.value_or(0));
-    if (!step.env_from.empty()) {
-      return fail(Errc::unimplemented, "envFrom: values from other objects are not supported");
+  // The step with everything that is known now; what it names is looked up here.
+  Result<ContainerSpec> make_step(const Run& run, const NamedStep& named,
+                                  const std::string& message) {
+    core::Container step = named.step;
+    if (options.environment) {
+      Result<std::vector<core::EnvVar>> literal =
+          options.environment(run.build.metadata.namespace_, step);
+      if (!literal) return literal.error();
+      step.env = std::move(*literal);
+      step.env_from.clear();
     }
-    for (const core::EnvVar& variable : step.env) {
-      if (variable.value_from) {
-        return fail(Errc::unimplemented,
-                    "env " + variable.name + ": values from other objects are not supported");
-      }
-      spec.environment[variable.name] =
-          paths->apply(core::expand_references(variable.value, spec.environment));
-    }
-    const auto fill = [&](const std::string& text) {
-      return paths->apply(core::expand_references(text, spec.environment));
-    };
-    for (const std::string& word : step.command) spec.command.push_back(fill(word));
-    for (const std::string& word : step.args) spec.args.push_back(fill(word));
-    spec.working_directory = run.workspace;
-    if (!step.working_dir.empty()) {
-      const std::string place = paths->apply(step.working_dir);
-      spec.working_directory = place.front() == '/' ? place : run.workspace + "/" + place;
+    const std::map<std::string, std::string> known{
+        {"HOME", std::string(builder::home_path)},
+        {"TMPDIR", std::string(tmp_path)},
+        {"WORKSPACE", std::string(builder::workspace_path)},
+        {"SOURCE_DATE_EPOCH", std::to_string(run.source_time.value_or(0))}};
+    Result<ContainerSpec> spec = container_spec(step, known);
+    if (!spec) return spec;
+    Result<std::vector<ContainerMount>> mounts = mounts_of(run, step, message);
+    if (!mounts) return mounts.error();
+    spec->mounts = std::move(*mounts);
+    spec->name = run.build.metadata.name + " " + named.name;
+    spec->ports.clear();  // a step answers nobody
+    spec->identity.namespace_ = run.build.metadata.namespace_;
+    spec->identity.build = run.build.metadata.name;
+    spec->identity.step = named.name;
+    spec->identity.uid = run.build.metadata.uid;
+    std::string& place = spec->working_directory;
+    if (!place.starts_with('/')) {
+      place = std::string(builder::workspace_path) + (place.empty() ? "" : "/" + place);
     }
     // A missing working directory is made, but nothing outside the build's own folder.
-    if (spec.working_directory.compare(0, run.directory.size(), run.directory) == 0) {
-      Result<void> made = files.make_directories(spec.working_directory);
-      if (!made) return made.error();
+    const std::string real = host_paths(spec->mounts, place);
+    if (real.starts_with(run.directory)) {
+      if (Result<void> made = files.make_directories(real); !made) return made.error();
+    }
+    const FieldErrors refused = runtime.unsupported(*spec);
+    for (const FieldError& warning : refused.filter(FieldError::Level::warning)) {
+      run.log(named.name, "warning: " + warning.to_string());
+    }
+    if (refused.has_errors()) {
+      const Result<void> why = refused.to_result();
+      return fail(Errc::unimplemented, why.error().detail);
     }
     return spec;
   }
@@ -336,11 +358,50 @@ struct Builder::Impl {
     co_return std::nullopt;
   }
 
+  // Start the container and wait for its end. Dropping the task kills it; that is also how builds
+  // time out and are cancelled.
+  Task<Result<ExitStatus>> run_container(Run& run, const ContainerSpec& spec) {
+    Run* const owner = &run;
+    const std::string* const name = &spec.identity.step;
+    const ContainerOutput output = [owner, name](std::string_view, std::string_view line) {
+      owner->log(*name, line);
+      owner->keep(line);
+    };
+    Task<Result<std::unique_ptr<Container>>> starting = runtime.start(spec, output);
+    Result<std::unique_ptr<Container>> container = co_await std::move(starting);
+    if (!container) co_return container.error();
+    Task<ExitStatus> ending = (*container)->wait();
+    const ExitStatus status = co_await std::move(ending);
+    co_return status;
+  }
+
+  // What the step wanted to say at its end: the last of its message file, or of its output.
+  std::string message_of(const Run& run, const build::Step& step, const std::string& path,
+                         const Result<ExitStatus>& ended) {
+    if (!ended) return base::valid_utf8(ended.error().detail);
+    const std::string text = read_tail(path);
+    const bool fall_back = step.termination_message_policy == fallback_to_logs;
+    return text.empty() && fall_back && !ended->success() ? run.tail_text() : text;
+  }
+
+  std::string read_tail(const std::string& path) {
+    const Result<FileInfo> info = files.info(path);
+    if (!info || info->type != FileType::regular || info->size_bytes == 0) return {};
+    const std::uint64_t count = std::min(info->size_bytes, termination_message_bytes_max);
+    Result<std::unique_ptr<File>> file = files.open(path, OpenOptions{});
+    if (!file) return {};
+    std::string bytes(static_cast<std::size_t>(count), '\0');
+    const Result<std::size_t> got = (*file)->read_at(info->size_bytes - count, bytes);
+    if (!got) return {};
+    bytes.resize(*got);
+    return base::valid_utf8(bytes);
+  }
+
   Task<std::optional<Failure>> run_step(Run& run, std::size_t index) {
     const NamedStep& named = run.steps[index];
     const std::string message = run.in("messages/") + std::to_string(index);
     const std::string where = "step \"" + named.name + "\"";
-    Result<StepSpec> spec = make_step(run, named, message);
+    Result<ContainerSpec> spec = make_step(run, named, message);
     if (!spec) co_return Failure{"BuildValidationFailed", spec.error().within(where)};
     core::ContainerState& state = run.status.step_states[index];
     const Timestamp started = timers.wall();
@@ -348,16 +409,7 @@ struct Builder::Impl {
     state.running.emplace().started_at = started;
     run.publish();
     run.tail.clear();
-    Run* const owner = &run;
-    const std::string* const name = &named.name;
-    const StepLog log = [owner, name](std::string_view text) {
-      owner->log(*name, text);
-      owner->tail.append(text.substr(text.size() - std::min(text.size(), output_tail_bytes)));
-      if (owner->tail.size() > 2 * output_tail_bytes) {
-        owner->tail.erase(0, owner->tail.size() - output_tail_bytes);
-      }
-    };
-    Task<Result<ExitStatus>> running = runner.run(*spec, log);
+    Task<Result<ExitStatus>> running = run_container(run, *spec);
     Result<ExitStatus> ended = co_await std::move(running);
     core::ContainerStateTerminated terminated;
     terminated.started_at = started;
@@ -366,9 +418,7 @@ struct Builder::Impl {
     terminated.signal = ended ? ended->signal : 0;
     if (ended && ended->signal != 0) terminated.exit_code = 128 + ended->signal;
     terminated.reason = !ended ? "StartError" : ended->success() ? "Completed" : "Error";
-    Result<std::string> said = files.read_file(message, termination_message_bytes_max);
-    if (said) terminated.message = *said;
-    if (!ended) terminated.message = ended.error().detail;
+    terminated.message = message_of(run, named.step, message, ended);
     state.running.reset();
     state.terminated = terminated;
     run.status.steps_completed.push_back(named.name);
@@ -377,7 +427,7 @@ struct Builder::Impl {
     if (ended->success()) co_return std::nullopt;
     std::string detail = where + " ended with " + ended->to_string();
     const std::string words =
-        last_words(terminated.message.empty() ? run.tail : terminated.message);
+        last_words(terminated.message.empty() ? run.tail_text() : terminated.message);
     if (!words.empty()) detail += ": " + words;
     co_return Failure{"StepFailed", fail(Errc::failed_precondition, detail)};
   }
@@ -477,12 +527,13 @@ struct Builder::Impl {
 };
 
 Builder::Builder(Timers& timers, Files& files, Offload& offload, Fetcher& fetcher,
-                 StepRunner& runner, std::shared_ptr<oci::ImageStore> store, BuilderOptions options)
+                 ContainerRuntime& runtime, std::shared_ptr<oci::ImageStore> store,
+                 BuilderOptions options)
     : impl_(new Impl{timers,
                      files,
                      offload,
                      fetcher,
-                     runner,
+                     runtime,
                      std::move(store),
                      std::move(options),
                      build::build_conditions(),
@@ -526,7 +577,7 @@ Task<BuildOutcome> Builder::execute(const build::Build& build, const BuildCallba
                                format_duration(timeout) + "\"" + Impl::at_work(run))};
   }
   if (failure && impl.options.keep_failed) {
-    run.log("build", "kept " + run.directory + "\n");
+    run.log("build", "kept " + run.directory);
   } else if (ended) {
     // Nothing works in there any more; large trees take a while to remove.
     auto remove = [&files = impl.files, directory = run.directory] {

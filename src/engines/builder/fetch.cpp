@@ -168,15 +168,13 @@ class SourceFetcher final : public Fetcher {
     if (begins(request.url, "ssh://") || begins(request.url, "git+ssh://") || scp_form) {
       co_return fail(Errc::unimplemented, "git source " + shown + ": ssh is not supported yet");
     }
-    if (begins(request.url, "http://")) {
-      std::string redirected;
-      Task<Result<Checkout>> cloning = builder::git::clone_http(
-          executor_, timers_, network_, files_, offload_, library_, request, redirected);
+    if (builder::git::is_remote(request.url)) {
+      const builder::git::RemoteWorld world{executor_, timers_, network_, files_, offload_};
+      Task<Result<Checkout>> cloning = builder::git::clone_remote(world, library_, request);
       Result<Checkout> checkout = co_await std::move(cloning);
-      if (redirected.empty() || !checkout) co_return finish(source, shown, checkout);
-      request.url = redirected;
-    } else if (scheme != std::string::npos && !begins(request.url, "file://") &&
-               !begins(request.url, "https://") && !begins(request.url, "git://")) {
+      co_return finish(source, shown, checkout);
+    }
+    if (!local) {
       co_return fail(Errc::invalid_argument, "git source " + shown + ": unknown kind of URL");
     }
     if (local) {

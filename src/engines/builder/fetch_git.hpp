@@ -1,5 +1,5 @@
-// Git repositories through libgit2, as blocking calls for a worker thread, and over HTTP with the
-// loop's own connections. libgit2 itself appears in fetch_git.cpp only.
+// Git repositories of this machine through libgit2, as blocking calls for a worker thread, and
+// those of others with the loop's own connections. libgit2 itself appears in fetch_git.cpp only.
 #pragma once
 
 #include <atomic>
@@ -42,10 +42,11 @@ struct CloneRequest {
   FetcherOptions limits;
 };
 
-// Fetch and check out through libgit2's own transports (path, file://, https://).
+// Fetch and check out through libgit2's own transports: path and file:// only, for they wait for
+// nobody.
 Result<Checkout> clone(const CloneRequest& request, const std::atomic<bool>& cancelled);
 
-// What arrived over HTTP: a pack file and what it is of.
+// What arrived from a server: a pack file and what it is of.
 struct ReceivedPack {
   std::string file;
   std::vector<std::string> shallow;
@@ -65,11 +66,21 @@ struct CancelOnDrop {
   ~CancelOnDrop() { flag->store(true); }
 };
 
-// Fetch http:// URLs with the loop's connections: cancellable, with time limits, and only the
-// wanted commit when the server allows that. `redirected` gets an https URL the server pointed to;
-// the result is then empty.
-Task<Result<Checkout>> clone_http(Executor& executor, Timers& timers, Network& network,
-                                  Files& files, Offload& offload, std::shared_ptr<Library> library,
-                                  CloneRequest request, std::string& redirected);
+// Where a fetch takes place.
+struct RemoteWorld {
+  Executor& executor;
+  Timers& timers;
+  Network& network;
+  Files& files;
+  Offload& offload;
+};
+
+// http://, https:// and git://
+bool is_remote(std::string_view url);
+
+// Fetch such a URL with the loop's connections: cancellable, with time limits, and only the wanted
+// commit when the server allows that. `world` must stay until the task is done.
+Task<Result<Checkout>> clone_remote(const RemoteWorld& world, std::shared_ptr<Library> library,
+                                    CloneRequest request);
 
 }  // namespace knative::builder::git

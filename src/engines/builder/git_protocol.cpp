@@ -119,10 +119,22 @@ std::string packet(std::string_view payload) {
   return std::string(digits.data(), 4).append(payload);
 }
 
+bool holds_flush(std::string_view text) {
+  while (text.size() >= 4) {
+    const std::optional<std::size_t> length = packet_length(text);
+    if (!length || *length == 0) return true;  // what is no packet is the parser's to refuse
+    if (*length < 4 || *length > text.size()) return *length < 4;
+    text.remove_prefix(*length);
+  }
+  return false;
+}
+
 Result<Advertisement> parse_advertisement(std::string_view body) {
   Advertisement result;
   bool first = true;
+  bool any = false;
   while (!body.empty()) {
+    any = true;
     if (body.size() < 4) return malformed("a packet is cut short");
     const std::optional<std::size_t> length = packet_length(body);
     if (!length || (*length > 0 && *length < 4)) return malformed("a packet has no length");
@@ -153,7 +165,7 @@ Result<Advertisement> parse_advertisement(std::string_view body) {
     if (name == "capabilities^{}") continue;  // an empty repository
     result.refs.push_back({std::string(name), std::string(payload.substr(0, id_digits))});
   }
-  if (first) return malformed("it has no refs");
+  if (!any) return malformed("it is empty");
   return result;
 }
 

@@ -1,4 +1,4 @@
-// Git's wire format as far as fetching one commit over HTTP needs it (protocol version 0, see
+// Git's wire format as far as fetching one commit needs it (protocol version 0, see
 // gitprotocol-pack and gitprotocol-http), and the choice of what a revision means. Pure.
 #pragma once
 
@@ -42,10 +42,15 @@ Result<Choice> choose(const std::vector<RemoteRef>& refs, std::string_view revis
 std::string packet(std::string_view payload);
 inline constexpr std::string_view flush_packet = "0000";
 
-// Parse the body of GET info/refs?service=git-upload-pack.
+// Whether `text`, from its beginning, holds a whole flush after any number of whole packets.
+bool holds_flush(std::string_view text);
+
+// Parse what a server says first: the body of GET info/refs?service=git-upload-pack, or what comes
+// over git://. A repository without refs has none.
 Result<Advertisement> parse_advertisement(std::string_view body);
 
-// The body of POST git-upload-pack. `depth` 0 asks for the whole history.
+// The body of POST git-upload-pack, and what is sent over git://. `depth` 0 asks for the whole
+// history.
 std::string fetch_request(const std::vector<std::string>& wants, int depth,
                           const Advertisement& remote);
 

@@ -1,7 +1,8 @@
+// Programs as processes of this machine.
 #include <algorithm>
-#include <deque>
 
-#include "engines/workload/process_command.hpp"
+#include "engines/workload/lines.hpp"
+#include "knative/container_runtimes.hpp"
 #include "knative/http_client.hpp"
 
 namespace knative {
@@ -9,12 +10,76 @@ namespace {
 
 constexpr int signal_kill = 9;
 constexpr int signal_terminate = 15;
-constexpr Duration probe_pause_min = std::chrono::milliseconds(1);
-constexpr Duration probe_pause_max = std::chrono::milliseconds(20);
 constexpr int port_tries_max = 200;
 constexpr std::size_t connections_max = 1024;
+constexpr std::string_view http2_port_name = "h2c";
 
 Task<void> wait_for(Wakeup& event) { co_await event.wait(); }
+
+/// The path inside the image if it exists there, else the path itself.
+std::string inside(const std::string& path, const std::string& root, Files& files) {
+  if (path.size() < 2 || path.front() != '/') return path;
+  std::string mapped = root + path;
+  return files.info(mapped) ? mapped : path;
+}
+
+/// Find a program without '/' in the image's PATH; left alone when the image has none.
+std::string find_program(const std::string& name, std::string_view search, const std::string& root,
+                         Files& files) {
+  while (!search.empty()) {
+    const auto colon = search.find(':');
+    const std::string_view directory = search.substr(0, colon);
+    search.remove_prefix(colon == std::string_view::npos ? search.size() : colon + 1);
+    if (directory.empty() || directory.front() != '/') continue;
+    std::string candidate = root;
+    candidate.append(directory).append("/").append(name);
+    if (files.info(candidate)) return candidate;
+  }
+  return name;
+}
+
+void map_into_image(ProcessOptions& process, const std::string& root, Files& files) {
+  std::string& program = process.argv.front();
+  if (program.find('/') == std::string::npos) {
+    program = find_program(program, process.environment["PATH"], root, files);
+  } else {
+    program = inside(program, root, files);
+  }
+  for (std::size_t i = 1; i < process.argv.size(); ++i) {
+    process.argv[i] = inside(process.argv[i], root, files);
+  }
+}
+
+/// True when `directory` is one of the mounts or below one: a place of this machine already.
+bool in_mount(const std::vector<ContainerMount>& mounts, const std::string& directory) {
+  return std::any_of(mounts.begin(), mounts.end(), [&](const ContainerMount& mount) {
+    return directory.starts_with(mount.source) &&
+           (directory.size() == mount.source.size() || directory[mount.source.size()] == '/');
+  });
+}
+
+void check_security(FieldErrors& errors, const core::SecurityContext& security) {
+  const auto refuse = [&errors](bool set, std::string_view field) {
+    if (!set) return;
+    errors.add(field_error("a process of this machine runs as the platform's own user",
+                           {std::string("securityContext.").append(field)}));
+  };
+  const auto ignored = [&errors](bool set, std::string_view field) {
+    if (!set) return;
+    errors.add(field_error("not enforced: a process of this machine is not isolated",
+                           {std::string("securityContext.").append(field)})
+                   .as_warning());
+  };
+  refuse(security.run_as_user.has_value(), "runAsUser");
+  refuse(security.run_as_group.has_value(), "runAsGroup");
+  refuse(security.run_as_non_root.value_or(false), "runAsNonRoot");
+  refuse(security.privileged.value_or(false), "privileged");
+  refuse(security.capabilities && !security.capabilities->add.empty(), "capabilities.add");
+  ignored(security.capabilities && !security.capabilities->drop.empty(), "capabilities.drop");
+  ignored(security.allow_privilege_escalation.has_value(), "allowPrivilegeEscalation");
+  ignored(security.read_only_root_filesystem.value_or(false), "readOnlyRootFilesystem");
+  ignored(security.seccomp_profile.has_value(), "seccompProfile");
+}
 
 }  // namespace
 
@@ -51,6 +116,35 @@ struct ProcessRuntime::Impl {
     return env.network.listen(endpoint).has_value();
   }
 
+  /// Words, variables and directories of the process; `port` 0: it serves nothing.
+  Result<ProcessOptions> process_options(const ContainerSpec& spec, const ImageRoot& image,
+                                         std::uint16_t port) {
+    std::map<std::string, std::string> own;
+    if (port != 0) own["PORT"] = std::to_string(port);
+    ImageDefaults defaults = image.defaults;
+    defaults.environment.insert(options.base_environment.begin(), options.base_environment.end());
+    const ContainerSpec view = with_host_paths(spec);
+    Result<ContainerCommand> command = container_command(view, defaults, own);
+    if (!command) return command.error();
+    ProcessOptions process;
+    process.argv = std::move(command->argv);
+    process.environment = std::move(command->environment);
+    std::string directory = command->working_directory.empty() ? "/" : command->working_directory;
+    if (image.directory.empty() || in_mount(spec.mounts, directory)) {
+      process.working_directory = directory;
+    } else if (options.change_root) {
+      process.root_directory = image.directory;
+      process.working_directory = directory;
+    } else {
+      if (directory.front() != '/') directory.insert(directory.begin(), '/');
+      process.working_directory = image.directory + directory;
+    }
+    if (!image.directory.empty() && !options.change_root) {
+      map_into_image(process, image.directory, env.files);
+    }
+    return process;
+  }
+
   Env& env;
   ImageProvider& images;
   ProcessRuntimeOptions options;
@@ -59,84 +153,60 @@ struct ProcessRuntime::Impl {
 
 namespace {
 
-/// A program with its port, its client and its watcher.
-class ProcessInstance final : public Instance {
+/// Answers requests over a connection to the program; held by whoever has one under way.
+class ProcessEndpoint final : public http::Handler {
  public:
-  ProcessInstance(std::shared_ptr<ProcessRuntime::Impl> runtime, const WorkloadSpec& spec,
-                  ImageRoot image)
+  ProcessEndpoint(Env& env, Endpoint endpoint, const http::ClientOptions& options)
+      : client_(env.executor, env.timers, env.network, std::move(endpoint), options) {}
+
+  Task<http::Response> handle(http::Request& request) override {
+    http::remove_hop_by_hop(request.headers);
+    http::Response response = co_await client_.handle(request);
+    http::remove_hop_by_hop(response.headers);
+    co_return response;
+  }
+
+ private:
+  http::Client client_;
+};
+
+/// A program with its port and its watcher.
+class ProcessContainer final : public Container {
+ public:
+  ProcessContainer(std::shared_ptr<ProcessRuntime::Impl> runtime, const ContainerSpec& spec,
+                   ImageRoot image, ContainerOutput output)
       : runtime_(std::move(runtime)),
         spec_(spec),
         image_(std::move(image)),
+        sink_(std::move(output)),
+        last_lines_(runtime_->options.log_lines_kept_max),
         out_(runtime_->options.log_line_bytes_max,
              [this](std::string_view line) { on_line("stdout", line); }),
         err_(runtime_->options.log_line_bytes_max,
              [this](std::string_view line) { on_line("stderr", line); }),
         tasks_(runtime_->env.executor) {}
-  ~ProcessInstance() override {
+  ~ProcessContainer() override {
     tasks_.clear();
     release();
   }
 
-  Result<void> launch() {
-    release();
-    Result<ProcessRuntime::Impl::Port> port = runtime_->take_port();
-    if (!port) return port.error();
-    port_ = port->number;
-    claim_ = std::move(port->claim);
-    Result<ProcessOptions> options =
-        process_options(spec_, image_, runtime_->options, port_, runtime_->env.files);
-    if (!options) return options.error();
-    options->on_stdout = [this](std::string_view piece) { out_.append(piece); };
-    options->on_stderr = [this](std::string_view piece) { err_.append(piece); };
-    Result<std::unique_ptr<Process>> spawned = runtime_->env.processes.spawn(*options);
-    if (!spawned) return spawned.error().within("starting " + spec_.name);
-    process_ = std::move(*spawned);
-    http::ClientOptions client;
-    client.connections_max = spec_.container_concurrency > 0
-                                 ? static_cast<std::size_t>(spec_.container_concurrency)
-                                 : connections_max;
-    client.response_timeout = spec_.response_timeout;
-    client_.emplace(runtime_->env.executor, runtime_->env.timers, runtime_->env.network, endpoint(),
-                    client);
-    ended_.reset();
-    status_.reset();
-    tasks_.add(watch());
-    return {};
+  Result<void> start() {
+    Result<void> launched = launch();
+    if (launched) tasks_.add(watch());
+    return launched;
   }
 
-  Task<http::Response> handle(http::Request& request) override {
-    http::remove_hop_by_hop(request.headers);
-    http::Response response = co_await client_->handle(request);
-    http::remove_hop_by_hop(response.headers);
-    co_return response;
+  Task<ExitStatus> wait() override {
+    co_await ended_.wait();
+    co_return status_;
   }
 
-  Task<Result<void>> ready() override {
-    Timers& timers = runtime_->env.timers;
-    const Instant deadline = timers.now() + spec_.start_timeout;
-    Duration pause = spec_.readiness.period.count() > 0 ? spec_.readiness.period : probe_pause_min;
-    int successes = 0;
-    int attempts = 1;
-    while (true) {
-      const bool success = co_await probe();
-      successes = success ? successes + 1 : 0;
-      if (ended_.is_set()) {
-        if (attempts++ >= runtime_->options.start_attempts_max || runtime_->is_free(port_)) {
-          co_return ended_early();
-        }
-        // A stranger holds the port that was free a moment ago: take another.
-        if (Result<void> again = launch(); !again) co_return again;
-        continue;
-      }
-      if (successes >= spec_.readiness.success_threshold) co_return Result<void>();
-      if (timers.now() >= deadline) co_return too_late();
-      const Instant next = std::min(timers.now() + pause, deadline);
-      co_await with_deadline(timers, wait_for(ended_), next);
-      if (spec_.readiness.period.count() <= 0) pause = std::min(pause * 3 / 2, probe_pause_max);
-    }
+  void signal(int number) override {
+    if (process_) process_->signal(number);
   }
 
   Task<void> stop(Duration grace) override {
+    stopping_ = true;
     if (!ended_.is_set()) {
       Timers& timers = runtime_->env.timers;
       process_->signal(signal_terminate);
@@ -148,99 +218,171 @@ class ProcessInstance final : public Instance {
     }
   }
 
-  Task<ExitStatus> exited() override {
-    co_await ended_.wait();
-    co_return *status_;
+  std::shared_ptr<http::Handler> endpoint() const override { return endpoint_; }
+
+  std::optional<Endpoint> address(std::uint16_t port) const override {
+    if (port_ == 0) return std::nullopt;
+    const auto served = static_cast<std::uint16_t>(spec_.ports.front().container_port);
+    return Endpoint{
+        .host = "127.0.0.1", .port = port == 0 || port == served ? port_ : port, .path = {}};
+  }
+
+  std::vector<std::string> last_lines() const override { return last_lines_.all(); }
+
+  Task<Result<ExitStatus>> exec(std::vector<std::string> command, ContainerOutput output) override {
+    if (ended_.is_set()) co_return fail(Errc::failed_precondition, spec_.name + " has ended");
+    ProcessOptions options = options_;
+    options.argv = std::move(command);
+    if (options.argv.empty()) co_return fail(Errc::invalid_argument, "exec: no command");
+    if (!image_.directory.empty() && !runtime_->options.change_root) {
+      map_into_image(options, image_.directory, runtime_->env.files);
+    }
+    const std::size_t most = runtime_->options.log_line_bytes_max;
+    const ContainerOutput* const sink = &output;
+    LineSplitter out(most, [sink](std::string_view line) {
+      if (*sink) (*sink)("stdout", line);
+    });
+    LineSplitter err(most, [sink](std::string_view line) {
+      if (*sink) (*sink)("stderr", line);
+    });
+    options.on_stdout = [&out](std::string_view piece) { out.append(piece); };
+    options.on_stderr = [&err](std::string_view piece) { err.append(piece); };
+    Result<std::unique_ptr<Process>> process = runtime_->env.processes.spawn(options);
+    if (!process) co_return process.error().within("exec in " + spec_.name);
+    Task<ExitStatus> ending = (*process)->wait();
+    const ExitStatus status = co_await std::move(ending);
+    out.finish();
+    err.finish();
+    co_return status;
   }
 
  private:
-  Endpoint endpoint() const { return Endpoint{.host = "127.0.0.1", .port = port_, .path = {}}; }
-
   void release() {
-    client_.reset();
+    endpoint_.reset();
     process_.reset();
     claim_.reset();
   }
 
+  Result<void> launch() {
+    release();
+    if (!spec_.ports.empty()) {
+      Result<ProcessRuntime::Impl::Port> port = runtime_->take_port();
+      if (!port) return port.error();
+      port_ = port->number;
+      claim_ = std::move(port->claim);
+    }
+    Result<ProcessOptions> options = runtime_->process_options(spec_, image_, port_);
+    if (!options) return options.error();
+    options_ = std::move(*options);
+    ProcessOptions mine = options_;
+    mine.on_stdout = [this](std::string_view piece) { out_.append(piece); };
+    mine.on_stderr = [this](std::string_view piece) { err_.append(piece); };
+    Result<std::unique_ptr<Process>> spawned = runtime_->env.processes.spawn(mine);
+    if (!spawned) return spawned.error().within("starting " + spec_.name);
+    process_ = std::move(*spawned);
+    if (port_ != 0) {
+      http::ClientOptions client;
+      client.connections_max =
+          spec_.requests_max > 0 ? static_cast<std::size_t>(spec_.requests_max) : connections_max;
+      if (spec_.response_timeout > Duration::zero()) {
+        client.response_timeout = spec_.response_timeout;
+      }
+      endpoint_ = std::make_shared<ProcessEndpoint>(runtime_->env, *address(0), client);
+    }
+    return {};
+  }
+
   Task<void> watch() {
-    status_ = co_await process_->wait();
-    out_.finish();
-    err_.finish();
+    for (int attempt = 1;; ++attempt) {
+      Task<ExitStatus> ending = process_->wait();
+      status_ = co_await std::move(ending);
+      out_.finish();
+      err_.finish();
+      // A stranger may have taken the port that was free a moment ago: try another.
+      const bool lost_its_port = port_ != 0 && !status_.success() && !stopping_ &&
+                                 attempt < runtime_->options.start_attempts_max &&
+                                 !runtime_->is_free(port_);
+      if (!lost_its_port || !launch()) break;
+    }
     ended_.set();
   }
 
-  Task<bool> probe() {
-    Timers& timers = runtime_->env.timers;
-    const Instant deadline = timers.now() + spec_.readiness.timeout;
-    Task<bool> attempt =
-        spec_.readiness.kind == ReadinessProbe::Kind::http ? probe_http() : probe_tcp();
-    const std::optional<bool> result = co_await with_deadline(timers, std::move(attempt), deadline);
-    co_return result.value_or(false);
-  }
-  Task<bool> probe_tcp() {
-    const Result<std::unique_ptr<Stream>> stream =
-        co_await runtime_->env.network.connect(endpoint());
-    co_return stream.has_value();
-  }
-  Task<bool> probe_http() {
-    http::Request request = http::get(spec_.readiness.path);
-    request.headers.set("Host", endpoint().to_string());
-    request.headers.set("User-Agent", "kube-probe/knative");
-    Result<http::Response> response = co_await client_->send(request);
-    co_return response && response->status >= 200 && response->status < 400;
-  }
-
   void on_line(std::string_view stream, std::string_view line) {
-    if (runtime_->options.on_log) runtime_->options.on_log(spec_, stream, line);
-    last_lines_.emplace_back(line);
-    if (last_lines_.size() > runtime_->options.log_lines_kept_max) last_lines_.pop_front();
-  }
-
-  Error with_lines(Errc code, std::string text) const {
-    if (!last_lines_.empty()) text.append("; its last output:");
-    for (const std::string& line : last_lines_) text.append("\n  ").append(line);
-    return fail(code, std::move(text));
-  }
-  Error ended_early() const {
-    return with_lines(Errc::unavailable,
-                      spec_.name + " ended before it was ready (" + status_->to_string() + ")");
-  }
-  Error too_late() const {
-    const auto seconds =
-        std::chrono::duration_cast<std::chrono::seconds>(spec_.start_timeout).count();
-    return with_lines(Errc::deadline_exceeded, spec_.name + " did not listen on port " +
-                                                   std::to_string(port_) + " within " +
-                                                   std::to_string(seconds) + " s");
+    last_lines_.add(line);
+    if (sink_) sink_(stream, line);
   }
 
   std::shared_ptr<ProcessRuntime::Impl> runtime_;
-  WorkloadSpec spec_;
+  ContainerSpec spec_;
   ImageRoot image_;
+  ContainerOutput sink_;
+  LastLines last_lines_;
   LineSplitter out_;
   LineSplitter err_;
-  std::deque<std::string> last_lines_;
+  ProcessOptions options_;  ///< Without output, for `exec`.
   std::uint16_t port_ = 0;
   std::unique_ptr<Listener> claim_;
   std::unique_ptr<Process> process_;
-  std::optional<http::Client> client_;
-  std::optional<ExitStatus> status_;
+  std::shared_ptr<http::Handler> endpoint_;
+  ExitStatus status_;
+  bool stopping_ = false;
   Wakeup ended_;
   TaskSet tasks_;
 };
 
 }  // namespace
 
+Task<Result<std::string>> ImageProvider::pin(std::string image) { co_return image; }
+
+Task<Result<ImageRoot>> HostImages::provide(std::string) { co_return ImageRoot(); }
+
 ProcessRuntime::ProcessRuntime(Env& env, ImageProvider& images, ProcessRuntimeOptions options)
     : impl_(std::make_shared<Impl>(env, images, std::move(options))) {}
 
 ProcessRuntime::~ProcessRuntime() = default;
 
-Task<Result<std::unique_ptr<Instance>>> ProcessRuntime::start(const WorkloadSpec& spec) {
-  Result<ImageRoot> image = co_await impl_->images.provide(spec.image);
+FieldErrors ProcessRuntime::unsupported(const ContainerSpec& spec) const {
+  FieldErrors errors;
+  const auto ignored = [&errors](bool set, std::string_view field) {
+    if (!set) return;
+    errors.add(field_error("not enforced: a process of this machine is not isolated", {field})
+                   .as_warning());
+  };
+  ignored(!spec.resources.limits.empty(), "resources.limits");
+  ignored(!spec.resources.requests.empty(), "resources.requests");
+  for (const ContainerMount& mount : spec.mounts) ignored(mount.read_only, "volumeMounts.readOnly");
+  if (!spec.user.empty()) {
+    errors.add(field_error("a process of this machine runs as the platform's own user", {"user"}));
+  }
+  check_security(errors, spec.security);
+  for (std::size_t i = 0; i < spec.ports.size(); ++i) {
+    FieldErrors port;
+    if (spec.ports[i].name == http2_port_name) {
+      port.add(field_error("a process is spoken to in HTTP/1.1 only", {"name"}));
+    }
+    if (!spec.ports[i].protocol.empty() && spec.ports[i].protocol != "TCP") {
+      port.add(field_error("a process is reached by TCP only", {"protocol"}));
+    }
+    errors.add(std::move(port).via_field_index("ports", i));
+  }
+  return errors;
+}
+
+bool ProcessRuntime::can_exec(const ContainerSpec&) const { return true; }
+
+Task<Result<std::string>> ProcessRuntime::pin(const ContainerSpec& spec) {
+  return impl_->images.pin(spec.image);
+}
+
+Task<Result<std::unique_ptr<Container>>> ProcessRuntime::start(const ContainerSpec& spec,
+                                                               ContainerOutput output) {
+  Task<Result<ImageRoot>> providing = impl_->images.provide(spec.image);
+  Result<ImageRoot> image = co_await std::move(providing);
   if (!image) co_return image.error();
-  auto instance = std::make_unique<ProcessInstance>(impl_, spec, std::move(*image));
-  if (Result<void> launched = instance->launch(); !launched) co_return launched.error();
-  co_return std::unique_ptr<Instance>(std::move(instance));
+  auto container =
+      std::make_unique<ProcessContainer>(impl_, spec, std::move(*image), std::move(output));
+  if (Result<void> started = container->start(); !started) co_return started.error();
+  co_return std::unique_ptr<Container>(std::move(container));
 }
 
 }  // namespace knative

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "knative/workload.hpp"
+#include "engines/workload/probes.hpp"
 
 namespace knative {
 namespace {
@@ -27,21 +27,21 @@ struct RevisionPool::Impl {
         : order(o), schedule(restart) {}
     std::uint64_t order;
     RestartSchedule schedule;
-    std::unique_ptr<Instance> instance;
+    std::unique_ptr<Container> container;
+    std::shared_ptr<http::Handler> announced;  ///< What the listener knows of it.
+    Task<void> leaving;                        ///< The end of its requests while it is not ready.
     State state = State::starting;
-    bool announced = false;
     Wakeup stop;
   };
 
-  Impl(Executor& executor, Timers& t, Logger& l, WorkloadRuntime& r, EndpointListener& e,
-       WorkloadSpec s, RevisionPoolOptions o)
-      : timers(t),
-        logger(l),
+  Impl(Env& e, ContainerRuntime& r, EndpointListener& l, InstanceSpec s, RevisionPoolOptions o)
+      : env(e),
+        timers(e.timers),
         runtime(r),
-        listener(e),
+        listener(l),
         spec(std::move(s)),
-        options(o),
-        tasks(executor) {}
+        options(std::move(o)),
+        tasks(e.executor) {}
 
   int count(State state) const noexcept {
     return static_cast<int>(std::count_if(
@@ -90,8 +90,8 @@ struct RevisionPool::Impl {
       const Duration delay = slot.schedule.failed(timers.now());
       ++restarts;
       last_error = *problem;
-      logger.log(LogLevel::warning, "workload", "instance failed",
-                 {{"revision", spec.name}, {"error", problem->to_string()}});
+      env.logger.log(LogLevel::warning, "workload", "instance failed",
+                     {{"revision", spec.container.name}, {"error", problem->to_string()}});
       if (!slot.stop.is_set()) slot.state = State::starting;
       listener.instance_failed(*problem, slot.schedule.failures());
       listener.pool_changed();
@@ -103,50 +103,101 @@ struct RevisionPool::Impl {
 
   /// One instance from start to end; yields why it ended unless it was stopped.
   Task<std::optional<Error>> live(Slot& slot) {
-    auto started = co_await race(runtime.start(spec), wait_for(slot.stop));
+    auto starting = race(runtime.start(spec.container, options.on_output), wait_for(slot.stop));
+    auto started = co_await std::move(starting);
     if (!started.first) co_return std::nullopt;
     if (!*started.first) co_return started.first->error();
-    slot.instance = std::move(**started.first);
-    auto waited = co_await race(slot.instance->ready(), wait_for(slot.stop));
+    slot.container = std::move(**started.first);
+    Prober prober(env, *slot.container, spec);
+    auto waiting = race(prober.until_ready(), wait_for(slot.stop));
+    auto waited = co_await std::move(waiting);
     std::optional<Error> problem;
     if (waited.first && !*waited.first) problem = waited.first->error();
-    if (problem || slot.stop.is_set()) {
-      const Duration grace = problem ? Duration::zero() : spec.stop_grace;
-      co_await slot.instance->stop(grace);
-      slot.instance.reset();
-      co_return problem;
+    const bool served = !problem && !slot.stop.is_set();
+    if (served) {
+      announce(slot);
+      Task<std::optional<Error>> serving = serve(slot, prober);
+      problem = co_await std::move(serving);
+      if (!problem) {
+        Task<void> draining = drain(slot);
+        co_await std::move(draining);
+      }
+      withdraw(slot);
     }
-    announce(slot);
-    auto ended = co_await race(slot.instance->exited(), wait_for(slot.stop));
-    if (ended.first) {
-      problem = fail(Errc::unavailable,
-                     spec.name + " ended by itself (" + ended.first->to_string() + ")");
-    } else {
-      listener.pool_changed();
-      Task<void> drained = listener.endpoint_draining(*slot.instance);
-      co_await with_deadline(timers, std::move(drained), timers.now() + options.drain_timeout);
-    }
-    slot.announced = false;
-    listener.endpoint_gone(*slot.instance);
-    if (!problem) co_await slot.instance->stop(spec.stop_grace);
-    slot.instance.reset();
+    const Duration grace = problem && !served ? Duration::zero() : spec.container.stop_grace;
+    co_await slot.container->stop(grace);
+    slot.container.reset();
     co_return problem;
+  }
+
+  /// From ready until it is told to stop (nothing) or is to be replaced (why).
+  Task<std::optional<Error>> serve(Slot& slot, Prober& prober) {
+    if (!spec.liveness && spec.readiness.period <= Duration::zero()) {
+      auto living = race(slot.container->wait(), wait_for(slot.stop));
+      auto ended = co_await std::move(living);
+      if (ended.first) co_return ended_by_itself(*ended.first);
+      co_return std::nullopt;
+    }
+    auto trouble = race(prober.until_unwell(), keep_ready(slot, prober));
+    auto lifetime = race(slot.container->wait(), std::move(trouble));
+    auto serving = race(std::move(lifetime), wait_for(slot.stop));
+    auto outcome = co_await std::move(serving);
+    if (!outcome.first) co_return std::nullopt;
+    if (outcome.first->first) co_return ended_by_itself(*outcome.first->first);
+    if (outcome.first->second->first) co_return std::move(outcome.first->second->first);
+    co_return std::nullopt;  // told to stop
+  }
+
+  Error ended_by_itself(const ExitStatus& status) const {
+    return fail(Errc::unavailable,
+                spec.container.name + " ended by itself (" + status.to_string() + ")");
+  }
+
+  /// Takes it from the listener while its readiness probe fails, until it is told to stop.
+  Task<void> keep_ready(Slot& slot, Prober& prober) {
+    while (true) {
+      co_await prober.until_readiness(true);
+      env.logger.log(LogLevel::warning, "workload", "instance is not ready any more",
+                     {{"revision", spec.container.name}});
+      if (slot.stop.is_set()) co_return;
+      slot.state = State::starting;
+      slot.leaving = listener.endpoint_draining(slot.announced);
+      listener.pool_changed();
+      co_await prober.until_readiness(false);
+      if (slot.stop.is_set()) co_return;
+      slot.leaving.reset();
+      announce(slot);
+    }
+  }
+
+  Task<void> drain(Slot& slot) {
+    listener.pool_changed();
+    Task<void> drained =
+        slot.leaving.valid() ? std::move(slot.leaving) : listener.endpoint_draining(slot.announced);
+    co_await with_deadline(timers, std::move(drained), timers.now() + options.drain_timeout);
   }
 
   void announce(Slot& slot) {
     slot.state = State::ready;
-    slot.announced = true;
+    slot.announced = slot.container->endpoint();
     slot.schedule.ready(timers.now());
     last_error.reset();
-    listener.endpoint_ready(*slot.instance);
+    listener.endpoint_ready(slot.announced);
     listener.pool_changed();
   }
 
+  void withdraw(Slot& slot) {
+    const std::shared_ptr<http::Handler> endpoint = std::move(slot.announced);
+    slot.announced.reset();
+    if (slot.state == State::ready) slot.state = State::starting;
+    listener.endpoint_gone(endpoint);
+  }
+
+  Env& env;
   Timers& timers;
-  Logger& logger;
-  WorkloadRuntime& runtime;
+  ContainerRuntime& runtime;
   EndpointListener& listener;
-  WorkloadSpec spec;
+  InstanceSpec spec;
   RevisionPoolOptions options;
   int wanted = 0;
   std::uint64_t next_order = 0;
@@ -156,16 +207,14 @@ struct RevisionPool::Impl {
   TaskSet tasks;
 };
 
-RevisionPool::RevisionPool(Executor& executor, Timers& timers, Logger& logger,
-                           WorkloadRuntime& runtime, EndpointListener& listener, WorkloadSpec spec,
-                           RevisionPoolOptions options)
-    : impl_(std::make_unique<Impl>(executor, timers, logger, runtime, listener, std::move(spec),
-                                   options)) {}
+RevisionPool::RevisionPool(Env& env, ContainerRuntime& runtime, EndpointListener& listener,
+                           InstanceSpec spec, RevisionPoolOptions options)
+    : impl_(std::make_unique<Impl>(env, runtime, listener, std::move(spec), std::move(options))) {}
 
 RevisionPool::~RevisionPool() {
   impl_->tasks.clear();
   for (const auto& slot : impl_->slots) {
-    if (slot->announced) impl_->listener.endpoint_gone(*slot->instance);
+    if (slot->announced) impl_->withdraw(*slot);
   }
 }
 
@@ -176,7 +225,7 @@ Task<void> RevisionPool::stop() {
   return impl_->tasks.drained();
 }
 
-const WorkloadSpec& RevisionPool::spec() const noexcept { return impl_->spec; }
+const InstanceSpec& RevisionPool::spec() const noexcept { return impl_->spec; }
 int RevisionPool::wanted() const noexcept { return impl_->wanted; }
 int RevisionPool::ready() const noexcept { return impl_->count(Impl::State::ready); }
 int RevisionPool::starting() const noexcept { return impl_->count(Impl::State::starting); }

@@ -1,12 +1,13 @@
-// Build as a part of a platform: the builder with its sources and local steps, and its reconciler.
+// Build as a part of a platform: the builder with its sources, and its reconciler.
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "extensions/build/reconcilers.hpp"
 #include "knative/extensions.hpp"
 #include "knative/oci.hpp"
 #include "knative/platform_options.hpp"
-#include "platform/lines.hpp"
+#include "platform/environment.hpp"
 
 namespace knative {
 
@@ -21,27 +22,28 @@ class BuildExtension final : public Extension {
     if (images == nullptr) {
       return fail(Errc::failed_precondition, "needs an image store: install images_extension()");
     }
+    auto* runtimes = into.find<ContainerRuntimes>();
+    if (runtimes == nullptr) {
+      return fail(Errc::failed_precondition,
+                  "needs runtimes of containers: install containers_extension()");
+    }
     Result<std::string> directory = into.directory("builds");
     if (!directory) return directory.error();
-    make_builder(into, *images, std::move(*directory));
+    // What a platform that was killed had under way.
+    if (Result<void> swept = into.env().files.remove_all(*directory); !swept) return swept;
+    make_builder(into, *images, *runtimes, std::move(*directory));
     if (Result<void> provided = into.provide(*builder_); !provided) return provided;
     return into.add_controller<build::Build>(
         "build", std::make_unique<control::BuildReconciler>(
                      control::Scope{into.context(), into.addresses()}, into.env().executor,
-                     *builder_, LineSplitter(into.options().on_output)));
+                     *builder_, into.options().on_output));
   }
 
  private:
   void make_builder(Installer& into, std::shared_ptr<oci::ImageStore> images,
-                    std::string directory) {
+                    ContainerRuntimes& runtimes, std::string directory) {
     Env& env = into.env();
-    const PlatformOptions& options = into.options();
     fetcher_ = source_fetcher(env.executor, env.timers, env.network, env.files, env.offload);
-    LocalStepOptions step_options;
-    step_options.environment["PATH"] = options.path;
-    step_runner_ = local_step_runner(
-        env.processes, options.step_functions ? *options.step_functions : no_step_functions_,
-        std::move(step_options));
     BuilderOptions builder_options;
     builder_options.directory = std::move(directory);
     builder_options.find_template = [&client = into.client()](
@@ -56,13 +58,18 @@ class BuildExtension final : public Extension {
       if (!found) return found.error();
       return found->spec;
     };
-    builder_ = std::make_unique<Builder>(env.timers, env.files, env.disk, *fetcher_, *step_runner_,
+    builder_options.environment =
+        [&client = into.client()](
+            std::string_view namespace_,
+            const core::Container& step) -> Result<std::vector<core::EnvVar>> {
+      std::set<ObjectRef> looked_for;  // a build runs once: nobody waits for what was missing
+      return control::literal_environment(client, namespace_, step, looked_for);
+    };
+    builder_ = std::make_unique<Builder>(env.timers, env.files, env.disk, *fetcher_, runtimes,
                                          std::move(images), std::move(builder_options));
   }
 
-  StepFunctions no_step_functions_;
   std::unique_ptr<Fetcher> fetcher_;
-  std::unique_ptr<StepRunner> step_runner_;
   std::unique_ptr<Builder> builder_;
 };
 

@@ -16,11 +16,15 @@ namespace knative {
 
 class DataPlane final : public control::ServingPlane {
  public:
-  /// `changed` is called with a Revision's key when its state may be another; all references
-  /// must outlive the plane.
-  DataPlane(Env& env, WorkloadRuntime& runtime, Metrics& metrics, AutoscalerConfig config,
-            std::function<void(const std::string& revision_key)> changed);
+  using Output = Scaling::Output;
+  /// `changed` is called with a Revision's key when its state may be another, `output` with each
+  /// line of its instances; all references must outlive the plane.
+  DataPlane(Env& env, ContainerRuntime& runtime, Metrics& metrics, AutoscalerConfig config,
+            std::function<void(const std::string& revision_key)> changed, Output output);
 
+  Task<Result<std::string>> pin(const serving::Revision& revision) override {
+    return scaling_.pin(revision);
+  }
   Result<void> ensure(const serving::Revision& revision) override {
     return scaling_.ensure(revision);
   }

@@ -21,7 +21,6 @@ struct RevisionState {
   int ready = 0;
   bool timed_out = false;      ///< Not active because it did not get ready in time.
   int desired = -1;            ///< -1: not decided yet.
-  std::string image_digest;    ///< "repository@sha256:..." for images, empty for functions.
   std::string failure_reason;  ///< Not empty: it cannot run (ContainerMissing, ExitCode1, ...).
   std::string failure_message;
 };
@@ -33,6 +32,10 @@ std::string failure_reason_of(const Error& error);
 class ServingPlane {
  public:
   virtual ~ServingPlane() = default;
+  /// The image of the serving container by digest ("repository@sha256:..."), so that a Revision
+  /// means the same content for ever; an image that has none as it is.
+  virtual Task<Result<std::string>> pin(const serving::Revision& revision) = 0;
+  virtual Task<Result<std::string>> pin(serving::Revision&& revision) = delete;
   /// Run this Revision as its spec and annotations say; nothing when it `has` it.
   virtual Result<void> ensure(const serving::Revision& revision) = 0;
   virtual bool has(const std::string& revision_key) const = 0;
@@ -74,6 +77,7 @@ class RevisionReconciler final : public Frame<serving::Revision> {
  private:
   Task<Result<Requeue>> step(serving::Revision& revision, Interests& interests) override;
   Task<Result<void>> drop_gone_routes(serving::Revision& revision);
+  Task<Result<void>> pin(serving::Revision& revision);
   Task<Result<void>> forget(const std::string& key, const std::string& uid) override;
   ServingPlane& plane_;
 };

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "extensions/serving/reconcilers.hpp"
 #include "extensions/serving/route_labels.hpp"
 #include "platform/environment.hpp"
@@ -8,13 +10,20 @@ using serving::Revision;
 
 namespace {
 
+constexpr Duration image_pause_min = std::chrono::milliseconds(100);
+constexpr Duration image_pause_max = std::chrono::seconds(60);
+
+// The digest of the serving container's image; none for what has none, as a function.
+serving::ContainerStatus status_of(const Revision& revision, const std::string& image) {
+  serving::ContainerStatus status;
+  const core::Container* const container = revision.spec.serving_container();
+  if (container != nullptr) status.name = container->name;
+  if (image.find('@') != std::string::npos) status.image_digest = image;
+  return status;
+}
+
 void describe(const RevisionState& state, Revision& revision, Timestamp now) {
   serving::RevisionStatus& status = revision.status;
-  if (!state.image_digest.empty()) {
-    const core::Container* container = revision.spec.serving_container();
-    status.container_statuses = {
-        {container == nullptr ? std::string() : container->name, state.image_digest}};
-  }
   if (!state.failure_reason.empty()) {
     if (state.failure_reason == "ContainerMissing") {
       mark_container_missing(status, state.failure_message, now);
@@ -57,11 +66,6 @@ Result<Revision> runnable(Client& client, Revision revision, Interests& interest
     if (!container.volume_mounts.empty()) {
       return fail(Errc::unimplemented,
                   "a process or function has no volumes: spec.containers[0].volumeMounts");
-    }
-    const std::optional<core::Probe>& readiness = container.readiness_probe;
-    if (readiness && (readiness->exec || readiness->grpc)) {
-      return fail(Errc::unimplemented,
-                  "only httpGet and tcpSocket are probed: spec.containers[0].readinessProbe");
     }
     Result<std::vector<core::EnvVar>> environment =
         literal_environment(client, revision.metadata.namespace_, container, interests);
@@ -107,14 +111,30 @@ Task<Result<void>> RevisionReconciler::drop_gone_routes(Revision& revision) {
   co_return Result<void>();
 }
 
+// Its image by digest, once and for all.
+Task<Result<void>> RevisionReconciler::pin(Revision& revision) {
+  if (!revision.status.container_statuses.empty()) co_return Result<void>();
+  Task<Result<std::string>> pinning = plane_.pin(revision);
+  const Result<std::string> image = co_await std::move(pinning);
+  if (!image) co_return image.error();
+  revision.status.container_statuses = {status_of(revision, *image)};
+  co_return Result<void>();
+}
+
 Task<Result<Requeue>> RevisionReconciler::step(Revision& revision, Interests& interests) {
   const std::string key = key_of(revision.metadata);
+  Task<Result<void>> pinning = pin(revision);
+  const Result<void> pinned = co_await std::move(pinning);
   Result<void> ensured;
   if (!plane_.has(key)) {
     const Result<void> dropped = co_await drop_gone_routes(revision);
     if (!dropped) co_return dropped.error();
     Result<Revision> wanted = runnable(client(), revision, interests);
-    ensured = wanted ? plane_.ensure(*wanted) : Result<void>(wanted.error());
+    if (!wanted) {
+      ensured = wanted.error();
+    } else {
+      ensured = pinned ? plane_.ensure(*wanted) : pinned;
+    }
     // What it runs with is taken once: from then on changes of those objects do not matter.
     if (ensured) interests.clear();
   }
@@ -122,11 +142,16 @@ Task<Result<Requeue>> RevisionReconciler::step(Revision& revision, Interests& in
     RevisionState state;
     state.failure_reason = failure_reason_of(ensured.error());
     state.failure_message = ensured.error().detail;
+    state.timed_out = ensured.error().code == Errc::deadline_exceeded;
     describe(state, revision, now());
   } else {
     describe(plane_.state(key), revision, now());
   }
-  co_return Requeue::never();
+  if (pinned) co_return Requeue::never();
+  // The image may still be under way: look for it soon at first, then ever more rarely.
+  const std::optional<Timestamp>& born = revision.metadata.creation_timestamp;
+  const Duration age = born ? now().at - born->at : Duration::zero();
+  co_return Requeue::in(std::clamp<Duration>(age / 4, image_pause_min, image_pause_max));
 }
 
 }  // namespace knative::control

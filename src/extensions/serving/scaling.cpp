@@ -4,8 +4,6 @@
 #include <utility>
 #include <vector>
 
-#include "model/expansion.hpp"
-
 namespace knative {
 
 namespace {
@@ -23,6 +21,8 @@ MetricLabels metric_labels_of(const serving::Revision& revision) {
           {"revision_name", revision.metadata.name}};
 }
 
+constexpr std::int32_t serving_port_default = 8080;
+
 // How long a program may take to get ready.
 Duration progress_deadline_of(const serving::Revision& revision, const AutoscalerConfig& config) {
   const auto annotation = revision.metadata.annotations.find(serving::keys::progress_deadline);
@@ -30,41 +30,38 @@ Duration progress_deadline_of(const serving::Revision& revision, const Autoscale
   return parse_duration(annotation->second).value_or(config.progress_deadline);
 }
 
-ReadinessProbe readiness_of(const core::Probe& wanted) {
-  ReadinessProbe probe;
-  if (wanted.http_get) {
-    probe.kind = ReadinessProbe::Kind::http;
-    probe.path = wanted.http_get->path;
-    if (!probe.path.starts_with('/')) probe.path.insert(0, "/");
-  }
-  probe.success_threshold = std::max(1, static_cast<int>(wanted.success_threshold));
-  probe.period = std::chrono::seconds(wanted.period_seconds);
-  if (wanted.timeout_seconds > 0) probe.timeout = std::chrono::seconds(wanted.timeout_seconds);
-  return probe;
+// Says who the container is and what it serves.
+void name_container(ContainerSpec& spec, const serving::Revision& revision) {
+  spec.name = control::key_of(revision.metadata);
+  spec.identity.namespace_ = revision.metadata.namespace_;
+  spec.identity.revision = revision.metadata.name;
+  spec.identity.configuration = label_of(revision, serving::keys::configuration);
+  spec.identity.service = label_of(revision, serving::keys::service);
+  if (spec.identity.service.empty()) spec.identity.service = spec.identity.configuration;
+  spec.identity.uid = revision.metadata.uid;
+  if (spec.ports.empty()) spec.ports.push_back({.container_port = serving_port_default});
+  spec.requests_max = static_cast<int>(revision.spec.container_concurrency.value_or(0));
 }
 
-// What a Revision's serving container says, as the runtime wants it.
-WorkloadSpec workload_of(const serving::Revision& revision, const AutoscalerConfig& config) {
-  WorkloadSpec spec;
-  spec.name = control::key_of(revision.metadata);
-  spec.revision = revision.metadata.name;
-  spec.configuration = label_of(revision, serving::keys::configuration);
-  spec.service = label_of(revision, serving::keys::service);
-  if (spec.service.empty()) spec.service = spec.configuration;
-  const core::Container* container = revision.spec.serving_container();
-  if (container != nullptr) {
-    spec.image = container->image;
-    spec.command = container->command;
-    spec.args = container->args;
-    spec.working_directory = container->working_dir;
-    for (const core::EnvVar& variable : container->env) {
-      spec.environment[variable.name] = core::expand_references(variable.value, spec.environment);
-    }
-    if (container->readiness_probe) spec.readiness = readiness_of(*container->readiness_probe);
+// The probes of the object, read for the pool.
+Result<void> read_probes(InstanceSpec& instance, const core::Container& container) {
+  const std::vector<core::ContainerPort>& ports = instance.container.ports;
+  if (container.readiness_probe) {
+    Result<InstanceProbe> probe = instance_probe(*container.readiness_probe, ports);
+    if (!probe) return probe.error().within("readinessProbe");
+    instance.readiness = std::move(*probe);
   }
-  spec.start_timeout = progress_deadline_of(revision, config);
-  spec.container_concurrency = static_cast<int>(revision.spec.container_concurrency.value_or(0));
-  return spec;
+  if (container.liveness_probe) {
+    Result<InstanceProbe> probe = instance_probe(*container.liveness_probe, ports);
+    if (!probe) return probe.error().within("livenessProbe");
+    instance.liveness = std::move(*probe);
+  }
+  if (container.startup_probe) {
+    Result<InstanceProbe> probe = instance_probe(*container.startup_probe, ports);
+    if (!probe) return probe.error().within("startupProbe");
+    instance.startup = std::move(*probe);
+  }
+  return {};
 }
 
 RevisionOptions limits_of(const serving::Revision& revision) {
@@ -83,9 +80,15 @@ RevisionOptions limits_of(const serving::Revision& revision) {
   return options;
 }
 
-// Requests in progress may go on for as long as the Revision says.
-RevisionPoolOptions pool_options_of(const RevisionOptions& limits) {
+// Requests in progress may go on for as long as the Revision says; lines of all instances go
+// where the platform's output goes, under the Revision's name.
+RevisionPoolOptions pool_options_of(const RevisionOptions& limits, const Scaling::Output& output) {
   RevisionPoolOptions options;
+  if (output) {
+    options.on_output = [output, key = limits.revision](std::string_view, std::string_view line) {
+      output(key, line);
+    };
+  }
   if (limits.timeout.count() > 0) options.drain_timeout = limits.timeout;
   return options;
 }
@@ -111,25 +114,24 @@ constexpr std::string_view no_instance_starts = "the revision has no instance th
 
 // One Revision at work.
 struct Scaling::Unit final : EndpointListener, StatSource, ScaleTarget {
-  Unit(Scaling& o, const serving::Revision& revision, const RevisionOptions& limits,
-       const ScalerSpec& scaling)
+  Unit(Scaling& o, InstanceSpec instance, const RevisionOptions& limits, const ScalerSpec& scaling)
       : owner(o),
         key(limits.revision),
         uid(limits.uid),
         scaler(scaling),
         queue(o.open_(limits)),
-        pool(o.env_.executor, o.env_.timers, o.env_.logger, o.runtime_, *this,
-             workload_of(revision, o.config_), pool_options_of(limits)) {}
+        pool(o.env_, o.runtime_, *this, std::move(instance), pool_options_of(limits, o.output_)) {}
 
-  void endpoint_ready(http::Handler& endpoint) override {
+  using Handler = std::shared_ptr<http::Handler>;
+  void endpoint_ready(const Handler& endpoint) override {
     failure.reset();
     unwell = false;
-    queue->add_endpoint(std::shared_ptr<http::Handler>(std::shared_ptr<void>(), &endpoint));
+    queue->add_endpoint(endpoint);
   }
-  Task<void> endpoint_draining(http::Handler& endpoint) override {
-    return queue->remove_endpoint(endpoint);
+  Task<void> endpoint_draining(const Handler& endpoint) override {
+    return queue->remove_endpoint(*endpoint);
   }
-  void endpoint_gone(http::Handler& endpoint) override { queue->abort_endpoint(endpoint); }
+  void endpoint_gone(const Handler& endpoint) override { queue->abort_endpoint(*endpoint); }
   void instance_failed(const Error& error, int failures) override {
     failure = error;
     const bool for_good = error.code != Errc::unavailable;
@@ -182,14 +184,15 @@ struct Scaling::Unit final : EndpointListener, StatSource, ScaleTarget {
   RevisionPool pool;
 };
 
-Scaling::Scaling(Env& env, WorkloadRuntime& runtime, Metrics& metrics, AutoscalerConfig config,
+Scaling::Scaling(Env& env, ContainerRuntime& runtime, Metrics& metrics, AutoscalerConfig config,
                  std::function<std::unique_ptr<RevisionQueue>(const RevisionOptions&)> open,
-                 std::function<void(const std::string&)> changed)
+                 std::function<void(const std::string&)> changed, Output output)
     : env_(env),
       runtime_(runtime),
       config_(std::move(config)),
       open_(std::move(open)),
       changed_(std::move(changed)),
+      output_(std::move(output)),
       autoscaler_(env.timers, env.logger, AutoscalerOptions{.metrics = &metrics}),
       retired_(env.executor) {}
 
@@ -199,6 +202,47 @@ Scaling::~Scaling() {
     autoscaler_.remove(key);
   }
   retired_.clear();
+}
+
+Task<Result<std::string>> Scaling::pin(const serving::Revision& revision) {
+  ContainerSpec spec;
+  if (const core::Container* container = revision.spec.serving_container()) {
+    spec.image = container->image;
+  }
+  name_container(spec, revision);
+  auto pinning = with_deadline(env_.timers, runtime_.pin(spec),
+                               env_.timers.now() + progress_deadline_of(revision, config_));
+  std::optional<Result<std::string>> image = co_await std::move(pinning);
+  if (!image) co_return fail(Errc::deadline_exceeded, "Initial scale was never achieved");
+  co_return std::move(*image);
+}
+
+// What a Revision's serving container says, as the pool wants it, if the runtime can do all of it.
+Result<InstanceSpec> Scaling::instance_of(const serving::Revision& revision) const {
+  const core::Container* container = revision.spec.serving_container();
+  if (container == nullptr) return fail(Errc::invalid_argument, "spec.containers: none serves");
+  Result<ContainerSpec> spec = container_spec(*container);
+  if (!spec) return spec.error().within("spec.containers[0]");
+  InstanceSpec instance;
+  instance.container = std::move(*spec);
+  for (const serving::ContainerStatus& status : revision.status.container_statuses) {
+    const bool is_its = status.name == container->name && !status.image_digest.empty();
+    if (is_its) instance.container.image = status.image_digest;
+  }
+  name_container(instance.container, revision);
+  instance.start_timeout = progress_deadline_of(revision, config_);
+  if (Result<void> read = read_probes(instance, *container); !read) {
+    return read.error().within("spec.containers[0]");
+  }
+  const FieldErrors found = unsupported(instance, runtime_).via_field_index("spec.containers", 0);
+  for (const FieldError& warning : found.filter(FieldError::Level::warning)) {
+    env_.logger.log(LogLevel::warning, "revision", "a field has no effect",
+                    {{"revision", instance.container.name}, {"field", warning.to_string()}});
+  }
+  if (const Result<void> runs = found.to_result(); !runs) {
+    return fail(Errc::unimplemented, runs.error().detail);
+  }
+  return instance;
 }
 
 Result<void> Scaling::ensure(const serving::Revision& revision) {
@@ -213,11 +257,13 @@ Result<void> Scaling::ensure(const serving::Revision& revision) {
   Result<ScalerSpec> scaling =
       resolve_scaler_spec(config_, annotations, revision.spec.container_concurrency.value_or(0));
   if (!scaling) return scaling.error();
+  Result<InstanceSpec> instance = instance_of(revision);
+  if (!instance) return instance.error();
   const bool is_named = names_.contains(key);
   const bool was_routed = is_named || label_of(revision, serving::keys::routing_state) == "reserve";
   scaling->decider.reachable = is_named || !was_routed;
   const RevisionOptions limits = limits_of(revision);
-  auto unit = std::make_unique<Unit>(*this, revision, limits, *scaling);
+  auto unit = std::make_unique<Unit>(*this, std::move(*instance), limits, *scaling);
   unit->routed = was_routed;
   Unit& added = *unit;
   units_.emplace(key, std::move(unit));

@@ -19,13 +19,17 @@ namespace knative {
 
 class Scaling {
  public:
+  using Output = std::function<void(std::string_view revision_key, std::string_view line)>;
   /// `open` makes the queue of a Revision; `changed` is called with a Revision's key when its state
-  /// may be another. All references must outlive it.
-  Scaling(Env& env, WorkloadRuntime& runtime, Metrics& metrics, AutoscalerConfig config,
+  /// may be another, `output` with each line of its instances. All references must outlive it.
+  Scaling(Env& env, ContainerRuntime& runtime, Metrics& metrics, AutoscalerConfig config,
           std::function<std::unique_ptr<RevisionQueue>(const RevisionOptions&)> open,
-          std::function<void(const std::string& revision_key)> changed);
+          std::function<void(const std::string& revision_key)> changed, Output output);
   ~Scaling();
 
+  /// The image of its serving container, by digest.
+  Task<Result<std::string>> pin(const serving::Revision& revision);
+  Task<Result<std::string>> pin(serving::Revision&& revision) = delete;
   /// Run this Revision; nothing when it is run already. One of its name with another uid goes.
   Result<void> ensure(const serving::Revision& revision);
   bool has(const std::string& key) const { return units_.contains(key); }
@@ -46,13 +50,15 @@ class Scaling {
  private:
   struct Unit;
   static Task<void> retire(std::unique_ptr<Unit> unit);
+  Result<InstanceSpec> instance_of(const serving::Revision& revision) const;
   void set_reachable(Unit& unit, bool reachable);
 
   Env& env_;
-  WorkloadRuntime& runtime_;
+  ContainerRuntime& runtime_;
   AutoscalerConfig config_;
   std::function<std::unique_ptr<RevisionQueue>(const RevisionOptions&)> open_;
   std::function<void(const std::string&)> changed_;
+  Output output_;
   Autoscaler autoscaler_;
   std::map<std::string, std::unique_ptr<Unit>, std::less<>> units_;
   std::map<std::string, int, std::less<>> names_;  ///< How many rules name a Revision.

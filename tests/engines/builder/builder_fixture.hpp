@@ -9,6 +9,7 @@
 #include <string>
 
 #include "knative/builder.hpp"
+#include "knative/container_runtimes.hpp"
 
 namespace knative {
 
@@ -63,9 +64,12 @@ class BuilderFixture : public ::testing::Test {
     if (!builder_) {
       fetcher_ = source_fetcher(env().executor, env().timers, env().network, env().files,
                                 env().offload, fetcher_options_);
-      runner_ = local_step_runner(env().processes, functions_);
+      runtimes_.add("function",
+                    std::make_shared<FunctionRuntime>(functions_, env().executor, env().timers,
+                                                      env().offload, env().logger));
+      runtimes_.add("host", std::make_shared<ProcessRuntime>(env(), host_));
       builder_ = std::make_unique<Builder>(env().timers, env().files, env().offload, *fetcher_,
-                                           *runner_, store_, options_);
+                                           runtimes_, store_, options_);
     }
     return *builder_;
   }
@@ -99,8 +103,8 @@ class BuilderFixture : public ::testing::Test {
     log_.clear();
     reasons_.clear();
     BuildCallbacks callbacks;
-    callbacks.on_log = [this](std::string_view step, std::string_view text) {
-      log_[std::string(step)] += text;
+    callbacks.on_log = [this](std::string_view step, std::string_view line) {
+      log_[std::string(step)].append(line).append("\n");
     };
     callbacks.on_status = [this](const build::BuildStatus& status) {
       const Condition* condition = find_condition(status.conditions, "Succeeded");
@@ -127,9 +131,10 @@ class BuilderFixture : public ::testing::Test {
   BuilderOptions options_;
   FetcherOptions fetcher_options_;
   std::shared_ptr<oci::ImageStore> store_;
-  StepFunctions functions_;
+  FunctionTable functions_;
+  HostImages host_;
+  ContainerRuntimes runtimes_;
   std::unique_ptr<Fetcher> fetcher_;
-  std::unique_ptr<StepRunner> runner_;
   std::unique_ptr<Builder> builder_;
   std::map<std::string, std::string> log_;
   std::vector<std::string> reasons_;

@@ -194,7 +194,7 @@ TEST_F(Builds, AStepThatCannotStartIsSaidSo) {
   build.spec.steps = {step};
   EXPECT_EQ(execute(build).error->code, Errc::not_found);
   build.spec.steps[0].command.clear();
-  EXPECT_NE(execute(build).error->detail.find("has no command"), std::string::npos);
+  EXPECT_NE(execute(build).error->detail.find("names a program to run"), std::string::npos);
   build.spec.steps[0].image = "fn:nope";
   EXPECT_NE(execute(build).error->detail.find("\"nope\""), std::string::npos);
 }
@@ -244,7 +244,7 @@ TEST_F(Builds, DroppingTheTaskCancels) {
     }
   };
   loop_.run(start_and_drop(builder(), build, callbacks, output, env().timers));
-  EXPECT_EQ(output, "started\n");
+  EXPECT_EQ(output, "started");
   EXPECT_TRUE(processes_end(marker));
   EXPECT_TRUE(build_folders_are_gone());
 }
@@ -327,12 +327,15 @@ TEST_F(Builds, NothingOfTheHostsEnvironmentLeaksIntoSteps) {
 }
 
 TEST_F(Builds, FunctionsAreSteps) {
-  functions_.add("write", [](const StepSpec& step, const StepLog& log) -> Task<Result<int>> {
-    log("writing " + step.args.at(0) + "\n");
-    std::ofstream(step.workspace + "/" + step.args.at(0)) << step.environment.at("WHAT");
-    co_return 0;
-  });
-  functions_.add("throw", [](const StepSpec&, const StepLog&) -> Task<Result<int>> {
+  using Output = ContainerOutput;
+  functions_.program("write",
+                     [](const ContainerSpec& step, const Output& out) -> Task<Result<int>> {
+                       out("stdout", "writing " + step.args.at(0));
+                       std::ofstream(step.environment.at("WORKSPACE") + "/" + step.args.at(0))
+                           << step.environment.at("WHAT");
+                       co_return 0;
+                     });
+  functions_.program("throw", [](const ContainerSpec&, const Output&) -> Task<Result<int>> {
     throw std::runtime_error("broken");
     co_return 0;
   });
@@ -346,7 +349,7 @@ TEST_F(Builds, FunctionsAreSteps) {
   build.spec.steps = {step, sh("read", "cat note")};
   BuildOutcome outcome = execute(build);
   ASSERT_FALSE(outcome.error) << outcome.error->to_string();
-  EXPECT_EQ(log_["build-step-read"], "text");
+  EXPECT_EQ(log_["build-step-read"], "text\n");
   build.spec.steps[0].image = "fn:throw";
   outcome = execute(build);
   EXPECT_NE(outcome.error->detail.find("broken"), std::string::npos) << outcome.error->detail;
@@ -362,6 +365,71 @@ TEST_F(Builds, TerminationMessagesAreTheResult) {
   EXPECT_EQ(outcome.status.step_states[0].terminated->message, "made");
   EXPECT_EQ(outcome.status.step_states[1].terminated->message, "custom");
   EXPECT_NE(outcome.error->detail.find("exit code 1: custom"), std::string::npos);
+}
+
+TEST_F(Builds, ALongTerminationMessageKeepsItsEndAndWithoutOneTheLogStandsForIt) {
+  build::Build build;
+  build.metadata.name = "b";
+  build::Step falls = sh("b", "echo first; echo no disk; exit 3");
+  falls.termination_message_policy = "FallbackToLogsOnError";
+  build.spec.steps = {sh("a",
+                         "head -c 5000 /dev/zero | tr '\\0' x > /dev/termination-log; "
+                         "echo end >> /dev/termination-log"),
+                      falls};
+  const BuildOutcome outcome = execute(build);
+  const std::string message = outcome.status.step_states[0].terminated->message;
+  EXPECT_EQ(message.size(), 4096u);
+  EXPECT_EQ(message.substr(4090), "xxend\n");
+  EXPECT_EQ(outcome.status.step_states[1].terminated->message, "first\nno disk\n");
+}
+
+TEST_F(Builds, TextOfAStepIsAlwaysValidAndItsLinesAreWhole) {
+  build::Build build;
+  build.metadata.name = "b";
+  // A character every reader is cut in somewhere, and a byte that is none.
+  build.spec.steps = {sh("s",
+                         "printf x; i=0; while [ $i -lt 400 ]; do printf '\\303\\251'; "
+                         "i=$((i+1)); done; sleep 0.01; printf 'more\\nlatin\\351\\n'; exit 3")};
+  const BuildOutcome outcome = execute(build);
+  std::string accents = "x";
+  for (int i = 0; i < 400; ++i) accents += "\xc3\xa9";
+  EXPECT_EQ(log_["build-step-s"], accents + "more\nlatin\xef\xbf\xbd\n");
+  EXPECT_NE(outcome.error->detail.find("latin\xef\xbf\xbd"), std::string::npos);
+  build.spec.steps = {sh("s",
+                         "i=0; while [ $i -lt 400 ]; do printf '\\303\\251'; i=$((i+1)); done; "
+                         "exit 3")};
+  const std::string detail = execute(build).error->detail;
+  EXPECT_EQ(detail.substr(detail.size() - 2), "\xc3\xa9");  // cut between two characters
+}
+
+TEST_F(Builds, WithoutACommandTheFirstArgumentIsTheProgram) {
+  build::Build build;
+  build.metadata.name = "b";
+  build::Step step;
+  step.name = "s";
+  step.image = "busybox";
+  step.args = {"echo", "hi"};
+  build.spec.steps = {step};
+  const BuildOutcome outcome = execute(build);
+  ASSERT_FALSE(outcome.error) << outcome.error->to_string();
+  EXPECT_EQ(log_["build-step-s"], "hi\n");
+}
+
+TEST_F(Builds, ValuesFromOtherObjectsComeFromWhoeverKnowsThem) {
+  options_.environment = [](std::string_view namespace_,
+                            const core::Container& step) -> Result<std::vector<core::EnvVar>> {
+    if (step.env_from.empty()) return step.env;
+    return std::vector<core::EnvVar>{
+        {.name = "FROM", .value = std::string(namespace_), .value_from = {}}};
+  };
+  build::Build build;
+  build.metadata.name = "b";
+  build.metadata.namespace_ = "shop";
+  build.spec.steps = {sh("s", "echo $FROM")};
+  build.spec.steps[0].env_from = {{.config_map_ref = core::EnvFromRef{.name = "settings"}}};
+  const BuildOutcome outcome = execute(build);
+  ASSERT_FALSE(outcome.error) << outcome.error->to_string();
+  EXPECT_EQ(log_["build-step-s"], "shop\n");
 }
 
 TEST_F(Builds, VolumesAreSharedFolders) {
@@ -402,7 +470,7 @@ TEST_F(Builds, TargetPathsAndSubPaths) {
   build.spec.steps = {sh("s", "cat app.txt third/party/lib/x")};
   BuildOutcome outcome = execute(build);
   ASSERT_FALSE(outcome.error) << outcome.error->to_string();
-  EXPECT_EQ(log_["build-step-s"], "applib");
+  EXPECT_EQ(log_["build-step-s"], "applib\n");
   EXPECT_EQ(outcome.status.sources.size(), 2u);
 
   build.spec.sources.clear();
@@ -413,7 +481,7 @@ TEST_F(Builds, TargetPathsAndSubPaths) {
   build.spec.image = "local/sub";
   outcome = execute(build);
   ASSERT_FALSE(outcome.error) << outcome.error->to_string();
-  EXPECT_EQ(log_["build-step-s"], "liblib");
+  EXPECT_EQ(log_["build-step-s"], "liblib\n");
   unpack(outcome.status.image, "root");
   EXPECT_EQ(read("root/workspace/x"), "lib");
   for (const char* wrong : {"../..", "nowhere", "lib/x"}) {

@@ -342,5 +342,99 @@ TEST_F(Archives, ClearErrors) {
   EXPECT_EQ(fetch_archive(path("evil.tar")).error().code, Errc::invalid_argument);
 }
 
+// ---------------------------------------------------------------------------- git://
+
+class GitDaemon : public GitSources {
+ protected:
+  void SetUp() override {
+    GitSources::SetUp();
+    shell(
+        "mkdir serve && git clone -q --mirror repo serve/repo.git && git init -q --bare "
+        "serve/empty.git");
+    const Endpoint any{.host = "127.0.0.1", .port = 0, .path = {}};
+    endpoint_ = env().network.listen(any).value()->endpoint();
+    ProcessOptions options;
+    options.argv = {"git",
+                    "daemon",
+                    "--listen=127.0.0.1",
+                    "--port=" + std::to_string(endpoint_.port),
+                    "--export-all",
+                    "--base-path=" + path("serve")};
+    options.environment = {{"PATH", "/usr/local/bin:/usr/bin:/bin"}, {"HOME", root_}};
+    server_ = env().processes.spawn(options).value();
+    auto reached = [](Env& world, Endpoint place) -> Task<bool> {
+      const Instant limit = world.timers.now() + std::chrono::seconds(20);
+      while (world.timers.now() < limit) {
+        auto stream = co_await world.network.connect(place);
+        if (stream) co_return true;
+        co_await world.timers.sleep_for(std::chrono::milliseconds(5));
+      }
+      co_return false;
+    };
+    ASSERT_TRUE(loop_.run(reached(env(), endpoint_)));
+  }
+  std::string url(const std::string& rest) const {
+    return "git://127.0.0.1:" + std::to_string(endpoint_.port) + rest;
+  }
+
+  Endpoint endpoint_;
+  std::unique_ptr<Process> server_;
+};
+
+TEST_F(GitDaemon, EveryKindOfRevision) { expect_revisions(url("/repo.git")); }
+TEST_F(GitDaemon, MissingRevision) { expect_missing(url("/repo.git")); }
+
+TEST_F(GitDaemon, OnlyTheWantedCommitIsTransferred) {
+  ASSERT_TRUE(fetch(url("/repo.git"), "main"));
+  EXPECT_EQ(shell_line("git -C out rev-list --count HEAD"), "1");
+}
+
+TEST_F(GitDaemon, AnAbsentAndAnEmptyRepositoryAreSaidSo) {
+  EXPECT_FALSE(fetch(url("/nowhere.git"), "main"));
+  const Error error = fetch(url("/empty.git"), "main", "b").error();
+  EXPECT_EQ(error.code, Errc::not_found) << error.to_string();
+  EXPECT_NE(error.detail.find("no branches or tags"), std::string::npos) << error.detail;
+}
+
+// ---------------------------------------------------------------------------- silence
+
+TEST_F(GitSources, AServerThatAcceptsAndNeverAnswersHoldsUpNobody) {
+  fetcher_options_.idle_timeout = std::chrono::milliseconds(300);
+  fetcher_options_.connect_timeout = std::chrono::milliseconds(300);
+  const Endpoint any{.host = "127.0.0.1", .port = 0, .path = {}};
+  const std::unique_ptr<Listener> silent = env().network.listen(any).value();
+  const std::string place = "127.0.0.1:" + std::to_string(silent->endpoint().port) + "/repo.git";
+  builder();
+  auto all = [](Fetcher& fetcher, const std::vector<build::SourceSpec>& what,
+                const std::vector<std::string>& into) -> Task<std::vector<Result<Fetched>>> {
+    std::vector<Task<Result<Fetched>>> tasks;
+    for (std::size_t i = 0; i < what.size(); ++i) tasks.push_back(fetcher.fetch(what[i], into[i]));
+    co_return co_await when_all(std::move(tasks));
+  };
+  std::vector<std::string> folders;
+  std::vector<build::SourceSpec> sources;
+  for (const char* scheme : {"git://", "https://", "http://", "git://", "https://", "http://"}) {
+    build::SourceSpec source;
+    source.name = std::to_string(sources.size());
+    source.git = build::GitSource{scheme + place, "main"};
+    folders.push_back(path("many/" + source.name));
+    sources.push_back(source);
+  }
+  build::SourceSpec local;
+  local.name = "local";
+  local.git = build::GitSource{path("repo"), "main"};
+  folders.push_back(path("many/local"));
+  sources.push_back(local);
+  for (const std::string& folder : folders) fs::create_directories(folder);
+  const Instant before = env().timers.now();
+  const std::vector<Result<Fetched>> fetched = loop_.run(all(*fetcher_, sources, folders));
+  for (std::size_t i = 0; i < 6; ++i) {
+    ASSERT_FALSE(fetched[i]);
+    EXPECT_EQ(fetched[i].error().code, Errc::deadline_exceeded) << fetched[i].error().to_string();
+  }
+  EXPECT_TRUE(fetched[6]);
+  EXPECT_LT(env().timers.now() - before, std::chrono::seconds(20));
+}
+
 }  // namespace
 }  // namespace knative

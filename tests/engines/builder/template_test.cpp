@@ -1,7 +1,6 @@
 // Templates, paths and detection: the pure part of the builder.
 #include "builder_fixture.hpp"
 #include "engines/builder/git_protocol.hpp"
-#include "engines/builder/paths.hpp"
 
 namespace knative {
 namespace {
@@ -109,23 +108,6 @@ TEST(Template, EnvironmentReplacesAndVolumesAreAppended) {
   ASSERT_EQ(out.volumes.size(), 2u);
   EXPECT_EQ(out.volumes[0].name, "own");
   EXPECT_EQ(out.volumes[1].name, "cache-x");
-}
-
-TEST(PathMap, ReplacesWholePathsOnly) {
-  builder::PathMap paths;
-  paths.add("/workspace", "/tmp/b/ws");
-  paths.add("/workspace/cache", "/tmp/b/vol");
-  paths.add("/builder/home/", "/tmp/b/home");
-  EXPECT_EQ(paths.apply("/workspace"), "/tmp/b/ws");
-  EXPECT_EQ(paths.apply("/workspace/a"), "/tmp/b/ws/a");
-  EXPECT_EQ(paths.apply("/workspace/cache/x"), "/tmp/b/vol/x");
-  EXPECT_EQ(paths.apply("--file=/workspace/Dockerfile"), "--file=/tmp/b/ws/Dockerfile");
-  EXPECT_EQ(paths.apply("cd /workspace && ls /builder/home"), "cd /tmp/b/ws && ls /tmp/b/home");
-  EXPECT_EQ(paths.apply("a:/workspace:b"), "a:/tmp/b/ws:b");
-  for (const char* same : {"/workspace2", "/data/workspace", "workspace", "/workspace-x",
-                           "${X}/workspace", "./workspace", ""}) {
-    EXPECT_EQ(paths.apply(same), same);
-  }
 }
 
 // ---------------------------------------------------------------------------- git's protocol

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "knative/autoscaler.hpp"
+#include "knative/container_runtimes.hpp"
 #include "knative/metrics.hpp"
 #include "knative/router.hpp"
 #include "knative/simulation.hpp"
@@ -20,14 +21,14 @@ using namespace std::chrono_literals;
 /// One revision: the glue between the three engines.
 class Slice final : public Demand, StatSource, ScaleTarget, EndpointListener {
  public:
-  Slice(Env& env, WorkloadRuntime& runtime, const RevisionOptions& options,
-        const ScalerSpec& scaler, const WorkloadSpec& workload,
+  Slice(Env& env, ContainerRuntime& runtime, const RevisionOptions& options,
+        const ScalerSpec& scaler, const ContainerSpec& workload,
         const RevisionScaler::Start& start = {})
       : timers_(env.timers),
         activator_(env.timers, env.random, *this, &metrics_),
         throttler_(*activator_.add(options)),
         router_(activator_, env.random),
-        pool_(env.executor, env.timers, env.logger, runtime, *this, workload),
+        pool_(env, runtime, *this, {.container = workload}),
         autoscaler_(env.timers, env.logger, {.metrics = &metrics_}) {
     router_.set_table(
         RouteTable::make(
@@ -64,14 +65,12 @@ class Slice final : public Demand, StatSource, ScaleTarget, EndpointListener {
   }
   void plan_changed(const ScalePlan&) override {}
   int ready() const override { return pool_.ready(); }
-  void endpoint_ready(http::Handler& endpoint) override {
-    throttler_.add_endpoint(
-        std::shared_ptr<http::Handler>(std::shared_ptr<http::Handler>(), &endpoint));
+  using Handler = std::shared_ptr<http::Handler>;
+  void endpoint_ready(const Handler& endpoint) override { throttler_.add_endpoint(endpoint); }
+  Task<void> endpoint_draining(const Handler& endpoint) override {
+    return throttler_.remove_endpoint(*endpoint);
   }
-  Task<void> endpoint_draining(http::Handler& endpoint) override {
-    return throttler_.remove_endpoint(endpoint);
-  }
-  void endpoint_gone(http::Handler& endpoint) override { throttler_.abort_endpoint(endpoint); }
+  void endpoint_gone(const Handler& endpoint) override { throttler_.abort_endpoint(*endpoint); }
   void instance_failed(const Error& error, int failures) override {
     (void)error;
     if (failures >= 3) throttler_.fail_waiting("no instance starts");
@@ -100,7 +99,9 @@ constexpr RevisionScaler::Start at_zero{
 
 class ServingSliceTest : public testing::Test {
  protected:
-  ServingSliceTest() : runtime(functions, sim.env().offload, sim.env().logger) {
+  ServingSliceTest()
+      : runtime(functions, sim.env().executor, sim.env().timers, sim.env().offload,
+                sim.env().logger) {
     Timers& timers = sim.env().timers;
     functions.http("nap", [&timers](http::Request&) -> Task<http::Response> {
       co_await timers.sleep_for(100ms);
@@ -108,6 +109,7 @@ class ServingSliceTest : public testing::Test {
     });
     workload.name = "default/s-1";
     workload.image = "fn:nap";
+    workload.ports.push_back({.container_port = 8080});
   }
   Slice& make(int concurrency, const RevisionScaler::Start& start = {},
               Duration timeout = std::chrono::seconds(300)) {
@@ -125,7 +127,7 @@ class ServingSliceTest : public testing::Test {
   Simulation sim{11};
   FunctionTable functions;
   FunctionRuntime runtime;
-  WorkloadSpec workload;
+  ContainerSpec workload;
   std::unique_ptr<Slice> slice;
 };
 
@@ -200,9 +202,10 @@ TEST_F(ServingSliceTest, TheSameSeedGivesTheSameHour) {
   std::vector<std::uint64_t> hashes;
   for (int round = 0; round < 3; ++round) {
     Simulation world(99);
-    FunctionRuntime local(functions, world.env().offload, world.env().logger);
+    FunctionRuntime local(functions, world.env().executor, world.env().timers, world.env().offload,
+                          world.env().logger);
     functions.http("quick", [](http::Request&) { return http::text("ok"); });
-    WorkloadSpec spec = workload;
+    ContainerSpec spec = workload;
     spec.image = "fn:quick";
     Slice serving(world.env(), local, {.revision = "r"}, ScalerSpec{}, spec, at_zero);
     LoadOptions options;

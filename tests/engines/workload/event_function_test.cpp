@@ -43,6 +43,36 @@ TEST_F(EventFunctionTest, EventFunctionsReplyOverHttp) {
   EXPECT_NE(refused.body.bytes().find("not today"), std::string::npos);
 }
 
+TEST_F(EventFunctionTest, AReplyWithoutIdOrSourceGetsThemAndTheWorkIsDoneOnce) {
+  int calls = 0;
+  functions.event("score", [&calls](const CloudEvent&) {
+    ++calls;
+    return CloudEvent("answered", "", Value("42"));
+  });
+  const CloudEvent first = from_http(call("fn:score", order())).value();
+  EXPECT_EQ(calls, 1);
+  EXPECT_FALSE(first.id().empty());
+  EXPECT_EQ(first.source(), "/functions/f");
+  // The same event again is answered under the same id: receivers can tell.
+  EXPECT_EQ(from_http(call("fn:score", order())).value().id(), first.id());
+  CloudEvent other("order.created", "/web", {{"id", 8}});
+  other.set_id("2");
+  EXPECT_NE(from_http(call("fn:score", to_http(other))).value().id(), first.id());
+}
+
+TEST_F(EventFunctionTest, AReplyThatIsNoEventIsAFailureAndLogged) {
+  functions.event("bad", [](const CloudEvent&) { return CloudEvent("", "/f"); });
+  functions.event("fails", [](const CloudEvent&) -> Result<Reply> {
+    return fail(Errc::unavailable, "not today");
+  });
+  EXPECT_EQ(call("fn:bad", order()).status, 500);
+  EXPECT_EQ(call("fn:fails", order()).status, 503);
+  ASSERT_EQ(logged.size(), 2U);
+  EXPECT_NE(logged[0].find("its reply is no valid event"), std::string::npos) << logged[0];
+  EXPECT_NE(logged[1].find("not today"), std::string::npos) << logged[1];
+  EXPECT_NE(logged[1].find("\"1\""), std::string::npos) << logged[1];
+}
+
 TEST_F(EventFunctionTest, WhatIsNoEventIs400) {
   functions.event("accept", accept);
   http::Request request = order();

@@ -6,31 +6,47 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "knative/container_runtimes.hpp"
 #include "knative/simulation.hpp"
-#include "knative/workload.hpp"
 
 namespace knative {
 
 class FunctionFixture : public testing::Test {
  protected:
-  FunctionFixture() : runtime(functions, sim.env().offload, sim.env().logger) {}
-
-  Result<std::unique_ptr<Instance>> start(std::string image) {
-    WorkloadSpec spec;
+  FunctionFixture()
+      : runtime(functions, sim.env().executor, sim.env().timers, sim.env().offload,
+                sim.env().logger) {
     spec.name = "default/f-1";
+    spec.ports.push_back({.container_port = 8080});
+    spec.identity.service = "f";
+    spec.identity.revision = "f-1";
+  }
+
+  Result<std::unique_ptr<Container>> start(std::string image) {
     spec.image = std::move(image);
-    return sim.run(runtime.start(spec));
+    return sim.run(runtime.start(spec, output));
   }
   http::Response call(std::string image, http::Request request) {
-    std::unique_ptr<Instance> instance = start(std::move(image)).value();
-    sim.run(instance->ready()).value();
-    return sim.run(instance->handle(request));
+    std::unique_ptr<Container> container = start(std::move(image)).value();
+    return sim.run(container->endpoint()->handle(request));
   }
 
-  Simulation sim{1};
+  SimulationOptions logging() {
+    SimulationOptions options;
+    options.log_sink = [this](const LogRecord& record) {
+      logged.push_back(format_log_json(record));
+    };
+    return options;
+  }
+
+  std::vector<std::string> logged;
+  Simulation sim{1, logging()};
   FunctionTable functions;
   FunctionRuntime runtime;
+  ContainerSpec spec;
+  ContainerOutput output;
 };
 
 }  // namespace knative

@@ -13,24 +13,28 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// An instance that does what the test says.
-struct FakeInstance final : Instance {
+/// A container that does what the test says.
+struct FakeContainer final : Container {
   struct World;
-  explicit FakeInstance(World& w);
-  ~FakeInstance() override;
-  Task<http::Response> handle(http::Request&) override { co_return http::text("fake"); }
-  Task<Result<void>> ready() override;
-  Task<void> stop(Duration) override;
-  Task<ExitStatus> exited() override {
+  struct Answer;
+  explicit FakeContainer(World& w);
+  ~FakeContainer() override;
+  Task<ExitStatus> wait() override {
     co_await ended.wait();
     co_return ExitStatus{.code = 3};
   }
+  void signal(int) override {}
+  Task<void> stop(Duration) override;
+  std::shared_ptr<http::Handler> endpoint() const override;
+  std::optional<Endpoint> address(std::uint16_t) const override { return std::nullopt; }
+  std::vector<std::string> last_lines() const override { return {}; }
   World& world;
+  std::shared_ptr<Answer> answer;
   Wakeup ended;
   bool stopped = false;
 };
 
-struct FakeInstance::World {
+struct FakeContainer::World {
   explicit World(Timers& t) : timers(t) {}
   Timers& timers;
   Duration ready_after = 100ms;
@@ -38,37 +42,59 @@ struct FakeInstance::World {
   int fail_starts = 0;
   int fail_ready = 0;
   int started = 0;
-  std::vector<FakeInstance*> alive;
+  bool well = true;   ///< What /livez says.
+  bool ready = true;  ///< What /readyz says.
+  std::vector<http::Request> seen;
+  std::vector<FakeContainer*> alive;
 };
 
-FakeInstance::FakeInstance(World& w) : world(w) { world.alive.push_back(this); }
-FakeInstance::~FakeInstance() { std::erase(world.alive, this); }
-Task<Result<void>> FakeInstance::ready() {
-  co_await world.timers.sleep_for(world.ready_after);
-  if (world.fail_ready-- > 0) co_return fail(Errc::unavailable, "it fell over");
-  co_return Result<void>();
+struct FakeContainer::Answer final : http::Handler {
+  explicit Answer(World& w) : world(w), born(w.timers.now()) {}
+  Task<http::Response> handle(http::Request& request) override;
+  World& world;
+  Instant born;
+};
+
+std::shared_ptr<http::Handler> FakeContainer::endpoint() const { return answer; }
+FakeContainer::FakeContainer(World& w) : world(w), answer(std::make_shared<Answer>(w)) {
+  world.alive.push_back(this);
 }
-Task<void> FakeInstance::stop(Duration) {
+FakeContainer::~FakeContainer() { std::erase(world.alive, this); }
+Task<http::Response> FakeContainer::Answer::handle(http::Request& request) {
+  world.seen.push_back(http::get(request.target));
+  world.seen.back().headers = request.headers;
+  const bool begun = world.timers.now() - born >= world.ready_after;
+  const bool good = request.target == "/livez"    ? world.well
+                    : request.target == "/readyz" ? world.ready && begun
+                                                  : begun;
+  co_return http::text("", good ? 200 : 503);
+}
+Task<void> FakeContainer::stop(Duration) {
   co_await world.timers.sleep_for(world.stop_takes);
   stopped = true;
   ended.set();
 }
 
-struct FakeRuntime final : WorkloadRuntime {
-  explicit FakeRuntime(FakeInstance::World& w) : world(w) {}
-  Task<Result<std::unique_ptr<Instance>>> start(const WorkloadSpec&) override {
+struct FakeRuntime final : ContainerRuntime {
+  explicit FakeRuntime(FakeContainer::World& w) : world(w) {}
+  FieldErrors unsupported(const ContainerSpec&) const override { return {}; }
+  Task<Result<std::unique_ptr<Container>>> start(const ContainerSpec&, ContainerOutput) override {
     ++world.started;
     if (world.fail_starts-- > 0) co_return fail(Errc::not_found, "no such image");
-    co_return std::unique_ptr<Instance>(std::make_unique<FakeInstance>(world));
+    auto container = std::make_unique<FakeContainer>(world);
+    if (world.fail_ready-- > 0) container->ended.set();
+    co_return std::unique_ptr<Container>(std::move(container));
   }
-  FakeInstance::World& world;
+  FakeContainer::World& world;
 };
 
 struct RecordedListener final : EndpointListener {
   explicit RecordedListener(Timers& t) : timers(t) {}
-  void endpoint_ready(http::Handler& endpoint) override { endpoints.push_back(&endpoint); }
-  Task<void> endpoint_draining(http::Handler& endpoint) override {
-    std::erase(endpoints, &endpoint);
+  void endpoint_ready(const std::shared_ptr<http::Handler>& endpoint) override {
+    endpoints.push_back(endpoint.get());
+  }
+  Task<void> endpoint_draining(const std::shared_ptr<http::Handler>& endpoint) override {
+    std::erase(endpoints, endpoint.get());
     ++draining;
     return drain();
   }
@@ -76,8 +102,8 @@ struct RecordedListener final : EndpointListener {
     co_await timers.sleep_for(drain_takes);
     ++drained;
   }
-  void endpoint_gone(http::Handler& endpoint) override {
-    std::erase(endpoints, &endpoint);
+  void endpoint_gone(const std::shared_ptr<http::Handler>& endpoint) override {
+    std::erase(endpoints, endpoint.get());
     ++gone;
   }
   void instance_failed(const Error& error, int failures) override {
@@ -99,16 +125,17 @@ struct RecordedListener final : EndpointListener {
 class RevisionPoolTest : public testing::Test {
  protected:
   RevisionPoolTest() : world(sim.env().timers), runtime(world), listener(sim.env().timers) {
-    spec.name = "default/r-1";
+    spec.container.name = "default/r-1";
+    spec.readiness.kind = InstanceProbe::Kind::http;
+    spec.readiness.path = "/readyz";
     make();
   }
   void make(RevisionPoolOptions options = {}) {
-    pool.emplace(sim.env().executor, sim.env().timers, sim.env().logger, runtime, listener, spec,
-                 options);
+    pool.emplace(sim.env(), runtime, listener, spec, options);
   }
   Simulation sim{3};
-  WorkloadSpec spec;
-  FakeInstance::World world;
+  InstanceSpec spec;
+  FakeContainer::World world;
   FakeRuntime runtime;
   RecordedListener listener;
   std::optional<RevisionPool> pool;
@@ -119,7 +146,7 @@ TEST_F(RevisionPoolTest, StartsWhatIsWantedAndAnnouncesItWhenReady) {
   EXPECT_EQ(pool->starting(), 3);
   sim.run_for(50ms);
   EXPECT_EQ(listener.endpoints.size(), 0U);
-  sim.run_for(60ms);
+  sim.run_for(75ms);
   EXPECT_EQ(listener.endpoints.size(), 3U);
   EXPECT_EQ(pool->ready(), 3);
   EXPECT_EQ(pool->starting(), 0);
@@ -157,7 +184,7 @@ TEST_F(RevisionPoolTest, DrainingHasALimit) {
 TEST_F(RevisionPoolTest, StopsTheUnreadyFirstThenTheYoungest) {
   pool->scale_to(2);
   sim.run_for(1s);
-  FakeInstance* const oldest = world.alive[0];
+  FakeContainer* const oldest = world.alive[0];
   world.ready_after = 10s;
   pool->scale_to(3);
   sim.run_for(1s);
@@ -168,7 +195,7 @@ TEST_F(RevisionPoolTest, StopsTheUnreadyFirstThenTheYoungest) {
   pool->scale_to(1);
   sim.run_for(1s);
   ASSERT_EQ(listener.endpoints.size(), 1U);
-  EXPECT_EQ(listener.endpoints[0], static_cast<http::Handler*>(oldest));
+  EXPECT_EQ(listener.endpoints[0], oldest->answer.get());
 }
 
 TEST_F(RevisionPoolTest, ACrashedInstanceIsRestartedAtOnceThenWithBackOff) {
@@ -253,6 +280,117 @@ TEST_F(RevisionPoolTest, FollowsRandomWishesAndCrashes) {
   sim.run_for(5min);
   EXPECT_EQ(pool->ready(), 4);
   EXPECT_EQ(world.alive.size(), 4U);
+}
+
+TEST_F(RevisionPoolTest, AnInstanceThatFailsItsLivenessProbeIsReplaced) {
+  spec.liveness = InstanceProbe{.kind = InstanceProbe::Kind::http,
+                                .path = "/livez",
+                                .initial_delay = 5s,
+                                .period = 2s,
+                                .failure_threshold = 3};
+  make();
+  pool->scale_to(1);
+  sim.run_for(1s);
+  EXPECT_EQ(pool->ready(), 1);
+  world.well = false;
+  sim.run_for(8s);  // asked at 5, 7 and 9 s
+  EXPECT_EQ(world.started, 1);
+  sim.run_for(1s);
+  EXPECT_EQ(world.started, 2);
+  EXPECT_EQ(listener.errors[0],
+            "unavailable: default/r-1 failed its liveness probe: GET /livez is answered with 503 "
+            "#1");
+  world.well = true;
+  sim.run_for(60s);
+  EXPECT_EQ(world.started, 2);
+}
+
+TEST_F(RevisionPoolTest, AStartupProbeGoesFirstAndGivesUp) {
+  world.ready_after = 7s;
+  spec.startup = InstanceProbe{
+      .kind = InstanceProbe::Kind::http, .path = "/startup", .period = 1s, .failure_threshold = 10};
+  make();
+  pool->scale_to(1);
+  sim.run_for(6s);
+  for (const http::Request& request : world.seen) EXPECT_EQ(request.target, "/startup");
+  sim.run_for(2s);
+  EXPECT_EQ(pool->ready(), 1);
+  spec.startup->failure_threshold = 3;
+  make();
+  pool->scale_to(1);
+  sim.run_for(4s);
+  EXPECT_NE(listener.errors[0].find("failed its startup probe"), std::string::npos);
+}
+
+TEST_F(RevisionPoolTest, ReadinessWaitsItsInitialDelayAndSendsItsHeaders) {
+  spec.readiness.initial_delay = 3s;
+  spec.readiness.headers = {{"X-Probe", "yes"}, {"Host", "shop.example"}};
+  make();
+  pool->scale_to(1);
+  sim.run_for(2900ms);
+  EXPECT_TRUE(world.seen.empty());
+  sim.run_for(200ms);
+  EXPECT_EQ(pool->ready(), 1);
+  EXPECT_EQ(world.seen.at(0).headers.get("x-probe"), "yes");
+  EXPECT_EQ(world.seen.at(0).headers.get("host"), "shop.example");
+}
+
+TEST_F(RevisionPoolTest, AnInstanceThatIsNotReadyAnyMoreGetsNoRequestsUntilItIs) {
+  spec.readiness.period = 1s;
+  spec.readiness.failure_threshold = 2;
+  make();
+  pool->scale_to(1);
+  sim.run_for(2s);
+  EXPECT_EQ(pool->ready(), 1);
+  world.ready = false;
+  sim.run_for(1s);
+  EXPECT_EQ(pool->ready(), 1);
+  sim.run_for(2s);
+  EXPECT_EQ(pool->ready(), 0);
+  EXPECT_EQ(listener.endpoints.size(), 0U);
+  EXPECT_EQ(listener.gone, 0);
+  world.ready = true;
+  sim.run_for(2s);
+  EXPECT_EQ(pool->ready(), 1);
+  EXPECT_EQ(listener.endpoints.size(), 1U);
+  EXPECT_EQ(world.started, 1);
+  EXPECT_EQ(pool->restarts(), 0U);
+}
+
+TEST_F(RevisionPoolTest, AnInstanceThatIsNotReadyAnyMoreCanBeStopped) {
+  spec.readiness.period = 1s;
+  make();
+  pool->scale_to(1);
+  sim.run_for(2s);
+  world.ready = false;
+  sim.run_for(5s);
+  pool->scale_to(0);
+  sim.run_for(1s);
+  EXPECT_EQ(world.alive.size(), 0U);
+  EXPECT_EQ(listener.gone, 1);
+}
+
+TEST(InstanceProbes, AreReadFromTheObject) {
+  core::Probe probe;
+  probe.http_get.emplace();
+  probe.http_get->path = "healthz";
+  probe.http_get->port = IntOrString("admin");
+  probe.initial_delay_seconds = 4;
+  probe.failure_threshold = 7;
+  const std::vector<core::ContainerPort> ports{{.name = "http1", .container_port = 8080},
+                                               {.name = "admin", .container_port = 9000}};
+  const InstanceProbe read = instance_probe(probe, ports).value();
+  EXPECT_EQ(read.path, "/healthz");
+  EXPECT_EQ(read.port, 9000);
+  EXPECT_EQ(read.initial_delay, Duration(4s));
+  EXPECT_EQ(read.failure_threshold, 7);
+  probe.http_get->port = IntOrString("other");
+  EXPECT_NE(instance_probe(probe, ports).error().detail.find("\"other\""), std::string::npos);
+  probe.http_get->scheme = "HTTPS";
+  EXPECT_EQ(instance_probe(probe, ports).error().code, Errc::unimplemented);
+  probe = {};
+  probe.grpc.emplace();
+  EXPECT_EQ(instance_probe(probe, ports).error().code, Errc::unimplemented);
 }
 
 TEST(RestartSchedule, DoublesUpToItsMaximumAndForgets) {

@@ -1,0 +1,95 @@
+/// \file
+/// The runtimes that come with the library: functions of this process, and processes beside it.
+///
+/// `FunctionRuntime` runs images "fn:NAME" from a `FunctionTable`. `ProcessRuntime` runs an image's
+/// program as a local process that gets PORT, K_SERVICE, K_CONFIGURATION and K_REVISION; it finds
+/// the image's files through an `ImageProvider`. Neither isolates anything: run only what you
+/// trust. Everything belongs to its loop.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "knative/container.hpp"
+#include "knative/env.hpp"
+#include "knative/functions.hpp"
+
+namespace knative {
+
+/// Runs functions on the loop. A function that throws answers 500, and the log says which one,
+/// for which request and why (at most ten times a second).
+class KNATIVE_EXPORT FunctionRuntime final : public ContainerRuntime {
+ public:
+  /// Shares `functions`: what is added to the table later is found, too.
+  FunctionRuntime(const FunctionTable& functions, Executor& executor, Timers& timers,
+                  Offload& offload, Logger& logger);
+  ~FunctionRuntime() override;
+  FieldErrors unsupported(const ContainerSpec& spec) const override;
+  Task<Result<std::unique_ptr<Container>>> start(const ContainerSpec& spec,
+                                                 ContainerOutput output) override;
+
+  struct Impl;
+
+ private:
+  std::shared_ptr<const Impl> impl_;
+};
+
+/// An unpacked image.
+struct ImageRoot {
+  std::string directory;  ///< Root of the files, the container's alone; empty: the machine's own.
+  ImageDefaults defaults;
+  std::shared_ptr<void> keep;  ///< Whatever must live while the files are used.
+};
+
+/// Turns an image reference into files.
+class KNATIVE_EXPORT ImageProvider {
+ public:
+  virtual ~ImageProvider() = default;
+  /// A root for one container. Fails with `not_found` when there is no such image.
+  virtual Task<Result<ImageRoot>> provide(std::string image) = 0;
+  /// The image by digest, as `ContainerRuntime::pin`. This one returns it as it is.
+  virtual Task<Result<std::string>> pin(std::string image);
+};
+
+/// Every image is this machine as it is, whatever its name: for steps on the host.
+class KNATIVE_EXPORT HostImages final : public ImageProvider {
+ public:
+  Task<Result<ImageRoot>> provide(std::string image) override;
+};
+
+struct ProcessRuntimeOptions {
+  bool change_root = false;  ///< chroot into the image (needs privilege).
+  /// Variables every process gets unless image or spec say otherwise.
+  std::map<std::string, std::string> base_environment = {
+      {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, {"HOME", "/tmp"}};
+  std::uint16_t port_min = 20'000;  ///< Ports to give to processes, below the ephemeral ones.
+  std::uint16_t port_max = 32'000;
+  int start_attempts_max = 3;             ///< With other ports, when a stranger took the port.
+  std::size_t log_lines_kept_max = 20;    ///< For error messages.
+  std::size_t log_line_bytes_max = 8192;  ///< Longer lines are broken.
+};
+
+/// Runs images as local processes; those with ports listen on a loopback port given in PORT.
+///
+/// Without `change_root` programs see the machine's files; the first word of the command and
+/// arguments that are absolute paths of files in the image mean the image's files, paths below a
+/// mount mean its source, and the working directory is inside the image.
+class KNATIVE_EXPORT ProcessRuntime final : public ContainerRuntime {
+ public:
+  ProcessRuntime(Env& env, ImageProvider& images, ProcessRuntimeOptions options = {});
+  ~ProcessRuntime() override;
+  FieldErrors unsupported(const ContainerSpec& spec) const override;
+  bool can_exec(const ContainerSpec& spec) const override;
+  Task<Result<std::string>> pin(const ContainerSpec& spec) override;
+  Task<Result<std::unique_ptr<Container>>> start(const ContainerSpec& spec,
+                                                 ContainerOutput output) override;
+
+  struct Impl;
+
+ private:
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace knative

@@ -1,0 +1,78 @@
+// What containers run on, as a part of a platform: the runtimes by name. A host's own extension
+// adds another one to them, or another choice.
+#include <memory>
+#include <utility>
+
+#include "extensions/containers/store_images.hpp"
+#include "knative/container_runtimes.hpp"
+#include "knative/extensions.hpp"
+#include "knative/oci.hpp"
+#include "knative/platform_options.hpp"
+
+namespace knative {
+
+namespace {
+
+// Says that there are no images, for a platform without a store of them.
+class NoImages final : public ImageProvider {
+ public:
+  Task<Result<ImageRoot>> provide(std::string image) override {
+    co_return fail(Errc::failed_precondition,
+                   "image " + image + " cannot run: no image store is installed");
+  }
+};
+
+class ContainersExtension final : public Extension {
+ public:
+  explicit ContainersExtension(const FunctionTable& functions) : functions_(functions.share()) {}
+  std::string_view name() const override { return "containers"; }
+
+  Result<void> install(Installer& into) override {
+    if (Result<void> made = find_images(into); !made) return made;
+    Env& env = into.env();
+    runtimes_.add("function", std::make_shared<FunctionRuntime>(
+                                  functions_, env.executor, env.timers, env.offload, env.logger));
+    ProcessRuntimeOptions options;
+    options.base_environment["PATH"] = into.options().path;
+    runtimes_.add("process", std::make_shared<ProcessRuntime>(env, *images_, options));
+    options.base_environment["LANG"] = "C.UTF-8";
+    runtimes_.add("host", std::make_shared<ProcessRuntime>(env, host_, std::move(options)));
+    return into.provide(runtimes_);
+  }
+
+ private:
+  Result<void> find_images(Installer& into) {
+    Env& env = into.env();
+    const auto* store = into.find<std::shared_ptr<oci::ImageStore>>();
+    if (store == nullptr) {
+      images_ = std::make_unique<NoImages>();
+      return {};
+    }
+    Result<std::string> unpacked = into.directory("unpacked");
+    if (!unpacked) return unpacked.error();
+    Result<std::string> clones = into.directory("containers");
+    if (!clones) return clones.error();
+    // Unpacked roots are not synced: after a power failure they may be there by name only. Clones
+    // are those of a platform that was killed.
+    for (const std::string& directory : {*unpacked, *clones}) {
+      if (Result<void> swept = env.files.remove_all(directory); !swept) return swept;
+    }
+    cache_ = std::make_unique<oci::UnpackCache>(*store, env.files, env.disk, *unpacked);
+    images_ = std::make_unique<StoreImages>(*store, *cache_, env, std::move(*clones));
+    return {};
+  }
+
+  FunctionTable functions_;
+  HostImages host_;
+  std::unique_ptr<oci::UnpackCache> cache_;
+  std::unique_ptr<ImageProvider> images_;
+  ContainerRuntimes runtimes_;
+};
+
+}  // namespace
+
+std::unique_ptr<Extension> containers_extension(const FunctionTable& functions) {
+  return std::make_unique<ContainersExtension>(functions);
+}
+
+}  // namespace knative

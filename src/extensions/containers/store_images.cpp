@@ -1,0 +1,103 @@
+#include "extensions/containers/store_images.hpp"
+
+#include <utility>
+
+#include "base/file_tree.hpp"
+
+namespace knative {
+
+namespace {
+
+// A folder of its own around the root: a clone that was interrupted is never taken for one.
+Result<std::string> clone_root(Files& files, const std::string& from,
+                               const std::string& directory) {
+  if (Result<void> made = files.make_directories(directory); !made) return made.error();
+  Result<std::string> folder = files.make_temporary_directory(directory + "/container-");
+  if (!folder) return folder;
+  Result<void> cloned = base::clone_tree(files, from, *folder + "/root");
+  if (cloned) return folder;
+  (void)files.remove_all(*folder);
+  return cloned.error();
+}
+
+ImageDefaults defaults_of(const oci::ImageConfig& config) {
+  ImageDefaults defaults;
+  defaults.entrypoint = config.entrypoint;
+  defaults.cmd = config.command;
+  defaults.working_directory = config.working_directory;
+  for (const std::string& variable : config.environment) {
+    const std::size_t equals = variable.find('=');
+    if (equals != std::string::npos) {
+      defaults.environment[variable.substr(0, equals)] = variable.substr(equals + 1);
+    }
+  }
+  return defaults;
+}
+
+}  // namespace
+
+// What outlives a container by the time that removing its files takes.
+struct StoreImages::Clones {
+  Clones(Env& e, std::string d) : env(e), directory(std::move(d)), removals(e.executor) {}
+
+  Task<void> remove(std::string folder) {
+    auto work = [&files = env.files, folder] { (void)files.remove_all(folder); };
+    Task<void> removing = env.disk.run(work);
+    co_await std::move(removing);
+  }
+
+  Env& env;
+  const std::string directory;
+  bool closed = false;
+  TaskSet removals;
+};
+
+StoreImages::StoreImages(std::shared_ptr<oci::ImageStore> store, oci::UnpackCache& cache, Env& env,
+                         std::string directory)
+    : store_(std::move(store)),
+      cache_(cache),
+      env_(env),
+      clones_(std::make_shared<Clones>(env, std::move(directory))) {}
+
+StoreImages::~StoreImages() {
+  clones_->closed = true;
+  clones_->removals.clear();
+  (void)env_.files.remove_all(clones_->directory);
+}
+
+Task<Result<std::string>> StoreImages::pin(std::string image) {
+  const Result<oci::Reference> parsed = oci::Reference::parse(image);
+  if (!parsed) co_return parsed.error();
+  if (!parsed->digest.empty()) co_return image;
+  auto work = [store = store_, name = *parsed] { return store->resolve(name); };
+  Task<Result<oci::Descriptor>> resolving = env_.disk.run(work);
+  const Result<oci::Descriptor> manifest = co_await std::move(resolving);
+  if (!manifest) co_return manifest.error();
+  co_return parsed->repository + "@" + manifest->digest.to_string();
+}
+
+Task<Result<ImageRoot>> StoreImages::provide(std::string image) {
+  const Result<oci::Reference> parsed = oci::Reference::parse(image);
+  if (!parsed) co_return parsed.error();
+  const oci::Reference reference = parsed->with_default_tag();
+  Task<Result<oci::UnpackedImage>> unpacking = cache_.get(reference);
+  const Result<oci::UnpackedImage> unpacked = co_await std::move(unpacking);
+  if (!unpacked) co_return unpacked.error();
+  const std::shared_ptr<Clones> clones = clones_;
+  auto work = [&files = env_.files, from = unpacked->directory, into = clones->directory] {
+    return clone_root(files, from, into);
+  };
+  Task<Result<std::string>> cloning = env_.disk.run(work);
+  const Result<std::string> folder = co_await std::move(cloning);
+  if (!folder) co_return folder.error().within("a root for " + image);
+  ImageRoot root;
+  root.directory = *folder + "/root";
+  root.defaults = defaults_of(unpacked->config);
+  auto remove = [clones, folder = *folder](void*) {
+    if (!clones->closed) clones->removals.add(clones->remove(folder));
+  };
+  root.keep = std::shared_ptr<void>(clones.get(), std::move(remove));
+  co_return root;
+}
+
+}  // namespace knative

@@ -1,0 +1,32 @@
+// The images of the store as directories for processes.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "knative/container_runtimes.hpp"
+#include "knative/oci.hpp"
+
+namespace knative {
+
+/// Unpacks an image of the store once, clones that for every container, and tells its
+/// configuration. A clone is removed in the background when its container is gone.
+class StoreImages final : public ImageProvider {
+ public:
+  /// Clones lie below `directory`, which is this object's alone. The rest must outlive it.
+  StoreImages(std::shared_ptr<oci::ImageStore> store, oci::UnpackCache& cache, Env& env,
+              std::string directory);
+  /// Removes every clone; their containers must be gone.
+  ~StoreImages() override;
+  Task<Result<ImageRoot>> provide(std::string image) override;
+  Task<Result<std::string>> pin(std::string image) override;
+
+ private:
+  struct Clones;
+  std::shared_ptr<oci::ImageStore> store_;
+  oci::UnpackCache& cache_;
+  Env& env_;
+  std::shared_ptr<Clones> clones_;
+};
+
+}  // namespace knative
