@@ -302,10 +302,10 @@ TEST(PlatformStore, a_broker_whose_log_cannot_be_opened_says_503_until_it_can) {
   options.listen.reset();
   options.data_directory = "/data";
   Files& files = simulation.env().files;
-  ASSERT_TRUE(files.make_directories("/data/events/broker/default"));
-  ASSERT_TRUE(files.write_file("/data/events/broker/default/late", "in the way"));
   Platform platform(simulation.env(), functions, options);
   const ObjectRef ref = platform.apply(eventing::broker("late")).value();
+  const std::string log = "/data/events/" + platform.get(ref)->metadata().uid;
+  ASSERT_TRUE(files.write_file(log, "in the way"));
   const auto post = [&](std::string_view path) {
     CloudEvent event("ping", "/test");
     event.set_id("1");
@@ -326,7 +326,7 @@ TEST(PlatformStore, a_broker_whose_log_cannot_be_opened_says_503_until_it_can) {
   for (const std::string_view path : {"/default/never", "/late", "/", "//", "/a/b/c"}) {
     EXPECT_EQ(post(path).status, 404) << path;
   }
-  ASSERT_TRUE(files.remove("/data/events/broker/default/late"));
+  ASSERT_TRUE(files.remove(log));
   const std::function<bool(const AnyObject&)> is_ready = [](const AnyObject& object) {
     return readiness(object).ready;
   };

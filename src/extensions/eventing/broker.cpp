@@ -11,13 +11,16 @@ namespace {
 // A host that another has may be free one day.
 constexpr Duration conflict_retry = std::chrono::seconds(5);
 
+constexpr std::string_view served_class = "MTChannelBasedBroker";
+constexpr std::string_view served_template = "InMemoryChannel";
+
 std::string door_owner(const std::string& channel_key) { return "Channel " + channel_key; }
 
 // What both have in common: `mark` says in its own words what became of the log.
 template <class T, class Mark>
 Task<Result<Requeue>> serve(Scope scope, EventingPlane& plane, T& object, std::string id, Mark mark,
                             Interests& interests) {
-  const Result<void> ready = co_await plane.ensure(std::move(id));
+  const Result<void> ready = co_await plane.ensure(std::move(id), object.metadata.uid);
   mark(object.status, ready);
   resolve_dead_letter(scope, object.spec.delivery, object.metadata.namespace_, object.status,
                       interests);
@@ -27,10 +30,23 @@ Task<Result<Requeue>> serve(Scope scope, EventingPlane& plane, T& object, std::s
 
 }  // namespace
 
+bool is_served_class(const ObjectMeta& metadata) {
+  const auto found = metadata.annotations.find(eventing::keys::broker_class);
+  return found == metadata.annotations.end() || found->second == served_class;
+}
+
 Task<Result<Requeue>> BrokerReconciler::step(Broker& broker, Interests& interests) {
+  if (!is_served_class(broker.metadata)) {
+    mark_ingress_failed(broker.status, "BrokerClassNotServed",
+                        "class " +
+                            broker.metadata.annotations.find(eventing::keys::broker_class)->second +
+                            " is not served here, only " + std::string(served_class),
+                        now());
+    co_return Requeue::never();
+  }
   const std::string key = key_of(broker.metadata);
   const std::string url =
-      scope().addresses.external_url(broker_ingress_name, "knative-eventing") + "/" + key;
+      scope().addresses.external_url(broker_ingress_name, eventing_namespace) + "/" + key;
   const auto mark = [url, now = now()](eventing::BrokerStatus& status, const Result<void>& ready) {
     if (!ready) {
       mark_trigger_channel_failed(status, "LogFailed", ready.error().detail, now);
@@ -41,19 +57,28 @@ Task<Result<Requeue>> BrokerReconciler::step(Broker& broker, Interests& interest
     mark_trigger_channel_ready(status, now);
     set_address(status, url, now);
   };
-  return serve(scope(), plane_, broker, broker_id(key), mark, interests);
+  Task<Result<Requeue>> serving = serve(scope(), plane_, broker, broker_id(key), mark, interests);
+  co_return co_await std::move(serving);
 }
 
-Task<Result<void>> BrokerReconciler::forget(const std::string& key, const std::string&) {
-  return plane_.remove(broker_id(key));
+Task<Result<void>> BrokerReconciler::forget(const std::string&, const std::string& uid) {
+  return plane_.remove(uid);
 }
 
 Task<Result<Requeue>> ChannelReconciler::step(Channel& channel, Interests& interests) {
   const ObjectMeta& metadata = channel.metadata;
+  const auto& wanted = channel.spec.channel_template;
+  if (wanted && wanted->kind != served_template) {
+    mark_backing_channel_failed(
+        channel.status, "ChannelTemplateNotServed",
+        "a " + wanted->kind + " is not served here, only an " + std::string(served_template),
+        now());
+    co_return Requeue::never();
+  }
   const Result<void> named = door_.set_hosts(
       door_owner(key_of(metadata)),
       scope().addresses.hosts(metadata.name + std::string(channel_suffix), metadata.namespace_),
-      ingress_);
+      plane_.channel_door(key_of(metadata)));
   if (!named) {
     mark_backing_channel_failed(channel.status, "HostConflict", named.error().detail, now());
     co_return Requeue::in(conflict_retry);
@@ -73,9 +98,9 @@ Task<Result<Requeue>> ChannelReconciler::step(Channel& channel, Interests& inter
   co_return co_await std::move(serving);
 }
 
-Task<Result<void>> ChannelReconciler::forget(const std::string& key, const std::string&) {
+Task<Result<void>> ChannelReconciler::forget(const std::string& key, const std::string& uid) {
   door_.remove_hosts(door_owner(key));
-  return plane_.remove(channel_id(key));
+  return plane_.remove(uid);
 }
 
 }  // namespace knative::control

@@ -61,7 +61,7 @@ std::string address_of(const Value& object, const std::string& wanted) {
 Result<DeliveryOptions> delivery_options(const std::optional<eventing::DeliverySpec>& spec) {
   DeliveryOptions options;
   if (!spec) return options;
-  if (spec->retry) options.retry = *spec->retry;
+  options.retry = spec->retry.value_or(0);
   if (spec->backoff_policy == "linear") options.policy = BackoffPolicy::linear;
   const auto read = [](const std::string& text, auto& into,
                        std::string_view field) -> Result<void> {
@@ -114,6 +114,43 @@ void add_interest(Interests& interests, const eventing::Destination& destination
   interests.insert({ref.api_version, ref.kind,
                     ref.namespace_.empty() ? std::string(namespace_) : ref.namespace_, ref.name});
 }
+
+// ---------------------------------------------------------------------------- what was resolved
+
+namespace {
+
+constexpr std::string_view resolved_annotation = "eventing.knative.dev/resolved";
+constexpr std::string_view terms_member = "generation";
+
+}  // namespace
+
+ResolvedBefore::ResolvedBefore(const StringMap& annotations, std::string terms) {
+  const auto annotation = annotations.find(resolved_annotation);
+  if (annotation == annotations.end()) return;
+  const Result<Value> stored = Value::parse_json(annotation->second);
+  if (!stored || !stored->is_map()) return;
+  const Value* of_terms = stored->find(terms_member);
+  if (of_terms == nullptr || *of_terms != Value(std::move(terms))) return;
+  for (const auto& [role, url] : stored->as_map()) {
+    if (url.is_string()) urls_[std::string(role)] = url.as_string();
+  }
+}
+
+std::optional<std::string> ResolvedBefore::of(const std::string& role) const {
+  const auto found = urls_.find(role);
+  if (found == urls_.end()) return std::nullopt;
+  return found->second;
+}
+
+void ResolvedBefore::store(StringMap& annotations, const std::string& terms,
+                           const std::map<std::string, std::string>& urls) {
+  Value stored;
+  stored[terms_member] = terms;
+  for (const auto& [role, url] : urls) stored[role] = url;
+  annotations[std::string(resolved_annotation)] = stored.to_json();
+}
+
+// ---------------------------------------------------------------------------- filters
 
 std::string filter_text(const eventing::Trigger& trigger) {
   // The codec writes equal filters equally; only the filters of the spec are kept.

@@ -4,22 +4,33 @@
 #include <set>
 #include <utility>
 
+#include "extensions/eventing/ids.hpp"
+#include "knative/reconciler.hpp"
+
 namespace knative {
 
 namespace {
 
-constexpr std::string_view local_sink_domain = ".sinks.knative.internal";
+/// How long a publisher waits for a Broker that was applied and is not served yet.
+constexpr Duration serve_wait_max = std::chrono::seconds(10);
+constexpr std::string_view not_served_text =
+    "it does not take events now; the object's status says why";
+constexpr std::string_view cursor_prefix = "trigger/";
 
-Result<Reply> outcome(DeliveryAttempt attempt) {
-  if (attempt.ok()) return std::move(attempt.reply);
-  return fail(Errc::unavailable, std::move(attempt.detail));
+bool is_channel(std::string_view id) { return id.starts_with("channel/"); }
+
+std::string_view key_of_id(std::string_view id) { return id.substr(id.find('/') + 1); }
+
+bool is_uid(std::string_view name) {
+  constexpr std::size_t length = 36;
+  return name.size() == length && std::count(name.begin(), name.end(), '-') == 4 &&
+         name.find_first_not_of("0123456789abcdef-") == std::string_view::npos;
 }
 
 /// Series of a Broker carry Knative's names, those of a Channel the ones of its dispatcher.
 void name_series(BrokerOptions& options, const std::string& id) {
-  const std::size_t slash = id.find('/');
-  const bool channel = id.starts_with("channel/");
-  const auto names = control::split_key(id.substr(slash + 1));
+  const bool channel = is_channel(id);
+  const auto names = split_key(key_of_id(id));
   options.metric_labels = {{"namespace_name", names.first},
                            {channel ? "channel_name" : "broker_name", names.second}};
   if (!channel) return;
@@ -29,305 +40,378 @@ void name_series(BrokerOptions& options, const std::string& id) {
   options.metric_names.trigger_label = "subscription_name";
 }
 
-bool is_broker_ingress(std::string_view host) {
-  return host.substr(0, host.find('.')) == control::broker_ingress_name;
-}
-
-// The Broker or Channel that a URL of this platform names; empty for anything else.
-std::string id_of(std::string_view host, std::string_view target) {
-  if (is_broker_ingress(host)) {
-    return "broker" + std::string(target.substr(0, target.find('?')));
-  }
-  const std::size_t mark = host.find(control::channel_suffix);
-  if (mark == std::string_view::npos) return {};
-  std::string_view rest = host.substr(mark + control::channel_suffix.size());
-  if (!rest.starts_with('.')) return {};
-  rest.remove_prefix(1);
-  return control::channel_id(
-      control::make_key(rest.substr(0, rest.find('.')), host.substr(0, mark)));
+ObjectRef ref_of_id(const std::string& id) {
+  const auto [namespace_, name] = split_key(key_of_id(id));
+  return is_channel(id) ? Client::ref_to<eventing::Channel>(namespace_, name)
+                        : Client::ref_to<eventing::Broker>(namespace_, name);
 }
 
 }  // namespace
 
-constexpr std::string_view not_served_text =
-    "it does not take events now; the object's status says why";
-
-// Of the Broker or Channel with this id.
-ObjectRef ref_of_id(const std::string& id) {
-  const bool is_broker = id.starts_with("broker/");
-  const auto [namespace_, name] = control::split_key(id.substr(id.find('/') + 1));
-  return ObjectRef{
-      std::string(is_broker ? eventing::Broker::api_version : eventing::Channel::api_version),
-      std::string(is_broker ? eventing::Broker::kind : eventing::Channel::kind), namespace_, name};
-}
-
-// Looks at every attempt where the URL leads: services come and go, the Trigger stays.
-class EventPlane::UrlSink final : public Sink {
- public:
-  UrlSink(EventPlane& plane, http::Url url) : plane_(plane), url_(std::move(url)) {}
-  Task<Result<Reply>> deliver(const CloudEvent& event) override {
-    co_return outcome(co_await plane_.deliver(url_, event));
-  }
-  Task<DeliveryAttempt> attempt(const CloudEvent& event) override {
-    return plane_.deliver(url_, event);
-  }
-  bool hands_on() const noexcept override { return true; }
-
- private:
-  EventPlane& plane_;
-  http::Url url_;
-};
-
-// Subscriber, then reply: what a Channel's Subscription does. The event counts as delivered when
-// the reply was taken, too.
-class EventPlane::PipeSink final : public Sink {
- public:
-  PipeSink(std::shared_ptr<Sink> first, std::shared_ptr<Sink> second)
-      : first_(std::move(first)), second_(std::move(second)) {}
-  Task<Result<Reply>> deliver(const CloudEvent& event) override {
-    co_return outcome(co_await attempt(event));
-  }
-  Task<DeliveryAttempt> attempt(const CloudEvent& event) override {
-    if (!first_) co_return co_await forward(event);
-    DeliveryAttempt answered = co_await first_->attempt(event);
-    if (!answered.ok() || !answered.reply) co_return answered;
-    CloudEvent reply = std::move(*answered.reply);
-    reply.remove_extension(hops_attribute);
-    if (const ExtensionValue* hops = event.extension(hops_attribute)) {
-      reply.set_extension(std::string(hops_attribute), *hops);
-    }
-    co_return co_await forward(reply);
-  }
-  bool hands_on() const noexcept override { return true; }
-
- private:
-  Task<DeliveryAttempt> forward(const CloudEvent& event) {
-    if (!second_) co_return DeliveryAttempt{};
-    DeliveryAttempt taken = co_await second_->attempt(event);
-    taken.reply.reset();
-    co_return taken;
-  }
-  std::shared_ptr<Sink> first_;
-  std::shared_ptr<Sink> second_;
-};
-
 // One Broker or Channel. Whoever uses it across an await has its own share of the broker, which has
 // one of the log.
 struct EventPlane::Served {
+  /// What a Trigger or Subscription delivers by; held when there is no binding.
+  struct Bound {
+    std::string cursor;
+    std::int64_t generation = 0;
+    std::optional<Binding> binding;
+  };
+  std::string id;
+  std::string uid;
   std::shared_ptr<Log> log;
-  std::map<std::string, Binding, std::less<>> bound;
+  std::map<std::string, Bound, std::less<>> bound;  ///< By uid of the consumer.
   std::shared_ptr<EventBroker> broker;
 };
 
-EventPlane::EventPlane(Env& env, http::Handler& router,
-                       std::function<bool(std::string_view)> routed, Options options)
+/// "/NAMESPACE/NAME" on the host of the Brokers, or on the bare address beside other paths.
+class EventPlane::BrokerDoor final : public EventDoor {
+ public:
+  BrokerDoor(EventPlane& plane, bool bare) : plane_(plane), bare_(bare) {}
+  Task<http::Response> handle(http::Request& request) override {
+    plane_.catch_up();
+    std::string_view path = request.path();
+    if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+    if (path.starts_with('/')) path.remove_prefix(1);
+    const std::string id = control::broker_id(path);
+    const bool applied = plane_.applied_.source(id) != nullptr;
+    if (bare_ && !applied) return no_such_path();
+    if (applied && plane_.current(id) == nullptr) return not_served();
+    return plane_.broker_ingress_.handle(request);
+  }
+
+ private:
+  static Task<http::Response> no_such_path() {
+    co_return http::error_response(
+        404, "no such path here; services answer by their host, e.g. NAME.NAMESPACE.localhost");
+  }
+  EventPlane& plane_;
+  bool bare_;
+};
+
+class EventPlane::ChannelDoor final : public EventDoor {
+ public:
+  ChannelDoor(EventPlane& plane, std::string id) : plane_(plane), id_(std::move(id)) {}
+  Task<http::Response> handle(http::Request& request) override {
+    plane_.catch_up();
+    if (Served* served = plane_.current(id_)) return served->broker->ingress().handle(request);
+    return plane_.applied_.source(id_) != nullptr ? not_served() : not_found();
+  }
+
+ private:
+  static Task<http::Response> not_found() {
+    co_return http::error_response(404, "no such channel");
+  }
+  EventPlane& plane_;
+  std::string id_;
+};
+
+EventPlane::EventPlane(Env& env, Client& client, const Door& door, Options options)
     : env_(env),
-      router_(router),
-      routed_(std::move(routed)),
       options_(std::move(options)),
-      outbound_(std::make_shared<http::Outbound>(env.executor, env.timers, env.network,
-                                                 options_.outbound)) {}
+      applied_(client),
+      destinations_(env, door, options_.outbound),
+      broker_door_(std::make_shared<BrokerDoor>(*this, false)),
+      bare_door_(std::make_shared<BrokerDoor>(*this, true)),
+      tasks_(env.executor) {}
 
 EventPlane::~EventPlane() {
   // Deliveries in progress may hold a share of the very broker that runs them.
-  for (const auto& [id, served] : served_) served->broker->retire();
+  for (const auto& [uid, served] : served_) served->broker->retire();
 }
 
-std::string EventPlane::directory_of(std::string_view id) const {
-  return options_.data_directory + "/events/" + std::string(id);
+Task<http::Response> EventPlane::not_served() {
+  co_return http::unavailable(not_served_text, BrokerOptions().retry_after);
 }
 
-Task<Result<void>> EventPlane::ensure(std::string id) {
-  if (served_.contains(id)) co_return Result<void>();
-  auto served = std::make_unique<Served>();
-  if (options_.data_directory.empty()) {
-    served->log = memory_log(env_.timers);
-  } else {
-    SegmentLogOptions options;
-    options.pending_bytes_max = options_.pending_bytes_max;
-    std::string directory = directory_of(id);
-    if (Result<void> made = env_.files.make_directories(directory); !made) co_return made;
-    Result<std::unique_ptr<Log>> opened =
-        co_await open_segment_log(env_, std::move(directory), options);
-    if (!opened) co_return opened.error();
-    served->log = std::move(*opened);
+std::shared_ptr<http::Handler> EventPlane::channel_door(std::string_view key) {
+  return std::make_shared<ChannelDoor>(*this, control::channel_id(key));
+}
+
+// ---------------------------------------------------------------------------- what is applied
+
+void EventPlane::catch_up() {
+  applied_.catch_up();
+  for (const std::string& id : applied_.take_changed()) {
+    if (Served* served = current(id)) hold_outdated(*served);
   }
-  if (served_.contains(id)) co_return Result<void>();  // another task was quicker
+}
+
+EventPlane::Served* EventPlane::current(std::string_view id) {
+  const AppliedObjects::Source* source = applied_.source(id);
+  if (source == nullptr) return nullptr;
+  const auto found = served_.find(source->uid);
+  return found == served_.end() ? nullptr : found->second.get();
+}
+
+bool EventPlane::serves(std::string_view id) {
+  catch_up();
+  return current(id) != nullptr;
+}
+
+EventPlane::Served* EventPlane::of_consumer(std::string_view uid) {
+  const AppliedObjects::Consumer* consumer = applied_.consumer(uid);
+  return consumer == nullptr ? nullptr : current(consumer->source);
+}
+
+// A consumer that is new begins here; one that has another generation, or has gone, delivers
+// nothing until its reconciler has said how, or that it is over.
+void EventPlane::hold_outdated(Served& served) {
+  const AppliedObjects::Consumers& consumers = applied_.consumers(served.id);
+  for (const auto& [uid, consumer] : consumers) {
+    Served::Bound& bound = served.bound[uid];
+    if (!bound.cursor.empty() && bound.generation == consumer.generation) continue;
+    bound.cursor = control::cursor_of(consumer.name, uid);
+    places_[uid] = served.uid;
+    bound.generation = consumer.generation;
+    bound.binding.reset();
+    static_cast<void>(served.broker->hold_trigger(bound.cursor, consumer.name));
+  }
+  for (auto& [uid, bound] : served.bound) {
+    if (consumers.contains(uid) || !bound.binding) continue;
+    bound.binding.reset();
+    static_cast<void>(served.broker->hold_trigger(bound.cursor));
+  }
+}
+
+Result<void> EventPlane::admit(const std::string& id, const std::string& uid) {
+  catch_up();
+  const AppliedObjects::Source* source = applied_.source(id);
+  if (source != nullptr && source->uid == uid) return {};
+  return fail(Errc::not_found, std::string(key_of_id(id)) + " is not there");
+}
+
+// ---------------------------------------------------------------------------- serving
+
+Task<Result<std::shared_ptr<Log>>> EventPlane::open_log(const std::string& uid) {
+  if (options_.directory.empty()) {
+    co_return std::shared_ptr<Log>(memory_log(env_.timers));
+  }
+  SegmentLogOptions options;
+  options.pending_bytes_max = options_.pending_bytes_max;
+  std::string directory = directory_of(uid);
+  if (Result<void> made = env_.files.make_directories(directory); !made) co_return made.error();
+  Result<std::unique_ptr<Log>> opened =
+      co_await open_segment_log(env_, std::move(directory), options);
+  if (!opened) co_return opened.error();
+  co_return std::shared_ptr<Log>(std::move(*opened));
+}
+
+std::unique_ptr<EventPlane::Served> EventPlane::make(const std::string& id, const std::string& uid,
+                                                     std::shared_ptr<Log> log) {
+  auto served = std::make_unique<Served>();
+  served->id = id;
+  served->uid = uid;
+  served->log = std::move(log);
   BrokerOptions options;
-  options.name = id;
+  options.name = std::string(key_of_id(id));
   options.metrics = options_.metrics;
+  options.admit = [this, id, uid] { return admit(id, uid); };
   name_series(options, id);
   served->broker =
       std::make_shared<EventBroker>(env_.executor, env_.timers, served->log, env_.logger,
-                                    env_.random.split(id), std::move(options));
+                                    env_.random.split(uid), std::move(options));
+  return served;
+}
+
+Task<Result<void>> EventPlane::ensure(std::string id, std::string uid) {
+  if (served_.contains(uid)) co_return Result<void>();
+  Result<std::shared_ptr<Log>> log = co_await open_log(uid);
+  if (served_.contains(uid)) co_return Result<void>();  // another task was quicker
+  if (!log) {
+    failed_.insert_or_assign(uid, log.error());
+    changed_.notify_all();
+    co_return log.error();
+  }
+  failed_.erase(uid);
+  applied_.catch_up();
+  std::unique_ptr<Served>& served = served_[uid];
+  served = make(id, uid, std::move(*log));
+  hold_outdated(*served);
+  std::set<std::string> dead;
+  for (const auto& [cursor, offset] : served->log->cursors()) dead.insert(cursor);
+  for (const auto& [consumer, bound] : served->bound) {
+    dead.erase(std::string(cursor_prefix) + bound.cursor);
+  }
+  if (!dead.empty()) tasks_.add(forget_cursors(*this, served->log, std::move(dead)));
   const ObjectRef ref = ref_of_id(id);
-  if (id.starts_with("broker/")) broker_ingress_.add(ref.namespace_, ref.name, served->broker);
-  served_.emplace(std::move(id), std::move(served));
+  if (!is_channel(id)) broker_ingress_.add(ref.namespace_, ref.name, served->broker);
+  changed_.notify_all();
   // After a restart neither object changes: who waits for the log has to be told.
   if (options_.on_served) options_.on_served(ref);
   co_return Result<void>();
 }
 
-Task<Result<void>> EventPlane::remove(std::string id) {
-  const auto found = served_.find(id);
+// Whose Trigger went with a crash in between: what it did not get is nobody's.
+Task<void> EventPlane::forget_cursors(EventPlane& self, std::shared_ptr<Log> log,
+                                      std::set<std::string> cursors) {
+  for (const std::string& cursor : cursors) {
+    const Result<void> removed = co_await log->remove_cursor(cursor);
+    if (removed) continue;
+    self.env_.logger.log(LogLevel::warning, "events", "a cursor that nobody owns stays",
+                         {{"cursor", cursor}, {"error", removed.error().to_string()}});
+  }
+}
+
+Task<Result<void>> EventPlane::remove(std::string uid) {
+  failed_.erase(uid);
+  const auto found = served_.find(uid);
   if (found != served_.end()) {
-    std::unique_ptr<Served> served = std::move(found->second);
+    const std::unique_ptr<Served> served = std::move(found->second);
     served_.erase(found);
-    if (id.starts_with("broker/")) {
-      const auto [namespace_, name] = control::split_key(id.substr(sizeof "broker"));
+    for (const auto& [consumer, bound] : served->bound) places_.erase(consumer);
+    // The name may be another's by now.
+    if (!is_channel(served->id) && current(served->id) == nullptr) {
+      const auto [namespace_, name] = split_key(key_of_id(served->id));
       broker_ingress_.remove(namespace_, name);
     }
     served->broker->retire();
+    changed_.notify_all();
     const Result<void> closed = co_await served->log->close();
     if (!closed) {
       env_.logger.log(LogLevel::warning, "events", "log did not close",
-                      {{"log", id}, {"error", closed.error().to_string()}});
+                      {{"log", served->id}, {"error", closed.error().to_string()}});
     }
   }
-  if (options_.data_directory.empty()) co_return Result<void>();
-  co_return env_.files.remove_all(directory_of(id));
+  co_return co_await remove_directory(std::move(uid));
 }
 
-EventBroker* EventPlane::find(std::string_view id) const { return share(id).get(); }
-
-std::shared_ptr<EventBroker> EventPlane::share(std::string_view id) const {
-  const auto found = served_.find(id);
-  return found == served_.end() ? nullptr : found->second->broker;
+Task<Result<void>> EventPlane::remove_directory(std::string uid) {
+  if (options_.directory.empty()) co_return Result<void>();
+  const std::string directory = directory_of(uid);
+  auto work = [&files = env_.files, directory] { return files.remove_all(directory); };
+  co_return co_await env_.disk.run(work);
 }
 
-Result<void> EventPlane::bind(const std::string& id, const std::string& name,
-                              const Binding& binding) {
-  const auto found = served_.find(id);
-  if (found == served_.end()) return fail(Errc::not_found, id + " is not served");
-  Served& served = *found->second;
-  const auto same_as = [&](const Binding& other) {
-    return other.subscriber_url == binding.subscriber_url && other.reply_url == binding.reply_url &&
-           other.reply_to_self == binding.reply_to_self &&
-           other.dead_letter_url == binding.dead_letter_url &&
-           other.filter_text == binding.filter_text && other.delivery == binding.delivery;
-  };
-  const auto before = served.bound.find(name);
-  if (before != served.bound.end() && same_as(before->second)) return {};
-
-  const auto make_sink = [&](const std::string& text) -> Result<std::shared_ptr<Sink>> {
-    if (text.empty()) return std::shared_ptr<Sink>();
-    Result<http::Url> url = http::Url::parse(text);
-    if (!url) return url.error();
-    return std::shared_ptr<Sink>(std::make_shared<UrlSink>(*this, std::move(*url)));
-  };
-  Result<std::shared_ptr<Sink>> subscriber = make_sink(binding.subscriber_url);
-  if (!subscriber) return subscriber.error();
-  Result<std::shared_ptr<Sink>> reply = make_sink(binding.reply_url);
-  if (!reply) return reply.error();
-  Result<std::shared_ptr<Sink>> dead_letter = make_sink(binding.dead_letter_url);
-  if (!dead_letter) return dead_letter.error();
-
-  std::shared_ptr<Sink> sink = std::move(*subscriber);
-  if (!binding.reply_to_self) {
-    sink = std::make_shared<PipeSink>(std::move(sink), std::move(*reply));
-  }
-  TriggerOptions options;
-  options.filter = binding.filter;
-  options.delivery = binding.delivery;
-  options.dead_letter = std::move(*dead_letter);
-  options.subscriber_uri = binding.subscriber_url;
-  options.metric_name = binding.metric_name;
-  Result<void> set = served.broker->set_trigger(name, std::move(options), std::move(sink));
-  if (!set) return set;
-  served.bound[name] = binding;
-  return {};
-}
-
-Task<Result<void>> EventPlane::unbind(std::string id, std::string name) {
-  const auto found = served_.find(id);
-  if (found == served_.end()) co_return Result<void>();
-  Result<void> removed = co_await found->second->broker->remove_trigger(name);
-  const auto again = served_.find(id);
-  if (again != served_.end()) again->second->bound.erase(name);
-  co_return removed;
-}
-
-std::string EventPlane::add_local_sink(const std::string& name, std::shared_ptr<Sink> sink) {
-  local_sinks_[name] = std::move(sink);
-  return "http://" + name + std::string(local_sink_domain) + "/";
-}
-
-void EventPlane::remove_local_sink(const std::string& name) { local_sinks_.erase(name); }
-
-Task<DeliveryAttempt> EventPlane::deliver(const http::Url& url, const CloudEvent& event) {
-  if (url.host.ends_with(local_sink_domain)) {
-    const std::string name = url.host.substr(0, url.host.size() - local_sink_domain.size());
-    const auto sink = local_sinks_.find(name);
-    if (sink == local_sinks_.end()) {
-      co_return DeliveryAttempt::from(fail(Errc::unavailable, "nobody listens as " + name));
+void EventPlane::sweep() {
+  if (options_.directory.empty()) return;
+  const Result<std::vector<FileInfo>> there = env_.files.list(options_.directory);
+  if (!there) return;
+  applied_.catch_up();
+  const std::set<std::string> living = applied_.source_uids();
+  std::vector<std::string> dead;
+  for (const FileInfo& entry : *there) {
+    if (living.contains(entry.name)) continue;
+    if (is_uid(entry.name)) {
+      dead.push_back(entry.name);
+    } else {
+      env_.logger.log(LogLevel::warning, "events", "this is no event log of mine; I leave it",
+                      {{"path", options_.directory + "/" + entry.name}});
     }
-    const std::shared_ptr<Sink> keep = sink->second;
-    if (event.extension(hops_attribute) == nullptr) co_return co_await keep->attempt(event);
-    CloudEvent shown = event;
-    shown.remove_extension(hops_attribute);
-    co_return co_await keep->attempt(shown);
   }
-  const std::string id = id_of(url.host, url.target);
-  if (const std::shared_ptr<EventBroker> broker = share(id)) {
-    BrokerSink sink(broker);
-    co_return co_await sink.attempt(event);
+  if (!dead.empty()) tasks_.add(sweep(*this, std::move(dead)));
+}
+
+Task<void> EventPlane::sweep(EventPlane& self, std::vector<std::string> directories) {
+  for (const std::string& uid : directories) {
+    const Result<void> removed = co_await self.remove_directory(uid);
+    self.env_.logger.log(removed ? LogLevel::info : LogLevel::warning, "events",
+                         removed ? "the log of an object that is gone was deleted"
+                                 : "the log of an object that is gone stays",
+                         {{"directory", self.directory_of(uid)},
+                          {"error", removed ? std::string() : removed.error().to_string()}});
   }
-  if (waits(id))
-    co_return DeliveryAttempt::from(fail(Errc::unavailable, std::string(not_served_text)));
-  HttpSinkOptions options;
-  options.target = url.target;
-  options.host = url.host;
-  if (routed_(url.host)) {
-    HttpSink sink(router_, std::move(options));
-    co_return co_await sink.attempt(event);
-  }
-  options.hands_on = true;  // it may be a broker of somebody else
-  Remote remote(outbound_, url);
-  HttpSink sink(remote, std::move(options));
-  co_return co_await sink.attempt(event);
-}
-
-Task<http::Response> EventPlane::Remote::handle(http::Request& request) {
-  http::SendOptions how;
-  how.redirects = false;  // an event goes where its trigger says
-  Result<http::Response> response = co_await outbound_->send(url_, request, how);
-  if (response) co_return std::move(*response);
-  const Error& error = response.error();
-  co_return http::error_response(http::gateway_status_of(error.code), error.detail);
-}
-
-Task<http::Response> EventPlane::NotServed::handle(http::Request&) {
-  co_return http::unavailable(not_served_text, BrokerOptions().retry_after);
-}
-
-bool EventPlane::waits(const std::string& id) const {
-  // Ids come from requests, too: "broker/NAMESPACE/NAME" or nothing.
-  return std::count(id.begin(), id.end(), '/') == 2 && !served_.contains(id) && options_.applied &&
-         options_.applied(ref_of_id(id));
-}
-
-http::Handler* EventPlane::ingress_of(std::string_view host, std::string_view path) {
-  const std::string id = id_of(host, path);
-  if (waits(id)) return &not_served_;
-  if (is_broker_ingress(host)) return &broker_ingress_;
-  EventBroker* channel = find(id);
-  return channel == nullptr ? nullptr : &channel->ingress();
-}
-
-http::Handler* EventPlane::ingress_of_path(std::string_view path) {
-  const std::string id = "broker" + std::string(path);
-  if (waits(id)) return &not_served_;
-  return find(id) == nullptr ? nullptr : &broker_ingress_;
 }
 
 Task<void> EventPlane::stop(Duration grace) {
-  for (const auto& [id, served] : served_) {
-    co_await served->broker->stop(grace);
-    const Result<void> closed = co_await served->log->close();
+  const Instant deadline = env_.timers.now() + grace;
+  std::vector<std::pair<std::shared_ptr<EventBroker>, std::shared_ptr<Log>>> all;
+  for (const auto& [uid, served] : served_) all.emplace_back(served->broker, served->log);
+  for (const auto& [broker, log] : all) {
+    const Duration left = std::max(Duration::zero(), Duration(deadline - env_.timers.now()));
+    co_await broker->stop(left);
+    const Result<void> closed = co_await log->close();
     if (!closed) {
       env_.logger.log(LogLevel::warning, "events", "log did not close",
-                      {{"log", id}, {"error", closed.error().to_string()}});
+                      {{"error", closed.error().to_string()}});
     }
+  }
+}
+
+// ---------------------------------------------------------------------------- binding
+
+Result<void> EventPlane::bind(const std::string& uid, std::int64_t generation,
+                              const Binding& binding) {
+  catch_up();
+  Served* served = of_consumer(uid);
+  if (served == nullptr) return fail(Errc::not_found, "it is not served yet");
+  Served::Bound& bound = served->bound[uid];
+  // Somebody changed it meanwhile; the reconciler comes again.
+  if (bound.generation != generation) return {};
+  if (bound.binding && *bound.binding == binding) return {};
+
+  TriggerOptions options;
+  options.filter = binding.filter;
+  options.delivery = binding.delivery;
+  options.subscriber_uri = binding.subscriber_url;
+  options.metric_name = binding.metric_name;
+  const auto make = [this](const std::string& url) -> Result<std::shared_ptr<Sink>> {
+    if (url.empty()) return std::shared_ptr<Sink>();
+    return destinations_.sink(url);
+  };
+  Result<std::shared_ptr<Sink>> subscriber = make(binding.subscriber_url);
+  if (!subscriber) return subscriber.error();
+  Result<std::shared_ptr<Sink>> reply = make(binding.reply_url);
+  if (!reply) return reply.error();
+  Result<std::shared_ptr<Sink>> dead_letter = make(binding.dead_letter_url);
+  if (!dead_letter) return dead_letter.error();
+  options.dead_letter = std::move(*dead_letter);
+  std::shared_ptr<Sink> sink = std::move(*subscriber);
+  if (!binding.reply_to_self) sink = pipe(std::move(sink), std::move(*reply));
+
+  Result<void> set = served->broker->set_trigger(bound.cursor, std::move(options), std::move(sink));
+  if (set) bound.binding = binding;
+  return set;
+}
+
+Result<void> EventPlane::hold(const std::string& uid) {
+  catch_up();
+  Served* served = of_consumer(uid);
+  if (served == nullptr) return {};
+  Served::Bound& bound = served->bound[uid];
+  if (!std::exchange(bound.binding, std::nullopt)) return {};
+  return served->broker->hold_trigger(bound.cursor);
+}
+
+Task<Result<void>> EventPlane::unbind(std::string uid) {
+  const auto place = places_.find(uid);
+  if (place == places_.end()) co_return Result<void>();
+  Served& served = *served_.at(place->second);
+  const std::shared_ptr<EventBroker> broker = served.broker;
+  const std::string cursor = served.bound.at(uid).cursor;
+  Result<void> removed = co_await broker->remove_trigger(cursor);
+  if (!removed) co_return removed;
+  const auto still = places_.find(uid);
+  if (still == places_.end()) co_return Result<void>();
+  served_.at(still->second)->bound.erase(uid);
+  places_.erase(still);
+  co_return Result<void>();
+}
+
+// ---------------------------------------------------------------------------- publishing
+
+Task<Result<Offset>> EventPlane::publish(std::string key, const CloudEvent& event) {
+  const Instant deadline = env_.timers.now() + serve_wait_max;
+  for (;;) {
+    catch_up();
+    std::string id = control::broker_id(key);
+    const AppliedObjects::Source* source = applied_.source(id);
+    if (source == nullptr) {
+      id = control::channel_id(key);
+      source = applied_.source(id);
+    }
+    if (source == nullptr) co_return fail(Errc::not_found, "Broker " + key + " is not there");
+    if (Served* served = current(id)) {
+      const std::shared_ptr<EventBroker> broker = served->broker;
+      co_return co_await broker->publish(event);
+    }
+    // What was applied before counts: a Broker on its way is waited for.
+    if (failed_.contains(source->uid) || env_.timers.now() >= deadline) {
+      co_return fail(Errc::unavailable, key + " takes no events now; its status says why");
+    }
+    auto change = [](Wakeup& changed) -> Task<void> { co_await changed.wait(); };
+    Task<void> waiting = change(changed_);
+    co_await with_deadline(env_.timers, std::move(waiting), deadline);
   }
 }
 

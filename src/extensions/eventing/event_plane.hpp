@@ -1,5 +1,7 @@
 // Brokers and Channels at work: one event log and one `EventBroker` each, and the sinks of Triggers
-// and Subscriptions, which look at each attempt where their URL leads.
+// and Subscriptions. The identity of everything is the uid: an object that was made again under a
+// name has another log. The plane looks at what is applied before it takes an event, so that none
+// is taken for an object that is gone, and none is missed by a Trigger that was there before it.
 #pragma once
 
 #include <functional>
@@ -8,12 +10,13 @@
 #include <string>
 #include <string_view>
 
+#include "extensions/eventing/applied.hpp"
+#include "extensions/eventing/destinations.hpp"
 #include "extensions/eventing/reconcilers.hpp"
 #include "knative/env.hpp"
 #include "knative/event.hpp"
 #include "knative/event_broker.hpp"
 #include "knative/http.hpp"
-#include "knative/http_outbound.hpp"
 #include "knative/log.hpp"
 
 namespace knative {
@@ -21,80 +24,78 @@ namespace knative {
 class EventPlane final : public control::EventingPlane {
  public:
   struct Options {
-    http::OutboundOptions outbound = {};  ///< How subscribers elsewhere are reached.
-    std::string data_directory;           ///< Empty: logs in memory.
+    /// Of the logs, one directory for each uid; empty: logs in memory.
+    std::string directory;
     std::size_t pending_bytes_max = std::size_t{16} << 20;
-    Metrics* metrics = nullptr;  ///< Must outlive the plane.
+    http::OutboundOptions outbound = {};  ///< How subscribers elsewhere are reached.
+    Metrics* metrics = nullptr;           ///< Must outlive the plane.
     /// Called with the Broker or Channel that is served from now on.
     std::function<void(const ObjectRef&)> on_served;
-    /// Whether a Broker or Channel was applied, be it served yet or not.
-    std::function<bool(const ObjectRef&)> applied;
   };
 
-  /// `router` answers for hosts of Routes; `routed` says whether a host has one.
-  EventPlane(Env& env, http::Handler& router, std::function<bool(std::string_view host)> routed,
-             Options options);
+  /// What is referred to must outlive the plane.
+  EventPlane(Env& env, Client& client, const Door& door, Options options);
   ~EventPlane() override;
 
-  Task<Result<void>> ensure(std::string id) override;
-  Task<Result<void>> remove(std::string id) override;
-  bool serves(std::string_view id) const override { return find(id) != nullptr; }
-  Result<void> bind(const std::string& id, const std::string& name,
+  Task<Result<void>> ensure(std::string id, std::string uid) override;
+  Task<Result<void>> remove(std::string uid) override;
+  bool serves(std::string_view id) override;
+  Result<void> bind(const std::string& uid, std::int64_t generation,
                     const Binding& binding) override;
-  Task<Result<void>> unbind(std::string id, std::string name) override;
+  Result<void> hold(const std::string& uid) override;
+  Task<Result<void>> unbind(std::string uid) override;
 
-  /// Null when it is not (yet) served.
-  EventBroker* find(std::string_view id) const;
-  /// What is used across an await.
-  std::shared_ptr<EventBroker> share(std::string_view id) const;
-  /// Whether the object of this id was applied but is not served.
-  bool waits(const std::string& id) const;
+  /// Delete the logs of objects that went while no platform ran. Before the first `ensure`.
+  void sweep();
+  /// See `EventAccess`.
+  Task<Result<Offset>> publish(std::string key, const CloudEvent& event);
 
-  /// A sink of this process under a URL that Triggers can name.
-  std::string add_local_sink(const std::string& name, std::shared_ptr<Sink> sink);
-  void remove_local_sink(const std::string& name);
-
-  /// Deliver to any URL: a local sink, a Broker, a Channel, a Route of this platform, or the
-  /// network.
-  Task<DeliveryAttempt> deliver(const http::Url& url, const CloudEvent& event);
-
-  /// Who takes events sent to this host and path; null: the host is none of Brokers and Channels.
-  http::Handler* ingress_of(std::string_view host, std::string_view path);
-  /// The same for a Broker by "/NAMESPACE/NAME" on the bare address; null: no such Broker.
-  http::Handler* ingress_of_path(std::string_view path);
+  Destinations& destinations() noexcept { return destinations_; }
+  /// Answers for the host of the Brokers, which are named in the path.
+  std::shared_ptr<http::Handler> broker_door() const noexcept { return broker_door_; }
+  /// The same beside other paths: 404 for what is no Broker.
+  std::shared_ptr<http::Handler> bare_door() const noexcept { return bare_door_; }
+  std::shared_ptr<http::Handler> channel_door(std::string_view key) override;
 
   Task<void> stop(Duration grace);
 
  private:
   struct Served;
-  class UrlSink;
-  class PipeSink;
-  /// Tells senders to come again: the object is there, its log is not (yet).
-  class NotServed final : public http::Handler {
-    Task<http::Response> handle(http::Request& request) override;
-  };
-  /// One URL outside, as a handler.
-  class Remote final : public http::Handler {
-   public:
-    Remote(std::shared_ptr<http::Outbound> outbound, const http::Url& url)
-        : outbound_(std::move(outbound)), url_(url) {}
-    Task<http::Response> handle(http::Request& request) override;
-
-   private:
-    std::shared_ptr<http::Outbound> outbound_;
-    http::Url url_;
-  };
-  std::string directory_of(std::string_view id) const;
+  class BrokerDoor;
+  class ChannelDoor;
+  /// Look at what is applied: nobody delivers by terms that do not count any more.
+  void catch_up();
+  void hold_outdated(Served& served);
+  /// Whether events are taken for this object.
+  Result<void> admit(const std::string& id, const std::string& uid);
+  Task<Result<std::shared_ptr<Log>>> open_log(const std::string& uid);
+  std::unique_ptr<Served> make(const std::string& id, const std::string& uid,
+                               std::shared_ptr<Log> log);
+  static Task<void> forget_cursors(EventPlane& self, std::shared_ptr<Log> log,
+                                   std::set<std::string> cursors);
+  static Task<void> sweep(EventPlane& self, std::vector<std::string> directories);
+  Task<Result<void>> remove_directory(std::string uid);
+  /// Who takes events under this name now; null: nobody (yet).
+  Served* current(std::string_view id);
+  Served* of_consumer(std::string_view uid);
+  std::string directory_of(std::string_view uid) const {
+    return std::string(options_.directory).append("/").append(uid);
+  }
+  /// The answer to a request to an object that is applied and not served.
+  static Task<http::Response> not_served();
 
   Env& env_;
-  http::Handler& router_;
-  std::function<bool(std::string_view)> routed_;
   Options options_;
+  AppliedObjects applied_;
+  Destinations destinations_;
   BrokerIngress broker_ingress_;
-  NotServed not_served_;
-  std::map<std::string, std::unique_ptr<Served>, std::less<>> served_;
-  std::map<std::string, std::shared_ptr<Sink>, std::less<>> local_sinks_;
-  std::shared_ptr<http::Outbound> outbound_;
+  std::shared_ptr<http::Handler> broker_door_;
+  std::shared_ptr<http::Handler> bare_door_;
+  std::map<std::string, std::unique_ptr<Served>, std::less<>> served_;  ///< By uid.
+  std::map<std::string, Error, std::less<>> failed_;                    ///< By uid: why not.
+  std::map<std::string, std::string, std::less<>> places_;  ///< Uid of a consumer to the source's.
+  Wakeup changed_;  ///< An object is served, or failed to be.
+  TaskSet tasks_;
 };
 
 }  // namespace knative

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "extensions/eventing/ids.hpp"
 #include "knative/event_broker.hpp"
 #include "knative/eventing.hpp"
 #include "model/eventing_lifecycle.hpp"
@@ -15,24 +16,18 @@
 
 namespace knative::control {
 
-/// "broker/default/orders" or "channel/default/orders": names an event log and who serves it.
-inline std::string broker_id(std::string_view key) { return "broker/" + std::string(key); }
-inline std::string channel_id(std::string_view key) { return "channel/" + std::string(key); }
-
-/// Hosts of the events' doors, as Knative names them: "broker-ingress.knative-eventing.DOMAIN" with
-/// the Broker in the path, "NAME-kn-channel.NAMESPACE.DOMAIN".
-inline constexpr std::string_view broker_ingress_name = "broker-ingress";
-inline constexpr std::string_view channel_suffix = "-kn-channel";
-
-/// What the data plane of events does for its reconcilers.
+/// What the data plane of events does for its reconcilers. Objects are named by their uids.
 class EventingPlane {
  public:
   virtual ~EventingPlane() = default;
-  /// Open the log and serve it. Idempotent.
-  virtual Task<Result<void>> ensure(std::string id) = 0;
+  /// Open the log of a Broker or Channel and serve it under `id`. Idempotent.
+  virtual Task<Result<void>> ensure(std::string id, std::string uid) = 0;
   /// Stop serving and delete what was accepted.
-  virtual Task<Result<void>> remove(std::string id) = 0;
-  virtual bool serves(std::string_view id) const = 0;
+  virtual Task<Result<void>> remove(std::string uid) = 0;
+  /// Whether the object that has this name now is served.
+  virtual bool serves(std::string_view id) = 0;
+  /// Answers for the hosts of the Channel with this key.
+  virtual std::shared_ptr<http::Handler> channel_door(std::string_view key) = 0;
 
   /// Deliver what a log accepts and `filter` passes to `subscriber_url` (may be empty for a
   /// Subscription that only has a reply), replies to `reply_url` or back to the log.
@@ -45,12 +40,21 @@ class EventingPlane {
     Filter filter;
     DeliveryOptions delivery;
     std::string metric_name;  ///< Of the Trigger or Subscription.
+    friend bool operator==(const Binding& a, const Binding& b) {
+      return a.subscriber_url == b.subscriber_url && a.reply_url == b.reply_url &&
+             a.reply_to_self == b.reply_to_self && a.dead_letter_url == b.dead_letter_url &&
+             a.filter_text == b.filter_text && a.delivery == b.delivery &&
+             a.metric_name == b.metric_name;
+    }
   };
-  /// `name` is that of the cursor. Idempotent: an equal binding goes on undisturbed.
-  virtual Result<void> bind(const std::string& id, const std::string& name,
+  /// Let a Trigger or Subscription, as its generation says, deliver by `binding`. Idempotent: an
+  /// equal binding goes on undisturbed. Does nothing when it has another generation by now.
+  virtual Result<void> bind(const std::string& uid, std::int64_t generation,
                             const Binding& binding) = 0;
+  /// Let its events wait.
+  virtual Result<void> hold(const std::string& uid) = 0;
   /// Stop delivering and forget the cursor.
-  virtual Task<Result<void>> unbind(std::string id, std::string name) = 0;
+  virtual Task<Result<void>> unbind(std::string uid) = 0;
 };
 
 /// The URL of a destination: its object's address, its URI, or both joined (RFC 3986).
@@ -84,11 +88,32 @@ std::optional<std::string> resolve_dead_letter(
   return *url;
 }
 
-/// A delivery specification as the broker wants it; unset members keep the broker's defaults.
+/// Where an object delivers to by the terms that it has now, as far as they were resolved once:
+/// what it referred to may be gone, but its events still end there, or as dead letters. It stands
+/// in the status, so that a restart knows it, too.
+class ResolvedBefore {
+ public:
+  /// `terms` names the generations that the terms come from.
+  ResolvedBefore(const StringMap& annotations, std::string terms);
+  /// The URL of "subscriber", "reply" or "deadLetterSink"; empty when these terms had none yet.
+  std::optional<std::string> of(const std::string& role) const;
+  /// Remember the URLs of these terms, by their roles.
+  static void store(StringMap& annotations, const std::string& terms,
+                    const std::map<std::string, std::string>& urls);
+
+ private:
+  std::map<std::string, std::string> urls_;
+};
+
+/// A delivery specification as the broker wants it. Without one the broker's defaults count; one
+/// that says nothing of `retry` allows none, as Knative's.
 /// Fails with `invalid_argument` for a duration that does not parse.
 Result<DeliveryOptions> delivery_options(const std::optional<eventing::DeliverySpec>& spec);
 /// Text that is equal exactly for equal filters.
 std::string filter_text(const eventing::Trigger& trigger);
+
+/// Whether the class of a Broker is the one that is served here.
+bool is_served_class(const ObjectMeta& metadata);
 
 /// Opens the event log of a Broker and tells its address.
 class BrokerReconciler final : public Frame<eventing::Broker> {
@@ -104,17 +129,15 @@ class BrokerReconciler final : public Frame<eventing::Broker> {
 /// The same for a Channel.
 class ChannelReconciler final : public Frame<eventing::Channel> {
  public:
-  /// What is sent to a Channel's hosts goes from `door` to `ingress`.
-  ChannelReconciler(Scope scope, EventingPlane& plane, Door& door,
-                    std::shared_ptr<http::Handler> ingress)
-      : Frame(scope, "channel"), plane_(plane), door_(door), ingress_(std::move(ingress)) {}
+  /// What is sent to a Channel's hosts comes through `door`.
+  ChannelReconciler(Scope scope, EventingPlane& plane, Door& door)
+      : Frame(scope, "channel"), plane_(plane), door_(door) {}
 
  private:
   Task<Result<Requeue>> step(eventing::Channel& channel, Interests& interests) override;
   Task<Result<void>> forget(const std::string& key, const std::string& uid) override;
   EventingPlane& plane_;
   Door& door_;
-  std::shared_ptr<http::Handler> ingress_;
 };
 
 /// Who binds a subscriber to a log, and lets go of the cursor when the object has gone.
@@ -133,26 +156,13 @@ class BindingReconciler : public Frame<T> {
     if (!bound) co_return Requeue::failed(bound.error());
     co_return Requeue::never();
   }
-  Task<Result<void>> forget(const std::string& key, const std::string&) final {
-    const auto found = bound_.find(key);
-    if (found == bound_.end()) co_return Result<void>();
-    const Bound old = found->second;
-    const Result<void> unbound = co_await plane_.unbind(old.id, old.cursor);
-    if (unbound) bound_.erase(key);
-    co_return unbound;
-  }
-  void set_bound(const std::string& key, std::string id, std::string cursor) {
-    bound_[key] = Bound{std::move(id), std::move(cursor)};
+  Task<Result<void>> forget(const std::string&, const std::string& uid) final {
+    return plane_.unbind(uid);
   }
   EventingPlane& plane() const noexcept { return plane_; }
 
  private:
-  struct Bound {
-    std::string id;
-    std::string cursor;
-  };
   EventingPlane& plane_;
-  std::map<std::string, Bound> bound_;  ///< By key: which cursor of which log.
 };
 
 class TriggerReconciler final : public BindingReconciler<eventing::Trigger> {
@@ -170,7 +180,11 @@ class SubscriptionReconciler final : public BindingReconciler<eventing::Subscrip
       : BindingReconciler(scope, plane, "subscription") {}
 
  private:
+  using Urls = std::map<std::string, std::string>;
   Result<void> bind(eventing::Subscription& subscription, Interests& interests) override;
+  std::optional<Urls> resolve_all(eventing::Subscription& subscription,
+                                  const std::optional<eventing::DeliverySpec>& delivery,
+                                  const std::string& terms, Interests& interests);
 };
 
 class EventTypeReconciler final : public Frame<eventing::EventType> {

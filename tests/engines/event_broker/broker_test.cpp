@@ -477,6 +477,22 @@ TEST_F(BrokerTest, holding_stops_a_backlog_in_the_middle_and_nothing_of_it_is_lo
   broker.reset();
 }
 
+TEST_F(BrokerTest, events_that_retention_took_before_their_turn_are_counted) {
+  MemoryLogOptions small;
+  small.retention.bytes_max = 3000;
+  small.retention.when_full = LogFullPolicy::drop_oldest;
+  log = memory_log(world.env().timers, small);
+  make_broker();
+  broker->hold_trigger("t").value();
+  for (int i = 0; i < 100; ++i) publish(event(std::to_string(i))).value();
+  broker->set_trigger("t", options, lent(subscriber)).value();
+  settle(1s);
+  EXPECT_GT(stats().expired, 0u);
+  EXPECT_EQ(stats().expired + stats().delivered, 100u);
+  EXPECT_EQ(stats().dropped, 0u);
+  broker.reset();
+}
+
 TEST_F(BrokerTest, every_failed_attempt_is_counted_and_logged_with_its_cause_within_a_rate) {
   std::vector<std::map<std::string, std::string>> lines;
   SimulationOptions quiet;
