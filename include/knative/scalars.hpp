@@ -46,8 +46,8 @@ KNATIVE_EXPORT Result<Duration> parse_duration(std::string_view text);
 /// Go's canonical form: "10m0s", "1.5s", "300ms", "0s".
 KNATIVE_EXPORT std::string format_duration(Duration duration);
 
-/// Parse ISO 8601 as Knative's delivery options use it: "PT10S", "PT0.2S", "P1DT2H3M", with weeks,
-/// days, hours, minutes, seconds; no years or months, since they have no fixed length.
+/// Parse ISO 8601 as Knative's delivery options use it: "PT10S", "PT0.2S", "PT0,2S", "P1DT2H3M"; a
+/// month has its average length in the calendar (2629746 s), a year twelve of them. "P0" is none.
 /// Fails with `invalid_argument`.
 KNATIVE_EXPORT Result<Duration> parse_iso8601_duration(std::string_view text);
 

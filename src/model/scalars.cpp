@@ -148,13 +148,19 @@ std::string format_duration(Duration duration) {
   return out + decimal(rest % 60000000000U, 1000000000) + "s";
 }
 
-Result<Duration> parse_iso8601_duration(std::string_view text) {
-  const std::string_view original = text;
+Result<Duration> parse_iso8601_duration(std::string_view original) {
   const auto bad = [&] { return not_a("ISO 8601 duration", original); };
+  if (original == "P0") return Duration(0);
+  std::string with_points(original);  // a comma is as good as a point
+  std::replace(with_points.begin(), with_points.end(), ',', '.');
+  std::string_view text = with_points;
   if (text.empty() || text.front() != 'P') return bad();
   text.remove_prefix(1);
-  static constexpr std::array<Unit, 2> date_units = {
-      {{"W", 604800000000000}, {"D", 86400000000000}}};
+  // A year of the Gregorian calendar has 365.2425 days on average, a month a twelfth of it.
+  static constexpr std::array<Unit, 4> date_units = {{{"Y", 31556952000000000},
+                                                      {"M", 2629746000000000},
+                                                      {"W", 604800000000000},
+                                                      {"D", 86400000000000}}};
   static constexpr std::array<Unit, 3> time_units = {
       {{"H", 3600000000000}, {"M", 60000000000}, {"S", 1000000000}}};
   Wide total = 0;

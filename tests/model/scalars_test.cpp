@@ -117,8 +117,13 @@ TEST(Durations, Iso8601) {
   EXPECT_EQ(parse_iso8601_duration("PT0.2S").value(), std::chrono::milliseconds(200));
   EXPECT_EQ(parse_iso8601_duration("P1DT2H3M").value(), std::chrono::minutes(26 * 60 + 3));
   EXPECT_EQ(parse_iso8601_duration("P2W").value(), std::chrono::hours(24 * 14));
-  for (const char* bad : {"", "P", "PT", "10S", "PT10", "P1Y", "P1M", "PT1S1M", "PT1.5M1S", "P1DT",
-                          "PT-1S", "1s", "P1H"}) {
+  EXPECT_EQ(parse_iso8601_duration("PT0,5S").value(), std::chrono::milliseconds(500));
+  EXPECT_EQ(parse_iso8601_duration("P1M").value(), std::chrono::seconds(2629746));
+  EXPECT_EQ(parse_iso8601_duration("P1Y").value(), std::chrono::seconds(31556952));
+  EXPECT_EQ(parse_iso8601_duration("P1Y1MT1M").value(), std::chrono::seconds(34186758));
+  EXPECT_EQ(parse_iso8601_duration("P0").value(), std::chrono::seconds(0));
+  for (const char* bad : {"", "P", "PT", "10S", "PT10", "P1M1Y", "P00", "P0,5M1D", "PT1S1M",
+                          "PT1.5M1S", "P1DT", "PT-1S", "1s", "P1H"}) {
     EXPECT_FALSE(parse_iso8601_duration(bad)) << bad;
   }
 }
