@@ -94,7 +94,7 @@ void measure(benchmark::State& state, World& world, http::Handler& handler) {
 /// The function alone: what the rest is measured against.
 void call_function(benchmark::State& state) {
   World world(0);
-  measure(state, world, *world.instances.front());
+  measure(state, world, *world.instances.front()->endpoint());
 }
 BENCHMARK(call_function)->Unit(benchmark::kMicrosecond);
 
