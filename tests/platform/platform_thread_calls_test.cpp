@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <condition_variable>
+#include <filesystem>
 #include <fstream>
 #include <mutex>
 
@@ -103,6 +104,25 @@ TEST_F(PlatformThreadCalls, what_is_durable_is_there_again_after_a_restart) {
   begin(options);
   EXPECT_TRUE(platform_->get<eventing::Broker>("default"));
   EXPECT_TRUE(platform_->ready(ref));
+  platform_.reset();
+}
+
+TEST_F(PlatformThreadCalls, a_relative_data_directory_is_made_absolute_at_the_door) {
+  TemporaryDirectory directory;
+  PlatformOptions options;
+  options.data_directory = std::filesystem::relative(directory.path()).string();
+  options.listen.reset();
+  begin(options);
+  build::Build build;
+  build.metadata.name = "where";
+  build.metadata.namespace_ = "default";
+  build::Step step;
+  step.name = "where";
+  step.image = "host";
+  step.command = {"/bin/sh", "-ec", "test -d $WORKSPACE; cd /; test -d $WORKSPACE"};
+  build.spec.steps = {step};
+  const Result<BuildResult> built = platform_->build(build);
+  EXPECT_TRUE(built) << built.error().to_string();
   platform_.reset();
 }
 

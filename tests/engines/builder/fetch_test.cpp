@@ -1,5 +1,8 @@
 // Sources: git by path, file:// and http://, archives and folders, and what they must not do.
 #include "builder_fixture.hpp"
+#include "knative/http_client.hpp"
+#include "knative/http_server.hpp"
+#include "knative/tls.hpp"
 #include "support/paths.hpp"
 
 namespace knative {
@@ -340,6 +343,51 @@ TEST_F(Archives, ClearErrors) {
   fs::create_symlink("/etc/passwd", path("evil"));
   shell("tar -cf evil.tar evil");
   EXPECT_EQ(fetch_archive(path("evil.tar")).error().code, Errc::invalid_argument);
+}
+
+// The same server behind TLS.
+class GitOverHttps : public GitOverHttp {
+ protected:
+  void SetUp() override {
+    GitOverHttp::SetUp();
+    const WallTime now = env().timers.wall();
+    const tls::Authority authority = tls::Authority::create({}, now).value();
+    tls::LeafOptions leaf;
+    leaf.names = {"127.0.0.1"};
+    tls::ServerOptions options;
+    options.identities.push_back(authority.issue(leaf, now).value());
+    const Endpoint any{.host = "127.0.0.1", .port = 0, .path = {}};
+    auto listener = tls::wrap(env().executor, env().timers, env().logger,
+                              env().network.listen(any).value(), options);
+    const Endpoint behind{
+        .host = "127.0.0.1", .port = static_cast<std::uint16_t>(std::stoi(port_)), .path = {}};
+    client_ = std::make_unique<http::Client>(env().executor, env().timers, env().network, behind);
+    front_ = std::make_unique<http::Server>(env().executor, env().timers, env().logger,
+                                            std::move(*listener), *client_);
+    trusted_ = authority.certificate();
+    secure_ = "https://127.0.0.1:" + std::to_string(front_->endpoint().port);
+  }
+  void TearDown() override {
+    front_.reset();
+    client_.reset();
+    GitOverHttp::TearDown();
+  }
+
+  std::string trusted_;
+  std::string secure_;
+  std::unique_ptr<http::Client> client_;
+  std::unique_ptr<http::Server> front_;
+};
+
+TEST_F(GitOverHttps, AServerOfATrustedAuthorityIsReadFrom) {
+  fetcher_options_.trusted_certificates = trusted_;
+  EXPECT_EQ(fetch(secure_ + "/repo.git", "main").value().resolved.revision, second_);
+  EXPECT_EQ(shell_line("git -C out rev-list --count HEAD"), "1");
+}
+
+TEST_F(GitOverHttps, AServerThatNobodyVouchesForIsRefused) {
+  const Error error = fetch(secure_ + "/repo.git", "main").error();
+  EXPECT_EQ(error.code, Errc::failed_precondition) << error.to_string();
 }
 
 // ---------------------------------------------------------------------------- git://
