@@ -114,7 +114,7 @@ class Connection final : public Fiber, public ServerConnection, private InterimS
     if (watching_) channel_.unwatch();
     watching_ = false;
   }
-  ResponsePlan prepare(Response& response, std::exception_ptr thrown);
+  ResponsePlan prepare(Response& response, const std::exception_ptr& thrown);
   ResponsePlan plan(const Response& response, bool keep_alive) const;
   void render_refusal(int status, std::string_view reason);
 
@@ -241,7 +241,7 @@ Task<void> Connection::serve() {
       thrown = std::current_exception();
     }
     if (peer_left_) co_return;
-    const ResponsePlan how = prepare(response, std::move(thrown));
+    const ResponsePlan how = prepare(response, thrown);
     if (response.tunnel) {
       co_await run_tunnel(std::move(response.tunnel));
       co_return;
@@ -365,10 +365,10 @@ void Connection::peer_acted() noexcept {
 // ---------------------------------------------------------------------------- responses
 
 /// Decide what is sent, and render its head into `out_`.
-ResponsePlan Connection::prepare(Response& response, std::exception_ptr thrown) {
+ResponsePlan Connection::prepare(Response& response, const std::exception_ptr& thrown) {
   const ServerOptions& options = core().options;
   answering_ = true;
-  core().settle(request_, response, std::move(thrown));
+  core().settle(request_, response, thrown);
   // The request's body turned out to be bad: whatever the handler made of that.
   if (reader_.failed()) response = error_response(reader_.error().status, reader_.error().reason);
   const bool keep_alive = parser_.keep_alive() && !core().draining && !continue_wanted_ &&

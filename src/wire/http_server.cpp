@@ -74,8 +74,12 @@ bool ServerCore::make_room() noexcept {
   return true;
 }
 
-void ServerCore::settle(const Request& request, Response& response, std::exception_ptr thrown) {
+void ServerCore::settle(const Request& request, Response& response,
+                        const std::exception_ptr& thrown) {
   ++requests;
+  const bool usual = !thrown && !response.tunnel && response.status >= 200 &&
+                     response.status <= 599 && request.method.size() != 7;  // as CONNECT
+  if (usual) return;
   const bool connects = request.method == "CONNECT";
   const bool tunnels = connects ? response.ok() : response.status == 101;
   std::string what;

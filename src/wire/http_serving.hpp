@@ -41,7 +41,7 @@ struct ServerCore {
   bool make_room() noexcept;
   /// Make the answer one that can be sent: 500 when the handler threw or its status is invalid.
   /// Counts the request.
-  void settle(const Request& request, Response& response, std::exception_ptr thrown);
+  void settle(const Request& request, Response& response, const std::exception_ptr& thrown);
 
   Executor& executor;
   Timers& timers;
