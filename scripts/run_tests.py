@@ -137,7 +137,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", default="release")
     parser.add_argument("--only", nargs="*", help="test programs to run, e.g. base_test")
-    parser.add_argument("--filter", default="", help="gtest filter for every program")
+    parser.add_argument("--filter", default="",
+                        help="gtest filter for every program, or PROGRAM=FILTER for one of them")
     parser.add_argument("--no-python", action="store_true", help="leave out the Python module")
     parser.add_argument("--units", action="store_true",
                         help="only the test programs, and build nothing else")
@@ -153,9 +154,11 @@ def main():
         build(arguments.preset, [f"-DKNATIVE_PYTHON={python}",
                                  "-DPython_EXECUTABLE=/usr/bin/python3"], arguments.jobs, targets)
     totals = Totals()
+    chosen, _, one_filter = arguments.filter.rpartition("=")
     for program in sorted((binary / "tests").glob("*_test")):
         if not arguments.only or program.name in arguments.only:
-            gtest_lane(totals, program, arguments.filter, arguments.limit)
+            concerned = not chosen or chosen == program.name
+            gtest_lane(totals, program, one_filter if concerned else "", arguments.limit)
     if not arguments.only and not arguments.units:
         extra_lane(totals, binary, arguments.limit)
         pytest_lane(totals, "command", "tests/tools",
