@@ -89,6 +89,9 @@ class KNATIVE_EXPORT Loop {
   void run();
   /// Run for at most `duration`; returns earlier when stopped.
   void run_for(Duration duration);
+  /// Whether work that was given to `Env::offload` is still running or waiting: the destructor
+  /// would wait for it. Thread-safe.
+  bool offloading() const noexcept;
   /// Make `run()` return soon. Thread-safe.
   void stop() noexcept;
   /// `Env::mailbox`: call `work` on the loop's thread at a later turn. Thread-safe.

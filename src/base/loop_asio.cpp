@@ -396,6 +396,8 @@ void Watch::close() noexcept {
 Loop::Loop(LoopOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
 Loop::~Loop() = default;
 
+bool Loop::offloading() const noexcept { return impl_->offload->busy(); }
+
 Env& Loop::env() noexcept { return impl_->env; }
 
 void Loop::run() {

@@ -92,6 +92,8 @@ class ThreadOffload : public Offload {
   virtual ~ThreadOffload() = default;
   /// Finish what was submitted and join the threads; afterwards nothing may be submitted.
   virtual void join() = 0;
+  /// Whether work is running or waiting. Thread-safe.
+  virtual bool busy() const = 0;
 };
 
 std::unique_ptr<PosixNetwork> make_posix_network(LoopCore& core);

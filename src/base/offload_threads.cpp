@@ -19,6 +19,11 @@ class Workers final : public ThreadOffload {
       : core_(core), threads_max_(static_cast<std::size_t>(std::max(threads_max, 1))) {}
   ~Workers() override { join(); }
 
+  bool busy() const override {
+    const std::lock_guard lock(mutex_);
+    return !jobs_.empty() || idle_ < threads_.size();
+  }
+
   void join() override {
     {
       const std::lock_guard lock(mutex_);
@@ -76,7 +81,7 @@ class Workers final : public ThreadOffload {
 
   LoopCore& core_;
   const std::size_t threads_max_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Job> jobs_;
   std::size_t idle_ = 0;

@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <atomic>
 #include <future>
 #include <thread>
@@ -9,7 +11,9 @@ namespace knative {
 // The one thread that the library starts for a platform; everything runs on its loop.
 struct PlatformThread::Impl {
   Impl(FunctionTable& functions, PlatformOptions options, LoopOptions loop_options)
-      : loop(std::move(loop_options)), default_namespace(options.default_namespace) {
+      : owned(std::make_unique<Loop>(std::move(loop_options))),
+        loop(*owned),
+        default_namespace(options.default_namespace) {
     platform = std::make_unique<Platform>(loop.env(), functions, std::move(options));
     thread = std::thread([this] { loop.run(); });
   }
@@ -17,7 +21,11 @@ struct PlatformThread::Impl {
   ~Impl() {
     loop.stop();
     thread.join();
+    running.reset();
     platform.reset();
+    // A blocking function that goes on owns what it uses; nobody has to wait for it but the loop
+    // whose thread it runs on.
+    if (owned->offloading()) std::thread([last = std::move(owned)] {}).detach();
   }
 
   bool on_loop() const { return std::this_thread::get_id() == thread.get_id(); }
@@ -29,8 +37,15 @@ struct PlatformThread::Impl {
         fail(Errc::failed_precondition, "blocking call from a handler on the platform's own loop"));
   }
 
+  // A child that was forked has no thread that could answer.
+  bool forked() const noexcept { return process != ::getpid(); }
+
   // Run `task` on the loop; the caller's thread waits. What it throws is thrown here.
   void run(const std::function<Task<void>(Platform&)>& make) {
+    if (forked()) {
+      detail::throw_error(
+          fail(Errc::failed_precondition, "the platform belongs to the parent of this process"));
+    }
     refuse_on_loop();
     std::promise<void> finished;
     loop.post([this, &make, &finished] { tasks().add(drive(make, *platform, finished)); });
@@ -53,18 +68,26 @@ struct PlatformThread::Impl {
     return *running;
   }
 
-  Loop loop;
+  std::unique_ptr<Loop> owned;
+  Loop& loop;
   std::string default_namespace;
   std::unique_ptr<Platform> platform;
   std::unique_ptr<TaskSet> running;
   std::thread thread;
   std::atomic<bool> stopped = false;
+  const ::pid_t process = ::getpid();
 };
 
 PlatformThread::PlatformThread(FunctionTable& functions, PlatformOptions options, LoopOptions loop)
     : impl_(std::make_unique<Impl>(functions, std::move(options), std::move(loop))) {}
 
-PlatformThread::~PlatformThread() { stop(); }
+PlatformThread::~PlatformThread() {
+  if (impl_->forked()) {
+    static_cast<void>(impl_.release());  // nothing of it can be ended here
+    return;
+  }
+  stop();
+}
 
 void PlatformThread::run_task(const std::function<Task<void>(Platform&)>& make) {
   impl_->run(make);

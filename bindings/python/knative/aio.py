@@ -24,7 +24,7 @@ from . import _native
 from .build import Build, BuildResult
 from .errors import FailedPrecondition
 from .events import CloudEvent, Filter
-from .functions import (Functions, as_reply, is_async, logger, run_later, soon)
+from .functions import (Calls, Functions, as_reply, is_async, logger, run_later, soon)
 from .http import Request, Response
 from .objects import Object
 from .platform import (Receive, Ref, Seconds, Subscription, _running, fields_of, make_native,
@@ -103,12 +103,15 @@ class Platform:
                  data_directory: str | os.PathLike[str] = "",
                  listen: str | None = "127.0.0.1:0", listen_beyond_loopback: bool = False,
                  domain: str = "localhost", log_level: str = "error",
-                 scale_to_zero_grace: Seconds = 30.0) -> None:
+                 scale_to_zero_grace: Seconds = 30.0, function_threads: int = 16,
+                 disk_threads: int = 4) -> None:
         self._functions = functions if functions is not None else Functions()
         self._options: dict[str, Any] = {
             "data_directory": data_directory, "listen": listen,
             "listen_beyond_loopback": listen_beyond_loopback, "domain": domain,
-            "log_level": log_level, "scale_to_zero_grace": scale_to_zero_grace}
+            "log_level": log_level, "scale_to_zero_grace": scale_to_zero_grace,
+            "function_threads": function_threads, "disk_threads": disk_threads}
+        self._calls = Calls()
         self._native: _native.Platform | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._subscriptions: list[Subscription] = []
@@ -125,7 +128,7 @@ class Platform:
         if self._native is not None:
             raise FailedPrecondition("the platform is open")
         self._loop = asyncio.get_running_loop()
-        native = make_native(self._functions._table(self._loop), **self._options)
+        native = make_native(self._functions._table(self._loop, self._calls), **self._options)
         try:
             await _value(native.start())
             self._endpoint = await _value(native.endpoint())
@@ -148,6 +151,7 @@ class Platform:
         if native is not None:
             loop = asyncio.get_running_loop()
             await asyncio.shield(loop.run_in_executor(None, _end, native, seconds(grace)))
+            self._calls.warn()
 
     def _let_go(self) -> _native.Platform | None:
         native, self._native = self._native, None
@@ -216,7 +220,7 @@ class Platform:
         if asynchronous:
             call = run_later(loop, _async_subscriber(function))
         else:
-            call = subscriber(function)
+            call = subscriber(function, self._calls)
         wanted = filter if filter is not None else Filter()
         subscription = Subscription(
             await _value(native.subscribe(broker, wanted._native, call, asynchronous)))

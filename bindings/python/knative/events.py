@@ -23,7 +23,9 @@ class CloudEvent:
     """A CloudEvent 1.0. `data` is a JSON value, text or bytes; other attributes are keywords.
 
     An event without `id` gets a random one. Text is text when `datacontenttype` says so
-    ("text/plain"), and JSON otherwise.
+    ("text/plain"), and JSON otherwise. `has_data` tells JSON's null (data that is None) from no
+    data. What arrives and cannot be read as its content type says, or has none and is no JSON, is
+    given as bytes.
     """
 
     def __init__(self, type: str, source: str, data: Any = None, *, id: str | None = None,
@@ -32,12 +34,18 @@ class CloudEvent:
                                            "source": source, "type": type, "specversion": "1.0",
                                            **{k: _text(v) for k, v in attributes.items()}}
         self.data = data
+        self._null = data is None and datacontenttype is not None and _is_json(datacontenttype)
         if datacontenttype is None:
             if isinstance(data, (bytes, bytearray, memoryview)):
                 datacontenttype = "application/octet-stream"
             elif data is not None:
                 datacontenttype = "application/json"
         self.datacontenttype = datacontenttype
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there is data; JSON's null is data."""
+        return self.data is not None or self._null
 
     @property
     def id(self) -> str:
@@ -83,7 +91,7 @@ class CloudEvent:
 
     def _payload(self) -> bytes | None:
         if self.data is None:
-            return None
+            return b"null" if self._null else None
         if isinstance(self.data, (bytes, bytearray, memoryview)):
             return bytes(self.data)
         if isinstance(self.data, str) and not _is_json(self.datacontenttype or "text/json"):
@@ -103,19 +111,21 @@ class CloudEvent:
         event.datacontenttype = event.attributes.pop("datacontenttype", None)
         content = (event.datacontenttype or "application/json").lower()
         data: Any = native.data
-        if data is not None and _is_json(content):
-            data = _json.loads(data) if data else None
-        elif data is not None and content.startswith("text/"):
-            try:
+        try:
+            if data and _is_json(content):
+                data = _json.loads(data)
+            elif data is not None and content.startswith("text/"):
                 data = data.decode()
-            except UnicodeDecodeError:
-                pass  # said to be text, and is not: bytes
+        except ValueError:
+            pass  # said to be JSON or text, and is not: bytes
         event.data = data
+        event._null = native.data is not None and data is None
         return event
 
     def __eq__(self, other: object) -> bool:
         return (isinstance(other, CloudEvent) and self.attributes == other.attributes
-                and self.data == other.data and self.datacontenttype == other.datacontenttype)
+                and self.data == other.data and self.has_data == other.has_data
+                and self.datacontenttype == other.datacontenttype)
 
     def __repr__(self) -> str:
         more = {name: value for name, value in self.attributes.items()

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 import threading
+import warnings
 from contextlib import contextmanager
 from typing import Any, Callable, Coroutine, Iterator, TypeVar
 
@@ -41,6 +42,32 @@ def _handler() -> Iterator[None]:
 def refuse_in_handler(what: str) -> None:
     if _handling.active:
         raise FailedPrecondition(f"{what} from a handler would wait for itself")
+
+
+class Calls:
+    """The `def`s of one platform that run just now. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._names: list[str] = []
+
+    @contextmanager
+    def running(self, name: str) -> Iterator[None]:
+        with self._lock:
+            self._names.append(name)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._names.remove(name)
+
+    def warn(self) -> None:
+        """Name what goes on although its platform was closed."""
+        with self._lock:
+            names = sorted(set(self._names))
+        if names:
+            warnings.warn(f"the platform is closed, but still running: {', '.join(names)}",
+                          RuntimeWarning, stacklevel=3)
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -162,22 +189,23 @@ class Functions:
     def names(self) -> list[str]:
         return sorted(self._by_name)
 
-    def _table(self, loop: asyncio.AbstractEventLoop | None) -> list[_native.NamedFunction]:
+    def _table(self, loop: asyncio.AbstractEventLoop | None,
+               calls: Calls) -> list[_native.NamedFunction]:
         """What a platform is made of; `loop` runs the asynchronous ones."""
         table: list[_native.NamedFunction] = []
         for name, (kind, function) in self._by_name.items():
             if loop is not None and is_async(function):
                 table.append((name, run_later(loop, _async_call(name, kind, function)), True))
             else:
-                table.append((name, _call(name, kind, function), False))
+                table.append((name, _call(name, kind, function, calls), False))
         return table
 
     def __repr__(self) -> str:
         return f"<Functions {', '.join(self.names)}>"
 
 
-def _call(name: str, kind: str,
-          function: Callable[..., Any]) -> Callable[[_native.Request], _native.Response]:
+def _call(name: str, kind: str, function: Callable[..., Any],
+          calls: Calls) -> Callable[[_native.Request], _native.Response]:
     def call_http(native: _native.Request) -> Response:
         return as_response(run(function, Request._from_native(native)))
 
@@ -189,7 +217,8 @@ def _call(name: str, kind: str,
 
     def call(native: _native.Request) -> _native.Response:
         try:
-            return inner(native)._to_native()
+            with calls.running(name):
+                return inner(native)._to_native()
         except Exception:
             return _failed(name)._to_native()
 

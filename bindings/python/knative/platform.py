@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Protocol, Tuple, Union, overloa
 from . import _native
 from .build import Build, BuildResult
 from .events import CloudEvent, Filter
-from .functions import Functions, as_reply, logger, refuse_in_handler, run
+from .functions import Calls, Functions, as_reply, logger, refuse_in_handler, run
 from .http import Request, Response
 from .objects import Object
 
@@ -39,6 +39,15 @@ class _Closes(Protocol):
 _running: set[_Closes] = set()
 
 
+def _forget_parents() -> None:
+    """In a forked child: the platforms are the parent's, which has their threads."""
+    _running.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parents)
+
+
 @atexit.register
 def _close_all() -> None:
     for platform in list(_running):
@@ -51,20 +60,24 @@ def _close_all() -> None:
 def make_native(functions: list[_native.NamedFunction], *,
                 data_directory: str | os.PathLike[str], listen: str | None,
                 listen_beyond_loopback: bool, domain: str, log_level: str,
-                scale_to_zero_grace: Seconds) -> _native.Platform:
+                scale_to_zero_grace: Seconds, function_threads: int,
+                disk_threads: int) -> _native.Platform:
+    if function_threads < 1 or disk_threads < 1:
+        raise ValueError("function_threads and disk_threads are at least 1")
     if log_level not in ("debug", "info", "warning", "error"):
         raise ValueError(f"log_level is debug, info, warning or error, not {log_level!r}")
     return _native.Platform(functions, os.fspath(data_directory), listen or "",
                             listen_beyond_loopback, domain, log_level,
-                            seconds(scale_to_zero_grace))
+                            seconds(scale_to_zero_grace), function_threads, disk_threads)
 
 
-def subscriber(receive: Receive) -> Callable[[_native.CloudEvent], _native.CloudEvent | None]:
+def subscriber(receive: Receive, calls: Calls) -> Callable[[_native.CloudEvent], _native.CloudEvent | None]:
     """What the platform calls for a `def` that receives events."""
 
     def call(native: _native.CloudEvent) -> _native.CloudEvent | None:
         try:
-            reply = as_reply(run(receive, CloudEvent._from_native(native)))
+            with calls.running(getattr(receive, "__name__", repr(receive))):
+                reply = as_reply(run(receive, CloudEvent._from_native(native)))
             return None if reply is None else reply._to_native()
         except Exception:
             logger.exception("subscriber %r failed", getattr(receive, "__name__", receive))
@@ -140,7 +153,8 @@ class _Builder:
 class Platform:
     """Owns its loop on its own thread; every method may be called from any thread.
 
-    `functions` are those registered by now. `data_directory` keeps objects, images and events
+    `functions` are those registered by now; at most `function_threads` calls of a `def` run at
+    once, beside `disk_threads` for files. `data_directory` keeps objects, images and events
     over a restart. `listen` is "host:port" (port 0: any free one) or None for in-process calls
     only; addresses that strangers can reach need `listen_beyond_loopback`. With `env` the platform
     lives in the virtual time of a `Simulation`.
@@ -153,8 +167,10 @@ class Platform:
                  data_directory: str | os.PathLike[str] = "",
                  listen: str | None = "127.0.0.1:0", listen_beyond_loopback: bool = False,
                  domain: str = "localhost", log_level: str = "error",
-                 scale_to_zero_grace: Seconds = 30.0) -> None:
-        table = (functions if functions is not None else Functions())._table(None)
+                 scale_to_zero_grace: Seconds = 30.0, function_threads: int = 16,
+                 disk_threads: int = 4) -> None:
+        self._calls = Calls()
+        table = (functions if functions is not None else Functions())._table(None, self._calls)
         self._closed = False
         self._subscriptions: list[Subscription] = []
         self._env = env
@@ -164,7 +180,8 @@ class Platform:
             self._native = make_native(
                 table, data_directory=data_directory, listen=listen,
                 listen_beyond_loopback=listen_beyond_loopback, domain=domain,
-                log_level=log_level, scale_to_zero_grace=scale_to_zero_grace)
+                log_level=log_level, scale_to_zero_grace=scale_to_zero_grace,
+                function_threads=function_threads, disk_threads=disk_threads)
         try:
             self._native.start().result()
         except BaseException:
@@ -179,7 +196,8 @@ class Platform:
         self.close()
 
     def close(self, grace: Seconds = 5.0) -> None:
-        """Stop everything; a second call does nothing. What still waits ends with `Cancelled`."""
+        """Stop everything; a second call does nothing. What still waits ends with `Cancelled`. A
+        `def` that goes on after `grace` seconds is left to itself, with a RuntimeWarning."""
         if self._closed:
             return
         refuse_in_handler("close()")
@@ -192,6 +210,7 @@ class Platform:
             self._native.stop(seconds(grace))
         finally:
             self._native.close()  # lets go of the data directory
+            self._calls.warn()
 
     def _close_at_exit(self) -> None:
         self.close(0.0)
@@ -248,7 +267,7 @@ class Platform:
         def register(receive: Receive) -> Subscription:
             wanted = filter if filter is not None else Filter()
             subscription = Subscription(self._native.subscribe(
-                broker, wanted._native, subscriber(receive), False).result())
+                broker, wanted._native, subscriber(receive, self._calls), False).result())
             self._subscriptions.append(subscription)
             return subscription
 

@@ -101,7 +101,8 @@ class ThreadCore final : public Core {
 std::unique_ptr<Host> make_platform(const py::list& functions, const std::string& data_directory,
                                     const std::string& listen, bool beyond_loopback,
                                     const std::string& domain, const std::string& log_level,
-                                    double scale_to_zero_grace) {
+                                    double scale_to_zero_grace, int function_threads,
+                                    int disk_threads) {
   knative::PlatformOptions options;
   options.data_directory = data_directory;
   options.listen.reset();
@@ -110,7 +111,8 @@ std::unique_ptr<Host> make_platform(const py::list& functions, const std::string
   options.domain = domain;
   options.autoscaler.scale_to_zero_grace_period = duration_of(scale_to_zero_grace);
   knative::LoopOptions loop;
-  loop.offload_threads_max = 16;
+  loop.offload_threads_max = function_threads;
+  loop.disk_threads_max = disk_threads;
   loop.log_level = log_level == "debug"     ? knative::LogLevel::debug
                    : log_level == "info"    ? knative::LogLevel::info
                    : log_level == "warning" ? knative::LogLevel::warning
@@ -331,7 +333,8 @@ void bind_platform(py::module_& module) {
                    "A platform on a thread of its own; every call begins an Operation.")
       .def(py::init(&make_platform), py::arg("functions"), py::arg("data_directory"),
            py::arg("listen"), py::arg("listen_beyond_loopback"), py::arg("domain"),
-           py::arg("log_level"), py::arg("scale_to_zero_grace"))
+           py::arg("log_level"), py::arg("scale_to_zero_grace"), py::arg("function_threads"),
+           py::arg("disk_threads"))
       .def("start", &start)
       .def("stop", &Host::stop, py::arg("grace"))
       .def("close", &Host::close)

@@ -55,12 +55,12 @@ class Core {
 /// A platform in Python's hands, until `close`.
 class Host {
  public:
-  explicit Host(std::unique_ptr<Core> core) : core_(std::move(core)) {}
+  explicit Host(std::unique_ptr<Core> core);
   ~Host() { close(); }
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 
-  /// Raises FailedPrecondition after `close`.
+  /// Raises FailedPrecondition after `close`, RuntimeError in a forked child.
   Core& core() const;
   std::shared_ptr<Operation> begin(Make make) const { return core().begin(std::move(make)); }
   void stop(double grace_seconds) const;
@@ -68,7 +68,11 @@ class Host {
   void close();
 
  private:
+  /// A child that was forked has none of the platform's threads: nothing of it can be used there,
+  /// and nothing ended.
+  bool forked() const;
   std::unique_ptr<Core> core_;
+  long process_;  ///< That made it.
 };
 
 /// A function of the table: its name, what to call, and whether it answers later (`Answer`).
