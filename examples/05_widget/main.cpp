@@ -117,5 +117,6 @@ int main() {
   }
   const auto refused = platform.apply_text(
       "apiVersion: shop.example.dev/v1\nkind: Widget\nmetadata: {name: toy}\nspec: {parts: 9}");
-  std::printf("refused: %s\n", refused.error().detail.c_str());
+  const std::string why = refused.error().detail;  // begins with the place in the manifest
+  std::printf("refused: %s\n", why.substr(why.find("expected")).c_str());
 }

@@ -150,6 +150,8 @@ class KNATIVE_EXPORT Platform {
   http::Handler& ingress();
   Store& store();
   Client& client();
+  /// Those of the library and of the extensions; complete once the platform was started.
+  const KindRegistry& kinds();
   /// What an extension provides under an interface; null without it.
   template <class T>
   T* find() {

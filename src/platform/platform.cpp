@@ -251,6 +251,10 @@ Store& Platform::store() {
   start().value();
   return *impl_->local_store;
 }
+const KindRegistry& Platform::kinds() {
+  static_cast<void>(start());
+  return impl_->registry;
+}
 Client& Platform::client() {
   start().value();
   return *impl_->objects;

@@ -20,14 +20,14 @@ from .errors import (AlreadyExists, Cancelled, Conflict, DataLoss, DeadlineExcee
                      Unavailable, Unimplemented)
 from .events import CloudEvent, Filter
 from .functions import Functions
-from .objects import Object, parse_manifest, print_manifest
+from .objects import Kind, Object, parse_manifest, print_manifest
 from .platform import Applied, Platform, Subscription
 from .simulation import Load, LoadReport, LoadRun, Simulation
 
 __all__ = [
     "AlreadyExists", "Applied", "Cancelled", "CloudEvent", "Conflict", "DataLoss",
     "DeadlineExceeded", "Error", "FailedPrecondition", "Filter", "Functions", "Internal",
-    "InvalidArgument", "Load", "LoadReport", "LoadRun", "NotFound", "Object", "Platform",
+    "InvalidArgument", "Kind", "Load", "LoadReport", "LoadRun", "NotFound", "Object", "Platform",
     "ResourceExhausted", "Simulation", "Subscription", "Unavailable", "Unimplemented", "aio",
     "build", "errors", "eventing", "http", "parse_manifest", "print_manifest", "serving",
     "__version__",

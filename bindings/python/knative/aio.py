@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Sequence, TypeVar
 
 from . import _native
 from .build import Build, BuildResult
@@ -26,7 +26,7 @@ from .errors import FailedPrecondition
 from .events import CloudEvent, Filter
 from .functions import (Calls, Functions, as_reply, is_async, logger, run_later, soon)
 from .http import Request, Response
-from .objects import Object
+from .objects import Kind, Object
 from .platform import (Receive, Ref, Seconds, Subscription, _running, fields_of, make_native,
                        seconds, subscriber)
 
@@ -104,13 +104,13 @@ class Platform:
                  listen: str | None = "127.0.0.1:0", listen_beyond_loopback: bool = False,
                  domain: str = "localhost", log_level: str = "error",
                  scale_to_zero_grace: Seconds = 30.0, function_threads: int = 16,
-                 disk_threads: int = 4) -> None:
+                 disk_threads: int = 4, kinds: Sequence[Kind] = ()) -> None:
         self._functions = functions if functions is not None else Functions()
         self._options: dict[str, Any] = {
             "data_directory": data_directory, "listen": listen,
             "listen_beyond_loopback": listen_beyond_loopback, "domain": domain,
             "log_level": log_level, "scale_to_zero_grace": scale_to_zero_grace,
-            "function_threads": function_threads, "disk_threads": disk_threads}
+            "function_threads": function_threads, "disk_threads": disk_threads, "kinds": kinds}
         self._calls = Calls()
         self._native: _native.Platform | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -8,7 +8,7 @@ An `Object` keeps its fields as the JSON names of the API; attributes may be spe
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Callable
 
 from . import _native
 
@@ -112,6 +112,49 @@ class Object(Fields):
             if condition.get("type") == type:
                 return dict(condition)
         return None
+
+
+class Kind:
+    """A kind of objects of this program's own, for `Platform(kinds=[...])`.
+
+        class Widget(kn.Object):
+            API_VERSION = "shop.example.dev/v1"
+            KIND = "Widget"
+
+        def reconcile(widget):
+            ...
+            return {"observedGeneration": widget.metadata.generation,
+                    "conditions": [{"type": "Ready", "status": "True"}]}
+
+        kn.Platform(kinds=[kn.Kind(Widget, "widgets", reconcile)])
+
+    Its objects are kept as they are. `reconcile` is called with an object whenever it, or an object
+    that it owns, may have changed, on a worker thread; what it returns becomes the status, None
+    leaves it. It may be called again for the same state, and is called again, ever more rarely,
+    after an exception.
+    """
+
+    def __init__(self, type: type[Object], plural: str,
+                 reconcile: Callable[[Any], Any] | None = None, *,
+                 namespaced: bool = True) -> None:
+        self.type = type
+        self.plural = plural
+        self.reconcile = reconcile
+        self.namespaced = namespaced
+
+    def _row(self) -> tuple[str, str, str, bool, Callable[[dict[str, Any]], Any] | None]:
+        reconcile = self.reconcile
+
+        def call(fields: dict[str, Any]) -> Any:
+            assert reconcile is not None
+            status = reconcile(self.type.from_dict(fields))
+            return None if status is None else plain(status)
+
+        return (self.type.API_VERSION, self.type.KIND, self.plural, self.namespaced,
+                None if reconcile is None else call)
+
+    def __repr__(self) -> str:
+        return f"<Kind {self.type.KIND} of {self.type.API_VERSION}>"
 
 
 def parse_manifest(text: str, file_name: str = "manifest") -> list[Object]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import atexit
 import os
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Callable, Protocol, Tuple, Union, overload
+from typing import TYPE_CHECKING, Any, Callable, Protocol, Sequence, Tuple, Union, overload
 
 from . import _native
 from .build import Build, BuildResult
 from .events import CloudEvent, Filter
 from .functions import Calls, Functions, as_reply, logger, refuse_in_handler, run
 from .http import Request, Response
-from .objects import Object
+from .objects import Kind, Object
 
 if TYPE_CHECKING:
     from .simulation import Simulation
@@ -61,14 +61,15 @@ def make_native(functions: list[_native.NamedFunction], *,
                 data_directory: str | os.PathLike[str], listen: str | None,
                 listen_beyond_loopback: bool, domain: str, log_level: str,
                 scale_to_zero_grace: Seconds, function_threads: int,
-                disk_threads: int) -> _native.Platform:
+                disk_threads: int, kinds: Sequence[Kind]) -> _native.Platform:
     if function_threads < 1 or disk_threads < 1:
         raise ValueError("function_threads and disk_threads are at least 1")
     if log_level not in ("debug", "info", "warning", "error"):
         raise ValueError(f"log_level is debug, info, warning or error, not {log_level!r}")
     return _native.Platform(functions, os.fspath(data_directory), listen or "",
                             listen_beyond_loopback, domain, log_level,
-                            seconds(scale_to_zero_grace), function_threads, disk_threads)
+                            seconds(scale_to_zero_grace), function_threads, disk_threads,
+                            [kind._row() for kind in kinds])
 
 
 def subscriber(receive: Receive, calls: Calls) -> Callable[[_native.CloudEvent], _native.CloudEvent | None]:
@@ -154,7 +155,7 @@ class Platform:
     """Owns its loop on its own thread; every method may be called from any thread.
 
     `functions` are those registered by now; at most `function_threads` calls of a `def` run at
-    once, beside `disk_threads` for files. `data_directory` keeps objects, images and events
+    once, beside `disk_threads` for files. `kinds` are kinds of objects of this program's own. `data_directory` keeps objects, images and events
     over a restart. `listen` is "host:port" (port 0: any free one) or None for in-process calls
     only; addresses that strangers can reach need `listen_beyond_loopback`. With `env` the platform
     lives in the virtual time of a `Simulation`.
@@ -168,20 +169,22 @@ class Platform:
                  listen: str | None = "127.0.0.1:0", listen_beyond_loopback: bool = False,
                  domain: str = "localhost", log_level: str = "error",
                  scale_to_zero_grace: Seconds = 30.0, function_threads: int = 16,
-                 disk_threads: int = 4) -> None:
+                 disk_threads: int = 4, kinds: Sequence[Kind] = ()) -> None:
         self._calls = Calls()
         table = (functions if functions is not None else Functions())._table(None, self._calls)
         self._closed = False
         self._subscriptions: list[Subscription] = []
         self._env = env
         if env is not None:
+            if kinds:
+                raise ValueError("a platform in a Simulation has the library's kinds only")
             self._native = env._begin(table)
         else:
             self._native = make_native(
                 table, data_directory=data_directory, listen=listen,
                 listen_beyond_loopback=listen_beyond_loopback, domain=domain,
                 log_level=log_level, scale_to_zero_grace=scale_to_zero_grace,
-                function_threads=function_threads, disk_threads=disk_threads)
+                function_threads=function_threads, disk_threads=disk_threads, kinds=kinds)
         try:
             self._native.start().result()
         except BaseException:

@@ -1,5 +1,6 @@
 #include <exception>
 
+#include "controller.hpp"
 #include "host.hpp"
 
 namespace native {
@@ -12,8 +13,9 @@ using knative::Task;
 
 namespace {
 
-AnyObject object_from(const py::dict& fields) {
-  return take(AnyObject::from_value(from_python(fields), knative::Strictness::strict));
+// Read on the loop, where the kinds of the platform are known.
+knative::Result<AnyObject> object_from(Platform& platform, const knative::Value& fields) {
+  return platform.kinds().from_value(fields, knative::Strictness::strict);
 }
 
 py::object fields_of(const AnyObject& object) { return to_python(object.to_value()); }
@@ -49,14 +51,15 @@ Take plain(T value) {
 
 class ThreadCore final : public Core {
  public:
-  ThreadCore(const std::vector<NamedFunction>& functions, knative::PlatformOptions options,
-             knative::LoopOptions loop) {
+  ThreadCore(const std::vector<NamedFunction>& functions, std::vector<NamedKind> kinds,
+             knative::PlatformOptions options, knative::LoopOptions loop) {
     messenger_ = std::make_shared<Messenger>();
     door_ = std::make_shared<Door>([this](std::function<void()> work) {
       thread_->post([work = std::move(work)](Platform&) { work(); });
     });
     add_functions(functions_, functions, poster(), messenger_);
     thread_ = std::make_unique<PlatformThread>(functions_, std::move(options), std::move(loop));
+    if (!kinds.empty()) take(thread_->install(kinds_extension(std::move(kinds))));
   }
   ~ThreadCore() override {
     stop(std::chrono::seconds(5));
@@ -102,7 +105,7 @@ std::unique_ptr<Host> make_platform(const py::list& functions, const std::string
                                     const std::string& listen, bool beyond_loopback,
                                     const std::string& domain, const std::string& log_level,
                                     double scale_to_zero_grace, int function_threads,
-                                    int disk_threads) {
+                                    int disk_threads, const py::list& kinds) {
   knative::PlatformOptions options;
   options.data_directory = data_directory;
   options.listen.reset();
@@ -119,7 +122,7 @@ std::unique_ptr<Host> make_platform(const py::list& functions, const std::string
                                             : knative::LogLevel::error;
   const std::vector<NamedFunction> named = named_functions(functions);
   return std::make_unique<Host>(
-      std::make_unique<ThreadCore>(named, std::move(options), std::move(loop)));
+      std::make_unique<ThreadCore>(named, named_kinds(kinds), std::move(options), std::move(loop)));
 }
 
 // ---------------------------------------------------------------------------- the calls
@@ -131,8 +134,10 @@ Pending start(const Host& self) {
 }
 
 Pending apply(const Host& self, const py::dict& fields) {
-  return self.begin(now([object = object_from(fields)](Platform& platform) {
-    return taking(platform.apply(object), &tuple_of);
+  return self.begin(now([wanted = from_python(fields)](Platform& platform) {
+    const knative::Result<AnyObject> object = object_from(platform, wanted);
+    if (!object) return taking(knative::Result<ObjectRef>(object.error()), &tuple_of);
+    return taking(platform.apply(*object), &tuple_of);
   }));
 }
 
@@ -232,7 +237,8 @@ Task<knative::Result<knative::BuildResult>> build_copy(
 
 Pending build(const Host& self, const py::dict& fields) {
   auto wanted = std::make_shared<const knative::build::Build>(
-      object_from(fields).get<knative::build::Build>());
+      take(AnyObject::from_value(from_python(fields), knative::Strictness::strict))
+          .get<knative::build::Build>());
   return self.begin([wanted](Platform& platform) {
     return awaiting(build_copy(platform, wanted),
                     [wanted](const knative::BuildResult& result) -> py::object {
@@ -334,7 +340,7 @@ void bind_platform(py::module_& module) {
       .def(py::init(&make_platform), py::arg("functions"), py::arg("data_directory"),
            py::arg("listen"), py::arg("listen_beyond_loopback"), py::arg("domain"),
            py::arg("log_level"), py::arg("scale_to_zero_grace"), py::arg("function_threads"),
-           py::arg("disk_threads"))
+           py::arg("disk_threads"), py::arg("kinds"))
       .def("start", &start)
       .def("stop", &Host::stop, py::arg("grace"))
       .def("close", &Host::close)
