@@ -15,7 +15,11 @@ constexpr const char* usage =
     "usage: knative COMMAND [OPTIONS]\n"
     "\n"
     "  up       run a platform with manifests until interrupted\n"
-    "             -f, --filename PATH     file or directory (may be repeated)\n"
+    "             -f, --filename PATH     file, directory or - for the standard input (may be\n"
+    "                                     repeated); nothing is applied unless all is valid\n"
+    "             -R, --recursive         directories with those in them\n"
+    "             --skip-unknown-kinds    leave out, with a warning, what is of no known kind\n"
+    "             --allow-zero-initial-scale  take the annotation initial-scale: \"0\"\n"
     "             --listen HOST:PORT      default 127.0.0.1:8080; loopback only, unless\n"
     "             --listen-beyond-loopback  says that strangers may connect\n"
     "             --data-dir DIR          keep objects, images and events there\n"
@@ -55,6 +59,7 @@ bool parse(int argc, char** argv, const Spec& spec, command::Arguments& out) {
       name.resize(equals);
     }
     if (name == "-f") name = "--filename";
+    if (name == "-R") name = "--recursive";
     if (spec.flags.contains(name) && !inline_value) {
       out.values[name];
     } else if (spec.with_value.contains(name)) {
@@ -112,7 +117,8 @@ int main(int argc, char** argv) {
   }
   if (name == "up") {
     const Spec spec{{"--filename", "--listen", "--data-dir", "--domain", "--timeout"},
-                    {"--listen-beyond-loopback"}};
+                    {"--listen-beyond-loopback", "--recursive", "--skip-unknown-kinds",
+                     "--allow-zero-initial-scale"}};
     if (!parse(argc, argv, spec, arguments)) return 2;
     return command::up(arguments);
   }

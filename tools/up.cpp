@@ -1,6 +1,7 @@
 // `knative up`: apply manifests, say when and where things are ready, run until interrupted.
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <knative/knative.hpp>
 #include <optional>
 
@@ -36,6 +37,42 @@ kn::Task<void> report(kn::Platform& platform, std::vector<kn::ObjectRef> refs,
   std::fflush(stdout);
 }
 
+// Everything on the standard input.
+std::string read_input() {
+  std::string text;
+  char buffer[65536];
+  while (const std::size_t count = std::fread(buffer, 1, sizeof buffer, stdin)) {
+    text.append(buffer, count);
+  }
+  return text;
+}
+
+// Apply all files together: one that is wrong keeps all from being applied.
+kn::Result<std::vector<kn::ObjectRef>> apply(kn::Platform& platform, const Arguments& arguments) {
+  std::vector<kn::manifest::Source> sources;
+  std::string missing;
+  const auto files = arguments.values.find("--filename");
+  if (files == arguments.values.end()) return std::vector<kn::ObjectRef>();
+  for (const std::string& path : files->second) {
+    if (path == "-") {
+      sources.push_back({"stdin", read_input()});
+      continue;
+    }
+    kn::Result<std::vector<kn::manifest::Source>> read =
+        platform.read_manifests(path, arguments.has("--recursive"));
+    if (read) {
+      std::move(read->begin(), read->end(), std::back_inserter(sources));
+    } else {
+      if (!missing.empty()) missing += '\n';
+      missing += read.error().detail;
+    }
+  }
+  if (!missing.empty()) return kn::fail(kn::Errc::not_found, std::move(missing));
+  kn::ApplyOptions options;
+  options.skip_unknown_kinds = arguments.has("--skip-unknown-kinds");
+  return platform.apply_texts(sources, options);
+}
+
 // Seconds, or a duration as manifests write it.
 kn::Result<kn::Duration> parse_timeout(std::string text) {
   if (text.find_first_not_of("0123456789") == text.npos) text += "s";
@@ -68,6 +105,11 @@ int up(const Arguments& arguments) {
                 static_cast<int>(line.size()), line.data());
     std::fflush(stdout);
   };
+  options.on_warning = [](std::string_view where, std::string_view warning) {
+    std::fprintf(stderr, "warning: %.*s%s%.*s\n", static_cast<int>(where.size()), where.data(),
+                 where.empty() ? "" : ": ", static_cast<int>(warning.size()), warning.data());
+  };
+  options.autoscaler.allow_zero_initial_scale = arguments.has("--allow-zero-initial-scale");
   const kn::Result<kn::Duration> timeout = parse_timeout(arguments.get("--timeout", "60"));
   if (!timeout) return complain(timeout.error().within("--timeout"));
 
@@ -79,19 +121,13 @@ int up(const Arguments& arguments) {
   std::printf("listening on http://%s\n", platform.endpoint().to_string().c_str());
   std::fflush(stdout);
 
-  std::vector<kn::ObjectRef> applied;
-  const auto files = arguments.values.find("--filename");
-  if (files != arguments.values.end()) {
-    for (const std::string& path : files->second) {
-      kn::Result<std::vector<kn::ObjectRef>> refs = platform.apply_path(path);
-      if (!refs) return complain(refs.error());
-      applied.insert(applied.end(), refs->begin(), refs->end());
-    }
-  }
+  kn::Result<std::vector<kn::ObjectRef>> applied = std::vector<kn::ObjectRef>{};
+  platform.call([&](kn::Platform& inner) { applied = apply(inner, arguments); });
+  if (!applied) return complain(applied.error());
   // Beside the waiting for a signal: an interrupt must not wait for what never becomes ready.
   std::optional<kn::TaskSet> reports;
   platform.call([&](kn::Platform& inner) {
-    reports.emplace(inner.env().executor).add(report(inner, std::move(applied), *timeout));
+    reports.emplace(inner.env().executor).add(report(inner, std::move(*applied), *timeout));
   });
   wait_for_signal();
   std::printf("stopping\n");

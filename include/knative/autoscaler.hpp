@@ -208,10 +208,13 @@ struct AutoscalerConfig {
   Duration scale_down_delay{0};
   Duration progress_deadline = std::chrono::seconds(600);
 
-  /// Read the data of the ConfigMap; unknown keys are ignored. Fails with `invalid_argument`
-  /// naming the first key that is malformed or out of its range.
+  /// Read the data of the ConfigMap over what `base` says; unknown keys are ignored. Fails with
+  /// `invalid_argument` naming the first key that is malformed or out of its range.
   KNATIVE_EXPORT static Result<AutoscalerConfig> parse(
-      const std::map<std::string, std::string>& data);
+      const std::map<std::string, std::string>& data, const AutoscalerConfig& base);
+  static Result<AutoscalerConfig> parse(const std::map<std::string, std::string>& data) {
+    return parse(data, AutoscalerConfig());
+  }
   friend bool operator==(const AutoscalerConfig&, const AutoscalerConfig&) = default;
 };
 

@@ -32,26 +32,26 @@ using Step = core::Container;
 
 /// A git repository at a revision.
 struct GitSource {
-  std::string url;
-  std::string revision;  ///< Branch, tag, commit or ref; empty: the remote's default branch.
+  std::string url = {};
+  std::string revision = {};  ///< Branch, tag, commit or ref; empty: the remote's default branch.
   friend bool operator==(const GitSource&, const GitSource&) = default;
 };
 
 /// An archive or manifest in an object store.
 struct GcsSource {
-  std::string type;  ///< "Archive" or "Manifest".
-  std::string location;
+  std::string type = {};  ///< "Archive" or "Manifest".
+  std::string location = {};
   friend bool operator==(const GcsSource&, const GcsSource&) = default;
 };
 
 /// Where files come from: the first of git, gcs and custom that is set.
 struct SourceSpec {
-  std::optional<GitSource> git;
-  std::optional<GcsSource> gcs;
-  std::optional<Step> custom;  ///< A container that fills the workspace.
-  std::string sub_path;        ///< The directory that steps see as the workspace.
-  std::string name;
-  std::string target_path;  ///< Where in the workspace the files are put.
+  std::optional<GitSource> git = {};
+  std::optional<GcsSource> gcs = {};
+  std::optional<Step> custom = {};  ///< A container that fills the workspace.
+  std::string sub_path = {};        ///< The directory that steps see as the workspace.
+  std::string name = {};
+  std::string target_path = {};  ///< Where in the workspace the files are put.
 
   /// True when no field is set.
   bool empty() const noexcept {
@@ -62,58 +62,58 @@ struct SourceSpec {
 
 /// A value for a template's parameter.
 struct ArgumentSpec {
-  std::string name;
-  std::string value;
+  std::string name = {};
+  std::string value = {};
   friend bool operator==(const ArgumentSpec&, const ArgumentSpec&) = default;
 };
 
 /// Use a template in place of steps.
 struct TemplateInstantiationSpec {
-  std::string name;
-  std::string kind;  ///< "BuildTemplate" (default) or "ClusterBuildTemplate".
-  std::vector<ArgumentSpec> arguments;
-  std::vector<core::EnvVar> env;  ///< Added to every step, replacing equal names.
+  std::string name = {};
+  std::string kind = {};  ///< "BuildTemplate" (default) or "ClusterBuildTemplate".
+  std::vector<ArgumentSpec> arguments = {};
+  std::vector<core::EnvVar> env = {};  ///< Added to every step, replacing equal names.
   friend bool operator==(const TemplateInstantiationSpec&,
                          const TemplateInstantiationSpec&) = default;
 };
 
 /// Files of the workspace that go into the image.
 struct ImageContent {
-  std::string path;    ///< In the workspace; empty: all of it.
-  std::string target;  ///< In the image; empty: the working directory.
+  std::string path = {};    ///< In the workspace; empty: all of it.
+  std::string target = {};  ///< In the image; empty: the working directory.
   friend bool operator==(const ImageContent&, const ImageContent&) = default;
 };
 
 /// Extension: how the resulting image is made from the workspace. Everything may be left out.
 struct ImageConfig {
-  std::string base;                     ///< Image to put the files on; empty: none ("scratch").
-  std::vector<ImageContent> contents;   ///< Empty: the whole workspace.
-  std::vector<std::string> entrypoint;  ///< Program and fixed arguments.
-  std::vector<std::string> command;     ///< Default arguments.
-  std::vector<core::EnvVar> env;        ///< Literal values only.
-  std::string working_dir;              ///< Defaulted to "/workspace".
-  std::string user;
-  std::vector<std::int32_t> ports;
-  StringMap labels;
+  std::string base = {};                    ///< Image to put the files on; empty: none ("scratch").
+  std::vector<ImageContent> contents = {};  ///< Empty: the whole workspace.
+  std::vector<std::string> entrypoint = {};  ///< Program and fixed arguments.
+  std::vector<std::string> command = {};     ///< Default arguments.
+  std::vector<core::EnvVar> env = {};        ///< Literal values only.
+  std::string working_dir = {};              ///< Defaulted to "/workspace".
+  std::string user = {};
+  std::vector<std::int32_t> ports = {};
+  StringMap labels = {};
   friend bool operator==(const ImageConfig&, const ImageConfig&) = default;
 };
 
 /// What to do.
 struct BuildSpec {
-  SourceSpec source;  ///< Excludes `sources`.
-  std::vector<SourceSpec> sources;
-  std::vector<Step> steps;  ///< Excludes `template_`.
+  SourceSpec source = {};  ///< Excludes `sources`.
+  std::vector<SourceSpec> sources = {};
+  std::vector<Step> steps = {};  ///< Excludes `template_`.
   /// Extension: a reference such as "local/shop:1" that the workspace is packed into after the last
   /// step. With it, steps may be left out.
-  std::string image;
-  std::optional<ImageConfig> image_config;             ///< Extension; needs `image`.
-  std::optional<TemplateInstantiationSpec> template_;  ///< JSON "template".
-  std::string service_account_name;                    ///< Defaulted to "default".
-  std::optional<Duration> timeout;  ///< Go syntax, 0 to 24h; defaulted to 10m. 0 ends at once.
-  std::vector<core::Volume> volumes;
-  StringMap node_selector;
-  Value affinity;
-  std::string status;           ///< "BuildCancelled" cancels. JSON "Status", read in any case.
+  std::string image = {};
+  std::optional<ImageConfig> image_config = {};             ///< Extension; needs `image`.
+  std::optional<TemplateInstantiationSpec> template_ = {};  ///< JSON "template".
+  std::string service_account_name = {};                    ///< Defaulted to "default".
+  std::optional<Duration> timeout = {};  ///< Go syntax, 0 to 24h; defaulted to 10m. 0 ends at once.
+  std::vector<core::Volume> volumes = {};
+  StringMap node_selector = {};
+  Value affinity = {};
+  std::string status = {};      ///< "BuildCancelled" cancels. JSON "Status", read in any case.
   std::int64_t generation = 0;  ///< Deprecated, ignored.
   friend bool operator==(const BuildSpec&, const BuildSpec&) = default;
 };
@@ -123,38 +123,38 @@ inline constexpr std::string_view build_cancelled = "BuildCancelled";
 
 /// Where a cluster runs the build.
 struct ClusterSpec {
-  std::string namespace_;
-  std::string pod_name;
+  std::string namespace_ = {};
+  std::string pod_name = {};
   friend bool operator==(const ClusterSpec&, const ClusterSpec&) = default;
 };
 
 /// Kept for old documents; never written.
 struct GoogleSpec {
-  std::string operation;
+  std::string operation = {};
   friend bool operator==(const GoogleSpec&, const GoogleSpec&) = default;
 };
 
 /// Extension: what a source was resolved to.
 struct ResolvedSource {
-  std::string name;
-  std::string url;
-  std::string revision;  ///< Commit id of a git source, digest or generation of others.
+  std::string name = {};
+  std::string url = {};
+  std::string revision = {};  ///< Commit id of a git source, digest or generation of others.
   friend bool operator==(const ResolvedSource&, const ResolvedSource&) = default;
 };
 
 /// What came of it.
 struct BuildStatus {
   std::int64_t observed_generation = 0;
-  Conditions conditions;  ///< Only "Succeeded".
-  std::string builder;    ///< "Cluster" when it runs in pods; empty in this process.
-  std::optional<ClusterSpec> cluster;
-  std::optional<GoogleSpec> google;
-  std::optional<Timestamp> start_time;
-  std::optional<Timestamp> completion_time;
-  std::vector<core::ContainerState> step_states;
-  std::vector<std::string> steps_completed;
-  std::string image;                    ///< Extension: the result as "name@sha256:…".
-  std::vector<ResolvedSource> sources;  ///< Extension.
+  Conditions conditions = {};  ///< Only "Succeeded".
+  std::string builder = {};    ///< "Cluster" when it runs in pods; empty in this process.
+  std::optional<ClusterSpec> cluster = {};
+  std::optional<GoogleSpec> google = {};
+  std::optional<Timestamp> start_time = {};
+  std::optional<Timestamp> completion_time = {};
+  std::vector<core::ContainerState> step_states = {};
+  std::vector<std::string> steps_completed = {};
+  std::string image = {};                    ///< Extension: the result as "name@sha256:…".
+  std::vector<ResolvedSource> sources = {};  ///< Extension.
   friend bool operator==(const BuildStatus&, const BuildStatus&) = default;
 };
 
@@ -162,25 +162,25 @@ struct BuildStatus {
 struct Build {
   static constexpr std::string_view api_version = "build.knative.dev/v1alpha1";
   static constexpr std::string_view kind = "Build";
-  ObjectMeta metadata;
-  BuildSpec spec;
-  BuildStatus status;
+  ObjectMeta metadata = {};
+  BuildSpec spec = {};
+  BuildStatus status = {};
   friend bool operator==(const Build&, const Build&) = default;
 };
 
 /// A hole in a template, written ${NAME} there.
 struct ParameterSpec {
-  std::string name;
-  std::string description;
-  std::optional<std::string> default_;  ///< JSON "default"; an empty string is a default.
+  std::string name = {};
+  std::string description = {};
+  std::optional<std::string> default_ = {};  ///< JSON "default"; an empty string is a default.
   friend bool operator==(const ParameterSpec&, const ParameterSpec&) = default;
 };
 
 /// Parameters and the steps that use them.
 struct BuildTemplateSpec {
-  std::vector<ParameterSpec> parameters;
-  std::vector<Step> steps;
-  std::vector<core::Volume> volumes;
+  std::vector<ParameterSpec> parameters = {};
+  std::vector<Step> steps = {};
+  std::vector<core::Volume> volumes = {};
   std::int64_t generation = 0;  ///< Deprecated, ignored.
   friend bool operator==(const BuildTemplateSpec&, const BuildTemplateSpec&) = default;
 };
@@ -189,8 +189,8 @@ struct BuildTemplateSpec {
 struct BuildTemplate {
   static constexpr std::string_view api_version = "build.knative.dev/v1alpha1";
   static constexpr std::string_view kind = "BuildTemplate";
-  ObjectMeta metadata;
-  BuildTemplateSpec spec;
+  ObjectMeta metadata = {};
+  BuildTemplateSpec spec = {};
   friend bool operator==(const BuildTemplate&, const BuildTemplate&) = default;
 };
 
@@ -198,8 +198,8 @@ struct BuildTemplate {
 struct ClusterBuildTemplate {
   static constexpr std::string_view api_version = "build.knative.dev/v1alpha1";
   static constexpr std::string_view kind = "ClusterBuildTemplate";
-  ObjectMeta metadata;
-  BuildTemplateSpec spec;
+  ObjectMeta metadata = {};
+  BuildTemplateSpec spec = {};
   friend bool operator==(const ClusterBuildTemplate&, const ClusterBuildTemplate&) = default;
 };
 

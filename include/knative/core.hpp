@@ -25,16 +25,23 @@ namespace knative::core {
 
 /// Whether it is "Active" or "Terminating".
 struct NamespaceStatus {
-  std::string phase;
+  std::string phase = {};
   friend bool operator==(const NamespaceStatus&, const NamespaceStatus&) = default;
+};
+
+/// What keeps it from being removed.
+struct NamespaceSpec {
+  std::vector<std::string> finalizers = {};
+  friend bool operator==(const NamespaceSpec&, const NamespaceSpec&) = default;
 };
 
 /// A scope of names.
 struct Namespace {
   static constexpr std::string_view api_version = "v1";
   static constexpr std::string_view kind = "Namespace";
-  ObjectMeta metadata;
-  NamespaceStatus status;
+  ObjectMeta metadata = {};
+  NamespaceSpec spec = {};
+  NamespaceStatus status = {};
   friend bool operator==(const Namespace&, const Namespace&) = default;
 };
 
@@ -42,11 +49,11 @@ struct Namespace {
 struct Secret {
   static constexpr std::string_view api_version = "v1";
   static constexpr std::string_view kind = "Secret";
-  ObjectMeta metadata;
-  std::string type;  ///< Defaulted to "Opaque".
-  std::map<std::string, Bytes, std::less<>> data;
-  StringMap string_data;
-  std::optional<bool> immutable;
+  ObjectMeta metadata = {};
+  std::string type = {};  ///< Defaulted to "Opaque".
+  std::map<std::string, Bytes, std::less<>> data = {};
+  StringMap string_data = {};
+  std::optional<bool> immutable = {};
   friend bool operator==(const Secret&, const Secret&) = default;
 };
 
@@ -54,43 +61,55 @@ struct Secret {
 struct ConfigMap {
   static constexpr std::string_view api_version = "v1";
   static constexpr std::string_view kind = "ConfigMap";
-  ObjectMeta metadata;
-  StringMap data;
-  std::map<std::string, Bytes, std::less<>> binary_data;
-  std::optional<bool> immutable;
+  ObjectMeta metadata = {};
+  StringMap data = {};
+  std::map<std::string, Bytes, std::less<>> binary_data = {};
+  std::optional<bool> immutable = {};
   friend bool operator==(const ConfigMap&, const ConfigMap&) = default;
+};
+
+/// A Secret that an identity may use.
+struct SecretReference {
+  std::string name = {};
+  std::string namespace_ = {};
+  friend bool operator==(const SecretReference&, const SecretReference&) = default;
 };
 
 /// An identity with the secrets it may use.
 struct ServiceAccount {
   static constexpr std::string_view api_version = "v1";
   static constexpr std::string_view kind = "ServiceAccount";
-  ObjectMeta metadata;
-  std::vector<LocalObjectReference> secrets;
-  std::vector<LocalObjectReference> image_pull_secrets;
-  std::optional<bool> automount_service_account_token;
+  ObjectMeta metadata = {};
+  std::vector<SecretReference> secrets = {};
+  std::vector<LocalObjectReference> image_pull_secrets = {};
+  std::optional<bool> automount_service_account_token = {};
   friend bool operator==(const ServiceAccount&, const ServiceAccount&) = default;
 };
 
 /// A port of a Service and where it leads.
 struct ServicePort {
-  std::string name;
-  std::string protocol;  ///< Defaulted to "TCP".
-  std::optional<std::string> app_protocol;
+  std::string name = {};
+  std::string protocol = {};  ///< Defaulted to "TCP".
+  std::optional<std::string> app_protocol = {};
   std::int32_t port = 0;
-  IntOrString target_port;  ///< Defaulted to `port`.
+  IntOrString target_port = {};  ///< Defaulted to `port`.
   std::int32_t node_port = 0;
   friend bool operator==(const ServicePort&, const ServicePort&) = default;
 };
 
 /// Which pods a Service leads to.
 struct ServiceSpec {
-  std::string type;  ///< Defaulted to "ClusterIP".
-  std::string cluster_ip;
-  std::vector<ServicePort> ports;
-  StringMap selector;
-  std::string external_name;
-  std::string session_affinity;
+  std::string type = {};  ///< Defaulted to "ClusterIP".
+  std::string cluster_ip = {};
+  std::vector<ServicePort> ports = {};
+  StringMap selector = {};
+  std::string external_name = {};
+  std::string session_affinity = {};
+  std::vector<std::string> cluster_ips = {};
+  std::string external_traffic_policy = {};
+  std::string internal_traffic_policy = {};
+  std::string ip_family_policy = {};
+  std::vector<std::string> ip_families = {};
   friend bool operator==(const ServiceSpec&, const ServiceSpec&) = default;
 };
 
@@ -98,9 +117,9 @@ struct ServiceSpec {
 struct Service {
   static constexpr std::string_view api_version = "v1";
   static constexpr std::string_view kind = "Service";
-  ObjectMeta metadata;
-  ServiceSpec spec;
-  Value status;
+  ObjectMeta metadata = {};
+  ServiceSpec spec = {};
+  Value status = {};
   friend bool operator==(const Service&, const Service&) = default;
 };
 

@@ -21,6 +21,7 @@
 #include <string_view>
 #include <vector>
 
+#include "knative/delivery.hpp"
 #include "knative/event.hpp"
 #include "knative/meta.hpp"
 #include "knative/object.hpp"
@@ -37,106 +38,12 @@ inline constexpr std::string_view dependency = "knative.dev/dependency";
 inline constexpr std::string_view subscribable = "messaging.knative.dev/subscribable";
 }  // namespace keys
 
-// ---------------------------------------------------------------------------- shared parts
-
-/// A reference to an object; an empty namespace means the referrer's own.
-struct KReference {
-  std::string api_version;
-  std::string kind;
-  std::string namespace_;
-  std::string name;
-  std::string address;  ///< Which of the target's addresses; empty: its first.
-  friend bool operator==(const KReference&, const KReference&) = default;
-};
-
-/// Where events go: an object with an address, or a URI (absolute; relative only with `ref`).
-struct Destination {
-  std::optional<KReference> ref;
-  std::string uri;
-  std::string ca_certs;  ///< PEM.
-  std::string audience;
-  friend bool operator==(const Destination&, const Destination&) = default;
-};
-
-/// An address of an object, as others read it from its status.
-struct Addressable {
-  std::string name;
-  std::string url;
-  std::string ca_certs;
-  std::string audience;
-  friend bool operator==(const Addressable&, const Addressable&) = default;
-};
-
-/// How delivery is tried again and where failures go. Durations are ISO 8601 ("PT0.2S"), see
-/// `parse_iso8601_duration`.
-struct DeliverySpec {
-  std::optional<Destination> dead_letter_sink;
-  std::optional<std::int32_t> retry;  ///< Tries after the first; unset: the broker's default.
-  std::string timeout;                ///< Of one attempt.
-  std::string backoff_policy;         ///< "linear" or "exponential".
-  std::string backoff_delay;
-  std::string retry_after_max;  ///< Upper bound of a server's Retry-After.
-  std::string format;           ///< "json", "binary" or empty: as received.
-  friend bool operator==(const DeliverySpec&, const DeliverySpec&) = default;
-};
-
-/// A value on the heap that is copied and compared like a member: lets a struct contain itself.
-template <class T>
-class Boxed {
- public:
-  Boxed() = default;
-  Boxed(T value) : value_(std::make_unique<T>(std::move(value))) {}  // NOLINT: implicit
-  Boxed(const Boxed& other) : value_(other.value_ ? std::make_unique<T>(*other.value_) : nullptr) {}
-  Boxed(Boxed&&) noexcept = default;
-  Boxed& operator=(Boxed other) noexcept {
-    value_ = std::move(other.value_);
-    return *this;
-  }
-  ~Boxed() = default;
-  using value_type = T;
-  bool has_value() const noexcept { return value_ != nullptr; }
-  explicit operator bool() const noexcept { return has_value(); }
-  T& operator*() noexcept { return *value_; }
-  const T& operator*() const noexcept { return *value_; }
-  T* operator->() noexcept { return value_.get(); }
-  const T* operator->() const noexcept { return value_.get(); }
-  T& emplace() {
-    value_ = std::make_unique<T>();
-    return *value_;
-  }
-  void reset() noexcept { value_.reset(); }
-  friend bool operator==(const Boxed& a, const Boxed& b) {
-    return a.has_value() == b.has_value() && (!a || *a == *b);
-  }
-
- private:
-  std::unique_ptr<T> value_;
-};
-
-/// One filter expression; exactly one member is set.
-struct SubscriptionsAPIFilter {
-  StringMap exact;
-  StringMap prefix;
-  StringMap suffix;
-  std::vector<SubscriptionsAPIFilter> all;
-  std::vector<SubscriptionsAPIFilter> any;
-  Boxed<SubscriptionsAPIFilter> not_;
-  std::string cesql;
-  friend bool operator==(const SubscriptionsAPIFilter&, const SubscriptionsAPIFilter&) = default;
-};
-
-/// The older filter: every attribute equals the value; an empty value means any.
-struct TriggerFilter {
-  StringMap attributes;
-  friend bool operator==(const TriggerFilter&, const TriggerFilter&) = default;
-};
-
 // ---------------------------------------------------------------------------- Broker
 
 /// How a Broker keeps and delivers events.
 struct BrokerSpec {
-  std::optional<KReference> config;  ///< Immutable.
-  std::optional<DeliverySpec> delivery;
+  std::optional<KReference> config = {};  ///< Immutable.
+  std::optional<DeliverySpec> delivery = {};
   friend bool operator==(const BrokerSpec&, const BrokerSpec&) = default;
 };
 
@@ -144,11 +51,11 @@ struct BrokerSpec {
 /// Ready.
 struct BrokerStatus {
   std::int64_t observed_generation = 0;
-  Conditions conditions;
-  StringMap annotations;
-  std::optional<Addressable> address;
-  std::vector<Addressable> addresses;
-  std::string dead_letter_sink_uri;
+  Conditions conditions = {};
+  StringMap annotations = {};
+  std::optional<Addressable> address = {};
+  std::vector<Addressable> addresses = {};
+  std::string dead_letter_sink_uri = {};
   friend bool operator==(const BrokerStatus&, const BrokerStatus&) = default;
 };
 
@@ -156,9 +63,9 @@ struct BrokerStatus {
 struct Broker {
   static constexpr std::string_view api_version = "eventing.knative.dev/v1";
   static constexpr std::string_view kind = "Broker";
-  ObjectMeta metadata;
-  BrokerSpec spec;
-  BrokerStatus status;
+  ObjectMeta metadata = {};
+  BrokerSpec spec = {};
+  BrokerStatus status = {};
   friend bool operator==(const Broker&, const Broker&) = default;
 };
 
@@ -166,11 +73,12 @@ struct Broker {
 
 /// Which events of a Broker go where.
 struct TriggerSpec {
-  std::string broker;                           ///< Immutable.
-  std::optional<TriggerFilter> filter;          ///< Ignored when `filters` is not empty.
-  std::vector<SubscriptionsAPIFilter> filters;  ///< All must pass.
-  Destination subscriber;
-  std::optional<DeliverySpec> delivery;  ///< When set, the Broker's delivery does not count.
+  std::string broker = {};                           ///< Immutable.
+  std::optional<KReference> broker_ref = {};         ///< Of another namespace; refused.
+  std::optional<TriggerFilter> filter = {};          ///< Ignored when `filters` is not empty.
+  std::vector<SubscriptionsAPIFilter> filters = {};  ///< All must pass.
+  Destination subscriber = {};
+  std::optional<DeliverySpec> delivery = {};  ///< When set, the Broker's delivery does not count.
   friend bool operator==(const TriggerSpec&, const TriggerSpec&) = default;
 };
 
@@ -178,10 +86,10 @@ struct TriggerSpec {
 /// make Ready.
 struct TriggerStatus {
   std::int64_t observed_generation = 0;
-  Conditions conditions;
-  StringMap annotations;
-  std::string subscriber_uri;
-  std::string dead_letter_sink_uri;
+  Conditions conditions = {};
+  StringMap annotations = {};
+  std::string subscriber_uri = {};
+  std::string dead_letter_sink_uri = {};
   friend bool operator==(const TriggerStatus&, const TriggerStatus&) = default;
 };
 
@@ -189,9 +97,9 @@ struct TriggerStatus {
 struct Trigger {
   static constexpr std::string_view api_version = "eventing.knative.dev/v1";
   static constexpr std::string_view kind = "Trigger";
-  ObjectMeta metadata;
-  TriggerSpec spec;
-  TriggerStatus status;
+  ObjectMeta metadata = {};
+  TriggerSpec spec = {};
+  TriggerStatus status = {};
   friend bool operator==(const Trigger&, const Trigger&) = default;
 };
 
@@ -199,21 +107,21 @@ struct Trigger {
 
 /// What kind of events somebody sends. Everything in it is immutable.
 struct EventTypeSpec {
-  std::string type;
-  std::string source;
-  std::string schema;
-  std::string schema_data;
-  std::string broker;  ///< Deprecated in favour of `reference`.
-  std::optional<KReference> reference;
-  std::string description;
+  std::string type = {};
+  std::string source = {};
+  std::string schema = {};
+  std::string schema_data = {};
+  std::string broker = {};  ///< Deprecated in favour of `reference`.
+  std::optional<KReference> reference = {};
+  std::string description = {};
   friend bool operator==(const EventTypeSpec&, const EventTypeSpec&) = default;
 };
 
 /// ReferenceExists makes Ready.
 struct EventTypeStatus {
   std::int64_t observed_generation = 0;
-  Conditions conditions;
-  StringMap annotations;
+  Conditions conditions = {};
+  StringMap annotations = {};
   friend bool operator==(const EventTypeStatus&, const EventTypeStatus&) = default;
 };
 
@@ -221,9 +129,9 @@ struct EventTypeStatus {
 struct EventType {
   static constexpr std::string_view api_version = "eventing.knative.dev/v1";
   static constexpr std::string_view kind = "EventType";
-  ObjectMeta metadata;
-  EventTypeSpec spec;
-  EventTypeStatus status;
+  ObjectMeta metadata = {};
+  EventTypeSpec spec = {};
+  EventTypeStatus status = {};
   friend bool operator==(const EventType&, const EventType&) = default;
 };
 
@@ -231,27 +139,27 @@ struct EventType {
 
 /// The kind of channel that backs a Channel.
 struct ChannelTemplateSpec {
-  std::string api_version;
-  std::string kind;
-  Value spec;
+  std::string api_version = {};
+  std::string kind = {};
+  Value spec = {};
   friend bool operator==(const ChannelTemplateSpec&, const ChannelTemplateSpec&) = default;
 };
 
 /// What a Channel is made of.
 struct ChannelSpec {
-  std::optional<ChannelTemplateSpec> channel_template;  ///< Immutable.
-  std::optional<DeliverySpec> delivery;
+  std::optional<ChannelTemplateSpec> channel_template = {};  ///< Immutable.
+  std::optional<DeliverySpec> delivery = {};
   friend bool operator==(const ChannelSpec&, const ChannelSpec&) = default;
 };
 
 /// BackingChannelReady, Addressable and DeadLetterSinkResolved make Ready.
 struct ChannelStatus {
   std::int64_t observed_generation = 0;
-  Conditions conditions;
-  StringMap annotations;
-  std::optional<Addressable> address;
-  std::optional<KReference> channel;  ///< The backing channel.
-  std::string dead_letter_sink_uri;
+  Conditions conditions = {};
+  StringMap annotations = {};
+  std::optional<Addressable> address = {};
+  std::optional<KReference> channel = {};  ///< The backing channel.
+  std::string dead_letter_sink_uri = {};
   friend bool operator==(const ChannelStatus&, const ChannelStatus&) = default;
 };
 
@@ -259,9 +167,9 @@ struct ChannelStatus {
 struct Channel {
   static constexpr std::string_view api_version = "messaging.knative.dev/v1";
   static constexpr std::string_view kind = "Channel";
-  ObjectMeta metadata;
-  ChannelSpec spec;
-  ChannelStatus status;
+  ObjectMeta metadata = {};
+  ChannelSpec spec = {};
+  ChannelStatus status = {};
   friend bool operator==(const Channel&, const Channel&) = default;
 };
 
@@ -269,27 +177,27 @@ struct Channel {
 
 /// From which channel to whom, and where replies go.
 struct SubscriptionSpec {
-  KReference channel;  ///< Immutable; in the same namespace.
-  std::optional<Destination> subscriber;
-  std::optional<Destination> reply;
-  std::optional<DeliverySpec> delivery;
+  KReference channel = {};  ///< Immutable; in the same namespace.
+  std::optional<Destination> subscriber = {};
+  std::optional<Destination> reply = {};
+  std::optional<DeliverySpec> delivery = {};
   friend bool operator==(const SubscriptionSpec&, const SubscriptionSpec&) = default;
 };
 
 /// The resolved addresses of a Subscription.
 struct PhysicalSubscription {
-  std::string subscriber_uri;
-  std::string reply_uri;
-  std::string dead_letter_sink_uri;
+  std::string subscriber_uri = {};
+  std::string reply_uri = {};
+  std::string dead_letter_sink_uri = {};
   friend bool operator==(const PhysicalSubscription&, const PhysicalSubscription&) = default;
 };
 
 /// ReferencesResolved, AddedToChannel and ChannelReady make Ready.
 struct SubscriptionStatus {
   std::int64_t observed_generation = 0;
-  Conditions conditions;
-  StringMap annotations;
-  PhysicalSubscription physical_subscription;
+  Conditions conditions = {};
+  StringMap annotations = {};
+  PhysicalSubscription physical_subscription = {};
   friend bool operator==(const SubscriptionStatus&, const SubscriptionStatus&) = default;
 };
 
@@ -297,9 +205,9 @@ struct SubscriptionStatus {
 struct Subscription {
   static constexpr std::string_view api_version = "messaging.knative.dev/v1";
   static constexpr std::string_view kind = "Subscription";
-  ObjectMeta metadata;
-  SubscriptionSpec spec;
-  SubscriptionStatus status;
+  ObjectMeta metadata = {};
+  SubscriptionSpec spec = {};
+  SubscriptionStatus status = {};
   friend bool operator==(const Subscription&, const Subscription&) = default;
 };
 

@@ -29,9 +29,9 @@ struct KNATIVE_EXPORT FieldError {
   /// Warnings do not make an object invalid.
   enum class Level : unsigned char { error, warning };
 
-  std::string message;
-  std::vector<std::string> paths;
-  std::string details;
+  std::string message = {};
+  std::vector<std::string> paths = {};
+  std::string details = {};
   Level level = Level::error;
 
   /// Put `name` before every path: "image" becomes "containers.image". An empty path becomes

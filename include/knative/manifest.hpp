@@ -33,6 +33,12 @@ struct Limits {
   std::size_t nodes_max = 1000000;  ///< Scalars, lists and maps after expanding aliases.
 };
 
+/// A text and the name that messages give it.
+struct Source {
+  std::string name;
+  std::string text;
+};
+
 /// How to read a text.
 struct ParseOptions {
   Strictness strictness = Strictness::strict;
@@ -43,6 +49,10 @@ struct ParseOptions {
   /// platform with its own configuration sees it. Empty: the kinds' own.
   std::function<FieldErrors(AnyObject& copy)> rules = {};
   Limits limits = {};
+  /// Objects of kinds that nobody registered are left out with a warning; else they are errors.
+  bool skip_unknown_kinds = false;
+  /// Takes what is accepted without effect, one line each as in errors. Null: nobody wants it.
+  std::vector<std::string>* warnings = nullptr;
   /// The kinds there are; null: those of this library. Must outlive the call.
   const KindRegistry* kinds = nullptr;
 };

@@ -33,10 +33,10 @@ namespace knative {
 
 /// Who this object belongs to; it is removed when its owner is.
 struct OwnerReference {
-  std::string api_version;
-  std::string kind;
-  std::string name;
-  std::string uid;
+  std::string api_version = {};
+  std::string kind = {};
+  std::string name = {};
+  std::string uid = {};
   bool controller = false;
   bool block_owner_deletion = false;
   friend bool operator==(const OwnerReference&, const OwnerReference&) = default;
@@ -44,10 +44,10 @@ struct OwnerReference {
 
 /// An object's address: unique at one time.
 struct ObjectRef {
-  std::string api_version;
-  std::string kind;
-  std::string namespace_;  ///< Empty for cluster-scoped kinds.
-  std::string name;
+  std::string api_version = {};
+  std::string kind = {};
+  std::string namespace_ = {};  ///< Empty for cluster-scoped kinds.
+  std::string name = {};
 
   /// "Service.serving.knative.dev default/hello"; the group is left out for core kinds.
   KNATIVE_EXPORT std::string to_string() const;
@@ -56,21 +56,22 @@ struct ObjectRef {
 
 /// metadata of every object (Kubernetes ObjectMeta, the fields that have a meaning here).
 struct ObjectMeta {
-  std::string name;
-  std::string generate_name;  ///< Prefix of a name that the store makes up when `name` is empty.
-  std::string namespace_;     ///< Defaulted to "default" for namespaced kinds.
-  StringMap labels;
-  StringMap annotations;
-  std::string uid;
-  std::string resource_version;  ///< Opaque; changes at every write.
-  std::int64_t generation = 0;   ///< Counts changes of the spec, from 1.
-  std::optional<Timestamp> creation_timestamp;
-  std::optional<Timestamp> deletion_timestamp;
-  std::optional<std::int64_t> deletion_grace_period_seconds;
-  std::vector<OwnerReference> owner_references;
-  std::vector<std::string> finalizers;
-  std::string self_link;  ///< Kept for documents that came from a cluster.
-  Value managed_fields;   ///< The same.
+  std::string name = {};
+  std::string generate_name =
+      {};                       ///< Prefix of a name that the store makes up when `name` is empty.
+  std::string namespace_ = {};  ///< Defaulted to "default" for namespaced kinds.
+  StringMap labels = {};
+  StringMap annotations = {};
+  std::string uid = {};
+  std::string resource_version = {};  ///< Opaque; changes at every write.
+  std::int64_t generation = 0;        ///< Counts changes of the spec, from 1.
+  std::optional<Timestamp> creation_timestamp = {};
+  std::optional<Timestamp> deletion_timestamp = {};
+  std::optional<std::int64_t> deletion_grace_period_seconds = {};
+  std::vector<OwnerReference> owner_references = {};
+  std::vector<std::string> finalizers = {};
+  std::string self_link = {};  ///< Kept for documents that came from a cluster.
+  Value managed_fields = {};   ///< The same.
 
   /// The reference with `controller` set, or null.
   const OwnerReference* controller() const noexcept {
@@ -86,12 +87,12 @@ struct ObjectMeta {
 
 /// One aspect of an object's state.
 struct Condition {
-  std::string type;
+  std::string type = {};
   std::string status = "Unknown";  ///< "True", "False" or "Unknown".
-  std::string severity;            ///< Empty means error; else "Warning" or "Info".
-  std::string reason;              ///< One CamelCase token for programs.
-  std::string message;             ///< For people.
-  std::optional<Timestamp> last_transition_time;
+  std::string severity = {};       ///< Empty means error; else "Warning" or "Info".
+  std::string reason = {};         ///< One CamelCase token for programs.
+  std::string message = {};        ///< For people.
+  std::optional<Timestamp> last_transition_time = {};
 
   bool is_true() const noexcept { return status == "True"; }
   bool is_false() const noexcept { return status == "False"; }

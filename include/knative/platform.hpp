@@ -75,7 +75,14 @@ class KNATIVE_EXPORT Platform {
   /// parse or validate. Unknown fields are errors that begin with file:line:column.
   Result<std::vector<ObjectRef>> apply_text(std::string_view text,
                                             std::string_view file_name = "manifest");
-  /// Apply a file, or every *.yaml, *.yml and *.json file of a directory, sorted by name.
+  /// The same for several texts: nothing is applied unless all are valid, and the error has the
+  /// problems of all.
+  Result<std::vector<ObjectRef>> apply_texts(const std::vector<manifest::Source>& sources,
+                                             const ApplyOptions& options);
+  /// Read a file, or every *.yaml, *.yml and *.json file of a directory, sorted by name; with
+  /// `recursive` of those in it too.
+  Result<std::vector<manifest::Source>> read_manifests(const std::string& path, bool recursive);
+  /// Apply a file or a directory, read like that.
   Result<std::vector<ObjectRef>> apply_path(const std::string& path);
   /// `not_found` when absent. An empty namespace means the default one.
   Result<AnyObject> get(ObjectRef ref);

@@ -18,6 +18,12 @@
 
 namespace knative {
 
+/// How manifests are applied.
+struct ApplyOptions {
+  /// Leave out objects of kinds that nobody registered, with a warning; else they are errors.
+  bool skip_unknown_kinds = false;
+};
+
 /// How a platform is set up. Every bound has a default.
 struct PlatformOptions {
   /// Objects, images and event logs live here and survive a restart. Empty: memory only, and
@@ -44,6 +50,10 @@ struct PlatformOptions {
   std::string path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
   /// Called with each line of a build step or a workload; empty: the log at level debug.
   std::function<void(std::string_view source, std::string_view line)> on_output;
+  /// Takes what `apply` accepts without effect: the object (empty when the warning begins with its
+  /// place in a file), and what has no effect and why. Empty: the log at level warning. The
+  /// object's status says it too, as the condition Warnings of severity Warning.
+  std::function<void(std::string_view where, std::string_view warning)> on_warning;
 };
 
 }  // namespace knative

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "knative/meta.hpp"
+#include "knative/volume.hpp"
 
 namespace knative::core {
 
@@ -26,58 +27,58 @@ namespace knative::core {
 
 /// A key of a ConfigMap or Secret in the same namespace.
 struct KeySelector {
-  std::string name;
-  std::string key;
-  std::optional<bool> optional;
+  std::string name = {};
+  std::string key = {};
+  std::optional<bool> optional = {};
   friend bool operator==(const KeySelector&, const KeySelector&) = default;
 };
 
 /// A field of the object itself (downward API).
 struct FieldSelector {
-  std::string api_version;
-  std::string field_path;
+  std::string api_version = {};
+  std::string field_path = {};
   friend bool operator==(const FieldSelector&, const FieldSelector&) = default;
 };
 
 /// Where a variable's value comes from; exactly one is set.
 struct EnvVarSource {
-  std::optional<KeySelector> config_map_key_ref;
-  std::optional<KeySelector> secret_key_ref;
-  std::optional<FieldSelector> field_ref;
-  Value resource_field_ref;
+  std::optional<KeySelector> config_map_key_ref = {};
+  std::optional<KeySelector> secret_key_ref = {};
+  std::optional<FieldSelector> field_ref = {};
+  Value resource_field_ref = {};
   friend bool operator==(const EnvVarSource&, const EnvVarSource&) = default;
 };
 
 /// A variable with a literal value or a source.
 struct EnvVar {
-  std::string name;
-  std::string value;
-  std::optional<EnvVarSource> value_from;
+  std::string name = {};
+  std::string value = {};
+  std::optional<EnvVarSource> value_from = {};
   friend bool operator==(const EnvVar&, const EnvVar&) = default;
 };
 
 /// A ConfigMap or Secret by name.
 struct EnvFromRef {
-  std::string name;
-  std::optional<bool> optional;
+  std::string name = {};
+  std::optional<bool> optional = {};
   friend bool operator==(const EnvFromRef&, const EnvFromRef&) = default;
 };
 
 /// All keys of a ConfigMap or Secret as variables; exactly one is set.
 struct EnvFromSource {
-  std::string prefix;
-  std::optional<EnvFromRef> config_map_ref;
-  std::optional<EnvFromRef> secret_ref;
+  std::string prefix = {};
+  std::optional<EnvFromRef> config_map_ref = {};
+  std::optional<EnvFromRef> secret_ref = {};
   friend bool operator==(const EnvFromSource&, const EnvFromSource&) = default;
 };
 
 /// A port that a container listens on.
 struct ContainerPort {
-  std::string name;
+  std::string name = {};
   std::int32_t container_port = 0;
-  std::string protocol;
+  std::string protocol = {};
   std::int32_t host_port = 0;
-  std::string host_ip;
+  std::string host_ip = {};
   friend bool operator==(const ContainerPort&, const ContainerPort&) = default;
 };
 
@@ -86,279 +87,182 @@ using ResourceList = std::map<std::string, Quantity, std::less<>>;
 
 /// Upper bounds and reservations.
 struct ResourceRequirements {
-  ResourceList limits;
-  ResourceList requests;
+  ResourceList limits = {};
+  ResourceList requests = {};
   friend bool operator==(const ResourceRequirements&, const ResourceRequirements&) = default;
 };
 
 /// Where a container sees a volume.
 struct VolumeMount {
-  std::string name;
-  std::string mount_path;
+  std::string name = {};
+  std::string mount_path = {};
   bool read_only = false;
-  std::string sub_path;
-  std::string sub_path_expr;
-  std::string mount_propagation;
+  std::string sub_path = {};
+  std::string sub_path_expr = {};
+  std::string mount_propagation = {};
   friend bool operator==(const VolumeMount&, const VolumeMount&) = default;
 };
 
 /// A header that a probe sends.
 struct HttpHeader {
-  std::string name;
-  std::string value;
+  std::string name = {};
+  std::string value = {};
   friend bool operator==(const HttpHeader&, const HttpHeader&) = default;
 };
 
 /// Healthy when a GET is answered with 200 to 399.
 struct HttpGetAction {
-  std::string path;
-  IntOrString port;
-  std::string host;
-  std::string scheme;
-  std::vector<HttpHeader> http_headers;
+  std::string path = {};
+  IntOrString port = {};
+  std::string host = {};
+  std::string scheme = {};
+  std::vector<HttpHeader> http_headers = {};
   friend bool operator==(const HttpGetAction&, const HttpGetAction&) = default;
 };
 
 /// Healthy when a connection is accepted.
 struct TcpSocketAction {
-  IntOrString port;
-  std::string host;
+  IntOrString port = {};
+  std::string host = {};
   friend bool operator==(const TcpSocketAction&, const TcpSocketAction&) = default;
 };
 
 /// Healthy when a command exits with 0.
 struct ExecAction {
-  std::vector<std::string> command;
+  std::vector<std::string> command = {};
   friend bool operator==(const ExecAction&, const ExecAction&) = default;
 };
 
 /// Healthy when the gRPC health service says so.
 struct GrpcAction {
   std::int32_t port = 0;
-  std::optional<std::string> service;
+  std::optional<std::string> service = {};
   friend bool operator==(const GrpcAction&, const GrpcAction&) = default;
 };
 
 /// A health check; exactly one handler is set. Times are whole seconds as in Kubernetes.
 struct Probe {
-  std::optional<HttpGetAction> http_get;
-  std::optional<TcpSocketAction> tcp_socket;
-  std::optional<ExecAction> exec;
-  std::optional<GrpcAction> grpc;
+  std::optional<HttpGetAction> http_get = {};
+  std::optional<TcpSocketAction> tcp_socket = {};
+  std::optional<ExecAction> exec = {};
+  std::optional<GrpcAction> grpc = {};
   std::int32_t initial_delay_seconds = 0;
   std::int32_t timeout_seconds = 0;
   std::int32_t period_seconds = 0;
   std::int32_t success_threshold = 0;
   std::int32_t failure_threshold = 0;
-  std::optional<std::int64_t> termination_grace_period_seconds;
+  std::optional<std::int64_t> termination_grace_period_seconds = {};
   friend bool operator==(const Probe&, const Probe&) = default;
 };
 
 /// Linux capabilities to add and drop.
 struct Capabilities {
-  std::vector<std::string> add;
-  std::vector<std::string> drop;
+  std::vector<std::string> add = {};
+  std::vector<std::string> drop = {};
   friend bool operator==(const Capabilities&, const Capabilities&) = default;
 };
 
 /// Which system calls are allowed.
 struct SeccompProfile {
-  std::string type;
-  std::string localhost_profile;
+  std::string type = {};
+  std::string localhost_profile = {};
   friend bool operator==(const SeccompProfile&, const SeccompProfile&) = default;
 };
 
 /// User, privileges and file system of a container.
 struct SecurityContext {
-  std::optional<std::int64_t> run_as_user;
-  std::optional<std::int64_t> run_as_group;
-  std::optional<bool> run_as_non_root;
-  std::optional<bool> allow_privilege_escalation;
-  std::optional<bool> read_only_root_filesystem;
-  std::optional<bool> privileged;
-  std::optional<Capabilities> capabilities;
-  std::optional<SeccompProfile> seccomp_profile;
+  std::optional<std::int64_t> run_as_user = {};
+  std::optional<std::int64_t> run_as_group = {};
+  std::optional<bool> run_as_non_root = {};
+  std::optional<bool> allow_privilege_escalation = {};
+  std::optional<bool> read_only_root_filesystem = {};
+  std::optional<bool> privileged = {};
+  std::optional<Capabilities> capabilities = {};
+  std::optional<SeccompProfile> seccomp_profile = {};
+  Value se_linux_options = {};
   friend bool operator==(const SecurityContext&, const SecurityContext&) = default;
 };
 
 /// A program from an image.
 struct Container {
-  std::string name;
-  std::string image;
-  std::vector<std::string> command;
-  std::vector<std::string> args;
-  std::string working_dir;
-  std::vector<EnvVar> env;
-  std::vector<EnvFromSource> env_from;
-  std::vector<ContainerPort> ports;
-  ResourceRequirements resources;
-  std::vector<VolumeMount> volume_mounts;
-  std::optional<Probe> liveness_probe;
-  std::optional<Probe> readiness_probe;
-  std::optional<Probe> startup_probe;
-  std::string image_pull_policy;
-  std::optional<SecurityContext> security_context;
-  std::string termination_message_path;
-  std::string termination_message_policy;
-  Value lifecycle;
+  std::string name = {};
+  std::string image = {};
+  std::vector<std::string> command = {};
+  std::vector<std::string> args = {};
+  std::string working_dir = {};
+  std::vector<EnvVar> env = {};
+  std::vector<EnvFromSource> env_from = {};
+  std::vector<ContainerPort> ports = {};
+  ResourceRequirements resources = {};
+  std::vector<VolumeMount> volume_mounts = {};
+  std::optional<Probe> liveness_probe = {};
+  std::optional<Probe> readiness_probe = {};
+  std::optional<Probe> startup_probe = {};
+  std::string image_pull_policy = {};
+  std::optional<SecurityContext> security_context = {};
+  std::string termination_message_path = {};
+  std::string termination_message_policy = {};
+  Value lifecycle = {};
   bool stdin_open = false;  ///< JSON "stdin".
   bool stdin_once = false;
   bool tty = false;
-  Value volume_devices;
-  Value resize_policy;
-  std::string restart_policy;
+  Value volume_devices = {};
+  Value resize_policy = {};
+  std::string restart_policy = {};
   friend bool operator==(const Container&, const Container&) = default;
-};
-
-// ---------------------------------------------------------------------------- volumes
-
-/// A key and the file it becomes.
-struct KeyToPath {
-  std::string key;
-  std::string path;
-  std::optional<std::int32_t> mode;
-  friend bool operator==(const KeyToPath&, const KeyToPath&) = default;
-};
-
-/// A Secret as files.
-struct SecretVolumeSource {
-  std::string secret_name;
-  std::vector<KeyToPath> items;
-  std::optional<std::int32_t> default_mode;
-  std::optional<bool> optional;
-  friend bool operator==(const SecretVolumeSource&, const SecretVolumeSource&) = default;
-};
-
-/// A ConfigMap as files.
-struct ConfigMapVolumeSource {
-  std::string name;
-  std::vector<KeyToPath> items;
-  std::optional<std::int32_t> default_mode;
-  std::optional<bool> optional;
-  friend bool operator==(const ConfigMapVolumeSource&, const ConfigMapVolumeSource&) = default;
-};
-
-/// A Secret or ConfigMap inside a projected volume.
-struct NamedProjection {
-  std::string name;
-  std::vector<KeyToPath> items;
-  std::optional<bool> optional;
-  friend bool operator==(const NamedProjection&, const NamedProjection&) = default;
-};
-
-/// A token of the service account as a file.
-struct ServiceAccountTokenProjection {
-  std::string audience;
-  std::optional<std::int64_t> expiration_seconds;
-  std::string path;
-  friend bool operator==(const ServiceAccountTokenProjection&,
-                         const ServiceAccountTokenProjection&) = default;
-};
-
-/// One source of a projected volume; exactly one is set.
-struct VolumeProjection {
-  std::optional<NamedProjection> secret;
-  std::optional<NamedProjection> config_map;
-  std::optional<ServiceAccountTokenProjection> service_account_token;
-  Value downward_api;
-  friend bool operator==(const VolumeProjection&, const VolumeProjection&) = default;
-};
-
-/// Several sources in one directory.
-struct ProjectedVolumeSource {
-  std::vector<VolumeProjection> sources;
-  std::optional<std::int32_t> default_mode;
-  friend bool operator==(const ProjectedVolumeSource&, const ProjectedVolumeSource&) = default;
-};
-
-/// A directory that lives as long as the pod.
-struct EmptyDirVolumeSource {
-  std::string medium;
-  std::optional<Quantity> size_limit;
-  friend bool operator==(const EmptyDirVolumeSource&, const EmptyDirVolumeSource&) = default;
-};
-
-/// Storage that outlives the pod.
-struct PersistentVolumeClaimVolumeSource {
-  std::string claim_name;
-  bool read_only = false;
-  friend bool operator==(const PersistentVolumeClaimVolumeSource&,
-                         const PersistentVolumeClaimVolumeSource&) = default;
-};
-
-/// A directory of the host.
-struct HostPathVolumeSource {
-  std::string path;
-  std::string type;
-  friend bool operator==(const HostPathVolumeSource&, const HostPathVolumeSource&) = default;
-};
-
-/// A named volume; at most one source is set (none: an emptyDir).
-struct Volume {
-  std::string name;
-  std::optional<SecretVolumeSource> secret;
-  std::optional<ConfigMapVolumeSource> config_map;
-  std::optional<ProjectedVolumeSource> projected;
-  std::optional<EmptyDirVolumeSource> empty_dir;
-  std::optional<PersistentVolumeClaimVolumeSource> persistent_volume_claim;
-  std::optional<HostPathVolumeSource> host_path;
-  Value csi;
-  Value ephemeral;
-  Value image;
-  friend bool operator==(const Volume&, const Volume&) = default;
 };
 
 // ---------------------------------------------------------------------------- pods
 
 /// An object in the same namespace.
 struct LocalObjectReference {
-  std::string name;
+  std::string name = {};
   friend bool operator==(const LocalObjectReference&, const LocalObjectReference&) = default;
 };
 
 /// What a revision or a build runs.
 struct PodSpec {
-  std::vector<Container> containers;
-  std::vector<Container> init_containers;
-  std::vector<Volume> volumes;
-  std::string service_account_name;
-  std::vector<LocalObjectReference> image_pull_secrets;
-  std::optional<bool> enable_service_links;
-  std::optional<bool> automount_service_account_token;
-  StringMap node_selector;
-  Value affinity;
-  Value tolerations;
-  Value topology_spread_constraints;
-  Value host_aliases;
-  std::optional<std::string> runtime_class_name;
-  Value security_context;
-  std::string priority_class_name;
-  std::string scheduler_name;
-  std::string dns_policy;
-  Value dns_config;
-  std::optional<bool> share_process_namespace;
+  std::vector<Container> containers = {};
+  std::vector<Container> init_containers = {};
+  std::vector<Volume> volumes = {};
+  std::string service_account_name = {};
+  std::vector<LocalObjectReference> image_pull_secrets = {};
+  std::optional<bool> enable_service_links = {};
+  std::optional<bool> automount_service_account_token = {};
+  StringMap node_selector = {};
+  Value affinity = {};
+  Value tolerations = {};
+  Value topology_spread_constraints = {};
+  Value host_aliases = {};
+  std::optional<std::string> runtime_class_name = {};
+  Value security_context = {};
+  std::string priority_class_name = {};
+  std::string scheduler_name = {};
+  std::string dns_policy = {};
+  Value dns_config = {};
+  std::optional<bool> share_process_namespace = {};
   bool host_network = false;
   bool host_pid = false;
   bool host_ipc = false;
-  std::string restart_policy;
-  std::optional<std::int64_t> termination_grace_period_seconds;
-  std::optional<std::int64_t> active_deadline_seconds;
-  std::string node_name;
-  std::string hostname;
-  std::string subdomain;
+  std::string restart_policy = {};
+  std::optional<std::int64_t> termination_grace_period_seconds = {};
+  std::optional<std::int64_t> active_deadline_seconds = {};
+  std::string node_name = {};
+  std::string hostname = {};
+  std::string subdomain = {};
   friend bool operator==(const PodSpec&, const PodSpec&) = default;
 };
 
 /// Not started yet, and why.
 struct ContainerStateWaiting {
-  std::string reason;
-  std::string message;
+  std::string reason = {};
+  std::string message = {};
   friend bool operator==(const ContainerStateWaiting&, const ContainerStateWaiting&) = default;
 };
 
 /// Running since.
 struct ContainerStateRunning {
-  std::optional<Timestamp> started_at;
+  std::optional<Timestamp> started_at = {};
   friend bool operator==(const ContainerStateRunning&, const ContainerStateRunning&) = default;
 };
 
@@ -366,21 +270,28 @@ struct ContainerStateRunning {
 struct ContainerStateTerminated {
   std::int32_t exit_code = 0;
   std::int32_t signal = 0;
-  std::string reason;
-  std::string message;
-  std::optional<Timestamp> started_at;
-  std::optional<Timestamp> finished_at;
-  std::string container_id;
+  std::string reason = {};
+  std::string message = {};
+  std::optional<Timestamp> started_at = {};
+  std::optional<Timestamp> finished_at = {};
+  std::string container_id = {};
   friend bool operator==(const ContainerStateTerminated&,
                          const ContainerStateTerminated&) = default;
 };
 
 /// At most one is set; none means waiting.
 struct ContainerState {
-  std::optional<ContainerStateWaiting> waiting;
-  std::optional<ContainerStateRunning> running;
-  std::optional<ContainerStateTerminated> terminated;
+  std::optional<ContainerStateWaiting> waiting = {};
+  std::optional<ContainerStateRunning> running = {};
+  std::optional<ContainerStateTerminated> terminated = {};
   friend bool operator==(const ContainerState&, const ContainerState&) = default;
 };
+
+/// Their lists of fields, for structs that hold these.
+KNATIVE_EXPORT const fields::Struct& describe(const EnvVar*);
+KNATIVE_EXPORT const fields::Struct& describe(const Container*);
+KNATIVE_EXPORT const fields::Struct& describe(const Volume*);
+KNATIVE_EXPORT const fields::Struct& describe(const LocalObjectReference*);
+KNATIVE_EXPORT const fields::Struct& describe(const PodSpec*);
 
 }  // namespace knative::core

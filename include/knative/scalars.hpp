@@ -118,7 +118,7 @@ class IntOrString {
 
 /// Octets that are base64 in JSON and YAML.
 struct Bytes {
-  std::string bytes;
+  std::string bytes = {};
 
   Bytes() = default;
   Bytes(std::string octets) : bytes(std::move(octets)) {}  // NOLINT: implicit

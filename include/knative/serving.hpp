@@ -25,6 +25,7 @@
 #include "knative/meta.hpp"
 #include "knative/object.hpp"
 #include "knative/pod.hpp"
+#include "knative/serving_status.hpp"
 
 namespace knative::serving {
 
@@ -55,17 +56,6 @@ inline constexpr std::string_view autoscaling_prefix = "autoscaling.knative.dev/
 
 // ---------------------------------------------------------------------------- specs
 
-/// One entry of a traffic split.
-struct TrafficTarget {
-  std::string revision_name;
-  std::string configuration_name;       ///< Only in a Route.
-  std::optional<bool> latest_revision;  ///< Defaults to `revision_name.empty()`.
-  std::optional<std::int64_t> percent;  ///< 0..100; all together 100.
-  std::string tag;                      ///< Gives the target a host of its own.
-  std::string url;                      ///< Status only.
-  friend bool operator==(const TrafficTarget&, const TrafficTarget&) = default;
-};
-
 /// Whether a field that a Revision may not set was there when the object was read.
 struct Refused {
   bool set = false;
@@ -85,19 +75,19 @@ struct RefusedPodFields {
 
 /// What a Revision runs: the allowed part of a pod specification, and limits.
 struct RevisionSpec {
-  std::vector<core::Container> containers;
-  std::vector<core::Container> init_containers;
-  std::vector<core::Volume> volumes;
-  std::string service_account_name;
-  std::vector<core::LocalObjectReference> image_pull_secrets;
-  std::optional<bool> enable_service_links;
-  std::optional<bool> automount_service_account_token;  ///< May only be false.
+  std::vector<core::Container> containers = {};
+  std::vector<core::Container> init_containers = {};
+  std::vector<core::Volume> volumes = {};
+  std::string service_account_name = {};
+  std::vector<core::LocalObjectReference> image_pull_secrets = {};
+  std::optional<bool> enable_service_links = {};
+  std::optional<bool> automount_service_account_token = {};  ///< May only be false.
   /// Requests at a time per instance; 0 means no limit.
-  std::optional<std::int64_t> container_concurrency;
-  std::optional<std::int64_t> timeout_seconds;  ///< Whole request; seconds.
-  std::optional<std::int64_t> response_start_timeout_seconds;
-  std::optional<std::int64_t> idle_timeout_seconds;
-  RefusedPodFields refused;
+  std::optional<std::int64_t> container_concurrency = {};
+  std::optional<std::int64_t> timeout_seconds = {};  ///< Whole request; seconds.
+  std::optional<std::int64_t> response_start_timeout_seconds = {};
+  std::optional<std::int64_t> idle_timeout_seconds = {};
+  RefusedPodFields refused = {};
   friend bool operator==(const RevisionSpec&, const RevisionSpec&) = default;
 
   /// The container that serves: the only one, or the one with a port; null when there is none.
@@ -107,90 +97,28 @@ struct RevisionSpec {
 /// From this a Configuration stamps Revisions. `metadata.name` (optional) names the next Revision
 /// and must begin with "<parent>-".
 struct RevisionTemplateSpec {
-  ObjectMeta metadata;
-  RevisionSpec spec;
+  ObjectMeta metadata = {};
+  RevisionSpec spec = {};
   friend bool operator==(const RevisionTemplateSpec&, const RevisionTemplateSpec&) = default;
 };
 
 /// What a Configuration stamps Revisions from.
 struct ConfigurationSpec {
-  RevisionTemplateSpec template_;
+  RevisionTemplateSpec template_ = {};
   friend bool operator==(const ConfigurationSpec&, const ConfigurationSpec&) = default;
 };
 
 /// Where a Route sends requests.
 struct RouteSpec {
-  std::vector<TrafficTarget> traffic;
+  std::vector<TrafficTarget> traffic = {};
   friend bool operator==(const RouteSpec&, const RouteSpec&) = default;
 };
 
 /// A ConfigurationSpec and a RouteSpec in one.
 struct ServiceSpec {
-  RevisionTemplateSpec template_;
-  std::vector<TrafficTarget> traffic;  ///< Empty: everything to the latest ready Revision.
+  RevisionTemplateSpec template_ = {};
+  std::vector<TrafficTarget> traffic = {};  ///< Empty: everything to the latest ready Revision.
   friend bool operator==(const ServiceSpec&, const ServiceSpec&) = default;
-};
-
-// ---------------------------------------------------------------------------- statuses
-
-/// Where something can be reached.
-struct Addressable {
-  std::string url;
-  friend bool operator==(const Addressable&, const Addressable&) = default;
-};
-
-/// The digest that a container's image was resolved to.
-struct ContainerStatus {
-  std::string name;
-  std::string image_digest;  ///< "repository@sha256:..."
-  friend bool operator==(const ContainerStatus&, const ContainerStatus&) = default;
-};
-
-/// Conditions ResourcesAvailable and ContainerHealthy make Ready; Active only informs.
-struct RevisionStatus {
-  std::int64_t observed_generation = 0;
-  Conditions conditions;
-  StringMap annotations;
-  std::string log_url;
-  std::vector<ContainerStatus> container_statuses;
-  std::vector<ContainerStatus> init_container_statuses;
-  std::optional<std::int32_t> actual_replicas;
-  std::optional<std::int32_t> desired_replicas;
-  friend bool operator==(const RevisionStatus&, const RevisionStatus&) = default;
-};
-
-/// Ready alone.
-struct ConfigurationStatus {
-  std::int64_t observed_generation = 0;
-  Conditions conditions;
-  StringMap annotations;
-  std::string latest_created_revision_name;
-  std::string latest_ready_revision_name;
-  friend bool operator==(const ConfigurationStatus&, const ConfigurationStatus&) = default;
-};
-
-/// AllTrafficAssigned, IngressReady and CertificateProvisioned make Ready.
-struct RouteStatus {
-  std::int64_t observed_generation = 0;
-  Conditions conditions;
-  StringMap annotations;
-  std::string url;
-  std::optional<Addressable> address;
-  std::vector<TrafficTarget> traffic;  ///< Resolved: every target names a Revision.
-  friend bool operator==(const RouteStatus&, const RouteStatus&) = default;
-};
-
-/// ConfigurationsReady and RoutesReady make Ready.
-struct ServiceStatus {
-  std::int64_t observed_generation = 0;
-  Conditions conditions;
-  StringMap annotations;
-  std::string url;
-  std::optional<Addressable> address;
-  std::vector<TrafficTarget> traffic;
-  std::string latest_created_revision_name;
-  std::string latest_ready_revision_name;
-  friend bool operator==(const ServiceStatus&, const ServiceStatus&) = default;
 };
 
 // ---------------------------------------------------------------------------- kinds
@@ -199,9 +127,9 @@ struct ServiceStatus {
 struct Service {
   static constexpr std::string_view api_version = "serving.knative.dev/v1";
   static constexpr std::string_view kind = "Service";
-  ObjectMeta metadata;
-  ServiceSpec spec;
-  ServiceStatus status;
+  ObjectMeta metadata = {};
+  ServiceSpec spec = {};
+  ServiceStatus status = {};
   friend bool operator==(const Service&, const Service&) = default;
 };
 
@@ -209,9 +137,9 @@ struct Service {
 struct Configuration {
   static constexpr std::string_view api_version = "serving.knative.dev/v1";
   static constexpr std::string_view kind = "Configuration";
-  ObjectMeta metadata;
-  ConfigurationSpec spec;
-  ConfigurationStatus status;
+  ObjectMeta metadata = {};
+  ConfigurationSpec spec = {};
+  ConfigurationStatus status = {};
   friend bool operator==(const Configuration&, const Configuration&) = default;
 };
 
@@ -219,9 +147,9 @@ struct Configuration {
 struct Revision {
   static constexpr std::string_view api_version = "serving.knative.dev/v1";
   static constexpr std::string_view kind = "Revision";
-  ObjectMeta metadata;
-  RevisionSpec spec;
-  RevisionStatus status;
+  ObjectMeta metadata = {};
+  RevisionSpec spec = {};
+  RevisionStatus status = {};
   friend bool operator==(const Revision&, const Revision&) = default;
 };
 
@@ -229,30 +157,30 @@ struct Revision {
 struct Route {
   static constexpr std::string_view api_version = "serving.knative.dev/v1";
   static constexpr std::string_view kind = "Route";
-  ObjectMeta metadata;
-  RouteSpec spec;
-  RouteStatus status;
+  ObjectMeta metadata = {};
+  RouteSpec spec = {};
+  RouteStatus status = {};
   friend bool operator==(const Route&, const Route&) = default;
 };
 
 /// What the autoscaler is told of a Revision.
 struct PodAutoscalerSpec {
-  ObjectRef scale_target_ref;
-  std::string reachability;  ///< "", "Reachable" or "Unreachable".
+  ObjectRef scale_target_ref = {};
+  std::string reachability = {};  ///< "", "Reachable" or "Unreachable".
   std::int64_t container_concurrency = 0;
-  std::string protocol_type;  ///< "http1" or "h2c".
+  std::string protocol_type = {};  ///< "http1" or "h2c".
   friend bool operator==(const PodAutoscalerSpec&, const PodAutoscalerSpec&) = default;
 };
 
 /// Active, ScaleTargetInitialized and SKSReady make Ready.
 struct PodAutoscalerStatus {
   std::int64_t observed_generation = 0;
-  Conditions conditions;
-  StringMap annotations;
-  std::string service_name;
-  std::string metrics_service_name;
-  std::optional<std::int32_t> desired_scale;  ///< Unset until the first decision.
-  std::optional<std::int32_t> actual_scale;
+  Conditions conditions = {};
+  StringMap annotations = {};
+  std::string service_name = {};
+  std::string metrics_service_name = {};
+  std::optional<std::int32_t> desired_scale = {};  ///< Unset until the first decision.
+  std::optional<std::int32_t> actual_scale = {};
   friend bool operator==(const PodAutoscalerStatus&, const PodAutoscalerStatus&) = default;
 };
 
@@ -260,9 +188,9 @@ struct PodAutoscalerStatus {
 struct PodAutoscaler {
   static constexpr std::string_view api_version = "autoscaling.internal.knative.dev/v1alpha1";
   static constexpr std::string_view kind = "PodAutoscaler";
-  ObjectMeta metadata;
-  PodAutoscalerSpec spec;
-  PodAutoscalerStatus status;
+  ObjectMeta metadata = {};
+  PodAutoscalerSpec spec = {};
+  PodAutoscalerStatus status = {};
   friend bool operator==(const PodAutoscaler&, const PodAutoscaler&) = default;
 };
 

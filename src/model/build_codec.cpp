@@ -4,9 +4,7 @@ namespace knative::build {
 
 using fields::acts;
 using fields::Field;
-using fields::refused;
 using fields::reported;
-using fields::Struct;
 using fields::warned;
 
 const fields::Struct& describe(const GitSource*) {
@@ -70,19 +68,21 @@ const fields::Struct& describe(const ImageConfig*) {
 }
 
 const fields::Struct& describe(const BuildSpec*) {
-  static const Field list[] = {acts("source", &BuildSpec::source),
-                               acts("sources", &BuildSpec::sources),
-                               acts("steps", &BuildSpec::steps),
-                               acts("image", &BuildSpec::image),
-                               acts("imageConfig", &BuildSpec::image_config),
-                               acts("template", &BuildSpec::template_),
-                               acts("serviceAccountName", &BuildSpec::service_account_name),
-                               acts("timeout", &BuildSpec::timeout),
-                               acts("volumes", &BuildSpec::volumes),
-                               acts("nodeSelector", &BuildSpec::node_selector),
-                               acts("affinity", &BuildSpec::affinity),
-                               acts("Status", &BuildSpec::status, fields::any_case),
-                               acts("generation", &BuildSpec::generation)};
+  static const Field list[] = {
+      acts("source", &BuildSpec::source),
+      acts("sources", &BuildSpec::sources),
+      acts("steps", &BuildSpec::steps),
+      acts("image", &BuildSpec::image),
+      acts("imageConfig", &BuildSpec::image_config),
+      acts("template", &BuildSpec::template_),
+      warned("serviceAccountName", &BuildSpec::service_account_name,
+             "builds run with the rights of their platform"),
+      acts("timeout", &BuildSpec::timeout),
+      acts("volumes", &BuildSpec::volumes),
+      warned("nodeSelector", &BuildSpec::node_selector, "there are no nodes here"),
+      warned("affinity", &BuildSpec::affinity, "there are no nodes here"),
+      acts("Status", &BuildSpec::status, fields::any_case),
+      warned("generation", &BuildSpec::generation, "deprecated; metadata.generation counts")};
   static const fields::Struct description{"BuildSpec", list};
   return description;
 }
@@ -143,7 +143,8 @@ const fields::Struct& describe(const BuildTemplateSpec*) {
   static const Field list[] = {acts("parameters", &BuildTemplateSpec::parameters),
                                acts("steps", &BuildTemplateSpec::steps),
                                acts("volumes", &BuildTemplateSpec::volumes),
-                               acts("generation", &BuildTemplateSpec::generation)};
+                               warned("generation", &BuildTemplateSpec::generation,
+                                      "deprecated; metadata.generation counts")};
   static const fields::Struct description{"BuildTemplateSpec", list};
   return description;
 }
@@ -162,18 +163,73 @@ const fields::Struct& describe(const ClusterBuildTemplate*) {
   return description;
 }
 
+// ---------------------------------------------------------------------------- rules
+
+using fields::Mark;
+using fields::Rule;
+
+constexpr std::string_view no_server = "a step is no server";
+constexpr std::string_view no_terminal = "a step has no terminal";
+constexpr std::string_view runs_once = "a step runs once, on this host, to its end";
+constexpr std::string_view empty_dir_only =
+    "steps see emptyDir volumes only; one that mounts another fails";
+
+// Steps are containers that nothing is sent to.
+#define KN_STEP_RULES(step)                                                                        \
+  {step ".ports", Mark::warned, no_server}, {step ".livenessProbe", Mark::warned, no_server},      \
+      {step ".readinessProbe", Mark::warned, no_server},                                           \
+      {step ".startupProbe", Mark::warned, no_server}, {step ".stdin", Mark::warned, no_terminal}, \
+      {step ".stdinOnce", Mark::warned, no_terminal}, {step ".tty", Mark::warned, no_terminal},    \
+      {step ".lifecycle", Mark::warned, runs_once},                                                \
+      {step ".restartPolicy", Mark::warned, runs_once},                                            \
+      {step ".volumeDevices", Mark::warned, runs_once},                                            \
+      {step ".resizePolicy", Mark::warned, runs_once},                                             \
+      {step ".terminationMessagePath", Mark::acts}, {step ".volumeMounts.readOnly", Mark::acts}, { \
+    step ".volumeMounts.mountPropagation", Mark::warned, runs_once                                 \
+  }
+
+#define KN_BUILD_VOLUMES                                                    \
+  {"spec.volumes.secret", Mark::warned, empty_dir_only},                    \
+      {"spec.volumes.configMap", Mark::warned, empty_dir_only},             \
+      {"spec.volumes.projected", Mark::warned, empty_dir_only},             \
+      {"spec.volumes.persistentVolumeClaim", Mark::warned, empty_dir_only}, \
+      {"spec.volumes.hostPath", Mark::warned, empty_dir_only},              \
+      {"spec.volumes.csi", Mark::warned, empty_dir_only},                   \
+      {"spec.volumes.ephemeral", Mark::warned, empty_dir_only},             \
+      {"spec.volumes.image", Mark::warned, empty_dir_only}, {               \
+    "spec.volumes.gitRepo", Mark::warned, empty_dir_only                    \
+  }
+
+constexpr Rule build_rules[] = {{"spec.serviceAccountName", Mark::acts, {}, "default"},
+                                KN_STEP_RULES("spec.steps"),
+                                KN_STEP_RULES("spec.source.custom"),
+                                KN_STEP_RULES("spec.sources.custom"),
+                                KN_BUILD_VOLUMES};
+constexpr Rule template_rules[] = {KN_STEP_RULES("spec.steps"), KN_BUILD_VOLUMES};
+#undef KN_STEP_RULES
+#undef KN_BUILD_VOLUMES
+
+constexpr PrinterColumn build_columns[] = {{"SUCCEEDED", "status.conditions[Succeeded].status"},
+                                           {"REASON", "status.conditions[Succeeded].reason"},
+                                           {"STARTTIME", "status.startTime"},
+                                           {"COMPLETIONTIME", "status.completionTime"},
+                                           {"IMAGE", "status.image", true}};
+
 // ---------------------------------------------------------------------------- kinds
 
 const KindInfo& kind_info(const Build*) {
-  static constexpr KindInfo info = namespaced_kind<Build>("builds");
+  static constexpr KindInfo info =
+      namespaced_kind<Build>("builds").with_rules(build_rules).with_columns(build_columns);
   return info;
 }
 const KindInfo& kind_info(const BuildTemplate*) {
-  static constexpr KindInfo info = namespaced_kind<BuildTemplate>("buildtemplates");
+  static constexpr KindInfo info =
+      namespaced_kind<BuildTemplate>("buildtemplates").with_rules(template_rules);
   return info;
 }
 const KindInfo& kind_info(const ClusterBuildTemplate*) {
-  static constexpr KindInfo info = cluster_kind<ClusterBuildTemplate>("clusterbuildtemplates");
+  static constexpr KindInfo info =
+      cluster_kind<ClusterBuildTemplate>("clusterbuildtemplates").with_rules(template_rules);
   return info;
 }
 

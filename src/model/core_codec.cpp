@@ -4,9 +4,7 @@ namespace knative::core {
 
 using fields::acts;
 using fields::Field;
-using fields::refused;
 using fields::reported;
-using fields::Struct;
 using fields::warned;
 
 const fields::Struct& describe(const NamespaceStatus*) {
@@ -15,8 +13,23 @@ const fields::Struct& describe(const NamespaceStatus*) {
   return description;
 }
 
+const fields::Struct& describe(const NamespaceSpec*) {
+  static const Field list[] = {warned("finalizers", &NamespaceSpec::finalizers,
+                                      "a Namespace goes when its objects have gone")};
+  static const fields::Struct description{"NamespaceSpec", list};
+  return description;
+}
+
+const fields::Struct& describe(const SecretReference*) {
+  static const Field list[] = {acts("name", &SecretReference::name),
+                               acts("namespace", &SecretReference::namespace_)};
+  static const fields::Struct description{"SecretReference", list};
+  return description;
+}
+
 const fields::Struct& describe(const Namespace*) {
   static const Field list[] = {acts("metadata", &Namespace::metadata),
+                               acts("spec", &Namespace::spec),
                                reported("status", &Namespace::status, fields::tolerant)};
   static const fields::Struct description{"Namespace", list};
   return description;
@@ -41,9 +54,12 @@ const fields::Struct& describe(const ConfigMap*) {
 
 const fields::Struct& describe(const ServiceAccount*) {
   static const Field list[] = {
-      acts("metadata", &ServiceAccount::metadata), acts("secrets", &ServiceAccount::secrets),
-      acts("imagePullSecrets", &ServiceAccount::image_pull_secrets),
-      acts("automountServiceAccountToken", &ServiceAccount::automount_service_account_token)};
+      acts("metadata", &ServiceAccount::metadata),
+      warned("secrets", &ServiceAccount::secrets, "credentials are named where they are used"),
+      warned("imagePullSecrets", &ServiceAccount::image_pull_secrets,
+             "images come from the platform's own store"),
+      warned("automountServiceAccountToken", &ServiceAccount::automount_service_account_token,
+             "there are no tokens of service accounts")};
   static const fields::Struct description{"ServiceAccount", list};
   return description;
 }
@@ -60,12 +76,40 @@ const fields::Struct& describe(const ServicePort*) {
 }
 
 const fields::Struct& describe(const ServiceSpec*) {
-  static const Field list[] = {acts("type", &ServiceSpec::type),
-                               acts("clusterIP", &ServiceSpec::cluster_ip),
-                               acts("ports", &ServiceSpec::ports),
-                               acts("selector", &ServiceSpec::selector),
-                               acts("externalName", &ServiceSpec::external_name),
-                               acts("sessionAffinity", &ServiceSpec::session_affinity)};
+  static const Field list[] = {
+      warned("type", &ServiceSpec::type,
+             "a name in the cluster leads to the Service of that name in Serving; nothing listens "
+             "on ports"),
+      warned("clusterIP", &ServiceSpec::cluster_ip,
+             "a name in the cluster leads to the Service of that name in Serving; nothing listens "
+             "on ports"),
+      warned("ports", &ServiceSpec::ports,
+             "a name in the cluster leads to the Service of that name in Serving; nothing listens "
+             "on ports"),
+      warned("selector", &ServiceSpec::selector,
+             "a name in the cluster leads to the Service of that name in Serving; nothing listens "
+             "on ports"),
+      warned("externalName", &ServiceSpec::external_name,
+             "a name in the cluster leads to the Service of that name in Serving; nothing listens "
+             "on ports"),
+      warned("sessionAffinity", &ServiceSpec::session_affinity,
+             "a name in the cluster leads to the Service of that name in Serving; nothing listens "
+             "on ports"),
+      warned("clusterIPs", &ServiceSpec::cluster_ips,
+             "a name in the cluster leads to the Service of that name in Serving; nothing listens "
+             "on ports"),
+      warned("externalTrafficPolicy", &ServiceSpec::external_traffic_policy,
+             "a name in the cluster leads to the Service of that name in Serving; nothing listens "
+             "on ports"),
+      warned("internalTrafficPolicy", &ServiceSpec::internal_traffic_policy,
+             "a name in the cluster leads to the Service of that name in Serving; nothing listens "
+             "on ports"),
+      warned("ipFamilyPolicy", &ServiceSpec::ip_family_policy,
+             "a name in the cluster leads to the Service of that name in Serving; nothing listens "
+             "on ports"),
+      warned("ipFamilies", &ServiceSpec::ip_families,
+             "a name in the cluster leads to the Service of that name in Serving; nothing listens "
+             "on ports")};
   static const fields::Struct description{"ServiceSpec", list};
   return description;
 }
@@ -76,6 +120,15 @@ const fields::Struct& describe(const Service*) {
   static const fields::Struct description{"Service", list};
   return description;
 }
+
+// ---------------------------------------------------------------------------- rules
+
+using fields::Mark;
+using fields::Rule;
+
+// What defaulting fills in is no reason for a warning.
+constexpr Rule service_rules[] = {{"spec.type", Mark::acts, {}, "ClusterIP"},
+                                  {"spec.sessionAffinity", Mark::acts, {}, "None"}};
 
 // ---------------------------------------------------------------------------- kinds
 
@@ -98,7 +151,8 @@ const KindInfo& kind_info(const ServiceAccount*) {
 }
 const KindInfo& kind_info(const Service*) {
   static constexpr KindInfo info =
-      namespaced_kind<Service>("services", "svc", NameRule::dns1035_label);
+      namespaced_kind<Service>("services", "svc", NameRule::dns1035_label)
+          .with_rules(service_rules);
   return info;
 }
 

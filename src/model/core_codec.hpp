@@ -7,7 +7,9 @@
 
 namespace knative::core {
 const fields::Struct& describe(const NamespaceStatus*);
+const fields::Struct& describe(const NamespaceSpec*);
 const fields::Struct& describe(const Namespace*);
+const fields::Struct& describe(const SecretReference*);
 const fields::Struct& describe(const Secret*);
 const fields::Struct& describe(const ConfigMap*);
 const fields::Struct& describe(const ServiceAccount*);

@@ -1,6 +1,7 @@
 #include <set>
 
 #include "knative/core.hpp"
+#include "model/config_maps.hpp"
 
 namespace knative::core {
 namespace {
@@ -102,6 +103,7 @@ FieldErrors validate(const Secret& secret) {
 FieldErrors validate(const ConfigMap& config_map) {
   std::size_t bytes = 0;
   FieldErrors errors = validate_keys(config_map.data, "data", text_size, bytes);
+  errors.add(check_config_map(config_map));
   errors.add(validate_keys(config_map.binary_data, "binaryData", bytes_size, bytes));
   for (const auto& [key, value] : config_map.binary_data) {
     if (config_map.data.contains(key)) {
@@ -114,7 +116,7 @@ FieldErrors validate(const ConfigMap& config_map) {
 
 FieldErrors validate(const ServiceAccount& account) {
   FieldErrors errors;
-  const auto check = [&](const std::vector<LocalObjectReference>& list, std::string_view field) {
+  const auto check = [&](const auto& list, std::string_view field) {
     for (std::size_t i = 0; i < list.size(); ++i) {
       if (list[i].name.empty()) {
         errors.add(FieldErrors(missing_field({"name"})).via_field_index(field, i));

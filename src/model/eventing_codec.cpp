@@ -4,9 +4,7 @@ namespace knative::eventing {
 
 using fields::acts;
 using fields::Field;
-using fields::refused;
 using fields::reported;
-using fields::Struct;
 using fields::warned;
 
 const fields::Struct& describe(const KReference*) {
@@ -19,9 +17,10 @@ const fields::Struct& describe(const KReference*) {
 }
 
 const fields::Struct& describe(const Destination*) {
-  static const Field list[] = {acts("ref", &Destination::ref), acts("uri", &Destination::uri),
-                               acts("CACerts", &Destination::ca_certs),
-                               acts("audience", &Destination::audience)};
+  static const Field list[] = {
+      acts("ref", &Destination::ref), acts("uri", &Destination::uri),
+      warned("CACerts", &Destination::ca_certs, "the platform trusts the certificates of its host"),
+      warned("audience", &Destination::audience, "requests carry no token of a service account")};
   static const fields::Struct description{"Destination", list};
   return description;
 }
@@ -65,8 +64,9 @@ const fields::Struct& describe(const TriggerFilter*) {
 }
 
 const fields::Struct& describe(const BrokerSpec*) {
-  static const Field list[] = {acts("config", &BrokerSpec::config),
-                               acts("delivery", &BrokerSpec::delivery)};
+  static const Field list[] = {
+      warned("config", &BrokerSpec::config, "the log of the Broker is configured by its platform"),
+      acts("delivery", &BrokerSpec::delivery)};
   static const fields::Struct description{"BrokerSpec", list};
   return description;
 }
@@ -91,6 +91,7 @@ const fields::Struct& describe(const Broker*) {
 
 const fields::Struct& describe(const TriggerSpec*) {
   static const Field list[] = {acts("broker", &TriggerSpec::broker),
+                               acts("brokerRef", &TriggerSpec::broker_ref),
                                acts("filter", &TriggerSpec::filter),
                                acts("filters", &TriggerSpec::filters),
                                acts("subscriber", &TriggerSpec::subscriber, fields::always),
@@ -147,7 +148,8 @@ const fields::Struct& describe(const EventType*) {
 const fields::Struct& describe(const ChannelTemplateSpec*) {
   static const Field list[] = {acts("apiVersion", &ChannelTemplateSpec::api_version),
                                acts("kind", &ChannelTemplateSpec::kind),
-                               acts("spec", &ChannelTemplateSpec::spec)};
+                               warned("spec", &ChannelTemplateSpec::spec,
+                                      "the log of a Channel is configured by its platform")};
   static const fields::Struct description{"ChannelTemplateSpec", list};
   return description;
 }
@@ -213,26 +215,90 @@ const fields::Struct& describe(const Subscription*) {
   return description;
 }
 
+// ---------------------------------------------------------------------------- rules
+
+using fields::Mark;
+using fields::Rule;
+
+constexpr std::string_view no_annotation = "there is no such annotation";
+constexpr std::string_view no_label = "there is no such label";
+constexpr std::string_view binary_only = "events are sent in binary mode";
+
+#define KN_EVENTING_KEYS                                                               \
+  {"metadata.labels[eventing.knative.dev/*]", Mark::warned, no_label},                 \
+      {"metadata.annotations[eventing.knative.dev/creator]", Mark::acts},              \
+      {"metadata.annotations[eventing.knative.dev/lastModifier]", Mark::acts},         \
+      {"metadata.annotations[eventing.knative.dev/*]", Mark::warned, no_annotation}, { \
+    "metadata.annotations[messaging.knative.dev/*]", Mark::warned, no_annotation       \
+  }
+
+constexpr Rule broker_rules[] = {
+    {"spec.delivery.format", Mark::warned, binary_only, "json"},
+    {"metadata.annotations[eventing.knative.dev/broker.class]", Mark::acts},
+    KN_EVENTING_KEYS};
+constexpr Rule trigger_rules[] = {{"spec.delivery.format", Mark::warned, binary_only, "json"},
+                                  {"metadata.annotations[eventing.knative.dev/injection]",
+                                   Mark::warned, "Brokers are not made on demand"},
+                                  {"metadata.annotations[knative.dev/dependency]", Mark::acts},
+                                  {"metadata.labels[eventing.knative.dev/broker]", Mark::reported},
+                                  KN_EVENTING_KEYS};
+constexpr Rule event_type_rules[] = {
+    {"metadata.annotations[eventing.knative.dev/attributes]", Mark::reported},
+    {"metadata.annotations[eventing.knative.dev/schemaData]", Mark::reported},
+    KN_EVENTING_KEYS};
+constexpr Rule channel_rules[] = {
+    {"spec.delivery.format", Mark::warned, binary_only, "json"},
+    {"metadata.annotations[messaging.knative.dev/subscribable]", Mark::reported},
+    KN_EVENTING_KEYS};
+constexpr Rule subscription_rules[] = {{"spec.delivery.format", Mark::warned, binary_only, "json"},
+                                       KN_EVENTING_KEYS};
+#undef KN_EVENTING_KEYS
+
+constexpr PrinterColumn broker_columns[] = {{"URL", "status.address.url"},
+                                            {"READY", "status.conditions[Ready].status"},
+                                            {"REASON", "status.conditions[Ready].reason"}};
+constexpr PrinterColumn trigger_columns[] = {{"BROKER", "spec.broker"},
+                                             {"SUBSCRIBER_URI", "status.subscriberUri"},
+                                             {"READY", "status.conditions[Ready].status"},
+                                             {"REASON", "status.conditions[Ready].reason"}};
+constexpr PrinterColumn subscription_columns[] = {{"READY", "status.conditions[Ready].status"},
+                                                  {"REASON", "status.conditions[Ready].reason"}};
+constexpr PrinterColumn event_type_columns[] = {{"TYPE", "spec.type"},
+                                                {"SOURCE", "spec.source"},
+                                                {"SCHEMA", "spec.schema"},
+                                                {"REFERENCE NAME", "spec.reference.name"},
+                                                {"DESCRIPTION", "spec.description"},
+                                                {"READY", "status.conditions[Ready].status"},
+                                                {"REASON", "status.conditions[Ready].reason"}};
+
 // ---------------------------------------------------------------------------- kinds
 
 const KindInfo& kind_info(const Broker*) {
-  static constexpr KindInfo info = namespaced_kind<Broker>("brokers");
+  static constexpr KindInfo info =
+      namespaced_kind<Broker>("brokers").with_rules(broker_rules).with_columns(broker_columns);
   return info;
 }
 const KindInfo& kind_info(const Trigger*) {
-  static constexpr KindInfo info = namespaced_kind<Trigger>("triggers");
+  static constexpr KindInfo info =
+      namespaced_kind<Trigger>("triggers").with_rules(trigger_rules).with_columns(trigger_columns);
   return info;
 }
 const KindInfo& kind_info(const EventType*) {
-  static constexpr KindInfo info = namespaced_kind<EventType>("eventtypes");
+  static constexpr KindInfo info = namespaced_kind<EventType>("eventtypes")
+                                       .with_rules(event_type_rules)
+                                       .with_columns(event_type_columns);
   return info;
 }
 const KindInfo& kind_info(const Channel*) {
-  static constexpr KindInfo info = namespaced_kind<Channel>("channels", "ch");
+  static constexpr KindInfo info = namespaced_kind<Channel>("channels", "ch")
+                                       .with_rules(channel_rules)
+                                       .with_columns(broker_columns);
   return info;
 }
 const KindInfo& kind_info(const Subscription*) {
-  static constexpr KindInfo info = namespaced_kind<Subscription>("subscriptions", "sub");
+  static constexpr KindInfo info = namespaced_kind<Subscription>("subscriptions", "sub")
+                                       .with_rules(subscription_rules)
+                                       .with_columns(subscription_columns);
   return info;
 }
 

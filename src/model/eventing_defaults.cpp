@@ -39,6 +39,13 @@ void apply_defaults(Broker& object) {
 
 void apply_defaults(Trigger& object) {
   const std::string& namespace_ = object.metadata.namespace_;
+  // A Broker of the own namespace has one way of being named.
+  std::optional<KReference>& reference = object.spec.broker_ref;
+  if (reference && object.spec.broker.empty() && reference->kind == Broker::kind &&
+      (reference->namespace_.empty() || reference->namespace_ == namespace_)) {
+    object.spec.broker = reference->name;
+    reference.reset();
+  }
   if (!object.spec.broker.empty()) {
     object.metadata.labels[std::string(keys::broker)] = object.spec.broker;
   }

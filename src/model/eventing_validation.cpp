@@ -10,6 +10,8 @@
 namespace knative::eventing {
 namespace {
 
+constexpr std::string_view served_broker_class = "MTChannelBasedBroker";
+
 // ---------------------------------------------------------------------------- references
 
 bool is_absolute(std::string_view uri) {
@@ -255,6 +257,13 @@ FieldErrors validate(const Broker& object) {
   const auto found = object.metadata.annotations.find(keys::broker_class);
   if (found == object.metadata.annotations.end() || found->second.empty()) {
     errors.add(missing_field({keys::broker_class}));
+  } else if (found->second != served_broker_class) {
+    errors.add(
+        field_error("has no effect",
+                    {std::string("metadata.annotations[") + std::string(keys::broker_class) + ']'},
+                    "only Brokers of class " + std::string(served_broker_class) +
+                        " are served here; this one is left alone")
+            .as_warning());
   }
   FieldErrors spec;
   if (object.spec.config) spec.add(validate_reference(*object.spec.config).via_field("config"));
@@ -266,7 +275,14 @@ FieldErrors validate(const Broker& object) {
 FieldErrors validate(const Trigger& object) {
   FieldErrors errors = validate_trigger_annotations(object);
   FieldErrors spec;
-  if (object.spec.broker.empty()) spec.add(missing_field({"broker"}));
+  if (object.spec.broker_ref) {
+    if (!object.spec.broker.empty()) spec.add(multiple_one_of({"broker", "brokerRef"}));
+    FieldErrors wrong = validate_reference(*object.spec.broker_ref);
+    wrong.add(validate_own_namespace(*object.spec.broker_ref, object.metadata));
+    spec.add(std::move(wrong).via_field("brokerRef"));
+  } else if (object.spec.broker.empty()) {
+    spec.add(missing_field({"broker"}));
+  }
   if (object.spec.filter && object.spec.filters.empty()) {
     spec.add(
         validate_attributes(object.spec.filter->attributes, false).via_field("filter.attributes"));
@@ -297,7 +313,14 @@ FieldErrors validate(const Channel& object) {
   } else {
     FieldErrors wrong;
     if (object.spec.channel_template->api_version.empty()) wrong.add(missing_field({"apiVersion"}));
-    if (object.spec.channel_template->kind.empty()) wrong.add(missing_field({"kind"}));
+    const std::string& kind = object.spec.channel_template->kind;
+    if (kind.empty()) {
+      wrong.add(missing_field({"kind"}));
+    } else if (kind != "InMemoryChannel") {
+      wrong.add(field_error("has no effect", {"kind"},
+                            "every Channel is backed by the platform's own log")
+                    .as_warning());
+    }
     errors.add(std::move(wrong).via_field("channelTemplate"));
   }
   errors.add(validate_delivery(object.spec.delivery));

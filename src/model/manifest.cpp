@@ -37,10 +37,10 @@ std::string place(const ParseOptions& options, Position at) {
   return out + std::to_string(at.line) + ':' + std::to_string(at.column) + ": ";
 }
 
-void add_field_errors(const FieldErrors& errors, const SourceMap& source,
+void add_field_errors(const FieldErrors& errors, FieldError::Level level, const SourceMap& source,
                       std::vector<Problem>& problems) {
   for (const FieldError& error : errors) {
-    if (error.level == FieldError::Level::warning) continue;
+    if (error.level != level) continue;
     std::string details = error.details;
     std::replace(details.begin(), details.end(), '\n', ' ');
     if (!details.empty()) details = "; " + details;
@@ -59,10 +59,14 @@ void add_field_errors(const FieldErrors& errors, const SourceMap& source,
   }
 }
 
-Error to_error(std::vector<Problem> problems, const ParseOptions& options) {
+void sort(std::vector<Problem>& problems) {
   std::stable_sort(problems.begin(), problems.end(), [](const Problem& a, const Problem& b) {
     return a.at != b.at ? a.at < b.at : a.message < b.message;
   });
+}
+
+Error to_error(std::vector<Problem> problems, const ParseOptions& options) {
+  sort(problems);
   static constexpr std::size_t lines_max = 100;
   std::string detail;
   for (std::size_t i = 0; i < problems.size(); ++i) {
@@ -93,6 +97,14 @@ class Reader {
     }
   }
   std::vector<AnyObject> take() { return std::move(objects_); }
+  // What was accepted without effect, as lines of text.
+  void report_warnings() {
+    if (!options_.warnings) return;
+    sort(warnings_);
+    for (const Problem& warning : warnings_) {
+      options_.warnings->push_back(place(options_, warning.at) + warning.message);
+    }
+  }
 
  private:
   // The items of "List", or of "BuildList" and the like.
@@ -126,6 +138,7 @@ class Reader {
   }
 
   void read_object(const Value& value, const SourceMap& source, const std::string& prefix) {
+    if (options_.skip_unknown_kinds && is_unknown(value, source)) return;
     FieldErrors errors;
     std::optional<AnyObject> object = kinds_.decode(value, options_.strictness, errors);
     if (object && options_.apply_defaults) object->apply_defaults();
@@ -139,13 +152,27 @@ class Reader {
       }
     }
     if (!prefix.empty()) errors = std::move(errors).via_field(prefix);
-    add_field_errors(errors.merged(), source, problems_);
+    const FieldErrors merged = errors.merged();
+    add_field_errors(merged, FieldError::Level::error, source, problems_);
+    add_field_errors(merged, FieldError::Level::warning, source, warnings_);
     if (object) objects_.push_back(*std::move(object));
+  }
+
+  // Whether nobody registered this kind; says so.
+  bool is_unknown(const Value& value, const SourceMap& source) {
+    const Value* version = value.find("apiVersion");
+    const Value* kind = value.find("kind");
+    if (!version || !kind || !version->is_string() || !kind->is_string()) return false;
+    if (kinds_.find(*version->if_string(), *kind->if_string())) return false;
+    warnings_.push_back({source.at, "left out: no kind \"" + *kind->if_string() +
+                                        "\" in version \"" + *version->if_string() + '"'});
+    return true;
   }
 
   const ParseOptions& options_;
   const KindRegistry& kinds_;
   std::vector<Problem>& problems_;
+  std::vector<Problem> warnings_;
   std::vector<AnyObject> objects_;
 };
 
@@ -178,6 +205,7 @@ Result<std::vector<AnyObject>> parse(std::string_view text, const ParseOptions& 
   Reader reader(options, problems);
   for (const Document& document : *documents) reader.read(document.value, document.source);
   if (!problems.empty()) return to_error(std::move(problems), options);
+  reader.report_warnings();
   return reader.take();
 }
 

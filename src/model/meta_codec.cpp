@@ -5,10 +5,7 @@ namespace knative {
 
 using fields::acts;
 using fields::Field;
-using fields::refused;
 using fields::reported;
-using fields::Struct;
-using fields::warned;
 
 const fields::Struct& describe(const OwnerReference*) {
   static const Field list[] = {acts("apiVersion", &OwnerReference::api_version),
@@ -28,16 +25,16 @@ const fields::Struct& describe(const ObjectMeta*) {
       acts("namespace", &ObjectMeta::namespace_),
       acts("labels", &ObjectMeta::labels),
       acts("annotations", &ObjectMeta::annotations),
-      acts("uid", &ObjectMeta::uid),
+      reported("uid", &ObjectMeta::uid),
       acts("resourceVersion", &ObjectMeta::resource_version),
-      acts("generation", &ObjectMeta::generation),
-      acts("creationTimestamp", &ObjectMeta::creation_timestamp),
-      acts("deletionTimestamp", &ObjectMeta::deletion_timestamp),
-      acts("deletionGracePeriodSeconds", &ObjectMeta::deletion_grace_period_seconds),
+      reported("generation", &ObjectMeta::generation),
+      reported("creationTimestamp", &ObjectMeta::creation_timestamp),
+      reported("deletionTimestamp", &ObjectMeta::deletion_timestamp),
+      reported("deletionGracePeriodSeconds", &ObjectMeta::deletion_grace_period_seconds),
       acts("ownerReferences", &ObjectMeta::owner_references),
       acts("finalizers", &ObjectMeta::finalizers),
-      acts("selfLink", &ObjectMeta::self_link),
-      acts("managedFields", &ObjectMeta::managed_fields)};
+      reported("selfLink", &ObjectMeta::self_link),
+      reported("managedFields", &ObjectMeta::managed_fields)};
   static const fields::Struct description{"ObjectMeta", list};
   return description;
 }

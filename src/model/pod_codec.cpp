@@ -5,8 +5,6 @@ namespace knative::core {
 using fields::acts;
 using fields::Field;
 using fields::refused;
-using fields::reported;
-using fields::Struct;
 using fields::warned;
 
 const fields::Struct& describe(const KeySelector*) {
@@ -27,8 +25,10 @@ const fields::Struct& describe(const FieldSelector*) {
 const fields::Struct& describe(const EnvVarSource*) {
   static const Field list[] = {acts("configMapKeyRef", &EnvVarSource::config_map_key_ref),
                                acts("secretKeyRef", &EnvVarSource::secret_key_ref),
-                               acts("fieldRef", &EnvVarSource::field_ref),
-                               acts("resourceFieldRef", &EnvVarSource::resource_field_ref)};
+                               refused("fieldRef", &EnvVarSource::field_ref,
+                                       "there are no pods here to take the value from"),
+                               refused("resourceFieldRef", &EnvVarSource::resource_field_ref,
+                                       "there are no pods here to take the value from")};
   static const fields::Struct description{"EnvVarSource", list};
   return description;
 }
@@ -60,8 +60,10 @@ const fields::Struct& describe(const ContainerPort*) {
   static const Field list[] = {
       acts("name", &ContainerPort::name),
       acts("containerPort", &ContainerPort::container_port, fields::always),
-      acts("protocol", &ContainerPort::protocol), acts("hostPort", &ContainerPort::host_port),
-      acts("hostIP", &ContainerPort::host_ip)};
+      acts("protocol", &ContainerPort::protocol),
+      refused("hostPort", &ContainerPort::host_port,
+              "a program has no port of the host of its own"),
+      refused("hostIP", &ContainerPort::host_ip, "a program has no port of the host of its own")};
   static const fields::Struct description{"ContainerPort", list};
   return description;
 }
@@ -74,12 +76,13 @@ const fields::Struct& describe(const ResourceRequirements*) {
 }
 
 const fields::Struct& describe(const VolumeMount*) {
-  static const Field list[] = {acts("name", &VolumeMount::name, fields::always),
-                               acts("mountPath", &VolumeMount::mount_path, fields::always),
-                               acts("readOnly", &VolumeMount::read_only),
-                               acts("subPath", &VolumeMount::sub_path),
-                               acts("subPathExpr", &VolumeMount::sub_path_expr),
-                               acts("mountPropagation", &VolumeMount::mount_propagation)};
+  static const Field list[] = {
+      acts("name", &VolumeMount::name, fields::always),
+      acts("mountPath", &VolumeMount::mount_path, fields::always),
+      acts("readOnly", &VolumeMount::read_only),
+      acts("subPath", &VolumeMount::sub_path),
+      refused("subPathExpr", &VolumeMount::sub_path_expr, "only subPath is known"),
+      refused("mountPropagation", &VolumeMount::mount_propagation, "mounts are not shared")};
   static const fields::Struct description{"VolumeMount", list};
   return description;
 }
@@ -131,13 +134,16 @@ const fields::Struct& describe(const Probe*) {
       acts("periodSeconds", &Probe::period_seconds),
       acts("successThreshold", &Probe::success_threshold),
       acts("failureThreshold", &Probe::failure_threshold),
-      acts("terminationGracePeriodSeconds", &Probe::termination_grace_period_seconds)};
+      warned("terminationGracePeriodSeconds", &Probe::termination_grace_period_seconds,
+             "a program that fails its probe is stopped with the grace of its platform")};
   static const fields::Struct description{"Probe", list};
   return description;
 }
 
 const fields::Struct& describe(const Capabilities*) {
-  static const Field list[] = {acts("add", &Capabilities::add), acts("drop", &Capabilities::drop)};
+  static const Field list[] = {
+      acts("add", &Capabilities::add),
+      warned("drop", &Capabilities::drop, "a program of this host is not isolated")};
   static const fields::Struct description{"Capabilities", list};
   return description;
 }
@@ -154,11 +160,16 @@ const fields::Struct& describe(const SecurityContext*) {
       acts("runAsUser", &SecurityContext::run_as_user),
       acts("runAsGroup", &SecurityContext::run_as_group),
       acts("runAsNonRoot", &SecurityContext::run_as_non_root),
-      acts("allowPrivilegeEscalation", &SecurityContext::allow_privilege_escalation),
-      acts("readOnlyRootFilesystem", &SecurityContext::read_only_root_filesystem),
-      acts("privileged", &SecurityContext::privileged),
+      warned("allowPrivilegeEscalation", &SecurityContext::allow_privilege_escalation,
+             "a program of this host is not isolated"),
+      warned("readOnlyRootFilesystem", &SecurityContext::read_only_root_filesystem,
+             "a program of this host is not isolated"),
+      refused("privileged", &SecurityContext::privileged, "a program of this host is not isolated"),
       acts("capabilities", &SecurityContext::capabilities),
-      acts("seccompProfile", &SecurityContext::seccomp_profile)};
+      warned("seccompProfile", &SecurityContext::seccomp_profile,
+             "a program of this host is not isolated"),
+      warned("seLinuxOptions", &SecurityContext::se_linux_options,
+             "a program of this host is not isolated")};
   static const fields::Struct description{"SecurityContext", list};
   return description;
 }
@@ -173,29 +184,34 @@ const fields::Struct& describe(const Container*) {
       acts("env", &Container::env),
       acts("envFrom", &Container::env_from),
       acts("ports", &Container::ports),
-      acts("resources", &Container::resources),
+      warned("resources", &Container::resources, "no limit is enforced on programs of this host"),
       acts("volumeMounts", &Container::volume_mounts),
       acts("livenessProbe", &Container::liveness_probe),
       acts("readinessProbe", &Container::readiness_probe),
       acts("startupProbe", &Container::startup_probe),
-      acts("imagePullPolicy", &Container::image_pull_policy),
+      warned("imagePullPolicy", &Container::image_pull_policy,
+             "images come from the platform's own store"),
       acts("securityContext", &Container::security_context),
-      acts("terminationMessagePath", &Container::termination_message_path),
-      acts("terminationMessagePolicy", &Container::termination_message_policy),
-      acts("lifecycle", &Container::lifecycle),
-      acts("stdin", &Container::stdin_open),
-      acts("stdinOnce", &Container::stdin_once),
-      acts("tty", &Container::tty),
-      acts("volumeDevices", &Container::volume_devices),
-      acts("resizePolicy", &Container::resize_policy),
-      acts("restartPolicy", &Container::restart_policy)};
+      warned("terminationMessagePath", &Container::termination_message_path,
+             "a program says why it ended on its standard error"),
+      warned("terminationMessagePolicy", &Container::termination_message_policy,
+             "a program says why it ended on its standard error"),
+      refused("lifecycle", &Container::lifecycle, "programs have no hooks"),
+      refused("stdin", &Container::stdin_open, "programs have no terminal"),
+      refused("stdinOnce", &Container::stdin_once, "programs have no terminal"),
+      refused("tty", &Container::tty, "programs have no terminal"),
+      refused("volumeDevices", &Container::volume_devices, "programs have no devices of their own"),
+      refused("resizePolicy", &Container::resize_policy, "there are no limits to resize"),
+      refused("restartPolicy", &Container::restart_policy,
+              "the platform decides when a program starts again")};
   static const fields::Struct description{"Container", list};
   return description;
 }
 
 const fields::Struct& describe(const KeyToPath*) {
-  static const Field list[] = {acts("key", &KeyToPath::key), acts("path", &KeyToPath::path),
-                               acts("mode", &KeyToPath::mode)};
+  static const Field list[] = {
+      acts("key", &KeyToPath::key), acts("path", &KeyToPath::path),
+      warned("mode", &KeyToPath::mode, "files have the mode of their volume")};
   static const fields::Struct description{"KeyToPath", list};
   return description;
 }
@@ -203,7 +219,8 @@ const fields::Struct& describe(const KeyToPath*) {
 const fields::Struct& describe(const SecretVolumeSource*) {
   static const Field list[] = {acts("secretName", &SecretVolumeSource::secret_name),
                                acts("items", &SecretVolumeSource::items),
-                               acts("defaultMode", &SecretVolumeSource::default_mode),
+                               warned("defaultMode", &SecretVolumeSource::default_mode,
+                                      "files are readable by their user alone"),
                                acts("optional", &SecretVolumeSource::optional)};
   static const fields::Struct description{"SecretVolumeSource", list};
   return description;
@@ -212,7 +229,8 @@ const fields::Struct& describe(const SecretVolumeSource*) {
 const fields::Struct& describe(const ConfigMapVolumeSource*) {
   static const Field list[] = {acts("name", &ConfigMapVolumeSource::name),
                                acts("items", &ConfigMapVolumeSource::items),
-                               acts("defaultMode", &ConfigMapVolumeSource::default_mode),
+                               warned("defaultMode", &ConfigMapVolumeSource::default_mode,
+                                      "files are readable by their user alone"),
                                acts("optional", &ConfigMapVolumeSource::optional)};
   static const fields::Struct description{"ConfigMapVolumeSource", list};
   return description;
@@ -238,22 +256,26 @@ const fields::Struct& describe(const ServiceAccountTokenProjection*) {
 const fields::Struct& describe(const VolumeProjection*) {
   static const Field list[] = {
       acts("secret", &VolumeProjection::secret), acts("configMap", &VolumeProjection::config_map),
-      acts("serviceAccountToken", &VolumeProjection::service_account_token),
-      acts("downwardApi", &VolumeProjection::downward_api)};
+      refused("serviceAccountToken", &VolumeProjection::service_account_token,
+              "there are no tokens of service accounts"),
+      refused("downwardAPI", &VolumeProjection::downward_api,
+              "there are no pods here to describe")};
   static const fields::Struct description{"VolumeProjection", list};
   return description;
 }
 
 const fields::Struct& describe(const ProjectedVolumeSource*) {
   static const Field list[] = {acts("sources", &ProjectedVolumeSource::sources),
-                               acts("defaultMode", &ProjectedVolumeSource::default_mode)};
+                               warned("defaultMode", &ProjectedVolumeSource::default_mode,
+                                      "files are readable by their user alone")};
   static const fields::Struct description{"ProjectedVolumeSource", list};
   return description;
 }
 
 const fields::Struct& describe(const EmptyDirVolumeSource*) {
-  static const Field list[] = {acts("medium", &EmptyDirVolumeSource::medium),
-                               acts("sizeLimit", &EmptyDirVolumeSource::size_limit)};
+  static const Field list[] = {
+      warned("medium", &EmptyDirVolumeSource::medium, "volumes lie on the disk of the host"),
+      warned("sizeLimit", &EmptyDirVolumeSource::size_limit, "there are no limits on volumes")};
   static const fields::Struct description{"EmptyDirVolumeSource", list};
   return description;
 }
@@ -273,16 +295,19 @@ const fields::Struct& describe(const HostPathVolumeSource*) {
 }
 
 const fields::Struct& describe(const Volume*) {
-  static const Field list[] = {acts("name", &Volume::name, fields::always),
-                               acts("secret", &Volume::secret),
-                               acts("configMap", &Volume::config_map),
-                               acts("projected", &Volume::projected),
-                               acts("emptyDir", &Volume::empty_dir),
-                               acts("persistentVolumeClaim", &Volume::persistent_volume_claim),
-                               acts("hostPath", &Volume::host_path),
-                               acts("csi", &Volume::csi),
-                               acts("ephemeral", &Volume::ephemeral),
-                               acts("image", &Volume::image)};
+  static const Field list[] = {
+      acts("name", &Volume::name, fields::always),
+      acts("secret", &Volume::secret),
+      acts("configMap", &Volume::config_map),
+      acts("projected", &Volume::projected),
+      acts("emptyDir", &Volume::empty_dir),
+      refused("persistentVolumeClaim", &Volume::persistent_volume_claim,
+              "there is no such storage here"),
+      refused("hostPath", &Volume::host_path, "there is no such storage here"),
+      refused("csi", &Volume::csi, "there is no such storage here"),
+      refused("ephemeral", &Volume::ephemeral, "there is no such storage here"),
+      refused("image", &Volume::image, "there is no such storage here"),
+      refused("gitRepo", &Volume::git_repo, "there is no such storage here")};
   static const fields::Struct description{"Volume", list};
   return description;
 }

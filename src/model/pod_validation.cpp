@@ -347,6 +347,7 @@ FieldErrors validate_volume(const Volume& volume, const PodFeatures& features) {
   source(!volume.csi.is_null(), features.csi, "csi");
   source(!volume.ephemeral.is_null(), features.ephemeral, "ephemeral");
   source(!volume.image.is_null(), features.image_volume, "image");
+  source(!volume.git_repo.is_null(), false, "gitRepo");
   errors.add(exactly_one(set, {"secret", "configMap", "projected", "emptyDir"}));
   if (volume.secret) {
     errors.add(validate_items(volume.secret->items).via_field("secret"));

@@ -23,7 +23,6 @@ using fields::acts;
 using fields::Field;
 using fields::refused;
 using fields::reported;
-using fields::Struct;
 using fields::warned;
 
 const fields::Struct& describe(const TrafficTarget*) {
@@ -39,30 +38,38 @@ const fields::Struct& describe(const TrafficTarget*) {
 
 const fields::Struct& describe(const RefusedPodFields*) {
   static const Field list[] = {
-      acts("activeDeadlineSeconds", &RefusedPodFields::active_deadline_seconds),
-      acts("affinity", &RefusedPodFields::affinity),
-      acts("dnsConfig", &RefusedPodFields::dns_config),
-      acts("dnsPolicy", &RefusedPodFields::dns_policy),
-      acts("ephemeralContainers", &RefusedPodFields::ephemeral_containers),
-      acts("hostAliases", &RefusedPodFields::host_aliases),
-      acts("hostIPC", &RefusedPodFields::host_ipc),
-      acts("hostNetwork", &RefusedPodFields::host_network),
-      acts("hostPID", &RefusedPodFields::host_pid),
-      acts("hostname", &RefusedPodFields::hostname),
-      acts("nodeName", &RefusedPodFields::node_name),
-      acts("nodeSelector", &RefusedPodFields::node_selector),
-      acts("priority", &RefusedPodFields::priority),
-      acts("priorityClassName", &RefusedPodFields::priority_class_name),
-      acts("readinessGates", &RefusedPodFields::readiness_gates),
-      acts("restartPolicy", &RefusedPodFields::restart_policy),
-      acts("runtimeClassName", &RefusedPodFields::runtime_class_name),
-      acts("schedulerName", &RefusedPodFields::scheduler_name),
-      acts("securityContext", &RefusedPodFields::security_context),
-      acts("shareProcessNamespace", &RefusedPodFields::share_process_namespace),
-      acts("subdomain", &RefusedPodFields::subdomain),
-      acts("terminationGracePeriodSeconds", &RefusedPodFields::termination_grace_period_seconds),
-      acts("tolerations", &RefusedPodFields::tolerations),
-      acts("topologySpreadConstraints", &RefusedPodFields::topology_spread_constraints)};
+      refused("activeDeadlineSeconds", &RefusedPodFields::active_deadline_seconds,
+              "Knative keeps it from users"),
+      refused("affinity", &RefusedPodFields::affinity, "Knative keeps it from users"),
+      refused("dnsConfig", &RefusedPodFields::dns_config, "Knative keeps it from users"),
+      refused("dnsPolicy", &RefusedPodFields::dns_policy, "Knative keeps it from users"),
+      refused("ephemeralContainers", &RefusedPodFields::ephemeral_containers,
+              "Knative keeps it from users"),
+      refused("hostAliases", &RefusedPodFields::host_aliases, "Knative keeps it from users"),
+      refused("hostIPC", &RefusedPodFields::host_ipc, "Knative keeps it from users"),
+      refused("hostNetwork", &RefusedPodFields::host_network, "Knative keeps it from users"),
+      refused("hostPID", &RefusedPodFields::host_pid, "Knative keeps it from users"),
+      refused("hostname", &RefusedPodFields::hostname, "Knative keeps it from users"),
+      refused("nodeName", &RefusedPodFields::node_name, "Knative keeps it from users"),
+      refused("nodeSelector", &RefusedPodFields::node_selector, "Knative keeps it from users"),
+      refused("priority", &RefusedPodFields::priority, "Knative keeps it from users"),
+      refused("priorityClassName", &RefusedPodFields::priority_class_name,
+              "Knative keeps it from users"),
+      refused("readinessGates", &RefusedPodFields::readiness_gates, "Knative keeps it from users"),
+      refused("restartPolicy", &RefusedPodFields::restart_policy, "Knative keeps it from users"),
+      refused("runtimeClassName", &RefusedPodFields::runtime_class_name,
+              "Knative keeps it from users"),
+      refused("schedulerName", &RefusedPodFields::scheduler_name, "Knative keeps it from users"),
+      refused("securityContext", &RefusedPodFields::security_context,
+              "Knative keeps it from users"),
+      refused("shareProcessNamespace", &RefusedPodFields::share_process_namespace,
+              "Knative keeps it from users"),
+      refused("subdomain", &RefusedPodFields::subdomain, "Knative keeps it from users"),
+      refused("terminationGracePeriodSeconds", &RefusedPodFields::termination_grace_period_seconds,
+              "Knative keeps it from users"),
+      refused("tolerations", &RefusedPodFields::tolerations, "Knative keeps it from users"),
+      refused("topologySpreadConstraints", &RefusedPodFields::topology_spread_constraints,
+              "Knative keeps it from users")};
   static const fields::Struct description{"RefusedPodFields", list};
   return description;
 }
@@ -72,8 +79,10 @@ const fields::Struct& describe(const RevisionSpec*) {
       acts("containers", &RevisionSpec::containers),
       acts("initContainers", &RevisionSpec::init_containers),
       acts("volumes", &RevisionSpec::volumes),
-      acts("serviceAccountName", &RevisionSpec::service_account_name),
-      acts("imagePullSecrets", &RevisionSpec::image_pull_secrets),
+      warned("serviceAccountName", &RevisionSpec::service_account_name,
+             "programs run with the rights of their platform"),
+      warned("imagePullSecrets", &RevisionSpec::image_pull_secrets,
+             "images come from the platform's own store"),
       acts("enableServiceLinks", &RevisionSpec::enable_service_links),
       acts("automountServiceAccountToken", &RevisionSpec::automount_service_account_token),
       acts("containerConcurrency", &RevisionSpec::container_concurrency),
@@ -205,10 +214,14 @@ const fields::Struct& describe(const Route*) {
 
 const fields::Struct& describe(const PodAutoscalerSpec*) {
   static const Field list[] = {
-      acts("scaleTargetRef", &PodAutoscalerSpec::scale_target_ref),
-      acts("reachability", &PodAutoscalerSpec::reachability),
-      acts("containerConcurrency", &PodAutoscalerSpec::container_concurrency),
-      acts("protocolType", &PodAutoscalerSpec::protocol_type, fields::always)};
+      warned("scaleTargetRef", &PodAutoscalerSpec::scale_target_ref,
+             "the platform scales Revisions itself"),
+      warned("reachability", &PodAutoscalerSpec::reachability,
+             "the platform scales Revisions itself"),
+      warned("containerConcurrency", &PodAutoscalerSpec::container_concurrency,
+             "the platform scales Revisions itself"),
+      warned("protocolType", &PodAutoscalerSpec::protocol_type,
+             "the platform scales Revisions itself", fields::always)};
   static const fields::Struct description{"PodAutoscalerSpec", list};
   return description;
 }
@@ -234,28 +247,199 @@ const fields::Struct& describe(const PodAutoscaler*) {
   return description;
 }
 
+// ---------------------------------------------------------------------------- rules
+
+using fields::Mark;
+using fields::Rule;
+
+constexpr std::string_view scaled_by_kpa = "Revisions are scaled as by kpa.autoscaling.knative.dev";
+constexpr std::string_view no_annotation = "there is no such annotation";
+constexpr std::string_view no_label = "there is no such label";
+constexpr std::string_view no_queue_proxy = "there is no queue proxy beside a program";
+constexpr std::string_view always_duplex = "requests and responses always stream side by side";
+constexpr std::string_view no_dry_run = "there is no cluster to ask";
+constexpr std::string_view at_once = "traffic moves to a new Revision at once";
+constexpr std::string_view one_ingress = "there is one ingress, the platform's own";
+constexpr std::string_view renamed_visibility =
+    "it was renamed: use networking.knative.dev/visibility";
+constexpr std::string_view visibility_of_service =
+    "visibility is said by the label networking.knative.dev/visibility of the Service or Route";
+constexpr std::string_view of_its_own = "every Revision gets its own";
+constexpr std::string_view no_links = "there are no variables that name other services";
+constexpr std::string_view no_volumes =
+    "instances of this host have no volumes; the Revision's status says so";
+
+// Annotations and labels of a Revision, under the metadata at `root`.
+#define KN_REVISION_KEYS(root)                                                                     \
+  {root ".annotations[autoscaling.knative.dev/min-scale]", Mark::acts},                            \
+      {root ".annotations[autoscaling.knative.dev/minScale]", Mark::acts},                         \
+      {root ".annotations[autoscaling.knative.dev/max-scale]", Mark::acts},                        \
+      {root ".annotations[autoscaling.knative.dev/maxScale]", Mark::acts},                         \
+      {root ".annotations[autoscaling.knative.dev/initial-scale]", Mark::acts},                    \
+      {root ".annotations[autoscaling.knative.dev/initialScale]", Mark::acts},                     \
+      {root ".annotations[autoscaling.knative.dev/activation-scale]", Mark::acts},                 \
+      {root ".annotations[autoscaling.knative.dev/activationScale]", Mark::acts},                  \
+      {root ".annotations[autoscaling.knative.dev/scale-down-delay]", Mark::acts},                 \
+      {root ".annotations[autoscaling.knative.dev/scaleDownDelay]", Mark::acts},                   \
+      {root ".annotations[autoscaling.knative.dev/scale-to-zero-pod-retention-period]",            \
+       Mark::acts},                                                                                \
+      {root ".annotations[autoscaling.knative.dev/scaleToZeroPodRetentionPeriod]", Mark::acts},    \
+      {root ".annotations[autoscaling.knative.dev/metric]", Mark::acts},                           \
+      {root ".annotations[autoscaling.knative.dev/target]", Mark::acts},                           \
+      {root ".annotations[autoscaling.knative.dev/target-utilization-percentage]", Mark::acts},    \
+      {root ".annotations[autoscaling.knative.dev/targetUtilizationPercentage]", Mark::acts},      \
+      {root ".annotations[autoscaling.knative.dev/target-burst-capacity]", Mark::acts},            \
+      {root ".annotations[autoscaling.knative.dev/targetBurstCapacity]", Mark::acts},              \
+      {root ".annotations[autoscaling.knative.dev/window]", Mark::acts},                           \
+      {root ".annotations[autoscaling.knative.dev/panic-window-percentage]", Mark::acts},          \
+      {root ".annotations[autoscaling.knative.dev/panicWindowPercentage]", Mark::acts},            \
+      {root ".annotations[autoscaling.knative.dev/panic-threshold-percentage]", Mark::acts},       \
+      {root ".annotations[autoscaling.knative.dev/panicThresholdPercentage]", Mark::acts},         \
+      {root ".annotations[autoscaling.knative.dev/metric-aggregation-algorithm]", Mark::acts},     \
+      {root ".annotations[autoscaling.knative.dev/metricAggregationAlgorithm]", Mark::acts},       \
+      {root ".annotations[autoscaling.knative.dev/class]", Mark::warned, scaled_by_kpa,            \
+       "hpa.autoscaling.knative.dev"},                                                             \
+      {root ".annotations[autoscaling.knative.dev/class]", Mark::acts},                            \
+      {root ".annotations[autoscaling.knative.dev/*]", Mark::warned, no_annotation},               \
+      {root ".annotations[serving.knative.dev/progress-deadline]", Mark::acts},                    \
+      {root ".annotations[queue.sidecar.serving.knative.dev/*]", Mark::warned, no_queue_proxy},    \
+      {root ".annotations[features.knative.dev/http-full-duplex]", Mark::warned, always_duplex}, { \
+    root ".annotations[features.knative.dev/*]", Mark::warned, no_annotation                       \
+  }
+
+// What people may set on objects that others are made from.
+#define KN_OWN_KEYS                                                                            \
+  {"metadata.annotations[serving.knative.dev/creator]", Mark::acts},                           \
+      {"metadata.annotations[serving.knative.dev/lastModifier]", Mark::acts},                  \
+      {"metadata.annotations[serving.knative.dev/rollout-duration]", Mark::warned, at_once},   \
+      {"metadata.annotations[serving.knative.dev/rolloutDuration]", Mark::warned, at_once},    \
+      {"metadata.annotations[features.knative.dev/podspec-dryrun]", Mark::warned, no_dry_run}, \
+      {"metadata.annotations[networking.knative.dev/*]", Mark::warned, one_ingress},           \
+      {"metadata.annotations[networking.internal.knative.dev/*]", Mark::warned, one_ingress},  \
+      {"metadata.labels[networking.knative.dev/visibility]", Mark::acts},                      \
+      {"metadata.labels[networking.knative.dev/*]", Mark::warned, one_ingress},                \
+      {"metadata.labels[serving.knative.dev/visibility]", Mark::warned, renamed_visibility},   \
+      KN_CONTROLLERS_KEYS
+
+// What the controllers write.
+#define KN_CONTROLLERS_KEYS                                                               \
+  {"metadata.labels[serving.knative.dev/service]", Mark::reported},                       \
+      {"metadata.labels[serving.knative.dev/serviceUID]", Mark::reported},                \
+      {"metadata.labels[serving.knative.dev/configuration]", Mark::reported},             \
+      {"metadata.labels[serving.knative.dev/configurationUID]", Mark::reported},          \
+      {"metadata.labels[serving.knative.dev/configurationGeneration]", Mark::reported},   \
+      {"metadata.labels[serving.knative.dev/route]", Mark::reported},                     \
+      {"metadata.labels[serving.knative.dev/revision]", Mark::reported},                  \
+      {"metadata.labels[serving.knative.dev/routingState]", Mark::reported},              \
+      {"metadata.annotations[serving.knative.dev/routes]", Mark::reported},               \
+      {"metadata.annotations[serving.knative.dev/routingStateModified]", Mark::reported}, \
+      {"metadata.labels[serving.knative.dev/*]", Mark::warned, no_label}, {               \
+    "metadata.annotations[serving.knative.dev/*]", Mark::warned, no_annotation            \
+  }
+
+// The template's metadata: a Revision takes labels, annotations and the name from it.
+#define KN_TEMPLATE_METADATA                                                                 \
+  {"spec.template.metadata.generateName", Mark::warned, of_its_own},                         \
+      {"spec.template.metadata.namespace", Mark::warned, of_its_own},                        \
+      {"spec.template.metadata.uid", Mark::warned, of_its_own},                              \
+      {"spec.template.metadata.resourceVersion", Mark::warned, of_its_own},                  \
+      {"spec.template.metadata.generation", Mark::warned, of_its_own},                       \
+      {"spec.template.metadata.creationTimestamp", Mark::warned, of_its_own},                \
+      {"spec.template.metadata.deletionTimestamp", Mark::warned, of_its_own},                \
+      {"spec.template.metadata.deletionGracePeriodSeconds", Mark::warned, of_its_own},       \
+      {"spec.template.metadata.ownerReferences", Mark::warned, of_its_own},                  \
+      {"spec.template.metadata.finalizers", Mark::warned, of_its_own},                       \
+      {"spec.template.metadata.selfLink", Mark::warned, of_its_own},                         \
+      {"spec.template.metadata.managedFields", Mark::warned, of_its_own},                    \
+      {"spec.template.metadata.labels[serving.knative.dev/visibility]", Mark::warned,        \
+       visibility_of_service},                                                               \
+      {"spec.template.metadata.labels[networking.knative.dev/*]", Mark::warned,              \
+       visibility_of_service},                                                               \
+      {"spec.template.metadata.labels[serving.knative.dev/*]", Mark::warned, no_label}, {    \
+    "spec.template.metadata.annotations[serving.knative.dev/*]", Mark::warned, no_annotation \
+  }
+
+constexpr Rule service_rules[] = {
+    KN_OWN_KEYS,
+    KN_REVISION_KEYS("spec.template.metadata"),
+    KN_TEMPLATE_METADATA,
+    {"spec.template.spec.volumes", Mark::warned, no_volumes},
+    {"spec.template.spec.enableServiceLinks", Mark::warned, no_links, "true"},
+    {"spec.template.spec.containers.volumeMounts", Mark::warned, no_volumes},
+    {"spec.traffic.url", Mark::refused, "it is written into the status"},
+    {"spec.traffic.configurationName", Mark::refused, "a Service has one Configuration"}};
+constexpr Rule configuration_rules[] = {
+    KN_OWN_KEYS,
+    KN_REVISION_KEYS("spec.template.metadata"),
+    KN_TEMPLATE_METADATA,
+    {"spec.template.spec.volumes", Mark::warned, no_volumes},
+    {"spec.template.spec.enableServiceLinks", Mark::warned, no_links, "true"},
+    {"spec.template.spec.containers.volumeMounts", Mark::warned, no_volumes}};
+constexpr Rule revision_rules[] = {KN_REVISION_KEYS("metadata"),
+                                   KN_CONTROLLERS_KEYS,
+                                   {"spec.volumes", Mark::warned, no_volumes},
+                                   {"spec.enableServiceLinks", Mark::warned, no_links, "true"},
+                                   {"spec.containers.volumeMounts", Mark::warned, no_volumes}};
+constexpr Rule route_rules[] = {
+    KN_OWN_KEYS, {"spec.traffic.url", Mark::refused, "it is written into the status"}};
+constexpr Rule autoscaler_rules[] = {{"spec.protocolType", Mark::acts, {}, "http1"}};
+#undef KN_REVISION_KEYS
+#undef KN_OWN_KEYS
+#undef KN_CONTROLLERS_KEYS
+#undef KN_TEMPLATE_METADATA
+
+constexpr PrinterColumn service_columns[] = {{"URL", "status.url"},
+                                             {"LATESTCREATED", "status.latestCreatedRevisionName"},
+                                             {"LATESTREADY", "status.latestReadyRevisionName"},
+                                             {"READY", "status.conditions[Ready].status"},
+                                             {"REASON", "status.conditions[Ready].reason"}};
+constexpr PrinterColumn configuration_columns[] = {
+    {"LATESTCREATED", "status.latestCreatedRevisionName"},
+    {"LATESTREADY", "status.latestReadyRevisionName"},
+    {"READY", "status.conditions[Ready].status"},
+    {"REASON", "status.conditions[Ready].reason"}};
+constexpr PrinterColumn revision_columns[] = {
+    {"CONFIG NAME", "metadata.labels[serving.knative.dev/configuration]"},
+    {"GENERATION", "metadata.labels[serving.knative.dev/configurationGeneration]"},
+    {"READY", "status.conditions[Ready].status"},
+    {"REASON", "status.conditions[Ready].reason"},
+    {"ACTUAL REPLICAS", "status.actualReplicas"},
+    {"DESIRED REPLICAS", "status.desiredReplicas"}};
+constexpr PrinterColumn route_columns[] = {{"URL", "status.url"},
+                                           {"READY", "status.conditions[Ready].status"},
+                                           {"REASON", "status.conditions[Ready].reason"}};
+
 // ---------------------------------------------------------------------------- kinds
 
 const KindInfo& kind_info(const Service*) {
   static constexpr KindInfo info =
-      namespaced_kind<Service>("services", "ksvc,kservice", NameRule::dns1035_label);
+      namespaced_kind<Service>("services", "ksvc,kservice", NameRule::dns1035_label)
+          .with_rules(service_rules)
+          .with_columns(service_columns);
   return info;
 }
 const KindInfo& kind_info(const Configuration*) {
   static constexpr KindInfo info =
-      namespaced_kind<Configuration>("configurations", "config,cfg", NameRule::dns1035_label);
+      namespaced_kind<Configuration>("configurations", "config,cfg", NameRule::dns1035_label)
+          .with_rules(configuration_rules)
+          .with_columns(configuration_columns);
   return info;
 }
 const KindInfo& kind_info(const Revision*) {
-  static constexpr KindInfo info = namespaced_kind<Revision>("revisions", "rev");
+  static constexpr KindInfo info = namespaced_kind<Revision>("revisions", "rev")
+                                       .with_rules(revision_rules)
+                                       .with_columns(revision_columns);
   return info;
 }
 const KindInfo& kind_info(const Route*) {
-  static constexpr KindInfo info = namespaced_kind<Route>("routes", "rt", NameRule::dns1035_label);
+  static constexpr KindInfo info = namespaced_kind<Route>("routes", "rt", NameRule::dns1035_label)
+                                       .with_rules(route_rules)
+                                       .with_columns(route_columns);
   return info;
 }
 const KindInfo& kind_info(const PodAutoscaler*) {
-  static constexpr KindInfo info = namespaced_kind<PodAutoscaler>("podautoscalers", "kpa,pa");
+  static constexpr KindInfo info =
+      namespaced_kind<PodAutoscaler>("podautoscalers", "kpa,pa").with_rules(autoscaler_rules);
   return info;
 }
 

@@ -27,7 +27,8 @@ bool is_owned_by(const ObjectMeta& metadata, std::string_view kind, std::string_
       [&](const OwnerReference& owner) { return owner.kind == kind && owner.name == name; });
 }
 
-// Labels of the group are the controllers' own; `known` are those this kind may carry.
+// Labels of the group are the controllers' own; `known` are those that a kind may carry when its
+// owner does. Others are kept and have no effect.
 FieldErrors validate_labels(const ObjectMeta& metadata,
                             std::initializer_list<std::string_view> known) {
   FieldErrors errors;
@@ -35,12 +36,10 @@ FieldErrors validate_labels(const ObjectMeta& metadata,
     if (key == keys::visibility) {
       if (value != "cluster-local") errors.add(invalid_value(value, key));
     } else if (key.starts_with(group_prefix)) {
-      if (std::find(known.begin(), known.end(), key) == known.end()) {
-        errors.add(invalid_key_name(key, ""));
-      } else if ((key == keys::service && !is_owned_by(metadata, Service::kind, value) &&
-                  !metadata.labels.contains(keys::configuration)) ||
-                 (key == keys::configuration &&
-                  !is_owned_by(metadata, Configuration::kind, value))) {
+      if (std::find(known.begin(), known.end(), key) == known.end()) continue;
+      if ((key == keys::service && !is_owned_by(metadata, Service::kind, value) &&
+           !metadata.labels.contains(keys::configuration)) ||
+          (key == keys::configuration && !is_owned_by(metadata, Configuration::kind, value))) {
         errors.add(missing_field({key}));
       }
     }
@@ -136,19 +135,6 @@ FieldErrors validate_template_name(const ObjectMeta& metadata, const ObjectMeta&
   return errors;
 }
 
-FieldErrors validate_feature_annotations(const StringMap& annotations) {
-  constexpr std::string_view prefix = "features.knative.dev/";
-  FieldErrors errors;
-  for (auto entry = annotations.lower_bound(prefix);
-       entry != annotations.end() && entry->first.starts_with(prefix); ++entry) {
-    const std::string name = entry->first.substr(prefix.size());
-    if (name == "podspec-dryrun" || name == "http-full-duplex") continue;
-    // Features are switched per platform; an annotation asks for one that is not there.
-    errors.add(invalid_key_name(entry->first, "", "unknown feature").as_warning());
-  }
-  return errors;
-}
-
 // ---------------------------------------------------------------------------- revisions
 
 FieldErrors refuse_pod_fields(const RefusedPodFields& refused) {
@@ -226,7 +212,6 @@ FieldErrors validate_spec(const RevisionSpec& spec, const Config& config) {
 FieldErrors validate_revision_annotations(const StringMap& annotations, const Config& config) {
   FieldErrors errors = validate_autoscaling(annotations, config);
   errors.add(validate_queue_annotations(annotations));
-  errors.add(validate_feature_annotations(annotations));
   errors.add(validate_seconds(annotations, keys::progress_deadline, "progress-deadline"));
   return errors;
 }
@@ -237,9 +222,7 @@ FieldErrors validate_template(const RevisionTemplateSpec& spec, const ObjectMeta
   errors.add(
       validate_revision_annotations(spec.metadata.annotations, config).via_field("annotations"));
   for (const auto& entry : spec.metadata.labels) {
-    if (entry.first.starts_with(group_prefix)) {
-      errors.add(invalid_key_name(entry.first, "labels"));
-    } else if (std::string why = check_qualified_name(entry.first); !why.empty()) {
+    if (std::string why = check_qualified_name(entry.first); !why.empty()) {
       errors.add(invalid_key_name(entry.first, "labels", std::move(why)));
     }
   }

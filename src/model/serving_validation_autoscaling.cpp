@@ -160,6 +160,10 @@ void check_class(FieldErrors& errors, const StringMap& annotations) {
   const std::string_view chosen = wanted ? std::string_view(*wanted.value) : kpa;
   if (chosen != kpa && chosen != hpa && chosen.ends_with("knative.dev")) {
     errors.add(invalid_value(chosen, wanted.key));
+  } else if (chosen != kpa && chosen != hpa) {
+    errors.add(field_error("has no effect", {wanted.key},
+                           "Revisions are scaled as by kpa.autoscaling.knative.dev")
+                   .as_warning());
   }
   if (const Annotation metric = find(annotations, "metric")) {
     const std::string& name = *metric.value;

@@ -1,7 +1,11 @@
 #include "platform/admission.hpp"
 
+#include <algorithm>
+
 #include "knative/autoscaler.hpp"
+#include "knative/core.hpp"
 #include "knative/serving.hpp"
+#include "model/whole_object.hpp"
 
 namespace knative {
 
@@ -13,15 +17,42 @@ FieldErrors admit_serving(AnyObject& object, const serving::Config& config) {
   serving::apply_defaults(typed, config);
   FieldErrors errors = validate_metadata(typed.metadata, object.info()).via_field("metadata");
   errors.add(serving::validate(typed, config));
-  return errors;
+  return with_marks(std::move(errors), object.check_marks());
+}
+
+// config-autoscaler is read while the platform runs: a wrong value is refused at the door.
+FieldErrors check_autoscaler_config(const core::ConfigMap& map, const AutoscalerConfig& base) {
+  if (map.metadata.namespace_ != autoscaler_config_namespace ||
+      map.metadata.name != autoscaler_config_name) {
+    return {};
+  }
+  const Result<AutoscalerConfig> parsed =
+      AutoscalerConfig::parse({map.data.begin(), map.data.end()}, base);
+  if (parsed) return {};
+  return field_error(parsed.error().detail, {"data"});
+}
+
+// All warnings as one message of a condition.
+std::string warnings_of(const FieldErrors& errors) {
+  static constexpr std::size_t lines_max = 20;
+  const FieldErrors warnings = errors.filter(FieldError::Level::warning).merged();
+  std::string out;
+  std::size_t count = 0;
+  for (const FieldError& warning : warnings) {
+    if (count++ == lines_max)
+      return out + "; and " + std::to_string(warnings.size() - lines_max) + " more";
+    if (!out.empty()) out += "; ";
+    out += to_line(warning);
+  }
+  return out;
 }
 
 }  // namespace
 
 std::function<FieldErrors(AnyObject& object)> admission_rules(const AutoscalerConfig& autoscaler) {
-  serving::Config config;
-  config.allow_zero_initial_scale = autoscaler.allow_zero_initial_scale;
-  return [config](AnyObject& object) {
+  return [&autoscaler](AnyObject& object) {
+    serving::Config config;
+    config.allow_zero_initial_scale = autoscaler.allow_zero_initial_scale;
     if (object.get_if<serving::Service>() != nullptr) {
       return admit_serving<serving::Service>(object, config);
     }
@@ -32,18 +63,31 @@ std::function<FieldErrors(AnyObject& object)> admission_rules(const AutoscalerCo
       return admit_serving<serving::Revision>(object, config);
     }
     object.apply_defaults();
-    return object.validate();
+    FieldErrors errors = object.validate();
+    if (const auto* map = object.get_if<core::ConfigMap>()) {
+      errors.add(check_autoscaler_config(*map, autoscaler));
+    }
+    return errors;
   };
 }
 
-Admission admission(const AutoscalerConfig& autoscaler) {
-  return [check = admission_rules(autoscaler)](AnyObject& object,
-                                               const AnyObject* old) -> Result<void> {
+std::string to_line(const FieldError& error) {
+  std::string line = error.to_string();
+  const std::size_t end = line.find('\n');
+  if (end != std::string::npos) line.replace(end, 1, "; ");
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  return line;
+}
+
+Admission admission(const AutoscalerConfig& autoscaler, Timers& timers) {
+  return [check = admission_rules(autoscaler), &timers](AnyObject& object,
+                                                        const AnyObject* old) -> Result<void> {
     FieldErrors errors = check(object);
     if (old != nullptr) errors.add(object.validate_update(*old));
     if (Result<void> valid = errors.to_result(); !valid) {
       return fail(valid.error().code, "validation failed: " + valid.error().detail);
     }
+    object.set_warning(warnings_of(errors), Timestamp(timers.wall()));
     return {};
   };
 }

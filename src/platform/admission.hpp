@@ -2,6 +2,8 @@
 #pragma once
 
 #include <functional>
+#include <string>
+#include <string_view>
 
 #include "knative/field_error.hpp"
 #include "knative/fwd.hpp"
@@ -9,11 +11,19 @@
 
 namespace knative {
 
-/// Gives an object its defaults and says what is wrong with it. Serving's are those under this
-/// config-autoscaler.
+/// The ConfigMap that changes the autoscaler's configuration while the platform runs.
+inline constexpr std::string_view autoscaler_config_namespace = "knative-serving";
+inline constexpr std::string_view autoscaler_config_name = "config-autoscaler";
+
+/// Gives an object its defaults and says what is wrong with it, warnings included. Serving's are
+/// those under this config-autoscaler, which is read every time and must outlive the function.
 std::function<FieldErrors(AnyObject& object)> admission_rules(const AutoscalerConfig& autoscaler);
 
-/// The same for a store, with what must not change.
-Admission admission(const AutoscalerConfig& autoscaler);
+/// The same for a store, with what must not change. What has no effect becomes a condition of the
+/// object's status.
+Admission admission(const AutoscalerConfig& autoscaler, Timers& timers);
+
+/// One line: "has no effect: spec.config; the log of the Broker is configured by its platform".
+std::string to_line(const FieldError& error);
 
 }  // namespace knative

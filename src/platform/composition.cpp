@@ -47,6 +47,11 @@ Platform::Impl::Impl(Env& env, std::vector<std::unique_ptr<Extension>> parts,
       entrance(urls),
       registry(built_in_kinds()),
       extensions(std::move(parts)) {
+  if (!settings.on_warning) {
+    settings.on_warning = [&logger = env.logger](std::string_view where, std::string_view warning) {
+      logger.log(LogLevel::warning, "apply", warning, {{"where", std::string(where)}});
+    };
+  }
   if (!settings.on_output) {
     settings.on_output = [&logger = env.logger](std::string_view source, std::string_view line) {
       logger.log(LogLevel::debug, source, line);
@@ -118,7 +123,7 @@ Result<void> Platform::Impl::open_directory() {
 Result<void> Platform::Impl::open_store() {
   StoreOptions store_options;
   store_options.default_namespace = settings.default_namespace;
-  store_options.admission = admission(settings.autoscaler);
+  store_options.admission = admission(settings.autoscaler, world.timers);
   store_options.kinds = &registry;
   Result<std::unique_ptr<Store>> opened = fail(Errc::internal, "no store");
   if (settings.open_store) {
@@ -157,7 +162,16 @@ Result<void> Platform::Impl::install_all() {
       return installed.error().within("extension " + std::string(extension->name()));
     }
   }
-  if (config_maps.empty()) return {};
+  // What the host said holds wherever the ConfigMap says nothing, and when it is gone.
+  const AutoscalerConfig given = settings.autoscaler;
+  config_maps.add(std::string(autoscaler_config_namespace), std::string(autoscaler_config_name),
+                  [this, given](const auto& data) -> Result<void> {
+                    Result<AutoscalerConfig> parsed =
+                        AutoscalerConfig::parse({data.begin(), data.end()}, given);
+                    if (!parsed) return parsed.error();
+                    settings.autoscaler = *parsed;
+                    return {};
+                  });
   return add_controller(core::ConfigMap::api_version, core::ConfigMap::kind, "configmap",
                         config_maps.reconciler(*reconciling), {});
 }

@@ -1,6 +1,7 @@
 #include "knative/platform.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "platform/admission.hpp"
@@ -12,6 +13,24 @@ namespace {
 
 // How long a Ready=False may still turn before it counts as final.
 constexpr Duration failure_settle = std::chrono::seconds(1);
+
+// The manifests of a directory as kubectl finds them, sorted by name.
+Result<void> find_manifests(Files& files, const std::string& directory, bool recursive,
+                            std::vector<std::string>& paths) {
+  Result<std::vector<FileInfo>> entries = files.list(directory);
+  if (!entries) return entries.error();
+  for (const FileInfo& entry : *entries) {
+    const std::string path = directory + "/" + entry.name;
+    const std::string_view name = entry.name;
+    if (entry.type == FileType::directory) {
+      if (!recursive) continue;
+      if (Result<void> found = find_manifests(files, path, true, paths); !found) return found;
+    } else if (name.ends_with(".yaml") || name.ends_with(".yml") || name.ends_with(".json")) {
+      paths.push_back(path);
+    }
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -59,56 +78,80 @@ Result<ObjectRef> Platform::apply(const AnyObject& object) {
   if (Result<void> started = start(); !started) return started.error();
   Result<AnyObject> stored = impl_->local_store->apply(object);
   if (!stored) return stored.error();
-  return stored->ref();
+  const ObjectRef ref = stored->ref();
+  AnyObject copy = object;
+  const FieldErrors found = admission_rules(impl_->settings.autoscaler)(copy);
+  for (const FieldError& warning : found.filter(FieldError::Level::warning).merged()) {
+    impl_->settings.on_warning(ref.to_string(), to_line(warning));
+  }
+  return ref;
 }
 
-Result<std::vector<ObjectRef>> Platform::apply_text(std::string_view text,
-                                                    std::string_view file_name) {
+Result<std::vector<ObjectRef>> Platform::apply_texts(const std::vector<manifest::Source>& sources,
+                                                     const ApplyOptions& options) {
   if (Result<void> started = start(); !started) return started.error();
-  manifest::ParseOptions options;
-  options.file_name = std::string(file_name);
-  options.validate = true;
-  options.rules = admission_rules(impl_->settings.autoscaler);
-  options.kinds = &impl_->registry;
-  Result<std::vector<AnyObject>> objects = manifest::parse(text, options);
-  if (!objects) return objects.error();
-  std::vector<ObjectRef> refs;
-  for (const AnyObject& object : *objects) {
-    Result<ObjectRef> ref = apply(object);
-    if (!ref) return ref.error().within(file_name);
-    refs.push_back(std::move(*ref));
+  std::vector<AnyObject> objects;
+  std::vector<std::string> warnings;
+  std::string problems;
+  for (const manifest::Source& source : sources) {
+    manifest::ParseOptions parsing;
+    parsing.file_name = source.name;
+    parsing.validate = true;
+    parsing.rules = admission_rules(impl_->settings.autoscaler);
+    parsing.kinds = &impl_->registry;
+    parsing.skip_unknown_kinds = options.skip_unknown_kinds;
+    parsing.warnings = &warnings;
+    Result<std::vector<AnyObject>> parsed = manifest::parse(source.text, parsing);
+    if (!parsed) {
+      if (!problems.empty()) problems += '\n';
+      problems += parsed.error().detail;
+      continue;
+    }
+    std::move(parsed->begin(), parsed->end(), std::back_inserter(objects));
   }
+  if (!problems.empty()) return fail(Errc::invalid_argument, std::move(problems));
+  std::vector<ObjectRef> refs;
+  for (const AnyObject& object : objects) {
+    Result<AnyObject> stored = impl_->local_store->apply(object);
+    if (!stored) return stored.error().within(object.ref().to_string());
+    refs.push_back(stored->ref());
+  }
+  for (const std::string& warning : warnings) impl_->settings.on_warning("", warning);
   return refs;
 }
 
-Result<std::vector<ObjectRef>> Platform::apply_path(const std::string& path) {
+Result<std::vector<manifest::Source>> Platform::read_manifests(const std::string& path,
+                                                               bool recursive) {
   Files& files = impl_->world.files;
   Result<FileInfo> info = files.info(path);
   if (!info) return info.error();
   std::vector<std::string> paths;
   if (info->type == FileType::directory) {
-    Result<std::vector<FileInfo>> entries = files.list(path);
-    if (!entries) return entries.error();
-    for (const FileInfo& entry : *entries) {
-      const std::string_view name = entry.name;
-      if (entry.type == FileType::directory) continue;
-      if (name.ends_with(".yaml") || name.ends_with(".yml") || name.ends_with(".json")) {
-        paths.push_back(path + "/" + entry.name);
-      }
+    if (Result<void> found = find_manifests(files, path, recursive, paths); !found) {
+      return found.error();
     }
     if (paths.empty()) return fail(Errc::not_found, path + ": no *.yaml, *.yml or *.json file");
   } else {
     paths.push_back(path);
   }
-  std::vector<ObjectRef> refs;
+  std::vector<manifest::Source> sources;
   for (const std::string& file : paths) {
     Result<std::string> text = files.read_file(file);
     if (!text) return text.error();
-    Result<std::vector<ObjectRef>> applied = apply_text(*text, file);
-    if (!applied) return applied.error();
-    refs.insert(refs.end(), applied->begin(), applied->end());
+    sources.push_back({file, *std::move(text)});
   }
-  return refs;
+  return sources;
+}
+
+Result<std::vector<ObjectRef>> Platform::apply_text(std::string_view text,
+                                                    std::string_view file_name) {
+  return apply_texts({{std::string(file_name), std::string(text)}}, {});
+}
+
+Result<std::vector<ObjectRef>> Platform::apply_path(const std::string& path) {
+  Result<std::vector<manifest::Source>> sources = read_manifests(path, false);
+  if (!sources) return sources.error();
+  return apply_texts(*sources, {});
 }
 
 Result<AnyObject> Platform::get(ObjectRef ref) {

@@ -313,10 +313,12 @@ TEST(EventingCodec, KeepsEveryKnownField) {
 
 TEST(EventingCodec, AllKindsAreInTheTable) {
   for (const std::string_view plural : {"brokers", "triggers", "eventtypes"}) {
-    EXPECT_NE(kn::default_kinds().find_by_plural("eventing.knative.dev", "v1", plural), nullptr) << plural;
+    EXPECT_NE(kn::default_kinds().find_by_plural("eventing.knative.dev", "v1", plural), nullptr)
+        << plural;
   }
   for (const std::string_view plural : {"channels", "subscriptions"}) {
-    EXPECT_NE(kn::default_kinds().find_by_plural("messaging.knative.dev", "v1", plural), nullptr) << plural;
+    EXPECT_NE(kn::default_kinds().find_by_plural("messaging.knative.dev", "v1", plural), nullptr)
+        << plural;
   }
 }
 

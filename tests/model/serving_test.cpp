@@ -206,7 +206,7 @@ TEST(ServingValidation, RolloutDurationIsWholeSeconds) {
   EXPECT_EQ(errors_of(service), "invalid value: soon: metadata.annotations." + key);
 }
 
-TEST(ServingValidation, LabelsOfTheGroupAreNotForUsers) {
+TEST(ServingValidation, LabelsOfTheGroupAreTheControllers) {
   Configuration configuration;
   configuration.metadata.name = "hello";
   configuration.spec.template_ = hello().spec.template_;
@@ -217,8 +217,13 @@ TEST(ServingValidation, LabelsOfTheGroupAreNotForUsers) {
   EXPECT_EQ(kn::serving::validate(configuration).to_string(), "");
   Service service = hello();
   service.metadata.labels["serving.knative.dev/whatever"] = "x";
-  EXPECT_EQ(errors_of(service),
-            "invalid key name \"serving.knative.dev/whatever\": metadata.labels");
+  EXPECT_EQ(errors_of(service), "") << "accepted as a cluster does";
+  EXPECT_EQ(kn::AnyObject(service).check_marks().to_string(),
+            "has no effect: metadata.labels[serving.knative.dev/whatever]\nthere is no such label");
+  service.metadata.labels = {{"serving.knative.dev/visibility", "cluster-local"}};
+  EXPECT_EQ(kn::AnyObject(service).check_marks().to_string(),
+            "has no effect: metadata.labels[serving.knative.dev/visibility]\n"
+            "it was renamed: use networking.knative.dev/visibility");
 }
 
 namespace {
@@ -250,7 +255,9 @@ TEST(ServingAutoscaling, RangesOfAnnotations) {
   EXPECT_EQ(autoscaling("metric", "cpu"), "invalid value: cpu" + at_key + "metric");
   EXPECT_EQ(autoscaling("class", "other.knative.dev"),
             "invalid value: other.knative.dev" + at_key + "class");
-  EXPECT_EQ(autoscaling("class", "my.example.org"), "");
+  EXPECT_EQ(
+      autoscaling("class", "my.example.org"),
+      "has no effect" + at_key + "class\nRevisions are scaled as by kpa.autoscaling.knative.dev");
   EXPECT_EQ(autoscaling("metric-aggregation-algorithm", "mean"),
             "invalid value: mean" + at_key + "metric-aggregation-algorithm");
   EXPECT_EQ(autoscaling("initial-scale", "0"),

@@ -73,13 +73,13 @@ TEST(ServingQueueAnnotations, ThePercentageIsDeprecated) {
 }
 
 TEST(ServingAnnotations, UnknownFeaturesAreWarnings) {
-  EXPECT_TRUE(with_annotation("features.knative.dev/podspec-dryrun", "enabled").empty());
-  EXPECT_TRUE(with_annotation("features.knative.dev/http-full-duplex", "Enabled").empty());
-  const FieldErrors errors = with_annotation("features.knative.dev/flying", "enabled");
+  Service object = hello();
+  object.spec.template_.metadata.annotations["features.knative.dev/queueproxy-podinfo"] = "x";
+  const FieldErrors errors = AnyObject(object).validate();
   EXPECT_FALSE(errors.has_errors());
-  EXPECT_EQ(errors.to_string(),
-            "invalid key name \"features.knative.dev/flying\": "
-            "spec.template.metadata.annotations\nunknown feature");
+  EXPECT_EQ(errors.filter(FieldError::Level::warning).to_string(),
+            "has no effect: spec.template.metadata.annotations["
+            "features.knative.dev/queueproxy-podinfo]\nthere is no such annotation");
 }
 
 TEST(ServingAnnotations, TheProgressDeadlineIsWholeSeconds) {
@@ -122,11 +122,15 @@ TEST(ServingTemplate, NamesAreLabels) {
             "invalid value: not a DNS 1035 label: " + not_a_label + here + "name");
 }
 
-TEST(ServingTemplate, LabelsOfTheGroupAreRefused) {
+TEST(ServingTemplate, LabelsOfTheGroupAreAcceptedWithAWarning) {
   Service object = hello();
-  object.spec.template_.metadata.labels = {{"app", "x"}, {"serving.knative.dev/service", "hello"}};
-  EXPECT_EQ(errors_of(object),
-            "invalid key name \"serving.knative.dev/service\": spec.template.metadata.labels");
+  object.spec.template_.metadata.labels = {{"app", "x"},
+                                           {"serving.knative.dev/visibility", "cluster-local"}};
+  EXPECT_EQ(errors_of(object), "");
+  EXPECT_EQ(AnyObject(object).check_marks().to_string(),
+            "has no effect: spec.template.metadata.labels[serving.knative.dev/visibility]\n"
+            "visibility is said by the label networking.knative.dev/visibility of the Service or "
+            "Route");
   object.spec.template_.metadata.labels = {{"a b", "x"}};
   EXPECT_EQ(errors_of(object),
             "invalid key name \"a b\": spec.template.metadata.labels\n" + not_qualified);
@@ -157,9 +161,7 @@ TEST(ServingLabels, NameAnOwner) {
   apply_defaults(object);
   object.metadata.labels = {{"serving.knative.dev/service", "hello"},
                             {"serving.knative.dev/routingState", "active"}};
-  EXPECT_EQ(errors_of(object),
-            "invalid key name \"serving.knative.dev/routingState\": metadata.labels\n" + missing +
-                "service");
+  EXPECT_EQ(errors_of(object), missing + "service");
 }
 
 // ---------------------------------------------------------------------------- revisions
@@ -252,12 +254,14 @@ TEST(ServingTraffic, TheUrlIsForTheStatus) {
 }
 
 TEST(ServingTraffic, TagsAreLabels) {
-  EXPECT_EQ(errors_of(TrafficTarget{.configuration_name = "c", .tag = std::string(63, 't')}), "");
+  EXPECT_EQ(errors_of(TrafficTarget{.configuration_name = "c", .tag = std::string(61, 't')}), "")
+      << "with the Route's name in front of it a host label of 63 characters";
   EXPECT_EQ(errors_of(TrafficTarget{.configuration_name = "c", .tag = "v1.2"}),
             "invalid value: not a DNS 1035 label: " + not_a_label + ": spec.traffic[0].tag");
   EXPECT_EQ(errors_of(TrafficTarget{.configuration_name = "c", .tag = std::string(64, 't')}),
             "invalid value: not a DNS 1035 label: [must be no more than 63 characters]: "
-            "spec.traffic[0].tag");
+            "spec.traffic[0].tag\ninvalid value: the host label " +
+                std::string(64, 't') + "-r has more than 63 characters: spec.traffic[0].tag");
 }
 
 TEST(ServingTraffic, AbsurdPercentsDoNotOverflowTheSum) {

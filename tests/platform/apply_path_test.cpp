@@ -83,6 +83,90 @@ TEST_F(ApplyPath, a_manifest_may_do_what_the_configuration_of_the_platform_allow
   EXPECT_NE(names("/m/bad.yaml").at(0).find("containerConcurrency"), std::string::npos);
 }
 
+TEST_F(ApplyPath, the_problems_of_all_files_are_told_at_once_and_nothing_is_applied) {
+  write("/m/a.yaml", broker("a"));
+  write("/m/b.yaml", broker("b") + "spec: {deliver: {}}\n");
+  write("/m/c.yaml", "apiVersion: serving.knative.dev/v1alpha1\nkind: Service\n");
+  write("/m/d.yaml", "apiVersion: apps/v1\nkind: Deployment\n");
+  const std::string problems = names("/m").at(0);
+  EXPECT_NE(problems.find("/m/b.yaml:4:8: unknown field: spec.deliver"), std::string::npos)
+      << problems;
+  EXPECT_NE(problems.find("/m/c.yaml:2:1: no kind \"Service\" in version "
+                          "\"serving.knative.dev/v1alpha1\": kind; group serving.knative.dev has "
+                          "kind Service in serving.knative.dev/v1"),
+            std::string::npos)
+      << problems;
+  EXPECT_NE(problems.find("/m/d.yaml:2:1: no kind \"Deployment\""), std::string::npos) << problems;
+  EXPECT_EQ(brokers(), 0u);
+}
+
+TEST_F(ApplyPath, unknown_kinds_are_left_out_with_a_warning_when_that_is_wanted) {
+  std::vector<std::string> warnings;
+  PlatformOptions options;
+  options.on_warning = [&](std::string_view, std::string_view text) {
+    warnings.emplace_back(text);
+  };
+  begin(std::move(options));
+  write("/m/a.yaml", broker("a"));
+  write("/m/deep/d.yaml", "apiVersion: apps/v1\nkind: Deployment\n");
+  const std::vector<manifest::Source> sources = platform_->read_manifests("/m", true).value();
+  ASSERT_EQ(sources.size(), 2u) << "read with what is in its directories";
+  ApplyOptions skip;
+  skip.skip_unknown_kinds = true;
+  EXPECT_EQ(platform_->apply_texts(sources, skip).value().size(), 1u);
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_EQ(warnings[0],
+            "/m/deep/d.yaml:1:1: left out: no kind \"Deployment\" in version \"apps/v1\"");
+}
+
+TEST_F(ApplyPath, what_has_no_effect_is_told_to_the_caller_and_stands_in_the_status) {
+  std::vector<std::string> warnings;
+  PlatformOptions options;
+  options.on_warning = [&](std::string_view where, std::string_view text) {
+    warnings.push_back(std::string(where) + ": " + std::string(text));
+  };
+  begin(std::move(options));
+  serving::Service hello = serving::service("hello", "fn:hello");
+  hello.metadata.annotations["serving.knative.dev/rollout-duration"] = "60s";
+  ASSERT_TRUE(platform_->apply(hello));
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_EQ(warnings[0],
+            "Service.serving.knative.dev default/hello: has no effect: "
+            "metadata.annotations[serving.knative.dev/rollout-duration]; traffic moves to a new "
+            "Revision at once");
+  simulation_.run_for(5s);
+  const Condition warned = condition<serving::Service>("hello", "Warnings");
+  EXPECT_EQ(warned.status, "True");
+  EXPECT_EQ(warned.severity, "Warning");
+  EXPECT_EQ(warned.reason, "NoEffect");
+  EXPECT_NE(warned.message.find("traffic moves to a new Revision at once"), std::string::npos);
+  hello.metadata.annotations.clear();
+  ASSERT_TRUE(platform_->apply(hello));
+  simulation_.run_for(5s);
+  EXPECT_EQ(condition<serving::Service>("hello", "Warnings").type, "") << "it went with its cause";
+  EXPECT_EQ(warnings.size(), 1u);
+}
+
+TEST_F(ApplyPath, config_autoscaler_acts_while_the_platform_runs_and_is_checked) {
+  core::ConfigMap config;
+  config.metadata = {.name = "config-autoscaler", .namespace_ = "knative-serving"};
+  config.data["allow-zero-initial-scale"] = "maybe";
+  const Result<ObjectRef> refused = platform_->apply(config);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().detail.find("allow-zero-initial-scale"), std::string::npos)
+      << refused.error().detail;
+  serving::Service zero = serving::service("zero", "fn:hello");
+  zero.spec.template_.metadata.annotations["autoscaling.knative.dev/initial-scale"] = "0";
+  EXPECT_FALSE(platform_->apply(zero));
+  config.data["allow-zero-initial-scale"] = "true";
+  apply(config);
+  EXPECT_TRUE(platform_->apply(zero));
+  ASSERT_TRUE(
+      platform_->remove(platform_->ref<core::ConfigMap>("config-autoscaler", "knative-serving")));
+  simulation_.run_for(5s);
+  EXPECT_FALSE(platform_->apply(zero)) << "what the host said holds again";
+}
+
 class PlatformObjects : public PlatformFixture {
  protected:
   PlatformObjects() {

@@ -25,10 +25,10 @@ def run(*arguments, **options):
 class Up:
     """A running `knative up`; lines of its output are read as they are needed."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, stdin=subprocess.DEVNULL):
         self.process = subprocess.Popen(
             [COMMAND, "up", "--listen", "127.0.0.1:0", *map(str, arguments)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.text = ""
         self.base = self.until(r"listening on (http://\S+)\n")[1]
 
@@ -60,8 +60,8 @@ class Up:
 def up():
     running = []
 
-    def start(*arguments):
-        running.append(Up(*arguments))
+    def start(*arguments, **options):
+        running.append(Up(*arguments, **options))
         return running[-1]
 
     yield start
@@ -141,6 +141,39 @@ def test_a_wrong_manifest_names_its_place(tmp_path):
     done = run("up", "--listen", "127.0.0.1:0", "-f", manifest)
     assert done.returncode == 1
     assert f"{manifest}:5:1" in done.stderr and 'did you mean "spec"' in done.stderr
+
+
+def test_the_problems_of_all_files_are_told_at_once(tmp_path):
+    (tmp_path / "a.yaml").write_text(BROKER + "spek: {}\n")
+    (tmp_path / "b.yaml").write_text("apiVersion: apps/v1\nkind: Deployment\n")
+    (tmp_path / "c.yaml").write_text("apiVersion: serving.knative.dev/v1alpha1\nkind: Service\n")
+    done = run("up", "--listen", "127.0.0.1:0", "-f", tmp_path)
+    assert done.returncode == 1
+    assert "a.yaml:5:1: unknown field: spek" in done.stderr
+    assert 'b.yaml:2:1: no kind "Deployment"' in done.stderr
+    assert "has kind Service in serving.knative.dev/v1\n" in done.stderr
+
+
+def test_unknown_kinds_are_left_out_when_asked_and_what_has_no_effect_is_said(up, tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.yaml").write_text(BROKER + "spec:\n  config: {apiVersion: v1, "
+                                              "kind: ConfigMap, name: c}\n")
+    (tmp_path / "b.yaml").write_text("apiVersion: apps/v1\nkind: Deployment\n")
+    running = up("-f", tmp_path, "-R", "--skip-unknown-kinds")
+    running.until(r"Broker default/default +ready")
+    assert 'b.yaml:1:1: left out: no kind "Deployment"' in running.text
+    assert "has no effect: spec.config; the log of the Broker" in running.text
+    assert running.end() == 0
+
+
+def test_a_manifest_comes_from_the_standard_input(up):
+    reader, writer = os.pipe()
+    os.write(writer, BROKER.encode())
+    os.close(writer)
+    running = up("-f", "-", stdin=reader)
+    os.close(reader)
+    running.until(r"Broker default/default +ready")
+    assert running.end() == 0
 
 
 def test_up_prints_urls_and_takes_events_until_interrupted(up, tmp_path):

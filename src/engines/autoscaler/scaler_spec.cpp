@@ -178,8 +178,8 @@ void resolve_target(Reader& reader, const AutoscalerConfig& config, std::int64_t
 
 }  // namespace
 
-Result<AutoscalerConfig> AutoscalerConfig::parse(const Map& data) {
-  AutoscalerConfig config;
+Result<AutoscalerConfig> AutoscalerConfig::parse(const Map& data, const AutoscalerConfig& base) {
+  AutoscalerConfig config = base;
   Reader reader(data, "");
   reader.number("container-concurrency-target-percentage",
                 config.container_concurrency_target_percentage, 1e-9, 100);

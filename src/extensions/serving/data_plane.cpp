@@ -16,11 +16,12 @@ std::set<std::string> revisions_of(const RouteRule& rule) {
 
 }  // namespace
 
-DataPlane::DataPlane(Env& env, ContainerRuntime& runtime, Metrics& metrics, AutoscalerConfig config,
+DataPlane::DataPlane(Env& env, ContainerRuntime& runtime, Metrics& metrics,
+                     const AutoscalerConfig& config,
                      std::function<void(const std::string&)> changed, Output output)
     : ingress_(env, metrics, [this](std::string_view revision) { scaling_.wanted(revision); }),
       scaling_(
-          env, runtime, metrics, std::move(config),
+          env, runtime, metrics, config,
           [this](const RevisionOptions& limits) { return ingress_.queue_for(limits); },
           std::move(changed), std::move(output)),
       table_(RouteTable::make({}).value()) {}

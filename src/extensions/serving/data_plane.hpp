@@ -19,7 +19,7 @@ class DataPlane final : public control::ServingPlane {
   using Output = Scaling::Output;
   /// `changed` is called with a Revision's key when its state may be another, `output` with each
   /// line of its instances; all references must outlive the plane.
-  DataPlane(Env& env, ContainerRuntime& runtime, Metrics& metrics, AutoscalerConfig config,
+  DataPlane(Env& env, ContainerRuntime& runtime, Metrics& metrics, const AutoscalerConfig& config,
             std::function<void(const std::string& revision_key)> changed, Output output);
 
   Task<Result<std::string>> pin(const serving::Revision& revision) override {

@@ -184,12 +184,13 @@ struct Scaling::Unit final : EndpointListener, StatSource, ScaleTarget {
   RevisionPool pool;
 };
 
-Scaling::Scaling(Env& env, ContainerRuntime& runtime, Metrics& metrics, AutoscalerConfig config,
+Scaling::Scaling(Env& env, ContainerRuntime& runtime, Metrics& metrics,
+                 const AutoscalerConfig& config,
                  std::function<std::unique_ptr<RevisionQueue>(const RevisionOptions&)> open,
                  std::function<void(const std::string&)> changed, Output output)
     : env_(env),
       runtime_(runtime),
-      config_(std::move(config)),
+      config_(config),
       open_(std::move(open)),
       changed_(std::move(changed)),
       output_(std::move(output)),

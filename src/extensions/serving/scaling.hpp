@@ -22,7 +22,7 @@ class Scaling {
   using Output = std::function<void(std::string_view revision_key, std::string_view line)>;
   /// `open` makes the queue of a Revision; `changed` is called with a Revision's key when its state
   /// may be another, `output` with each line of its instances. All references must outlive it.
-  Scaling(Env& env, ContainerRuntime& runtime, Metrics& metrics, AutoscalerConfig config,
+  Scaling(Env& env, ContainerRuntime& runtime, Metrics& metrics, const AutoscalerConfig& config,
           std::function<std::unique_ptr<RevisionQueue>(const RevisionOptions&)> open,
           std::function<void(const std::string& revision_key)> changed, Output output);
   ~Scaling();
@@ -55,7 +55,7 @@ class Scaling {
 
   Env& env_;
   ContainerRuntime& runtime_;
-  AutoscalerConfig config_;
+  const AutoscalerConfig& config_;  ///< Of the platform; it may change at any turn.
   std::function<std::unique_ptr<RevisionQueue>(const RevisionOptions&)> open_;
   std::function<void(const std::string&)> changed_;
   Output output_;
