@@ -182,6 +182,7 @@ Task<Result<AnyObject>> Platform::wait_for(ObjectRef ref,
   WatchOptions options;
   options.namespace_ = ref.namespace_;
   options.fields = *name;
+  options.resync = true;  // however far behind: that the object went is told, also when it is back
   Result<std::unique_ptr<Watch>> watch = impl_->objects->watch(ref.api_version, ref.kind, options);
   if (!watch) co_return watch.error();
   const Instant deadline = impl_->world.timers.now() + timeout;
@@ -190,13 +191,7 @@ Task<Result<AnyObject>> Platform::wait_for(ObjectRef ref,
     std::optional<Result<WatchEvent>> event =
         co_await with_deadline(impl_->world.timers, std::move(next), deadline);
     if (!event) co_return fail(Errc::deadline_exceeded, ref.to_string());
-    if (!*event) {
-      // The history went past this watch: begin again with the object as it is, if it is.
-      if (Result<AnyObject> now = get(ref); !now) co_return now.error();
-      watch = impl_->objects->watch(ref.api_version, ref.kind, options);
-      if (!watch) co_return watch.error();
-      continue;
-    }
+    if (!*event) co_return event->error();
     if ((*event)->type == WatchEventType::deleted) {
       co_return fail(Errc::not_found, ref.to_string() + " was deleted");
     }
