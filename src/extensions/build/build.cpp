@@ -91,6 +91,10 @@ Task<Result<void>> BuildReconciler::record(const Build& of, const build::BuildSt
   if (stored->metadata.uid != of.metadata.uid) co_return Result<void>();
   Build updated = *stored;
   updated.status = status;
+  // What was said at the door stays beside what the run says; conditions are sorted by type.
+  if (const Condition* warned = find_condition(stored->status.conditions, "Warnings")) {
+    updated.status.conditions.push_back(*warned);
+  }
   updated.status.observed_generation = of.metadata.generation;
   Task<Result<void>> write = write_status(client(), *stored, std::move(updated));
   co_return co_await std::move(write);
