@@ -92,7 +92,8 @@ void Warden::start() {
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) return;
   // Made before the fork: the child may not allocate.
-  id_ = std::string(mark_name) + "=" + std::to_string(::getpid()) + "-" + std::to_string(chance);
+  id_ = mark_name;
+  id_.append("=").append(std::to_string(::getpid())).append("-").append(std::to_string(chance));
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
