@@ -6,8 +6,8 @@
 #include <deque>
 
 #include "knative/http.hpp"
-#include "knative/http_server.hpp"
 #include "knative/http_client.hpp"
+#include "knative/http_server.hpp"
 #include "wire/http_parser.hpp"
 
 namespace knative::http {

@@ -6,8 +6,8 @@
 #include <memory>
 #include <string>
 
-#include "simulation/world.hpp"
 #include "knative/http_client.hpp"
+#include "simulation/world.hpp"
 
 namespace knative::simulation {
 

@@ -1,7 +1,7 @@
 // When a Revision that runs a program is ready, by its readiness probe and its progress deadline.
+#include "knative/http_server.hpp"
 #include "platform/platform_fixture.hpp"
 #include "platform/scenario_world.hpp"
-#include "knative/http_server.hpp"
 
 namespace knative {
 namespace {

@@ -247,8 +247,7 @@ class ScenarioHost final : public http::Handler {
     const auto found = functions_.find(std::string(request.path()));
     if (found == functions_.end()) co_return http::error_response(404, "no such function");
     const ContainerIdentity nobody;
-    const FunctionContext context{
-        .offload = host_.env().offload, .identity = nobody, .failed = {}};
+    const FunctionContext context{.offload = host_.env().offload, .identity = nobody, .failed = {}};
     co_return co_await found->second->call(request, context);
   }
 

@@ -2,9 +2,9 @@
 // whole belongs to its request, nothing hangs, and the same seed plays the same.
 #include <gtest/gtest.h>
 
-#include "knative/simulation.hpp"
 #include "knative/http_client.hpp"
 #include "knative/http_server.hpp"
+#include "knative/simulation.hpp"
 
 namespace knative {
 namespace {

@@ -1,5 +1,5 @@
-// Where the checkout and its build are. Asked for at run time, so that no test's object file depends
-// on the folder it was built in.
+// Where the checkout and its build are. Asked for at run time, so that no test's object file
+// depends on the folder it was built in.
 #pragma once
 
 #include <string>
