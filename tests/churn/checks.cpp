@@ -185,18 +185,20 @@ void World::check_losses() {
       if (last.died != never || last.target != sent.target || !last.service.empty()) continue;
       const Life* life = ledger_.current(last.object);
       if (life == nullptr || life->revived || life->born >= sent.begun) continue;
+      bool may_drop = false;
       bool certain = true;  // that every version since would have taken it, and tried in earnest
       for (const BindingVersion& version : ledger_.bindings) {
         if (version.uid != last.uid || version.died < sent.begun) continue;
         certain = certain && (version.type.empty() || version.type == sent.type) &&
                   version.service.empty();
+        const bool may_fail = version.manner != Manner::accepts && version.manner != Manner::slow;
+        may_drop = may_drop || (may_fail && !version.dead_letters);
       }
       if (!certain) continue;
       const auto found = seen.find({last.uid, number});
       const bool settled = found != seen.end() && found->second.second;
       const bool tried = found != seen.end();
-      const bool may_drop = !last.dead_letters || last.born > sent.begun;
-      if (settled || (may_drop && tried && last.manner != Manner::accepts)) continue;
+      if (settled || (may_drop && tried)) continue;
       violate("lost", "n" + std::to_string(number) + " of " + sent.target + " never reached " +
                           last.object + " m" + std::to_string(last.mark) +
                           (tried ? " for good" : ""));

@@ -100,9 +100,11 @@ struct Ledger {
 
   Life* current(const std::string& object) {
     const auto found = lives.find(object);
-    if (found == lives.end() || found->second.empty()) return nullptr;
-    Life& last = found->second.back();
-    return last.alive() ? &last : nullptr;
+    if (found == lives.end()) return nullptr;
+    for (Life& life : found->second) {  // not the last one where a power failure undid something
+      if (life.alive()) return &life;
+    }
+    return nullptr;
   }
   BindingVersion* current_binding(const std::string& object) {
     for (std::size_t i = bindings.size(); i-- > 0;) {

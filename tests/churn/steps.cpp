@@ -47,6 +47,7 @@ void World::apply(const std::string& object, const AnyObject& wanted) {
   if (life != nullptr && life->uid == uid) return;
   if (life != nullptr) life->died = sim_.now();
   if (!uids_.insert(uid).second) violate("uid-repeats", object + " has the uid " + uid + " again");
+  if (plan_.verbose) say(object + " has the uid " + uid);
   ledger_.lives[object].push_back(Life{uid, sim_.now(), never, false});
 }
 
