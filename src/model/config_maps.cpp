@@ -91,7 +91,8 @@ FieldErrors check_config_map(const ConfigMap& config_map) {
     return row.namespace_ == metadata.namespace_ && row.name == metadata.name;
   };
   if (std::none_of(std::begin(keys), std::end(keys), named)) return errors;
-  for (const auto& [key, value] : config_map.data) {
+  for (const auto& entry : config_map.data) {
+    const std::string& key = entry.first;
     if (is_commentary(key)) continue;
     const auto row = std::find_if(std::begin(keys), std::end(keys), [&](const ConfigKey& one) {
       return named(one) && (one.key.empty() || one.key == key);

@@ -6,7 +6,13 @@ Readiness readiness(const AnyObject& object) {
   Readiness result;
   const Conditions* conditions = object.conditions();
   if (conditions == nullptr) {
-    result.ready = true;
+    // An object that is kept whole has no conditions before somebody writes its status.
+    const KindInfo& kind = object.info();
+    const bool unwritten =
+        kind.ops == nullptr && kind.has_status && object.to_value().find("status") == nullptr;
+    result.ready = !unwritten;
+    if (unwritten) result.reason = "NotReconciled";
+    if (unwritten) result.message = "not reconciled yet";
     return result;
   }
   const Condition* top = find_condition(*conditions, "Ready");

@@ -452,7 +452,7 @@ TEST(ProxiesTest, are_read_from_the_environment) {
 
 TEST_F(OutboundTest, three_hundred_destinations_at_once_lose_none) {
   std::deque<Site> sites;
-  auto slow = [this](Request&) { return text("here"); };
+  auto slow = [](Request&) { return text("here"); };
   for (int i = 0; i < 300; ++i) sites.emplace_back(env, slow);
   OutboundOptions options;
   options.origins_max = 64;

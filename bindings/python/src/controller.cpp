@@ -65,6 +65,7 @@ class KindsExtension final : public knative::Extension {
       row.kind = kind.kind;
       row.plural = kind.plural;
       row.namespaced = kind.namespaced;
+      row.has_status = kind.reconcile.has_value();
       if (Result<void> added = registry.add(std::move(row)); !added) return added;
     }
     return {};
