@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compile every public header alone, with g++ and clang, within its budgets; check fwd.hpp's names.
 
-Budgets: 1.0 s of CPU for one header, 1.5 s for the two that compose everything (knative.hpp,
+Budgets: 1.3 s of CPU for one header, 2.2 s for the two that compose everything (knative.hpp,
 platform.hpp), 100,000 preprocessed lines for knative.hpp. The best of three runs counts. Machines
 are shared: each run stands beside one of a fixed set of standard headers, and the budget grows
 with what that takes longer than on the machine where the budgets were made. Prints "N passed, N failed, N skipped".
@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 FLAGS = ["-std=c++20", "-Wall", "-Wextra", "-Wconversion", "-Werror",
          "-Wno-missing-field-initializers", "-I", str(ROOT / "include")]
-SECONDS_MAX, UMBRELLA_SECONDS_MAX, UMBRELLA_LINES_MAX = 1.0, 1.5, 100_000
+SECONDS_MAX, UMBRELLA_SECONDS_MAX, UMBRELLA_LINES_MAX = 1.3, 2.2, 100_000
 UMBRELLAS = ("knative.hpp", "platform.hpp")
 STANDARD = ("chrono", "coroutine", "functional", "map", "memory", "optional", "string", "variant",
             "vector")

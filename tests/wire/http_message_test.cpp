@@ -100,6 +100,8 @@ TEST(Url, parses_and_prints) {
   EXPECT_EQ(Url::parse("https://a").value(), (Url{"https", "a", 443, "/"}));
   EXPECT_EQ(Url::parse("http://a?x").value().target, "/?x");
   EXPECT_EQ(Url::parse("http://[::1]:81/").value(), (Url{"http", "::1", 81, "/"}));
+  const Result<Url> with_password = Url::parse("http://user:hunter2@127.0.0.1:1/");
+  EXPECT_EQ(with_password.error().detail.find("hunter2"), std::string::npos);
   EXPECT_EQ(Url::parse("http://[::1]:81/").value().to_string(), "http://[::1]:81/");
 }
 

@@ -56,7 +56,14 @@ Task<http::Response> accept(std::shared_ptr<broker::Acceptor> acceptor, http::Re
   const Result<CloudEvent> event = from_http(request);
   if (!event) co_return refuse(refusal(event.error(), options));
   const Result<Offset> offset = co_await acceptor->accept(*event);
-  if (!offset) co_return refusal(offset.error(), options);
+  if (!offset) {
+    // What the log says names files: it is for the status and for our own log.
+    const Errc code = offset.error().code;
+    const bool ours =
+        code == Errc::unavailable || code == Errc::data_loss || code == Errc::internal;
+    const Error told = fail(code, "the event cannot be stored now");
+    co_return refusal(ours ? told : offset.error(), options);
+  }
   http::Response accepted;
   accepted.status = 202;
   co_return accepted;
