@@ -82,7 +82,7 @@ TEST(SimulationSteps, AStepIsOneTurnAndEndsWhenNothingCanHappen) {
 }
 
 // Writes a file with its sync in the middle; the power may go in any turn.
-Task<void> save(Env& env, const std::string& text, bool& saved) {
+Task<void> save(Env& env, std::string text, bool& saved) {
   auto job = [&env, text] { return env.files.write_file("/data/a", text).has_value(); };
   const bool done = co_await env.offload.run(job);
   saved = done;
