@@ -3,7 +3,9 @@
 ///
 /// A `Metrics` is an object like any other: whoever composes a platform owns one and hands it
 /// down. Engines ask once for a handle and keep it; an increment is then a plain addition, so a
-/// registry and its handles belong to one loop. It is not a time series store: it knows only now.
+/// registry and its handles belong to one loop. With several loops each has its own, and what they
+/// count is summed when it is read (`MetricsSnapshot`). It is not a time series store: it knows
+/// only now.
 ///
 /// \code
 /// knative::Metrics metrics;
@@ -97,6 +99,35 @@ struct MetricLabel {
 /// Labels of a series; their order does not matter.
 using MetricLabels = std::vector<MetricLabel>;
 
+/// What one registry holds at one moment: a value, free to cross threads. Snapshots of several
+/// loops are added up and read as one.
+///
+/// \code
+/// MetricsSnapshot all = here.snapshot();
+/// all.add(there);  // taken on another loop, come over its mailbox
+/// std::string page = all.prometheus_text();
+/// \endcode
+class KNATIVE_EXPORT MetricsSnapshot {
+ public:
+  MetricsSnapshot();
+  ~MetricsSnapshot();
+  MetricsSnapshot(const MetricsSnapshot& other);
+  MetricsSnapshot(MetricsSnapshot&&) noexcept;
+  MetricsSnapshot& operator=(MetricsSnapshot other) noexcept;
+
+  /// Add every series of `other` to that of the same name and labels: counters, gauges and
+  /// buckets alike. Help texts stay as they are here. A name of another type, or with other
+  /// labels or bounds, is an assertion, as in one registry.
+  void add(const MetricsSnapshot& other);
+  /// Everything in text form, sorted by name and labels.
+  std::string prometheus_text() const;
+
+ private:
+  friend class Metrics;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
 /// The registry. Handles stay valid until the registry is gone or their series is removed.
 ///
 /// Asking again with the same name and labels gives the same handle. Names, label names and types
@@ -128,7 +159,9 @@ class KNATIVE_EXPORT Metrics {
   /// The same for every series that has this label, of any name. Returns how many there were.
   std::size_t remove_labelled(std::string_view label_name, std::string_view label_value);
 
-  /// Everything in text form, sorted by name and labels.
+  /// What is there now; gauges given as functions are asked.
+  MetricsSnapshot snapshot() const;
+  /// `snapshot()` in text form.
   std::string prometheus_text() const;
 
  private:

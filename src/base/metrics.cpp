@@ -100,9 +100,24 @@ LabelValues values_of(const MetricLabels& labels) {
   return values;
 }
 
+/// A series as a value.
+struct Sum {
+  std::uint64_t counted = 0;  // counter, or how often a histogram was told
+  double value = 0;           // gauge, or the sum of a histogram
+  std::vector<std::uint64_t> buckets;
+};
+
+struct SumFamily {
+  Type type = Type::counter;
+  std::string help;
+  std::vector<std::string> label_names;  // sorted
+  std::vector<double> bounds;
+  std::map<LabelValues, Sum> series;
+};
+
 /// name{a="1",b="2"} with `suffix` after the name and `extra` as the last label.
 void append_series_name(std::string& out, std::string_view name, std::string_view suffix,
-                        const Family& family, const LabelValues& values,
+                        const SumFamily& family, const LabelValues& values,
                         std::string_view extra = "") {
   out.append(name).append(suffix);
   if (!values.empty() || !extra.empty()) {
@@ -119,22 +134,57 @@ void append_series_name(std::string& out, std::string_view name, std::string_vie
   out += ' ';
 }
 
-void append_histogram(std::string& out, std::string_view name, const Family& family,
-                      const LabelValues& values, const Histogram& histogram) {
+void append_histogram(std::string& out, std::string_view name, const SumFamily& family,
+                      const LabelValues& values, const Sum& histogram) {
   std::uint64_t below = 0;
-  for (std::size_t i = 0; i <= histogram.bounds().size(); ++i) {
-    below += histogram.in_bucket(i);
+  for (std::size_t i = 0; i <= family.bounds.size(); ++i) {
+    below += histogram.buckets[i];
     std::string bound = "le=\"";
-    append_number(bound, i < histogram.bounds().size() ? histogram.bounds()[i] : HUGE_VAL);
+    append_number(bound, i < family.bounds.size() ? family.bounds[i] : HUGE_VAL);
     bound += '"';
     append_series_name(out, name, "_bucket", family, values, bound);
     out += std::to_string(below) + "\n";
   }
   append_series_name(out, name, "_sum", family, values);
-  append_number(out, histogram.sum());
+  append_number(out, histogram.value);
   out += '\n';
   append_series_name(out, name, "_count", family, values);
-  out += std::to_string(histogram.count()) + "\n";
+  out += std::to_string(histogram.counted) + "\n";
+}
+
+void append_family(std::string& out, std::string_view name, const SumFamily& family) {
+  out.append("# HELP ").append(name).append(" ");
+  append_escaped(out, family.help, false);
+  out.append("\n# TYPE ").append(name).append(" ").append(type_name(family.type)).append("\n");
+  for (const auto& [values, series] : family.series) {
+    if (family.type == Type::histogram) {
+      append_histogram(out, name, family, values, series);
+      continue;
+    }
+    append_series_name(out, name, "", family, values);
+    if (family.type == Type::counter) {
+      out += std::to_string(series.counted);
+    } else {
+      append_number(out, series.value);
+    }
+    out += '\n';
+  }
+}
+
+Sum sum_of(const Series& series, Type type) {
+  if (type == Type::counter) return {series.counter.value(), 0, {}};
+  if (type == Type::gauge) return {0, series.gauge_value(), {}};
+  Sum sum{series.histogram->count(), series.histogram->sum(), {}};
+  for (std::size_t i = 0; i <= series.histogram->bounds().size(); ++i) {
+    sum.buckets.push_back(series.histogram->in_bucket(i));
+  }
+  return sum;
+}
+
+void add_to(Sum& sum, const Sum& more) {
+  sum.counted += more.counted;
+  sum.value += more.value;
+  for (std::size_t i = 0; i < sum.buckets.size(); ++i) sum.buckets[i] += more.buckets[i];
 }
 
 }  // namespace
@@ -265,27 +315,57 @@ std::size_t Metrics::remove_labelled(std::string_view label_name, std::string_vi
   return removed;
 }
 
-std::string Metrics::prometheus_text() const {
-  std::string out;
+std::string Metrics::prometheus_text() const { return snapshot().prometheus_text(); }
+
+// ---------------------------------------------------------------------------- snapshot
+
+struct MetricsSnapshot::Impl {
+  std::map<std::string, SumFamily, std::less<>> families;
+};
+
+MetricsSnapshot::MetricsSnapshot() : impl_(std::make_unique<Impl>()) {}
+MetricsSnapshot::~MetricsSnapshot() = default;
+MetricsSnapshot::MetricsSnapshot(const MetricsSnapshot& other)
+    : impl_(std::make_unique<Impl>(*other.impl_)) {}
+MetricsSnapshot::MetricsSnapshot(MetricsSnapshot&&) noexcept = default;
+MetricsSnapshot& MetricsSnapshot::operator=(MetricsSnapshot other) noexcept {
+  impl_ = std::move(other.impl_);
+  return *this;
+}
+
+MetricsSnapshot Metrics::snapshot() const {
+  MetricsSnapshot taken;
   for (const auto& [name, family] : impl_->families) {
     if (family.series.empty()) continue;
-    out.append("# HELP ").append(name).append(" ");
-    append_escaped(out, family.help, false);
-    out.append("\n# TYPE ").append(name).append(" ").append(type_name(family.type)).append("\n");
+    SumFamily& sums = taken.impl_->families[name];
+    sums.type = family.type;
+    sums.help = family.help;
+    sums.label_names = family.label_names;
+    sums.bounds = family.bounds;
     for (const auto& [values, series] : family.series) {
-      if (series->histogram) {
-        append_histogram(out, name, family, values, *series->histogram);
-        continue;
-      }
-      append_series_name(out, name, "", family, values);
-      if (family.type == Type::counter) {
-        out += std::to_string(series->counter.value());
-      } else {
-        append_number(out, series->gauge_value());
-      }
-      out += '\n';
+      sums.series.emplace_hint(sums.series.end(), values, sum_of(*series, family.type));
     }
   }
+  return taken;
+}
+
+void MetricsSnapshot::add(const MetricsSnapshot& other) {
+  for (const auto& [name, more] : other.impl_->families) {
+    const auto [found, is_new] = impl_->families.try_emplace(name, more);
+    if (is_new) continue;
+    SumFamily& family = found->second;
+    KN_ASSERT(family.type == more.type && family.label_names == more.label_names);
+    KN_ASSERT(family.bounds == more.bounds);
+    for (const auto& [values, sum] : more.series) {
+      const auto [series, first] = family.series.try_emplace(values, sum);
+      if (!first) add_to(series->second, sum);
+    }
+  }
+}
+
+std::string MetricsSnapshot::prometheus_text() const {
+  std::string out;
+  for (const auto& [name, family] : impl_->families) append_family(out, name, family);
   return out;
 }
 

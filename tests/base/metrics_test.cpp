@@ -183,5 +183,41 @@ TEST(MetricsDeathTest, RejectsContradictionsAndMalformedNames) {
   EXPECT_DEATH(metrics.histogram("h", "H.", {2, 1}), "invariant");
 }
 
+TEST(MetricsSnapshot, LoopsCountAloneAndAreSummedWhenTheyAreRead) {
+  const auto fill = [](Metrics& metrics, std::uint64_t amount) {
+    metrics.counter("hits_total", "Hits.", {{"code", "200"}}).add(amount);
+    metrics.gauge_from("busy", "Busy.", [amount] { return 0.5 * static_cast<double>(amount); });
+    metrics.histogram("took", "Took.", {1, 10}).observe(static_cast<double>(amount));
+  };
+  Metrics here;
+  Metrics there;
+  fill(here, 1);
+  fill(there, 4);
+  there.counter("hits_total", "Hits.", {{"code", "500"}}).add();
+  there.counter("only_total", "Only there.").add(7);
+
+  MetricsSnapshot all = here.snapshot();
+  all.add(there.snapshot());
+  here.counter("hits_total", "Hits.", {{"code", "200"}}).add(100);  // later: not in it
+  EXPECT_EQ(all.prometheus_text(),
+            "# HELP busy Busy.\n# TYPE busy gauge\nbusy 2.5\n"
+            "# HELP hits_total Hits.\n# TYPE hits_total counter\n"
+            "hits_total{code=\"200\"} 5\nhits_total{code=\"500\"} 1\n"
+            "# HELP only_total Only there.\n# TYPE only_total counter\nonly_total 7\n"
+            "# HELP took Took.\n# TYPE took histogram\ntook_bucket{le=\"1\"} 1\n"
+            "took_bucket{le=\"10\"} 2\ntook_bucket{le=\"+Inf\"} 2\ntook_sum 5\ntook_count 2\n");
+}
+
+TEST(MetricsSnapshot, IsAValue) {
+  Metrics metrics;
+  metrics.counter("hits_total", "Hits.").add(2);
+  MetricsSnapshot one = metrics.snapshot();
+  MetricsSnapshot two = one;
+  two.add(one);
+  EXPECT_NE(one.prometheus_text(), two.prometheus_text());
+  one = two;
+  EXPECT_EQ(one.prometheus_text(), two.prometheus_text());
+}
+
 }  // namespace
 }  // namespace knative
