@@ -23,14 +23,15 @@ HEADERS = {
     "metrics": 0, "tls": 0,
     "fwd": 0,  # names only, of all floors; includes nothing
     "http": 1, "http_headers": 1, "http_url": 1, "http_server": 1, "http_client": 1,
-    "http_outbound": 1, "event": 1, "oci": 1,
+    "http_outbound": 1, "event": 1, "oci": 1, "oci_image": 1, "oci_layer": 1,
     "scalars": 2, "field_error": 2, "fields": 2, "fields_types": 2, "meta": 2, "kinds": 2,
     "object": 2, "volume": 2, "delivery": 2, "serving_status": 2, "pod": 2, "core": 2, "build": 2, "serving": 2,
     "eventing": 2, "manifest": 2,
     "readiness": 2,
     "log": 3, "selectors": 3, "store": 3, "client": 3,
     "container": 4, "container_runtimes": 4,
-    "functions": 4, "workload": 4, "router": 4, "throttler": 4, "autoscaler": 4, "event_broker": 4,
+    "functions": 4, "workload": 4, "router": 4, "throttler": 4, "autoscaler": 4, "autoscaler_config": 4,
+    "scale_decision": 4, "event_broker": 4,
     "builder": 4,
     "controller": 4,
     "simulation": 1, "faults": 1, "load": 1,
@@ -44,7 +45,7 @@ ENGINES = {"workload", "router", "autoscaler", "event_broker", "builder", "contr
 
 MIRRORS = {"core", "pod", "build", "serving", "eventing"}
 
-HEADER_LINES_MAX = 400
+HEADER_LINES_MAX = 300
 SOURCE_LINES_MAX = 900
 FUNCTION_LINES_MAX = 70
 COLUMNS_MAX = 100

@@ -1,13 +1,9 @@
 /// \file
-/// Images: names and digests, manifests and configs, layers written and unpacked, and stores.
+/// Image stores, and with them everything about images (oci_image.hpp, oci_layer.hpp).
 ///
-/// What is written here follows the OCI image specification 1.1 (media types, descriptor, layout);
-/// what is read may also be Docker's schema 2. Layers are packed deterministically: the same tree
-/// gives the same bytes, whatever its times, owners, umask and directory order. This is not a
-/// registry client.
-///
-/// Calls that touch files block; run them on `Offload` when they may be slow. Values belong to
-/// whoever holds them. `ImageStore` implementations are thread-safe.
+/// A store in a folder is an image layout of the OCI image specification 1.1. This is not a
+/// registry client. Calls that touch files block; run them on `Offload` when they may be slow.
+/// `ImageStore` implementations are thread-safe.
 ///
 /// \code
 /// auto store = knative::oci::open_image_layout(files, "images").value();
@@ -16,279 +12,21 @@
 /// \endcode
 #pragma once
 
-#include <compare>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
-#include <set>
-#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "knative/env.hpp"
 #include "knative/error.hpp"
+#include "knative/oci_image.hpp"
+#include "knative/oci_layer.hpp"
 #include "knative/task.hpp"
 
 namespace knative::oci {
-
-// ---------------------------------------------------------------------------- digests
-
-/// A content digest, "sha256:" and 64 lower-case hex digits; empty when default-constructed.
-class KNATIVE_EXPORT Digest {
- public:
-  Digest() = default;
-  /// Fails with `invalid_argument` when malformed, `unimplemented` for other algorithms.
-  static Result<Digest> parse(std::string_view text);
-  /// The SHA-256 of `bytes`.
-  static Digest of(std::string_view bytes);
-
-  bool empty() const noexcept { return text_.empty(); }
-  /// "sha256:<hex>", or "" when empty.
-  const std::string& to_string() const noexcept { return text_; }
-  /// The 64 hex digits, or "" when empty.
-  std::string_view hex() const noexcept;
-  friend auto operator<=>(const Digest&, const Digest&) = default;
-
- private:
-  friend class Hasher;
-  std::string text_;
-};
-
-/// SHA-256 over pieces.
-class KNATIVE_EXPORT Hasher {
- public:
-  Hasher();
-  ~Hasher();
-  Hasher(Hasher&&) noexcept;
-  Hasher& operator=(Hasher&&) noexcept;
-  void update(std::string_view bytes);
-  /// The digest of everything so far; the hasher is fresh again afterwards.
-  Digest finish();
-
- private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
-};
-
-// ---------------------------------------------------------------------------- names
-
-/// An image name: `[registry/]path[:tag][@digest]`, the grammar of container tools.
-///
-/// Kept in the short form people type: the default registry and its "library/" prefix are
-/// dropped, so that equal images have equal references.
-struct KNATIVE_EXPORT Reference {
-  std::string repository;  ///< "busybox", "local/shop", "ghcr.example:5000/team/shop".
-  std::string tag;         ///< May be empty.
-  Digest digest;           ///< May be empty.
-
-  /// Fails with `invalid_argument` naming the part that is wrong.
-  static Result<Reference> parse(std::string_view text);
-  /// The reference with tag "latest" when it has neither tag nor digest.
-  Reference with_default_tag() const;
-  /// The registry's host and port; empty for the default registry.
-  std::string_view registry() const noexcept;
-  /// "repository[:tag][@digest]"
-  std::string to_string() const;
-  friend auto operator<=>(const Reference&, const Reference&) = default;
-};
-
-// ---------------------------------------------------------------------------- documents
-
-namespace media_type {
-inline constexpr std::string_view index = "application/vnd.oci.image.index.v1+json";
-inline constexpr std::string_view manifest = "application/vnd.oci.image.manifest.v1+json";
-inline constexpr std::string_view config = "application/vnd.oci.image.config.v1+json";
-inline constexpr std::string_view layer = "application/vnd.oci.image.layer.v1.tar";
-inline constexpr std::string_view layer_gzip = "application/vnd.oci.image.layer.v1.tar+gzip";
-}  // namespace media_type
-
-/// What an image runs on, in Go's names: "amd64", "linux".
-struct ImagePlatform {
-  std::string architecture;
-  std::string os;
-  std::string variant;
-  friend bool operator==(const ImagePlatform&, const ImagePlatform&) = default;
-};
-/// The platform that this library was compiled for, e.g. linux/amd64.
-KNATIVE_EXPORT ImagePlatform host_platform();
-
-using Annotations = std::map<std::string, std::string>;
-
-/// Says what some bytes are and how to check them (image-spec, descriptor).
-struct Descriptor {
-  std::string media_type;
-  Digest digest;
-  std::uint64_t size_bytes = 0;
-  Annotations annotations;
-  std::optional<ImagePlatform> platform;
-  friend bool operator==(const Descriptor&, const Descriptor&) = default;
-};
-
-/// Image manifest. Parsing accepts Docker's schema 2 media types as well.
-struct KNATIVE_EXPORT Manifest {
-  Descriptor config;
-  std::vector<Descriptor> layers;  ///< Base first.
-  Annotations annotations;
-
-  /// Fails with `invalid_argument` naming the field.
-  static Result<Manifest> parse(std::string_view json);
-  /// Canonical JSON: fixed field order, no white space.
-  std::string to_json() const;
-  friend bool operator==(const Manifest&, const Manifest&) = default;
-};
-
-/// Image index, also the content of a layout's index.json.
-struct KNATIVE_EXPORT Index {
-  std::vector<Descriptor> manifests;
-  Annotations annotations;
-
-  static Result<Index> parse(std::string_view json);
-  std::string to_json() const;
-  friend bool operator==(const Index&, const Index&) = default;
-};
-
-/// What a container gets when it runs the image, and the list of its layers.
-struct KNATIVE_EXPORT ImageConfig {
-  struct History {
-    std::string created;
-    std::string created_by;
-    std::string comment;
-    bool empty_layer = false;
-    friend bool operator==(const History&, const History&) = default;
-  };
-
-  std::string created;  ///< RFC 3339, may be empty.
-  std::string author;
-  ImagePlatform platform;
-  std::string user;
-  std::vector<std::string> environment;  ///< "NAME=value"
-  std::vector<std::string> entrypoint;
-  std::vector<std::string> command;  ///< Default arguments ("Cmd").
-  std::string working_directory;
-  std::set<std::string> exposed_ports;  ///< "8080/tcp"
-  std::set<std::string> volumes;
-  std::map<std::string, std::string> labels;
-  std::string stop_signal;
-  std::vector<Digest> diff_ids;  ///< Digests of the uncompressed layers.
-  std::vector<History> history;
-
-  static Result<ImageConfig> parse(std::string_view json);
-  std::string to_json() const;
-  friend bool operator==(const ImageConfig&, const ImageConfig&) = default;
-};
-
-/// "1970-01-01T00:00:00Z" for 0: seconds since the epoch as RFC 3339.
-KNATIVE_EXPORT std::string format_epoch(std::int64_t seconds);
-
-// ---------------------------------------------------------------------------- byte streams
-
-/// Takes bytes in order.
-class KNATIVE_EXPORT ByteSink {
- public:
-  virtual ~ByteSink() = default;
-  virtual Result<void> write(std::string_view bytes) = 0;
-};
-
-/// Gives bytes in order; 0 at the end.
-class KNATIVE_EXPORT ByteSource {
- public:
-  virtual ~ByteSource() = default;
-  virtual Result<std::size_t> read(std::span<char> into) = 0;
-};
-
-/// A source over a file, from its beginning.
-KNATIVE_EXPORT Result<std::unique_ptr<ByteSource>> open_source(Files& files,
-                                                               const std::string& path);
-/// A source over bytes that must outlive it.
-KNATIVE_EXPORT std::unique_ptr<ByteSource> memory_source(std::string_view bytes);
-
-// ---------------------------------------------------------------------------- layers
-
-/// How a layer is written.
-struct LayerOptions {
-  /// Time of every entry, seconds since the epoch (SOURCE_DATE_EPOCH).
-  std::int64_t mtime_seconds = 0;
-  bool gzip = true;
-  /// 1 (fast) to 12 (small). Part of what the blob's digest depends on, not the DiffID.
-  int level = 1;
-};
-
-/// What `LayerWriter::finish` reports.
-struct LayerInfo {
-  Descriptor blob;  ///< Media type, digest and size of what was written to the sink.
-  Digest diff_id;
-  std::uint64_t tar_bytes = 0;
-  std::uint64_t entries = 0;
-};
-
-/// Writes a layer: POSIX tar (ustar, pax records only where needed), in independent gzip members
-/// of 1 MiB input each, header without time and name.
-///
-/// Deterministic: owners are 0 without names, times are `mtime_seconds`, modes are 0755 for
-/// directories and executables, else 0644. Names must come in ascending order (compared component
-/// by component), which also makes duplicates impossible. Memory is bounded by a few MiB.
-class KNATIVE_EXPORT LayerWriter {
- public:
-  /// `sink` must outlive the writer.
-  explicit LayerWriter(ByteSink& sink, LayerOptions options = {});
-  ~LayerWriter();
-  LayerWriter(const LayerWriter&) = delete;
-  LayerWriter& operator=(const LayerWriter&) = delete;
-
-  /// Names are relative with '/', e.g. "app/bin"; `invalid_argument` when empty, absolute, with
-  /// "." or "..", or not after the previous one.
-  Result<void> add_directory(std::string_view name);
-  Result<void> add_file(std::string_view name, std::string_view bytes, bool executable = false);
-  /// Exactly `size_bytes` are read from `content`; `failed_precondition` when it has another size.
-  Result<void> add_file(std::string_view name, std::uint64_t size_bytes, ByteSource& content,
-                        bool executable);
-  Result<void> add_symlink(std::string_view name, std::string_view target);
-  /// Add everything below `directory`, as `prefix` (with its parents) or at the root when empty.
-  /// Sockets, pipes and devices are skipped. Names in `exclude` (relative to `directory`, e.g.
-  /// ".git") are left out with all below them.
-  Result<void> add_tree(Files& files, const std::string& directory, std::string_view prefix = "",
-                        const std::set<std::string>& exclude = {});
-  /// Write the end of the archive. Call once; nothing may be added afterwards.
-  Result<LayerInfo> finish();
-
- private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
-};
-
-/// Bounds of unpacking; beyond them it fails with `resource_exhausted`.
-struct UnpackOptions {
-  std::uint64_t bytes_max = std::uint64_t{8} << 30;  ///< Uncompressed, all layers together.
-  std::uint64_t entries_max = 2'000'000;
-  std::size_t name_bytes_max = 4096;
-  /// Refuse symbolic links that point outside the root. Images have such links (they mean the
-  /// image's root), source archives have no reason to.
-  bool refuse_escaping_links = false;
-  /// Obey whiteouts (".wh.name"), as layers of an image do.
-  bool whiteouts = true;
-  /// Drop this many leading components of each name, as `tar --strip-components`.
-  std::size_t strip_components = 0;
-};
-
-/// What `unpack_layer` has read.
-struct UnpackedLayer {
-  Digest diff_id;  ///< Of the tar stream as read.
-  std::uint64_t tar_bytes = 0;
-  std::uint64_t entries = 0;
-};
-
-/// Unpack a tar stream (plain or gzip, told by its first bytes) over `root`, which must exist.
-///
-/// Nothing is written outside `root`: names that are absolute or contain ".." and hard links to
-/// such names are refused with `invalid_argument`; symbolic links on the way are followed inside
-/// `root` only. Device nodes and pipes are refused. Owners, times, set-id bits and extended
-/// attributes are not applied; a hard link becomes a copy. What is no archive gives
-/// `invalid_argument`, a truncated one `data_loss`.
-KNATIVE_EXPORT Result<UnpackedLayer> unpack_layer(Files& files, ByteSource& archive,
-                                                  const std::string& root,
-                                                  const UnpackOptions& options = {});
 
 // ---------------------------------------------------------------------------- stores
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "knative/autoscaler.hpp"
+#include "knative/autoscaler_config.hpp"
 #include "knative/env.hpp"
 #include "knative/error.hpp"
 #include "knative/fwd.hpp"
