@@ -240,6 +240,36 @@ TEST_F(EventingDelivery, brokers_that_deliver_to_each_other_end_at_the_hop_limit
   EXPECT_NE(counted.find("} 1"), std::string::npos) << counted;
 }
 
+Task<Reply> publish_again(Platform& platform, const char* to, int& passed) {
+  ++passed;
+  CloudEvent event("ping", to);
+  const Result<Offset> published = co_await platform.publish(to, event);
+  if (!published) throw std::runtime_error(published.error().detail);
+  co_return Reply();
+}
+
+TEST_F(EventingDelivery, brokers_whose_subscribers_publish_to_each_other_end_in_a_dead_letter) {
+  begin_world();
+  apply(eventing::broker("other"));
+  for (const char* name : {"default", "other"}) {
+    Broker broker = eventing::broker(name);
+    broker.spec.delivery = trigger_to("one").spec.delivery;
+    apply(broker);
+  }
+  int passed = 0;
+  Platform& platform = *platform_;
+  const auto one = platform.subscribe("default", Filter(), [&](const CloudEvent&) {
+    return publish_again(platform, "other", passed);
+  });
+  const auto other = platform.subscribe("other", Filter(), [&](const CloudEvent&) {
+    return publish_again(platform, "default", passed);
+  });
+  send("1");
+  simulation_.run_for(1h);
+  EXPECT_EQ(seen_["letters"].size(), 1u);
+  EXPECT_LE(passed, 64);
+}
+
 TEST_F(EventingDelivery, a_channel_whose_replies_come_back_to_it_ends_at_the_hop_limit) {
   begin_world();
   int calls = 0;

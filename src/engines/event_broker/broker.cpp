@@ -34,10 +34,15 @@ std::string event_id(Random& random, std::uint64_t number) {
   return id;
 }
 
-/// The hops that an arriving event has left; empty when it has none.
-std::optional<int> hops_on_arrival(const CloudEvent& event, int first) {
+/// The hops that an arriving event has left; empty when it has none. One that says nothing goes on
+/// from the calls that led to it.
+std::optional<int> hops_on_arrival(const CloudEvent& event, int first, int calls) {
   const ExtensionValue* value = event.extension(hops_attribute);
-  if (value == nullptr) return first;
+  if (value == nullptr) {
+    const int left = first - calls * broker::event_hops_per_call;
+    if (calls > 0 && left < broker::letter_hops_min) return std::nullopt;
+    return left;
+  }
   std::int64_t number = 0;
   const std::string text = to_string(*value);
   for (const char c : text) {
@@ -82,7 +87,9 @@ struct EventBroker::Impl final : broker::Core, broker::Acceptor {
   static Task<Result<Offset>> publish(std::shared_ptr<Impl> impl, const CloudEvent& event) {
     const Instant arrival = impl->timers.now();
     Result<Offset> offset = Offset{0};
-    if (const Result<std::string_view> record = impl->admit(event); record) {
+    CurrentHops here;
+    const int calls = co_await here;
+    if (const Result<std::string_view> record = impl->admit(event, calls); record) {
       offset = co_await impl->log.append(*record);
     } else {
       offset = record.error();
@@ -172,19 +179,20 @@ struct EventBroker::Impl final : broker::Core, broker::Acceptor {
     answers_->answered(status, std::chrono::duration<double, std::milli>(after).count());
   }
 
-  /// The record of an arriving event with its attributes, valid until the next one.
-  Result<std::string_view> admit(const CloudEvent& event) {
+  /// The record of an arriving event with its attributes, valid until the next one. So many calls
+  /// led to it.
+  Result<std::string_view> admit(const CloudEvent& event, int calls) {
     if (event.id().empty()) {
       CloudEvent named = event;
       identify(named);
-      return admit(named);
+      return admit(named, calls);
     }
     if (Result<void> valid = event.validate(); !valid) return valid.error();
     if (stopping_ && !retired.is_set()) {
       return fail(Errc::failed_precondition, "the broker has stopped");
     }
     if (Result<void> wanted = admitted(); !wanted) return wanted.error();
-    const std::optional<int> hops = hops_on_arrival(event, own_options.hops_max);
+    const std::optional<int> hops = hops_on_arrival(event, own_options.hops_max, calls);
     if (!hops || *hops <= 0) {
       count_loop();
       return fail(Errc::invalid_argument,

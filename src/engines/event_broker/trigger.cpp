@@ -11,8 +11,6 @@ constexpr std::size_t error_bytes_max = 768;  // 1024 characters of base64
 constexpr std::size_t cause_bytes_max = 200;  // of what people read
 constexpr std::string_view error_code_attribute = "knativeerrorcode";
 constexpr std::string_view error_data_attribute = "knativeerrordata";
-/// Of a first dead letter: enough to pass a few brokers.
-constexpr int letter_hops_min = 16;
 constexpr Duration trouble_delay = std::chrono::seconds(1);
 constexpr Duration trouble_delay_max = std::chrono::minutes(5);
 
@@ -24,6 +22,18 @@ struct NextTurn {
   void await_suspend(std::coroutine_handle<P> handle) noexcept {
     waiter.park(*handle.promise().fiber);
     waiter.wake();
+  }
+  void await_resume() const noexcept {}
+};
+
+/// Awaited, it sets the hops of the fiber.
+struct SetHops {
+  int hops;
+  bool await_ready() const noexcept { return false; }
+  template <class P>
+  bool await_suspend(std::coroutine_handle<P> handle) const noexcept {
+    handle.promise().fiber->set_hops(hops);
+    return false;
   }
   void await_resume() const noexcept {}
 };
@@ -198,6 +208,8 @@ Task<void> Trigger::store_cursor() {
 
 Task<void> Trigger::deliver(TermsPtr terms, Offset offset, CloudEvent event, int hops) {
   const Letter letter{event, hops};
+  const SetHops made{hops_of_delivery(core_.options.hops_max, hops)};
+  co_await made;
   std::optional<DeliveryAttempt> last = co_await try_all(*terms, *terms->subscriber, letter);
   if (!last) co_return;  // stopping: the cursor stays before this event
   if (last->ok() && last->reply) {

@@ -3,6 +3,7 @@
 /// Private to the event broker.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,20 @@
 namespace knative::broker {
 
 inline constexpr std::string_view arrival_attribute = "knativearrivaltime";
+
+/// Of a first dead letter: enough to pass a few brokers. Nothing is published with less.
+inline constexpr int letter_hops_min = 16;
+
+/// What a subscriber publishes anew goes on from the hops of the event that it was given, so that
+/// brokers whose subscribers publish to each other are found: fibers carry them (`Fiber::hops`).
+/// An event makes 255 hops at most and a call 64, so one of a fiber stands for four of an event.
+inline constexpr int event_hops_per_call = 4;
+
+/// The hops of a fiber that delivers an event. Services can still be called with the last ones.
+constexpr int hops_of_delivery(int hops_max, int hops_left) noexcept {
+  constexpr int last = 63;
+  return std::clamp((hops_max - hops_left) / event_hops_per_call + 1, 1, last);
+}
 
 /// What a trigger needs from its broker.
 class Core {
