@@ -16,8 +16,8 @@
 from . import aio, build, errors, eventing, http, serving
 from ._native import version as __version__
 from .errors import (AlreadyExists, Cancelled, Conflict, DataLoss, DeadlineExceeded, Error,
-                     FailedPrecondition, Internal, InvalidArgument, NotFound, ResourceExhausted,
-                     Unavailable, Unimplemented)
+                     FailedPrecondition, Internal, InvalidArgument, ManifestWarning, NotFound,
+                     ResourceExhausted, Unavailable, Unimplemented)
 from .events import CloudEvent, Filter
 from .functions import Functions
 from .objects import Kind, Object, parse_manifest, print_manifest
@@ -27,8 +27,8 @@ from .simulation import Load, LoadReport, LoadRun, Simulation
 __all__ = [
     "AlreadyExists", "Applied", "Cancelled", "CloudEvent", "Conflict", "DataLoss",
     "DeadlineExceeded", "Error", "FailedPrecondition", "Filter", "Functions", "Internal",
-    "InvalidArgument", "Kind", "Load", "LoadReport", "LoadRun", "NotFound", "Object", "Platform",
-    "ResourceExhausted", "Simulation", "Subscription", "Unavailable", "Unimplemented", "aio",
-    "build", "errors", "eventing", "http", "parse_manifest", "print_manifest", "serving",
-    "__version__",
+    "InvalidArgument", "Kind", "Load", "LoadReport", "LoadRun", "ManifestWarning", "NotFound",
+    "Object", "Platform", "ResourceExhausted", "Simulation", "Subscription", "Unavailable",
+    "Unimplemented", "aio", "build", "errors", "eventing", "http", "parse_manifest",
+    "print_manifest", "serving", "__version__",
 ]

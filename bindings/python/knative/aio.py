@@ -21,14 +21,17 @@ import os
 from typing import Any, Callable, Sequence, TypeVar
 
 from . import _native
+from ._arguments import duration, of, optional, takes, text
+from ._arguments import function as a_function
+from ._arguments import path as a_path
 from .build import Build, BuildResult
 from .errors import FailedPrecondition
 from .events import CloudEvent, Filter
 from .functions import (Calls, Functions, as_reply, is_async, logger, run_later, soon)
 from .http import Request, Response
-from .objects import Kind, Object
-from .platform import (Receive, Ref, Seconds, Subscription, _running, fields_of, make_native,
-                       seconds, subscriber)
+from .objects import Kind, Object, say
+from .platform import (A_KIND, A_THING, PLATFORM, Receive, Ref, Seconds, Subscription, _running,
+                       a_ref, fields_of, make_native, seconds, subscriber)
 
 __all__ = ["Applied", "Platform"]
 
@@ -72,6 +75,7 @@ class Applied:
         self._platform = platform
         self.ref = ref
 
+    @takes(timeout=duration)
     async def ready(self, timeout: Seconds = 60.0) -> Applied:
         """Wait until it is ready; `FailedPrecondition` says why it cannot be."""
         await self._platform.ready(self, timeout)
@@ -95,10 +99,16 @@ class Applied:
         return f"<{self.ref[1]} {self.ref[2]}/{self.ref[3]}>"
 
 
+def _what(name: str, value: object) -> None:
+    if not isinstance(value, Applied):
+        a_ref(name, value)
+
+
 class Platform:
     """As `knative.Platform`, with coroutines. Open it with `async with` or `start()`; from then on
     it belongs to that event loop."""
 
+    @takes(**PLATFORM)
     def __init__(self, *, functions: Functions | None = None,
                  data_directory: str | os.PathLike[str] = "",
                  listen: str | None = "127.0.0.1:0", listen_beyond_loopback: bool = False,
@@ -145,6 +155,7 @@ class Platform:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    @takes(grace=duration)
     async def close(self, grace: Seconds = 5.0) -> None:
         """Stop everything; a second call does nothing. What still waits ends with `Cancelled`."""
         native = self._let_go()
@@ -169,47 +180,62 @@ class Platform:
 
     # objects
 
+    @takes(thing=A_THING)
     async def apply(self, thing: Object | dict[str, Any]) -> Applied:
-        """Create or change an object. `InvalidArgument` lists everything that is wrong."""
-        return Applied(self, await _value(self._running.apply(fields_of(thing))))
+        """Create or change an object. `InvalidArgument` lists everything that is wrong, and a
+        `ManifestWarning` each says what has no effect."""
+        ref, found = await _value(self._running.apply(fields_of(thing)))
+        say(found, 3)
+        return Applied(self, ref)
 
+    @takes(text=text, file_name=text)
     async def apply_text(self, text: str, file_name: str = "manifest") -> list[Applied]:
         """Apply every document of a YAML or JSON text."""
-        refs = await _value(self._running.apply_text(text, file_name))
+        refs, found = await _value(self._running.apply_text(text, file_name))
+        say(found, 3)
         return [Applied(self, ref) for ref in refs]
 
+    @takes(path=a_path)
     async def apply_path(self, path: str | os.PathLike[str]) -> list[Applied]:
         """Apply a file or a directory."""
-        refs = await _value(self._running.apply_path(os.fspath(path)))
+        refs, found = await _value(self._running.apply_path(os.fspath(path)))
+        say(found, 3)
         return [Applied(self, ref) for ref in refs]
 
+    @takes(what=_what, timeout=duration)
     async def ready(self, what: Applied | Ref, timeout: Seconds = 60.0) -> None:
         """Wait until it is ready; `FailedPrecondition` says why it cannot be."""
         ref = what.ref if isinstance(what, Applied) else what
         await _value(self._running.ready(ref, seconds(timeout)))
 
+    @takes(kind=A_KIND, name=text, namespace=text)
     async def get(self, kind: type[Object], name: str, namespace: str = "default") -> Object:
         ref = (kind.API_VERSION, kind.KIND, namespace, name)
         return Object.from_dict(await _value(self._running.get(ref)))
 
+    @takes(kind=A_KIND, namespace=text)
     async def list(self, kind: type[Object], namespace: str = "") -> list[Object]:
         found = await _value(self._running.list(kind.API_VERSION, kind.KIND, namespace))
         return [Object.from_dict(fields) for fields in found]
 
+    @takes(kind=A_KIND, name=text, namespace=text)
     async def delete(self, kind: type[Object], name: str, namespace: str = "default") -> None:
         await _value(self._running.remove((kind.API_VERSION, kind.KIND, namespace, name)))
 
     # traffic
 
+    @takes(service=text, request=optional(of(Request)))
     async def invoke(self, service: str, request: Request | None = None) -> Response:
         """Send a request through router, queue and function."""
         native = (request if request is not None else Request())._to_native()
         return Response._from_native(await _value(self._running.invoke(service, native)))
 
+    @takes(broker=text, event=of(CloudEvent))
     async def publish(self, broker: str, event: CloudEvent) -> int:
         """Accept an event into a Broker or Channel; durable when it returns."""
         return await _value(self._running.publish(broker, event._to_native()))
 
+    @takes(broker=text, function=a_function, filter=optional(of(Filter)))
     async def subscribe(self, broker: str, function: Receive, *,
                         filter: Filter | None = None) -> Subscription:
         """Receive events with a `def` or an `async def`. A returned event is the reply."""
@@ -227,6 +253,7 @@ class Platform:
         self._subscriptions.append(subscription)
         return subscription
 
+    @takes(build=of(Build))
     async def build(self, build: Build) -> BuildResult:
         """Build now; raises with the reason when it fails."""
         return BuildResult(**await _value(self._running.build(build.to_dict())))
@@ -238,6 +265,7 @@ class Platform:
         """Where HTTP is served, "127.0.0.1:43210"."""
         return self._endpoint
 
+    @takes(service=text)
     async def scale(self, service: str) -> int:
         """Ready instances of a Service."""
         return await _value(self._running.scale(service))
@@ -252,6 +280,6 @@ class Platform:
 
 def _end(native: _native.Platform, grace: float) -> None:
     try:
-        native.stop(grace)
+        native.stop(grace).result()
     finally:
         native.close()

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ._arguments import anything, mapping_of, optional, takes
 from .objects import Fields, Object
 
 
 class Step(Fields):
     """One step: a command (or "fn:NAME") that runs in the workspace."""
 
+    @takes(env=optional(mapping_of(anything)))
     def __init__(self, name: str | None = None, *, image: str = "host",
                  command: list[str] | None = None, args: list[str] | None = None,
                  env: dict[str, str] | None = None, working_dir: str | None = None) -> None:

@@ -93,6 +93,10 @@ class Internal(Error):
     code = "internal"
 
 
+class ManifestWarning(UserWarning):
+    """Something in an object that is accepted has no effect."""
+
+
 CONDITIONS: tuple[type[Error], ...] = (
     InvalidArgument, NotFound, AlreadyExists, Conflict, FailedPrecondition, Unavailable,
     DeadlineExceeded, Cancelled, ResourceExhausted, Unimplemented, DataLoss, Internal)

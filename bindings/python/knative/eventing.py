@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._arguments import anything, either, list_of, mapping_of, of, optional, takes
+from ._arguments import text as _text
 from .events import Filter
 from .objects import Fields, Object
 
@@ -13,6 +15,11 @@ class Broker(Object):
     KIND = "Broker"
 
 
+def _destination(name: str, value: object) -> None:
+    either((str, _text), (Object, anything))(name, value)
+
+
+@takes(target=_destination)
 def destination(target: str | Object) -> dict[str, Any]:
     """A URI, or an object that has an address."""
     if isinstance(target, Object):
@@ -31,6 +38,8 @@ class Trigger(Object):
     API_VERSION = "eventing.knative.dev/v1"
     KIND = "Trigger"
 
+    @takes(filter=optional(mapping_of(anything)), filters=optional(list_of(of(Filter, dict))),
+           subscriber=optional(_destination), delivery=optional(of(dict, Fields)))
     def __init__(self, name: str = "", *, broker: str = "default",
                  filter: dict[str, str] | None = None,
                  filters: list[Filter] | list[dict[str, Any]] | None = None,
@@ -46,7 +55,7 @@ class Trigger(Object):
         if subscriber is not None:
             self.spec.subscriber = Fields(destination(subscriber))
         if delivery is not None:
-            self.spec.delivery = Fields(delivery)
+            self.spec.delivery = delivery
 
 
 class EventType(Object):
@@ -65,6 +74,7 @@ class Subscription(Object):
     API_VERSION = "messaging.knative.dev/v1"
     KIND = "Subscription"
 
+    @takes(subscriber=optional(_destination), reply=optional(_destination))
     def __init__(self, name: str = "", *, channel: str = "",
                  subscriber: str | Object | None = None, reply: str | Object | None = None,
                  **more: Any) -> None:

@@ -7,6 +7,9 @@ import uuid
 from typing import Any, Iterable, Mapping
 
 from . import _native
+from ._arguments import anything as _any
+from ._arguments import binary, flag, json_bytes, mapping_of, optional, takes, text, wrong_type
+from .http import _fields
 
 
 def _is_json(content_type: str) -> bool:
@@ -19,6 +22,13 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _attribute(name: str, value: object) -> None:
+    if isinstance(value, str):
+        text(name, value)
+    elif not isinstance(value, int):
+        raise wrong_type(name, "str, int or bool", value)
+
+
 class CloudEvent:
     """A CloudEvent 1.0. `data` is a JSON value, text or bytes; other attributes are keywords.
 
@@ -28,6 +38,8 @@ class CloudEvent:
     given as bytes.
     """
 
+    @takes(type=text, source=text, id=optional(text), datacontenttype=optional(text),
+           kwargs_=_attribute)
     def __init__(self, type: str, source: str, data: Any = None, *, id: str | None = None,
                  datacontenttype: str | None = None, **attributes: str | int | bool) -> None:
         self.attributes: dict[str, str] = {"id": id if id is not None else str(uuid.uuid4()),
@@ -77,17 +89,18 @@ class CloudEvent:
         """`InvalidArgument` names the attribute that breaks a rule of the specification."""
         self._to_native().validate()
 
+    @takes(structured=flag)
     def to_http(self, *, structured: bool = False) -> tuple[list[tuple[str, str]], bytes]:
         """Headers and body, in binary or structured mode."""
         request = self._to_native().to_http(structured)
         return list(request.headers), request.body
 
     @classmethod
+    @takes(body=binary)
     def from_http(cls, headers: Iterable[tuple[str, str]] | Mapping[str, str],
                   body: bytes) -> CloudEvent:
         """Read binary or structured mode; `InvalidArgument` names what is wrong."""
-        fields = headers.items() if isinstance(headers, Mapping) else headers
-        return cls._from_native(_native.CloudEvent.from_http(list(fields), body))
+        return cls._from_native(_native.CloudEvent.from_http(_fields(headers), bytes(body)))
 
     def _payload(self) -> bytes | None:
         if self.data is None:
@@ -95,11 +108,14 @@ class CloudEvent:
         if isinstance(self.data, (bytes, bytearray, memoryview)):
             return bytes(self.data)
         if isinstance(self.data, str) and not _is_json(self.datacontenttype or "text/json"):
+            text("data", self.data)
             return self.data.encode()
-        return _json.dumps(self.data, ensure_ascii=False, separators=(",", ":")).encode()
+        return json_bytes("data", self.data)
 
     def _to_native(self) -> _native.CloudEvent:
         attributes = dict(self.attributes)
+        mapping_of(text)("attributes", attributes)
+        optional(text)("datacontenttype", self.datacontenttype)
         if self.datacontenttype:
             attributes["datacontenttype"] = self.datacontenttype
         return _native.CloudEvent(attributes, self._payload())
@@ -148,20 +164,24 @@ class Filter:
     __slots__ = ("_spec", "_native")
 
     def __init__(self, spec: Mapping[str, Any] | None = None) -> None:
-        self._spec: dict[str, Any] = _json.loads(_json.dumps(dict(spec or {})))
-        self._native = _compiled(self._spec)
+        optional(mapping_of(_any))("spec", spec)
+        self._spec: dict[str, Any] = _json.loads(json_bytes("spec", dict(spec or {})))
+        self._native = _compiled(self._spec, "spec", 0)
 
     @classmethod
+    @takes(kwargs_=_attribute)
     def exact(cls, **attributes: str) -> Filter:
         """Every attribute equals its value."""
         return cls({"exact": attributes})
 
     @classmethod
+    @takes(kwargs_=_attribute)
     def prefix(cls, **attributes: str) -> Filter:
         """Every attribute begins with its value."""
         return cls({"prefix": attributes})
 
     @classmethod
+    @takes(kwargs_=_attribute)
     def suffix(cls, **attributes: str) -> Filter:
         """Every attribute ends with its value."""
         return cls({"suffix": attributes})
@@ -169,19 +189,20 @@ class Filter:
     @classmethod
     def all(cls, *filters: Filter) -> Filter:
         """Every filter matches."""
-        return cls({"all": [each.spec for each in filters]})
+        return cls({"all": [_filter("filters", each).spec for each in filters]})
 
     @classmethod
     def any(cls, *filters: Filter) -> Filter:
         """At least one filter matches."""
-        return cls({"any": [each.spec for each in filters]})
+        return cls({"any": [_filter("filters", each).spec for each in filters]})
 
     @classmethod
     def not_(cls, other: Filter) -> Filter:
         """The other filter does not match."""
-        return cls({"not": other.spec})
+        return cls({"not": _filter("other", other).spec})
 
     @classmethod
+    @takes(expression=text)
     def cesql(cls, expression: str) -> Filter:
         """A CloudEvents SQL 1.0 expression; one that fails on an event does not match it."""
         return cls({"cesql": expression})
@@ -192,6 +213,8 @@ class Filter:
         return copy
 
     def matches(self, event: CloudEvent) -> bool:
+        if not isinstance(event, CloudEvent):
+            raise wrong_type("event", "CloudEvent", event)
         return self._native.matches(event._to_native())
 
     def __eq__(self, other: object) -> bool:
@@ -207,22 +230,40 @@ class Filter:
         return (Filter, (self._spec,))
 
 
-def _compiled(spec: Mapping[str, Any]) -> _native.Filter:
+_DEPTH_MAX = 64
+
+
+def _filter(name: str, value: object) -> Filter:
+    if not isinstance(value, Filter):
+        raise wrong_type(name, "Filter", value)
+    return value
+
+
+def _compiled(spec: object, place: str, depth: int) -> _native.Filter:
+    if depth > _DEPTH_MAX:
+        raise ValueError(f"spec: nested deeper than {_DEPTH_MAX}")
+    if not isinstance(spec, dict):
+        raise wrong_type(place, "dict", spec)
     if not spec:
         return _native.Filter()
     if len(spec) != 1:
-        raise ValueError(f"a filter has one dialect, not {sorted(spec)}")
+        raise ValueError(f"{place}: a filter has one dialect, not {sorted(spec)}")
     dialect, wanted = next(iter(spec.items()))
+    inner = f"{place}.{dialect}"
     if dialect in ("exact", "prefix", "suffix"):
+        mapping_of(_attribute)(inner, wanted)
         make = getattr(_native.Filter, dialect)
         parts: list[_native.Filter] = [make(name, _text(value)) for name, value in wanted.items()]
         return parts[0] if len(parts) == 1 else _native.Filter.all(parts)
-    if dialect == "all":
-        return _native.Filter.all([_compiled(each) for each in wanted])
-    if dialect == "any":
-        return _native.Filter.any([_compiled(each) for each in wanted])
+    if dialect in ("all", "any"):
+        if not isinstance(wanted, list):
+            raise wrong_type(inner, "list", wanted)
+        filters = [_compiled(each, f"{inner}[{index}]", depth + 1)
+                   for index, each in enumerate(wanted)]
+        return _native.Filter.all(filters) if dialect == "all" else _native.Filter.any(filters)
     if dialect == "not":
-        return _native.Filter.not_(_compiled(wanted))
+        return _native.Filter.not_(_compiled(wanted, inner, depth + 1))
     if dialect == "cesql":
+        text(inner, wanted)
         return _native.Filter.cesql(wanted)
-    raise ValueError(f"there is no filter dialect {dialect!r}")
+    raise ValueError(f"{place}: there is no filter dialect {dialect!r}")

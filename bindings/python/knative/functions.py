@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from typing import Any, Callable, Coroutine, Iterator, TypeVar
 
 from . import _native
+from ._arguments import function as _function
+from ._arguments import takes, text
 from .errors import Cancelled, FailedPrecondition, InvalidArgument, Unimplemented
 from .events import CloudEvent
 from .http import Request, Response, as_response
@@ -166,19 +168,23 @@ class Functions:
     def __init__(self) -> None:
         self._by_name: dict[str, tuple[str, Callable[..., Any]]] = {}
 
+    @takes(name=text)
     def http(self, name: str) -> Callable[[F], F]:
         """Register a function that takes a `Request` and returns a `Response`, str, bytes, dict,
         list or None."""
 
+        @takes(function=_function)
         def register(function: F) -> F:
             self._by_name[name] = ("http", function)
             return function
 
         return register
 
+    @takes(name=text)
     def event(self, name: str) -> Callable[[F], F]:
         """Register a function that takes a `CloudEvent` and may return another one."""
 
+        @takes(function=_function)
         def register(function: F) -> F:
             self._by_name[name] = ("event", function)
             return function

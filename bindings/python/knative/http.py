@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import json as _json
-from typing import Any, Iterable, Mapping, Union
+from typing import Any, Iterable, Mapping, Union, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from . import _native
+from ._arguments import body as _body
+from ._arguments import integer, json_bytes, optional, takes, wrong_type
+from ._arguments import text as _text
 
 Fields = Union[Mapping[str, str], Iterable["tuple[str, str]"]]
+
+
+HOPS = "Knative-Serving-Hops"
+
+
+def _field_part(name: str, value: object) -> None:
+    _text(name, value)
+    if any(character in cast(str, value) for character in "\r\n\0"):
+        raise ValueError(f"{name}: no line break and no NUL in a header field")
 
 
 def _fields(headers: Fields | None) -> list[tuple[str, str]]:
     if headers is None:
         return []
-    return list(headers.items()) if isinstance(headers, Mapping) else list(headers)
+    if isinstance(headers, (str, bytes)) or not isinstance(headers, Iterable):
+        raise wrong_type("headers", "a mapping or pairs of str", headers)
+    pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
+    for index, pair in enumerate(pairs):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise wrong_type(f"headers[{index}]", "a pair of str", pair)
+        _field_part(f"headers[{index}]", pair[0])
+        _field_part(f"headers[{pair[0]!r}]", pair[1])
+    return [(name, value) for name, value in pairs]
+
+
+_status = integer(100, 999)
 
 
 class Headers:
@@ -23,6 +46,7 @@ class Headers:
     def __init__(self, fields: Fields | None = None) -> None:
         self._fields = _fields(fields)
 
+    @takes(name=_text, default=optional(_text))
     def get(self, name: str, default: str | None = None) -> str | None:
         for key, value in self._fields:
             if key.lower() == name.lower():
@@ -71,6 +95,7 @@ class _Message:
 class Request(_Message):
     """An HTTP request. `target` is path and query; `query` the decoded parameters."""
 
+    @takes(method=_text, target=_text, body=_body)
     def __init__(self, method: str = "GET", target: str = "/", headers: Fields | None = None,
                  body: bytes | str = b"") -> None:
         self.method = method
@@ -87,6 +112,9 @@ class Request(_Message):
         return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
 
     def _to_native(self) -> _native.Request:
+        _field_part("method", self.method)
+        _field_part("target", self.target)
+        _body("body", self.body)
         return _native.Request(self.method, self.target, self.headers.items(), self.body)
 
     @classmethod
@@ -105,6 +133,7 @@ class Request(_Message):
 class Response(_Message):
     """An HTTP response."""
 
+    @takes(status=_status, body=_body)
     def __init__(self, status: int = 200, headers: Fields | None = None,
                  body: bytes | str = b"") -> None:
         self.status = status
@@ -116,6 +145,8 @@ class Response(_Message):
         return 200 <= self.status < 300
 
     def _to_native(self) -> _native.Response:
+        _status("status", self.status)
+        _body("body", self.body)
         return _native.Response(self.status, self.headers.items(), self.body)
 
     @classmethod
@@ -130,21 +161,33 @@ class Response(_Message):
         return f"<Response {self.status} {len(self.body)} bytes>"
 
 
+@takes(target=_text)
 def get(target: str, headers: Fields | None = None) -> Request:
     return Request("GET", target, headers)
 
 
+@takes(target=_text, body=_body, content_type=_text)
 def post(target: str, body: bytes | str, content_type: str = "application/octet-stream",
          headers: Fields | None = None) -> Request:
     return Request("POST", target, [*_fields(headers), ("Content-Type", content_type)], body)
 
 
+@takes(body=_text, status=_status)
 def text(body: str, status: int = 200) -> Response:
     return Response(status, {"Content-Type": "text/plain; charset=utf-8"}, body)
 
 
+@takes(status=_status)
 def json(value: Any, status: int = 200) -> Response:
-    return Response(status, {"Content-Type": "application/json"}, _json.dumps(value))
+    return Response(status, {"Content-Type": "application/json"}, json_bytes("value", value))
+
+
+def onward_headers() -> dict[str, str]:
+    """What a function adds to a request that it sends by a client of its own, so that services that
+    call each other without end are found: `platform.invoke` and `publish` do it by themselves. A
+    thread that the function starts knows it when it runs in a copy of the context."""
+    hops = _native.hops.get()
+    return {HOPS: str(hops)} if hops else {}
 
 
 def as_response(result: Any) -> Response:

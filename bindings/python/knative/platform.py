@@ -8,11 +8,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Callable, Protocol, Sequence, Tuple, Union, overload
 
 from . import _native
+from ._arguments import (Check, duration, flag, integer, list_of, of, optional, path,
+                         subclass_of, takes, text, wrong_type)
+from ._arguments import function as a_function
 from .build import Build, BuildResult
 from .events import CloudEvent, Filter
 from .functions import Calls, Functions, as_reply, logger, refuse_in_handler, run
 from .http import Request, Response
-from .objects import Kind, Object
+from .objects import Kind, Object, say, whole
 
 if TYPE_CHECKING:
     from .simulation import Simulation
@@ -27,7 +30,43 @@ def seconds(value: Seconds) -> float:
 
 
 def fields_of(thing: Object | dict[str, Any]) -> dict[str, Any]:
-    return thing.to_dict() if isinstance(thing, Object) else thing
+    if isinstance(thing, Object):
+        return thing.to_dict()
+    fields: dict[str, Any] = whole(thing)
+    return fields
+
+
+THREADS_MAX = 4096
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+def _log_level(name: str, value: object) -> None:
+    text(name, value)
+    if value not in LOG_LEVELS:
+        raise ValueError(f"{name}: debug, info, warning or error, not {value!r}")
+
+
+def a_ref(name: str, value: object) -> None:
+    """(api_version, kind, namespace, name)"""
+    if not isinstance(value, tuple) or len(value) != 4:
+        raise wrong_type(name, "(api_version, kind, namespace, name)", value)
+    for index, part in enumerate(value):
+        text(f"{name}[{index}]", part)
+
+
+def _simulation(name: str, value: object) -> None:
+    if not hasattr(value, "_begin"):
+        raise wrong_type(name, "Simulation", value)
+
+
+# What both platforms are made with.
+PLATFORM: dict[str, Check] = {
+    "functions": optional(of(Functions)), "data_directory": path, "listen": optional(text),
+    "listen_beyond_loopback": flag, "domain": text, "log_level": _log_level,
+    "scale_to_zero_grace": duration, "function_threads": integer(1, THREADS_MAX),
+    "disk_threads": integer(1, THREADS_MAX), "kinds": list_of(of(Kind))}
+A_THING = of(Object, dict)
+A_KIND = subclass_of(Object)
 
 
 class _Closes(Protocol):
@@ -62,17 +101,14 @@ def make_native(functions: list[_native.NamedFunction], *,
                 listen_beyond_loopback: bool, domain: str, log_level: str,
                 scale_to_zero_grace: Seconds, function_threads: int,
                 disk_threads: int, kinds: Sequence[Kind]) -> _native.Platform:
-    if function_threads < 1 or disk_threads < 1:
-        raise ValueError("function_threads and disk_threads are at least 1")
-    if log_level not in ("debug", "info", "warning", "error"):
-        raise ValueError(f"log_level is debug, info, warning or error, not {log_level!r}")
     return _native.Platform(functions, os.fspath(data_directory), listen or "",
                             listen_beyond_loopback, domain, log_level,
                             seconds(scale_to_zero_grace), function_threads, disk_threads,
                             [kind._row() for kind in kinds])
 
 
-def subscriber(receive: Receive, calls: Calls) -> Callable[[_native.CloudEvent], _native.CloudEvent | None]:
+def subscriber(receive: Receive, calls: Calls) -> Callable[[_native.CloudEvent],
+                                                           _native.CloudEvent | None]:
     """What the platform calls for a `def` that receives events."""
 
     def call(native: _native.CloudEvent) -> _native.CloudEvent | None:
@@ -94,6 +130,7 @@ class Applied:
         self._platform = platform
         self.ref = ref
 
+    @takes(timeout=duration)
     def wait_ready(self, timeout: Seconds = 60.0) -> Applied:
         """Wait until it is ready; `FailedPrecondition` says why it cannot be."""
         self._platform._native.ready(self.ref, seconds(timeout)).result()
@@ -146,6 +183,7 @@ class _Builder:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
 
+    @takes(build=of(Build))
     def run(self, build: Build) -> BuildResult:
         """Build now and wait; raises with the reason when it fails."""
         return BuildResult(**self._platform._native.build(build.to_dict()).result())
@@ -155,15 +193,19 @@ class Platform:
     """Owns its loop on its own thread; every method may be called from any thread.
 
     `functions` are those registered by now; at most `function_threads` calls of a `def` run at
-    once, beside `disk_threads` for files. `kinds` are kinds of objects of this program's own. `data_directory` keeps objects, images and events
-    over a restart. `listen` is "host:port" (port 0: any free one) or None for in-process calls
-    only; addresses that strangers can reach need `listen_beyond_loopback`. With `env` the platform
-    lives in the virtual time of a `Simulation`.
+    once (and as many of those that other functions wait for, at each depth of calls), beside
+    `disk_threads` for files. `kinds` are kinds of objects of this program's own. `data_directory`
+    keeps objects, images and events over a restart. `listen` is "host:port" (port 0: any free one)
+    or None for in-process calls only; addresses that strangers can reach need
+    `listen_beyond_loopback`. With `env` the platform lives in the virtual time of a `Simulation`.
 
     Close it, or use `with`: a platform runs until it is closed or the program ends. Ctrl-C
-    interrupts every call that waits.
+    interrupts every call that waits. Functions that call each other without end get 508, and
+    events that go round a dead letter: how many calls led to a function is in its context
+    (contextvars).
     """
 
+    @takes(env=optional(_simulation), **PLATFORM)
     def __init__(self, *, functions: Functions | None = None, env: Simulation | None = None,
                  data_directory: str | os.PathLike[str] = "",
                  listen: str | None = "127.0.0.1:0", listen_beyond_loopback: bool = False,
@@ -198,6 +240,7 @@ class Platform:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @takes(grace=duration)
     def close(self, grace: Seconds = 5.0) -> None:
         """Stop everything; a second call does nothing. What still waits ends with `Cancelled`. A
         `def` that goes on after `grace` seconds is left to itself, with a RuntimeWarning."""
@@ -210,7 +253,7 @@ class Platform:
             subscription.cancel()
         self._subscriptions.clear()
         try:
-            self._native.stop(seconds(grace))
+            self._native.stop(seconds(grace)).result()
         finally:
             self._native.close()  # lets go of the data directory
             self._calls.warn()
@@ -220,36 +263,51 @@ class Platform:
 
     # objects
 
+    @takes(thing=A_THING)
     def apply(self, thing: Object | dict[str, Any]) -> Applied:
-        """Create or change an object. `InvalidArgument` lists everything that is wrong."""
-        return Applied(self, self._native.apply(fields_of(thing)).result())
+        """Create or change an object. `InvalidArgument` lists everything that is wrong, and a
+        `ManifestWarning` each says what has no effect."""
+        ref, found = self._native.apply(fields_of(thing)).result()
+        say(found, 3)
+        return Applied(self, ref)
 
+    @takes(text=text, file_name=text)
     def apply_text(self, text: str, file_name: str = "manifest") -> list[Applied]:
         """Apply every document of a YAML or JSON text."""
-        return [Applied(self, ref) for ref in self._native.apply_text(text, file_name).result()]
+        refs, found = self._native.apply_text(text, file_name).result()
+        say(found, 3)
+        return [Applied(self, ref) for ref in refs]
 
+    @takes(path=path)
     def apply_path(self, path: str | os.PathLike[str]) -> list[Applied]:
         """Apply a file or a directory."""
-        return [Applied(self, ref) for ref in self._native.apply_path(os.fspath(path)).result()]
+        refs, found = self._native.apply_path(os.fspath(path)).result()
+        say(found, 3)
+        return [Applied(self, ref) for ref in refs]
 
+    @takes(kind=A_KIND, name=text, namespace=text)
     def get(self, kind: type[Object], name: str, namespace: str = "default") -> Object:
         ref = (kind.API_VERSION, kind.KIND, namespace, name)
         return Object.from_dict(self._native.get(ref).result())
 
+    @takes(kind=A_KIND, namespace=text)
     def list(self, kind: type[Object], namespace: str = "") -> list[Object]:
         found = self._native.list(kind.API_VERSION, kind.KIND, namespace).result()
         return [Object.from_dict(fields) for fields in found]
 
+    @takes(kind=A_KIND, name=text, namespace=text)
     def delete(self, kind: type[Object], name: str, namespace: str = "default") -> None:
         self._native.remove((kind.API_VERSION, kind.KIND, namespace, name)).result()
 
     # traffic
 
+    @takes(service=text, request=optional(of(Request)))
     def invoke(self, service: str, request: Request | None = None) -> Response:
         """Send a request through router, queue and function."""
         native = (request if request is not None else Request())._to_native()
         return Response._from_native(self._native.invoke(service, native).result())
 
+    @takes(broker=text, event=of(CloudEvent))
     def publish(self, broker: str, event: CloudEvent) -> int:
         """Accept an event into a Broker or Channel; durable when it returns."""
         return self._native.publish(broker, event._to_native()).result()
@@ -262,11 +320,13 @@ class Platform:
     def subscribe(self, broker: str, function: None = None, *,
                   filter: Filter | None = None) -> Callable[[Receive], Subscription]: ...
 
+    @takes(broker=text, function=optional(a_function), filter=optional(of(Filter)))
     def subscribe(self, broker: str, function: Receive | None = None, *,
                   filter: Filter | None = None) -> Subscription | Callable[[Receive],
                                                                            Subscription]:
         """Receive events; also a decorator. A returned event is the reply."""
 
+        @takes(receive=a_function)
         def register(receive: Receive) -> Subscription:
             wanted = filter if filter is not None else Filter()
             subscription = Subscription(self._native.subscribe(
@@ -287,9 +347,11 @@ class Platform:
         """Where HTTP is served, "127.0.0.1:43210"."""
         return self._native.endpoint().result()
 
+    @takes(applied=of(Applied))
     def url(self, applied: Applied) -> str:
         return applied.url
 
+    @takes(service=text)
     def scale(self, service: str) -> int:
         """Ready instances of a Service."""
         return self._native.scale(service).result()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._arguments import anything, mapping_of, optional, takes
 from .objects import Fields, Object
 
 
@@ -23,6 +24,7 @@ class Service(Object):
     API_VERSION = "serving.knative.dev/v1"
     KIND = "Service"
 
+    @takes(env=optional(mapping_of(anything)), template_annotations=optional(mapping_of(anything)))
     def __init__(self, name: str = "", *, image: str | None = None,
                  container_concurrency: int | None = None, timeout_seconds: int | None = None,
                  env: dict[str, str] | None = None, command: list[str] | None = None,

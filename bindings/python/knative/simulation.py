@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _native
+from ._arguments import duration as _duration
+from ._arguments import integer, number, of, takes, text
 from .platform import Seconds, seconds
 
 
@@ -19,40 +21,43 @@ class Load:
     phases: tuple[tuple[str, tuple[float, ...]], ...] = ()
 
     @classmethod
+    @takes(rps=number, seconds=_duration)
     def poisson(cls, rps: float, seconds: Seconds) -> Load:
         """Independent arrivals with this mean rate."""
         return cls._one("poisson", rps, seconds)
 
     @classmethod
+    @takes(rps=number, seconds=_duration)
     def constant(cls, rps: float, seconds: Seconds) -> Load:
         """Evenly spaced; the first at once."""
         return cls._one("constant", rps, seconds)
 
     @classmethod
+    @takes(from_rps=number, to_rps=number, seconds=_duration)
     def ramp(cls, from_rps: float, to_rps: float, seconds: Seconds) -> Load:
         """Independent arrivals whose mean rate goes linearly from one to the other."""
         return cls._one("ramp", from_rps, to_rps, seconds)
 
     @classmethod
+    @takes(count=integer(0, 10**9), every=_duration, seconds=_duration)
     def burst(cls, count: int, every: Seconds, seconds: Seconds) -> Load:
         """`count` at once every so often, the first at once."""
         return cls._one("burst", count, every, seconds)
 
     @classmethod
+    @takes(seconds=_duration)
     def silence(cls, seconds: Seconds) -> Load:
         """Nobody comes."""
         return cls._one("silence", seconds)
 
     def then(self, following: Load) -> Load:
         """This one, and the other after its end."""
+        of(Load)("following", following)
         return Load(self.phases + following.phases)
 
     @classmethod
     def _one(cls, shape: str, *arguments: Seconds) -> Load:
-        numbers = tuple(seconds(argument) for argument in arguments)
-        if any(number < 0 for number in numbers):
-            raise ValueError(f"a load has no negative numbers: {numbers}")
-        return cls(((shape, numbers),))
+        return cls(((shape, tuple(seconds(argument) for argument in arguments)),))
 
     def _to_native(self) -> _native.Load:
         made: _native.Load | None = None
@@ -112,6 +117,7 @@ class Simulation:
     It belongs to the thread that made it, which also runs the functions.
     """
 
+    @takes(seed=integer(0, 2**64 - 1))
     def __init__(self, seed: int = 0) -> None:
         self._native = _native.Simulation(seed)
 
@@ -126,10 +132,12 @@ class Simulation:
     def _begin(self, functions: list[_native.NamedFunction]) -> _native.Platform:
         return self._native.platform(functions)
 
+    @takes(seconds=_duration)
     def run_for(self, seconds: Seconds) -> None:
         """Let exactly this much virtual time go by."""
         self._native.run_for(_seconds(seconds))
 
+    @takes(service=text, load=of(Load), name=text, in_flight_max=integer(1, 10**9))
     def load(self, service: str, load: Load, *, name: str = "load",
              in_flight_max: int = 100_000) -> LoadRun:
         """Begin to send GET / to a Service, over the simulated network to the platform that

@@ -29,6 +29,7 @@ bool Operation::wait_for(std::chrono::milliseconds limit) {
 }
 
 py::object Operation::result() {
+  if (birth_.forked() && !done()) refuse_forked();
   while (!blocking([this] { return wait_for(signal_poll); })) {
     if (PyErr_CheckSignals() != 0) {
       py::error_already_set signalled;
@@ -40,6 +41,7 @@ py::object Operation::result() {
 }
 
 void Operation::cancel() {
+  if (birth_.forked()) return;
   blocking([this] {
     if (!done()) post_([self = shared_from_this()] { self->stop.set(); });
   });
@@ -76,9 +78,9 @@ void Operation::tell() {
   }
   if (!listener) return;
   if (messenger_) {
-    messenger_->post([callable = *std::move(listener)] { callable.get()(); });
+    messenger_->post([callable = *std::move(listener)] { callable(); });
   } else {
-    call_python([&] { listener->get()(); });
+    call_python([&] { (*listener)(); });
   }
 }
 
@@ -88,7 +90,9 @@ Finally::~Finally() {
       failing(knative::Errc::cancelled, "the platform was closed or the call cancelled"));
 }
 
-knative::Task<void> drive(Finally operation, Make make, knative::Platform& platform) {
+knative::Task<void> drive(Finally operation, Make make, knative::Platform& platform, int hops) {
+  const GoOnFromHops from{hops};
+  co_await from;
   std::exception_ptr thrown;
   try {
     knative::Task<Take> work = make(platform);

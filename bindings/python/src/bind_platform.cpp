@@ -52,25 +52,36 @@ Take plain(T value) {
 class ThreadCore final : public Core {
  public:
   ThreadCore(const std::vector<NamedFunction>& functions, std::vector<NamedKind> kinds,
-             knative::PlatformOptions options, knative::LoopOptions loop) {
+             knative::PlatformOptions options, knative::LoopOptions loop)
+      : levels_(std::make_shared<Levels>(loop.offload_threads_max)) {
+    options.on_warning = collector(warnings_);
     messenger_ = std::make_shared<Messenger>();
     door_ = std::make_shared<Door>([this](std::function<void()> work) {
       thread_->post([work = std::move(work)](Platform&) { work(); });
     });
-    add_functions(functions_, functions, poster(), messenger_);
+    add_functions(functions_, functions, poster(), messenger_, levels_);
     thread_ = std::make_unique<PlatformThread>(functions_, std::move(options), std::move(loop));
-    if (!kinds.empty()) take(thread_->install(kinds_extension(std::move(kinds))));
+    if (!kinds.empty()) installed_ = thread_->install(kinds_extension(std::move(kinds)));
   }
   ~ThreadCore() override {
-    stop(std::chrono::seconds(5));
+    thread_->call([this](Platform&) {
+      ending_.reset();
+      end_calls();
+    });
+    thread_->stop(std::chrono::seconds(5));
     door_->close();
     thread_.reset();
+    levels_->close();
     messenger_->close();
   }
 
+  /// What went wrong when it was made.
+  const knative::Result<void>& installed() const { return installed_; }
+
   std::shared_ptr<Operation> begin(Make make) override {
     auto operation = std::make_shared<Operation>(poster(), messenger_);
-    thread_->post([this, operation, make = std::move(make)](Platform& platform) {
+    const int hops = current_hops();
+    thread_->post([this, operation, hops, make = std::move(make)](Platform& platform) {
       if (stopped_) {
         const knative::Error error =
             knative::fail(knative::Errc::failed_precondition, "the platform was stopped");
@@ -78,26 +89,41 @@ class ThreadCore final : public Core {
         return;
       }
       if (!tasks_) tasks_ = std::make_unique<knative::TaskSet>(platform.env().executor);
-      tasks_->add(drive(Finally(operation), make, platform));
+      tasks_->add(drive(Finally(operation), make, platform, hops));
     });
     return operation;
   }
 
-  void stop(knative::Duration grace) override {
-    thread_->stop(grace);
-    thread_->call([this](Platform&) {
-      stopped_ = true;
-      if (tasks_) tasks_->clear();
+  std::shared_ptr<Operation> begin_stop(knative::Duration grace) override {
+    auto operation = std::make_shared<Operation>(poster(), messenger_);
+    thread_->post([this, operation, grace](Platform& platform) {
+      if (!ending_) ending_ = std::make_unique<knative::TaskSet>(platform.env().executor);
+      Make make = [this, grace](Platform& running) { return end(running, grace); };
+      ending_->add(drive(Finally(operation), std::move(make), platform, 0));
     });
+    return operation;
   }
 
   bool stopped() const override { return stopped_; }
 
  private:
+  Task<Take> end(Platform& platform, knative::Duration grace) {
+    co_await platform.stop(grace);
+    end_calls();
+    co_return Take(&to_none);
+  }
+  void end_calls() {
+    stopped_ = true;
+    if (tasks_) tasks_->clear();
+  }
+
+  knative::Result<void> installed_;
+  std::shared_ptr<Levels> levels_;
   knative::FunctionTable functions_;
   std::unique_ptr<PlatformThread> thread_;
-  // Both belong to the loop's thread.
+  // These belong to the loop's thread.
   std::unique_ptr<knative::TaskSet> tasks_;
+  std::unique_ptr<knative::TaskSet> ending_;
   bool stopped_ = false;
 };
 
@@ -121,8 +147,19 @@ std::unique_ptr<Host> make_platform(const py::list& functions, const std::string
                    : log_level == "warning" ? knative::LogLevel::warning
                                             : knative::LogLevel::error;
   const std::vector<NamedFunction> named = named_functions(functions);
-  return std::make_unique<Host>(
-      std::make_unique<ThreadCore>(named, named_kinds(kinds), std::move(options), std::move(loop)));
+  std::vector<NamedKind> brought = named_kinds(kinds);
+  // Its thread may want the interpreter lock before it is made.
+  std::unique_ptr<ThreadCore> core = blocking([&] {
+    return std::make_unique<ThreadCore>(named, std::move(brought), std::move(options),
+                                        std::move(loop));
+  });
+  const knative::Result<void> installed = core->installed();
+  auto host = std::make_unique<Host>(std::move(core));
+  if (!installed) {
+    host->close();
+    raise(installed.error());
+  }
+  return host;
 }
 
 // ---------------------------------------------------------------------------- the calls
@@ -133,23 +170,38 @@ Pending start(const Host& self) {
   return self.begin(now([](Platform& platform) { return taking(platform.start(), &to_none); }));
 }
 
+// What was applied, and what of it has no effect.
+template <class T, class Convert>
+Take applied(knative::Result<T> result, Convert convert, Warnings& warnings) {
+  return taking(std::move(result), [convert, said = std::exchange(warnings, {})](const T& value) {
+    return py::object(py::make_tuple(convert(value), said));
+  });
+}
+
 Pending apply(const Host& self, const py::dict& fields) {
-  return self.begin(now([wanted = from_python(fields)](Platform& platform) {
+  return self.begin(now([wanted = from_python(fields, "object"),
+                         warnings = self.core().warnings()](Platform& platform) {
     const knative::Result<AnyObject> object = object_from(platform, wanted);
-    if (!object) return taking(knative::Result<ObjectRef>(object.error()), &tuple_of);
-    return taking(platform.apply(*object), &tuple_of);
+    knative::Result<ObjectRef> ref = ObjectRef{};
+    if (object) {
+      ref = platform.apply(*object);
+    } else {
+      ref = object.error();
+    }
+    return applied(std::move(ref), &tuple_of, *warnings);
   }));
 }
 
 Pending apply_text(const Host& self, const std::string& text, const std::string& file_name) {
-  return self.begin(now([text, file_name](Platform& platform) {
-    return taking(platform.apply_text(text, file_name), &tuples_of);
+  return self.begin(now([text, file_name, warnings = self.core().warnings()](Platform& platform) {
+    return applied(platform.apply_text(text, file_name), &tuples_of, *warnings);
   }));
 }
 
 Pending apply_path(const Host& self, const std::string& path) {
-  return self.begin(
-      now([path](Platform& platform) { return taking(platform.apply_path(path), &tuples_of); }));
+  return self.begin(now([path, warnings = self.core().warnings()](Platform& platform) {
+    return applied(platform.apply_path(path), &tuples_of, *warnings);
+  }));
 }
 
 Pending get(const Host& self, const py::tuple& ref) {
@@ -237,7 +289,7 @@ Task<knative::Result<knative::BuildResult>> build_copy(
 
 Pending build(const Host& self, const py::dict& fields) {
   auto wanted = std::make_shared<const knative::build::Build>(
-      take(AnyObject::from_value(from_python(fields), knative::Strictness::strict))
+      take(AnyObject::from_value(from_python(fields, "build"), knative::Strictness::strict))
           .get<knative::build::Build>());
   return self.begin([wanted](Platform& platform) {
     return awaiting(build_copy(platform, wanted),

@@ -84,8 +84,11 @@ class SimulatedCore final : public Core {
   SimulatedCore(std::shared_ptr<World> world, const std::vector<NamedFunction>& functions)
       : world_(std::move(world)) {
     door_ = std::make_shared<Door>([](std::function<void()> work) { work(); });
-    add_functions(functions_, functions, poster(), nullptr);
-    platform_ = std::make_unique<Platform>(world_->simulation.env(), functions_);
+    add_functions(functions_, functions, poster(), nullptr, nullptr);
+    knative::PlatformOptions options;
+    options.on_warning = collector(warnings_);
+    platform_ =
+        std::make_unique<Platform>(world_->simulation.env(), functions_, std::move(options));
   }
   ~SimulatedCore() override {
     stop(std::chrono::seconds(5));
@@ -98,7 +101,7 @@ class SimulatedCore final : public Core {
     std::exception_ptr signalled;
     blocking([&] {
       knative::TaskSet tasks(world_->simulation.env().executor);
-      tasks.add(drive(Finally(operation), std::move(make), *platform_));
+      tasks.add(drive(Finally(operation), std::move(make), *platform_, 0));
       int turns = 0;
       world_->simulation.run_until([&] {
         if (++turns % turns_between_signal_polls == 0) signalled = pending_signal();
@@ -109,15 +112,22 @@ class SimulatedCore final : public Core {
     return operation;
   }
 
-  void stop(knative::Duration grace) override {
-    if (stopped_) return;
-    world_->simulation.run(platform_->stop(grace));
-    stopped_ = true;
+  std::shared_ptr<Operation> begin_stop(knative::Duration grace) override {
+    auto operation = std::make_shared<Operation>(poster(), nullptr);
+    blocking([&] { stop(grace); });
+    operation->finish(&to_none);
+    return operation;
   }
 
   bool stopped() const override { return stopped_; }
 
  private:
+  void stop(knative::Duration grace) {
+    if (stopped_) return;
+    world_->simulation.run(platform_->stop(grace));
+    stopped_ = true;
+  }
+
   std::shared_ptr<World> world_;
   knative::FunctionTable functions_;
   std::unique_ptr<Platform> platform_;

@@ -7,12 +7,67 @@ namespace http = knative::http;
 
 namespace {
 
-http::Response call_function(const Callable& function, http::Request& request) {
-  return call_python([&] {
-    const py::object result = function.get()(copy_of(request));
-    return copy_of(result.cast<const http::Response&>());
-  });
+// What a function is given; it may hand the count of hops on where a request goes out by itself.
+http::Request shown(const http::Request& request, int hops) {
+  http::Request copy = copy_of(request);
+  copy.headers.set(knative::hops_header, std::to_string(hops));
+  return copy;
 }
+
+// A `def`: on a worker thread. One that another function called may have to answer before that
+// gives back its own thread, so it runs on a thread of its depth.
+class BlockingFunction final : public knative::Function {
+ public:
+  BlockingFunction(Callable function, Operation::Post post, std::shared_ptr<Levels> levels)
+      : function_(std::move(function)), post_(std::move(post)), levels_(std::move(levels)) {}
+
+  knative::Task<http::Response> call(http::Request& request,
+                                     const knative::FunctionContext& context) const override {
+    std::optional<http::Response> refused = co_await read_body(request, context);
+    if (refused) co_return std::move(*refused);
+    knative::CurrentHops here;
+    const int hops = co_await here;
+    auto copy = std::make_shared<const http::Request>(shown(request, hops));
+    std::function<http::Response()> work = [function = function_, copy, hops] {
+      return call_python([&] {
+        const HopsScope scope(hops);
+        const py::object result = function(copy_of(*copy));
+        return copy_of(result.cast<const http::Response&>());
+      });
+    };
+    if (hops <= 1 || levels_ == nullptr) co_return co_await context.offload.run(work);
+    auto exchange = std::make_shared<Exchange<http::Response>>(post_, nullptr);
+    knative::Task<http::Response> answer = on_level(exchange, levels_, hops, std::move(work));
+    co_return co_await std::move(answer);
+  }
+
+ private:
+  static knative::Task<http::Response> on_level(std::shared_ptr<Exchange<http::Response>> exchange,
+                                                std::shared_ptr<Levels> levels, int depth,
+                                                std::function<http::Response()> work) {
+    const bool begun = levels->run(depth, [exchange, work = std::move(work)] {
+      std::optional<http::Response> value;
+      std::exception_ptr thrown;
+      try {
+        value = work();
+      } catch (const std::exception&) {  // not what unwinds a thread at the interpreter's end
+        thrown = std::current_exception();
+      }
+      exchange->finish(std::move(value), std::move(thrown));
+    });
+    if (!begun) {
+      http::Response refused = http::error_response(503, "no thread for another call");
+      refused.headers.set("retry-after", "1");
+      co_return refused;
+    }
+    co_await exchange->answered.wait();
+    co_return exchange->take();
+  }
+
+  Callable function_;
+  Operation::Post post_;
+  std::shared_ptr<Levels> levels_;
+};
 
 // An `async def` function: asked on the messenger's thread, answered from the user's event loop.
 class AsyncFunction final : public knative::Function {
@@ -24,7 +79,9 @@ class AsyncFunction final : public knative::Function {
                                      const knative::FunctionContext& context) const override {
     std::optional<http::Response> refused = co_await read_body(request, context);
     if (refused) co_return std::move(*refused);
-    auto copy = std::make_shared<http::Request>(copy_of(request));
+    knative::CurrentHops here;
+    const int hops = co_await here;
+    auto copy = std::make_shared<http::Request>(shown(request, hops));
     auto exchange = std::make_shared<Exchange<http::Response>>(post_, messenger_);
     knative::Task<http::Response> answer = ask_python(exchange, function_, copy);
     co_return co_await std::move(answer);
@@ -44,8 +101,13 @@ knative::Reply reply_of(const py::object& result) {
 knative::Task<knative::Reply> deliver(Callable function, knative::Offload& offload,
                                       const knative::CloudEvent& event) {
   auto copy = std::make_shared<const knative::CloudEvent>(event);
-  std::function<knative::Reply()> work = [function, copy] {
-    return call_python([&] { return reply_of(function.get()(*copy)); });
+  knative::CurrentHops here;
+  const int hops = co_await here;
+  std::function<knative::Reply()> work = [function, copy, hops] {
+    return call_python([&] {
+      const HopsScope scope(std::max(hops, 1));
+      return reply_of(function(*copy));
+    });
   };
   co_return co_await offload.run(work);
 }
@@ -78,14 +140,13 @@ std::vector<NamedFunction> named_functions(const py::list& list) {
 }
 
 void add_functions(knative::FunctionTable& table, const std::vector<NamedFunction>& functions,
-                   const Operation::Post& post, const std::shared_ptr<Messenger>& messenger) {
+                   const Operation::Post& post, const std::shared_ptr<Messenger>& messenger,
+                   const std::shared_ptr<Levels>& levels) {
   for (const NamedFunction& entry : functions) {
     if (entry.asynchronous) {
       table.add(entry.name, std::make_shared<AsyncFunction>(entry.function, post, messenger));
     } else {
-      table.http_blocking(entry.name, [function = entry.function](http::Request& request) {
-        return call_function(function, request);
-      });
+      table.add(entry.name, std::make_shared<BlockingFunction>(entry.function, post, levels));
     }
   }
 }

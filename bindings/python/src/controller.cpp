@@ -29,9 +29,10 @@ class PythonReconciler final : public knative::Reconciler {
     Value object = found->to_value();
     std::function<std::optional<Value>()> ask = [function = function_, object] {
       return call_python([&]() -> std::optional<Value> {
-        const py::object status = function.get()(to_python(object));
+        const HopsScope scope(1);
+        const py::object status = function(to_python(object));
         if (status.is_none()) return std::nullopt;
-        return from_python(status);
+        return from_python(status, "status");
       });
     };
     const std::optional<Value> status = co_await into_.env().offload.run(ask);

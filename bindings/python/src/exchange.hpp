@@ -53,14 +53,15 @@ class Exchange : public std::enable_shared_from_this<Exchange<T>> {
     if (!done_) tell();
     done_ = true;
   }
-  /// Ask: `function(argument, answer)` runs on the messenger's thread and returns soon.
+  /// Ask: `function(argument, answer)` runs on the messenger's thread, so many hops from the first
+  /// caller, and returns soon.
   template <class Argument>
-  void ask(const Callable& function, std::shared_ptr<Argument> argument);
+  void ask(const Callable& function, std::shared_ptr<Argument> argument, int hops);
 
  private:
   void tell() {
     if (!cancel_) return;
-    messenger_->post([callable = *std::exchange(cancel_, std::nullopt)] { callable.get()(); });
+    messenger_->post([callable = *std::exchange(cancel_, std::nullopt)] { callable(); });
   }
   Operation::Post post_;
   std::shared_ptr<Messenger> messenger_;
@@ -99,10 +100,11 @@ class Answer {
 
 template <class T>
 template <class Argument>
-void Exchange<T>::ask(const Callable& function, std::shared_ptr<Argument> argument) {
-  messenger_->post([function, argument, self = this->shared_from_this()] {
+void Exchange<T>::ask(const Callable& function, std::shared_ptr<Argument> argument, int hops) {
+  messenger_->post([function, argument, hops, self = this->shared_from_this()] {
+    const HopsScope scope(hops);
     try {
-      function.get()(std::move(*argument), Answer<T>(self));
+      function(std::move(*argument), Answer<T>(self));
     } catch (py::error_already_set& thrown) {
       const std::exception_ptr reason = native_exception(thrown.value());
       blocking([&] { self->finish(std::nullopt, reason); });
@@ -119,7 +121,9 @@ knative::Task<T> ask_python(std::shared_ptr<Exchange<T>> exchange, Callable func
     ~Asker() { exchange.abandon(); }
   };
   const Asker asker{*exchange};
-  exchange->ask(function, std::move(argument));
+  knative::CurrentHops here;
+  const int hops = co_await here;
+  exchange->ask(function, std::move(argument), hops);
   co_await exchange->answered.wait();
   co_return exchange->take();
 }

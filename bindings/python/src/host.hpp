@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "levels.hpp"
 #include "messenger.hpp"
 #include "native.hpp"
 #include "operation.hpp"
@@ -18,7 +19,7 @@ class Door {
  public:
   using Post = std::function<void(std::function<void()>)>;
   explicit Door(Post post) : post_(std::move(post)) {}
-  /// Run `work` on the loop; false when the platform is gone.
+  /// Run `work` on the loop; false when the platform is gone, or is another process's.
   bool post(std::function<void()> work);
   /// Nothing passes any more.
   void close();
@@ -26,7 +27,11 @@ class Door {
  private:
   std::recursive_mutex mutex_;  // in virtual time `work` runs at once, and may post again
   Post post_;
+  const Birth birth_;
 };
+
+/// Sentences of what is accepted without effect.
+using Warnings = std::vector<std::string>;
 
 /// What runs a platform. Made, used and destroyed by one `Host`.
 class Core {
@@ -34,8 +39,8 @@ class Core {
   virtual ~Core() = default;
   /// Begin a call; with the lock.
   virtual std::shared_ptr<Operation> begin(Make make) = 0;
-  /// End every call and stop the platform; without the lock.
-  virtual void stop(knative::Duration grace) = 0;
+  /// Begin to stop the platform and to end every call; with the lock.
+  virtual std::shared_ptr<Operation> begin_stop(knative::Duration grace) = 0;
   /// Whether the platform was stopped; on the loop.
   virtual bool stopped() const = 0;
 
@@ -43,13 +48,19 @@ class Core {
   const std::shared_ptr<Door>& door() const { return door_; }
   /// Null in virtual time, where Python runs on the loop's own thread.
   const std::shared_ptr<Messenger>& messenger() const { return messenger_; }
+  /// What `apply` accepted without effect since somebody took it; on the loop.
+  const std::shared_ptr<Warnings>& warnings() const { return warnings_; }
 
  protected:
   Operation::Post poster() const {
     return [door = door_](std::function<void()> work) { door->post(std::move(work)); };
   }
+  /// What a platform does with its warnings.
+  static std::function<void(std::string_view, std::string_view)> collector(
+      const std::shared_ptr<Warnings>& warnings);
   std::shared_ptr<Door> door_;
   std::shared_ptr<Messenger> messenger_;
+  std::shared_ptr<Warnings> warnings_ = std::make_shared<Warnings>();
 };
 
 /// A platform in Python's hands, until `close`.
@@ -63,16 +74,14 @@ class Host {
   /// Raises FailedPrecondition after `close`, RuntimeError in a forked child.
   Core& core() const;
   std::shared_ptr<Operation> begin(Make make) const { return core().begin(std::move(make)); }
-  void stop(double grace_seconds) const;
+  std::shared_ptr<Operation> stop(double grace_seconds) const;
   /// Destroy the platform, which lets go of its data directory. With the lock.
   void close();
 
  private:
-  /// A child that was forked has none of the platform's threads: nothing of it can be used there,
-  /// and nothing ended.
-  bool forked() const;
   std::unique_ptr<Core> core_;
-  long process_;  ///< That made it.
+  /// In a child that was forked nothing of it can be used, and nothing ended.
+  const Birth birth_;
 };
 
 /// A function of the table: its name, what to call, and whether it answers later (`Answer`).
@@ -82,9 +91,11 @@ struct NamedFunction {
   bool asynchronous = false;
 };
 std::vector<NamedFunction> named_functions(const py::list& list);
-/// Fill a table. `post` and `messenger` serve the asynchronous ones.
+/// Fill a table. `post` and `messenger` serve the asynchronous ones, `levels` (may be null) those
+/// that are called by others.
 void add_functions(knative::FunctionTable& table, const std::vector<NamedFunction>& functions,
-                   const Operation::Post& post, const std::shared_ptr<Messenger>& messenger);
+                   const Operation::Post& post, const std::shared_ptr<Messenger>& messenger,
+                   const std::shared_ptr<Levels>& levels);
 /// A subscriber in Python as the platform wants it; on the loop.
 knative::EventHandler event_handler(const Callable& function, bool asynchronous,
                                     knative::Offload& offload, const Operation::Post& post,

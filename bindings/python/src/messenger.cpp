@@ -1,8 +1,14 @@
 #include "messenger.hpp"
 
+#include <unistd.h>
+
 #include "native.hpp"
 
 namespace native {
+
+Birth::Birth() noexcept : process_(::getpid()) {}
+
+bool Birth::forked() const noexcept { return process_ != ::getpid(); }
 
 Messenger::Messenger() : thread_([this] { run_until_closed(); }) {}
 

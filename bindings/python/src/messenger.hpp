@@ -10,6 +10,16 @@
 
 namespace native {
 
+/// The process that made something. A child that was forked has none of its threads.
+class Birth {
+ public:
+  Birth() noexcept;
+  bool forked() const noexcept;
+
+ private:
+  long process_;
+};
+
 /// Thread-safe. Calls that a platform began may outlive it and let go of its messenger on any
 /// thread, so whoever makes one closes it.
 class Messenger {

@@ -3,6 +3,7 @@
 PYBIND11_MODULE(_native, module) {
   module.doc() = "The compiled part of knative; use the package `knative` instead.";
   native::bind_error(module);
+  native::bind_hops(module);
   native::bind_model(module);
   native::bind_http(module);
   native::bind_event(module);

@@ -2,9 +2,11 @@
 // the interpreter lock.
 #pragma once
 
+#include <cxxabi.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <exception>
 #include <knative/knative.hpp>
 #include <memory>
@@ -16,9 +18,11 @@ namespace py = pybind11;
 
 namespace native {
 
-/// dict, list, str, int, float, bool, None <-> Value. TypeError for anything else.
+/// dict, list, str, int, float, bool, None <-> Value. TypeError or ValueError for anything else,
+/// with the way to it, which begins with `name`; bounded in depth and number, so that what contains
+/// itself is an error, too.
 py::object to_python(const knative::Value& value);
-knative::Value from_python(const py::handle& object);
+knative::Value from_python(const py::handle& object, std::string_view name);
 
 /// Raise the Python class of the error's condition.
 [[noreturn]] void raise(const knative::Error& error);
@@ -34,15 +38,62 @@ T take(knative::Result<T> result) {
   if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
+/// The nearest duration; what is no number is none.
 inline knative::Duration duration_of(double seconds) {
-  return std::chrono::duration_cast<knative::Duration>(std::chrono::duration<double>(seconds));
+  constexpr double seconds_max = 4e9;
+  if (!(seconds > -seconds_max)) return knative::Duration::zero();
+  return std::chrono::duration_cast<knative::Duration>(
+      std::chrono::duration<double>(std::min(seconds, seconds_max)));
 }
+
+/// The end of a thread that came back to an interpreter which has ended meanwhile.
+[[noreturn]] void stay_for_ever() noexcept;
+
+/// Run what may come back into the interpreter, on any thread but the one that ends it. Such a
+/// thread would be unwound, through destructors that want the interpreter, and the program would
+/// abort; it stays where it is until the process is gone.
+template <class F>
+auto unless_ended(F&& work) {
+  try {
+    return work();
+  } catch (abi::__forced_unwind&) {
+    stay_for_ever();
+  }
+}
+
+/// While it lives the thread does not have the interpreter lock.
+class Unlocked {
+ public:
+  Unlocked() : state_(PyEval_SaveThread()) {}
+  ~Unlocked() {
+    unless_ended([this] { PyEval_RestoreThread(state_); });
+  }
+  Unlocked(const Unlocked&) = delete;
+  Unlocked& operator=(const Unlocked&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
+
+/// While it lives the thread has the interpreter lock.
+class Locked {
+ public:
+  Locked() : state_(unless_ended([] { return PyGILState_Ensure(); })) {}
+  ~Locked() {
+    unless_ended([this] { PyGILState_Release(state_); });
+  }
+  Locked(const Locked&) = delete;
+  Locked& operator=(const Locked&) = delete;
+
+ private:
+  PyGILState_STATE state_;
+};
 
 /// Run `work` without the interpreter lock: everything that may block goes through here.
 template <class F>
 auto blocking(F&& work) {
   if (PyGILState_Check() == 0) return work();
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   return work();
 }
 
@@ -50,7 +101,7 @@ auto blocking(F&& work) {
 /// goes through here. A Python exception becomes a C++ one.
 template <class F>
 auto call_python(F&& work) {
-  py::gil_scoped_acquire acquire;
+  const Locked locked;
   try {
     return work();
   } catch (py::error_already_set& thrown) {
@@ -67,11 +118,53 @@ class Callable {
           if (Py_IsInitialized() != 0) call_python([held] { delete held; });
         }) {}
 
-  /// The function itself; only with the lock.
-  const py::function& get() const { return *function_; }
+  /// Call it; with the lock.
+  template <class... Arguments>
+  py::object operator()(Arguments&&... arguments) const {
+    const py::tuple packed = py::make_tuple(std::forward<Arguments>(arguments)...);
+    PyObject* result =
+        unless_ended([&] { return PyObject_CallObject(function_->ptr(), packed.ptr()); });
+    if (result == nullptr) throw py::error_already_set();
+    return py::reinterpret_steal<py::object>(result);
+  }
 
  private:
   std::shared_ptr<py::function> function_;
+};
+
+/// Raise RuntimeError: a forked child uses what its parent's threads serve.
+[[noreturn]] void refuse_forked();
+
+/// The name, in this module, of the context variable that holds how many calls from service to
+/// service led to the Python code that runs.
+inline constexpr const char* hops_name = "hops";
+
+/// The hops of the running Python code: what it begins goes on from there. With the lock.
+int current_hops();
+
+/// While it lives, the Python code that this thread calls has so many hops. With the lock.
+class HopsScope {
+ public:
+  explicit HopsScope(int hops);
+  ~HopsScope();
+  HopsScope(const HopsScope&) = delete;
+  HopsScope& operator=(const HopsScope&) = delete;
+
+ private:
+  py::object variable_;
+  py::object token_;
+};
+
+/// Awaited, it lets the fiber go on from so many hops.
+struct GoOnFromHops {
+  int hops;
+  bool await_ready() const noexcept { return false; }
+  template <class P>
+  bool await_suspend(std::coroutine_handle<P> handle) const noexcept {
+    handle.promise().fiber->set_hops(hops);
+    return false;
+  }
+  void await_resume() const noexcept {}
 };
 
 /// Copies with the body in memory: messages are not copyable as such.
@@ -80,6 +173,7 @@ knative::http::Response copy_of(const knative::http::Response& response);
 
 void bind_error(py::module_& module);
 void bind_event(py::module_& module);
+void bind_hops(py::module_& module);
 void bind_http(py::module_& module);
 void bind_load(py::module_& module);
 void bind_model(py::module_& module);

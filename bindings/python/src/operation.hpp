@@ -28,6 +28,7 @@ class Operation : public std::enable_shared_from_this<Operation> {
       : post_(std::move(post)), messenger_(std::move(messenger)) {}
 
   /// The value, or its exception; waits, and looks for signals meanwhile. With the lock.
+  /// RuntimeError in a forked child, to which nobody answers.
   py::object result();
   /// Drop the call; a call that has finished stays as it is. With the lock.
   void cancel();
@@ -50,6 +51,7 @@ class Operation : public std::enable_shared_from_this<Operation> {
   std::condition_variable finished_;
   Take take_;
   std::optional<Callable> listener_;
+  const Birth birth_;
 };
 
 /// Finishes an operation whose task is dropped, also before it began to run.
@@ -66,8 +68,9 @@ class Finally {
   std::shared_ptr<Operation> operation_;
 };
 
-/// Run a call to its end or until `operation->stop`, and finish the operation in any case.
-knative::Task<void> drive(Finally operation, Make make, knative::Platform& platform);
+/// Run a call to its end or until `operation->stop`, and finish the operation in any case. It goes
+/// on from `hops`.
+knative::Task<void> drive(Finally operation, Make make, knative::Platform& platform, int hops);
 
 inline py::object to_none() { return py::none(); }
 

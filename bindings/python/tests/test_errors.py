@@ -174,6 +174,11 @@ except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
 PROGRAMS = {
+    "a platform that closes": """
+        platform.apply(kn.serving.Service("hangs", image="fn:hangs")).wait_ready()
+        platform._native.invoke("hangs", kn.http.get("/")._to_native())
+        platform.close(600)
+        """,
     "a call that waits": """
         build = kn.build.Build("slow", image="local/slow", steps=[
             kn.build.Step("wait", command=["sh", "-c", "sleep 600"])])
@@ -258,3 +263,69 @@ def test_who_asks_after_closing_is_told_at_once():
     told = []
     operation.on_done(lambda: told.append(True))
     assert told == [True]
+
+
+# Programs that end while a worker thread is in the interpreter, or wants to be: a finalizer lets
+# the others run while the interpreter goes.
+LATE = """
+import threading, time
+import knative as kn
+
+class Lingers:
+    def __del__(self, sleep=time.sleep):
+        sleep(0.5)
+
+functions = kn.Functions()
+begun = threading.Event()
+
+class Widget(kn.Object):
+    API_VERSION = "shop.example.dev/v1"
+    KIND = "Widget"
+
+def reconcile(widget):
+    begun.set()
+    time.sleep(0.3)
+    return {"seen": 1}
+
+@functions.http("sleeps")
+def sleeps(request):
+    begun.set()
+    time.sleep(0.3)
+
+@functions.http("waits")
+def waits(request):
+    begun.set()
+    try:
+        platform.invoke("sleeps")
+    except kn.Error:
+        pass
+
+platform = kn.Platform(functions=functions, kinds=[kn.Kind(Widget, "widgets", reconcile)],
+                       listen=None)
+for name in ("sleeps", "waits"):
+    platform.apply(kn.serving.Service(name, image="fn:" + name)).wait_ready(30)
+{work}
+assert begun.wait(30)
+platform.close(0)
+lingers = Lingers()
+"""
+LATE_WORK = {
+    "a reconcile": 'platform.apply(Widget("w"))',
+    "a def": 'platform._native.invoke("sleeps", kn.http.get("/")._to_native())',
+    "a def that waits for another": 'platform._native.invoke("waits", '
+                                    'kn.http.get("/")._to_native())',
+    "a subscriber": """
+platform.apply(kn.eventing.Broker("default")).wait_ready(30)
+platform.subscribe("default", reconcile)
+platform.publish("default", kn.CloudEvent("a", "/b"))
+""",
+}
+
+
+@pytest.mark.parametrize("work", LATE_WORK)
+def test_a_program_may_end_while_something_of_a_closed_platform_still_runs(work):
+    text = LATE.replace("{work}", LATE_WORK[work])
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-W", "ignore", "-c", text], capture_output=True,
+                              text=True, timeout=60)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
