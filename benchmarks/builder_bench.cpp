@@ -4,6 +4,7 @@
 
 #include "knative/builder.hpp"
 #include "knative/container_runtimes.hpp"
+#include "knative/http_outbound.hpp"
 #include "wire/oci_tar.hpp"
 
 namespace knative {
@@ -128,7 +129,8 @@ void pack_image(benchmark::State& state) {
   FunctionTable functions;
   Env& env = tree().loop().env();
   Steps steps(env, functions);
-  auto fetcher = source_fetcher(env.executor, env.timers, env.network, env.files, env.offload);
+  http::Outbound outbound(env.executor, env.timers, env.network);
+  auto fetcher = source_fetcher(outbound, env.timers, env.network, env.files, env.offload);
   auto store =
       oci::open_image_layout(env.files, tree().in("images"), {.sync = state.range(0) > 0}).value();
   BuilderOptions options;
@@ -188,7 +190,8 @@ void null_build(benchmark::State& state) {
       [](const ContainerSpec&, const ContainerOutput&) -> Task<Result<int>> { co_return 0; });
   Env& env = tree().loop().env();
   Steps steps(env, functions);
-  auto fetcher = source_fetcher(env.executor, env.timers, env.network, env.files, env.offload);
+  http::Outbound outbound(env.executor, env.timers, env.network);
+  auto fetcher = source_fetcher(outbound, env.timers, env.network, env.files, env.offload);
   auto store = oci::open_image_layout(env.files, tree().in("null-images"), {.sync = false}).value();
   BuilderOptions options;
   options.directory = tree().in("null-builds");

@@ -12,7 +12,8 @@
 /// process may.
 ///
 /// \code
-/// auto fetcher = knative::source_fetcher(env.executor, env.timers, env.network, env.files,
+/// knative::http::Outbound outbound(env.executor, env.timers, env.network);
+/// auto fetcher = knative::source_fetcher(outbound, env.timers, env.network, env.files,
 ///                                        env.offload);
 /// knative::HostImages host;
 /// knative::ProcessRuntime steps(env, host);
@@ -34,6 +35,7 @@
 #include "knative/container.hpp"
 #include "knative/env.hpp"
 #include "knative/error.hpp"
+#include "knative/fwd.hpp"
 #include "knative/oci.hpp"
 #include "knative/task.hpp"
 
@@ -64,11 +66,10 @@ struct FetcherOptions {
   /// Bounds of one source.
   std::uint64_t bytes_max = std::uint64_t{4} << 30;
   std::uint64_t files_max = 1'000'000;
-  Duration connect_timeout = std::chrono::seconds(30);
+  Duration connect_timeout =
+      std::chrono::seconds(30);  ///< Of git://; `http::Outbound` has its own.
   /// No byte for that long ends a transfer.
   Duration idle_timeout = std::chrono::seconds(60);
-  /// PEM text of authorities that https servers may be of, besides the system's.
-  std::string trusted_certificates;
 };
 
 /// Git (path, file://, http://, https://, git://), folders and archives.
@@ -79,8 +80,11 @@ struct FetcherOptions {
 /// commit is transferred when it allows that; one that is silent for `idle_timeout` fails the fetch
 /// (`deadline_exceeded`) and holds up nobody else.
 /// Archive: a gcs source of type Archive or TarGzArchive whose location is a tar file, plain or
-/// gzip, given as path, file:// or http:// URL. A custom source is a step and not fetched here.
-KNATIVE_EXPORT std::unique_ptr<Fetcher> source_fetcher(Executor& executor, Timers& timers,
+/// gzip, given as path, file://, http:// or https:// URL. A custom source is a step and not fetched
+/// here.
+/// What is http goes out by `outbound`, with its trust and proxies; "user:password@" of a URL is
+/// for its origin alone. git:// is in clear text. All must outlive the fetcher and its work.
+KNATIVE_EXPORT std::unique_ptr<Fetcher> source_fetcher(http::Outbound& outbound, Timers& timers,
                                                        Network& network, Files& files,
                                                        Offload& offload,
                                                        FetcherOptions options = {});

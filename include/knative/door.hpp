@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -36,8 +37,12 @@ class KNATIVE_EXPORT Addresses {
   /// Of the listener; 0 without one.
   std::uint16_t port() const noexcept { return port_; }
   void set_port(std::uint16_t port) noexcept { port_ = port; }
+  /// Whether the listener speaks TLS; then URLs outside are https.
+  bool secure() const noexcept { return secure_; }
+  void set_secure(bool secure) noexcept { secure_ = secure; }
 
-  /// "http://hello.default.localhost:8080"; without port when there is no listener or it is 80.
+  /// "http://hello.default.localhost:8080"; without port when there is no listener or it is the
+  /// scheme's own.
   std::string external_url(std::string_view name, std::string_view namespace_) const;
   /// "http://hello.default.svc.cluster.local"
   static std::string internal_url(std::string_view name, std::string_view namespace_);
@@ -49,6 +54,7 @@ class KNATIVE_EXPORT Addresses {
  private:
   std::string domain_;
   std::uint16_t port_ = 0;
+  bool secure_ = false;
 };
 
 /// Hands requests to who answers for their host or path.
@@ -71,10 +77,13 @@ class KNATIVE_EXPORT Door final : public http::Handler {
   /// Who answers for a host (lower case, without port); null: nobody here.
   std::shared_ptr<http::Handler> at_host(std::string_view host) const;
   std::shared_ptr<http::Handler> at_path(std::string_view path) const;
-  /// Who answers for a URL of this platform itself: its scheme is http, its port 80 or the
-  /// listener's, its host one of ours. Null: it leads outside.
+  /// Who answers for a URL of this platform itself: its host is one of ours, and its port the
+  /// listener's or that of http (of https, if that is what the listener speaks). Null: it leads
+  /// outside.
   std::shared_ptr<http::Handler> at_url(const http::Url& url) const;
   std::size_t hosts() const noexcept { return hosts_.size(); }
+  /// Call `added` with every host from now on that was not one before.
+  void on_host(std::function<void(std::string_view host)> added) { added_ = std::move(added); }
 
   /// 404 for a host or path that nobody answers for.
   Task<http::Response> handle(http::Request& request) override;
@@ -91,6 +100,7 @@ class KNATIVE_EXPORT Door final : public http::Handler {
     std::shared_ptr<http::Handler> handler;
   };
   const Addresses& addresses_;
+  std::function<void(std::string_view host)> added_;
   std::unordered_map<std::string, Entry, Text, std::equal_to<>> hosts_;
   std::unordered_map<std::string, std::vector<std::string>, Text, std::equal_to<>> owners_;
   std::map<std::string, std::shared_ptr<http::Handler>, std::less<>> paths_;

@@ -63,6 +63,8 @@ class KNATIVE_EXPORT Installer {
   /// The store in this process, for what must be done at once; null where objects are elsewhere.
   virtual Store* store() noexcept = 0;
   virtual Door& door() noexcept = 0;
+  /// The one client for everything that goes out, as `PlatformOptions::outbound` says.
+  virtual http::Outbound& outbound() noexcept = 0;
   virtual Addresses& addresses() noexcept = 0;
   virtual const KindRegistry& kinds() const noexcept = 0;
   virtual Metrics& metrics() noexcept = 0;

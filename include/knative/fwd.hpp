@@ -71,6 +71,7 @@ struct Response;
 class Handler;
 class Server;
 class Client;
+class Outbound;
 struct Url;
 }  // namespace http
 

@@ -104,6 +104,7 @@ struct SendOptions {
   /// Follow 301, 302, 303, 307 and 308; otherwise they are responses like others.
   bool redirects = true;
   Authorizer* authorizer = nullptr;  ///< Must stay until the response is there.
+  Url* arrived = nullptr;            ///< Becomes the URL that was asked last; as `authorizer`.
 };
 
 /// A client of all origins.

@@ -148,6 +148,9 @@ class KNATIVE_EXPORT Platform {
   Env& env() noexcept;
   /// Where HTTP is served; port 0 without a listener.
   Endpoint endpoint() const;
+  /// The certificate of the platform's own authority as PEM text, for clients to trust; empty when
+  /// the listener has none.
+  std::string authority() const;
   /// The URL in the object's status, with the listener's port; empty when it has none (yet).
   std::string url(ObjectRef ref);
   /// Ready instances of a Service or Route, over all its revisions.

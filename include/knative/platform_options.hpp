@@ -13,8 +13,10 @@
 #include "knative/env.hpp"
 #include "knative/error.hpp"
 #include "knative/fwd.hpp"
+#include "knative/http_outbound.hpp"
 #include "knative/http_server.hpp"
 #include "knative/store.hpp"
+#include "knative/tls.hpp"
 
 namespace knative {
 
@@ -22,6 +24,18 @@ namespace knative {
 struct ApplyOptions {
   /// Leave out objects of kinds that nobody registered, with a warning; else they are errors.
   bool skip_unknown_kinds = false;
+};
+
+/// TLS on a platform's listener, which then speaks nothing else; URLs outside are https.
+struct ListenTls {
+  /// Certificate and private key. With `trusted` clients must show a certificate that these vouch
+  /// for. Looked at every `follow.interval`: new connections use what has changed, once it fits
+  /// together. Without files the platform is its own authority, for tests and local use: who trusts
+  /// "tls/authority.pem" of the data directory (see `Platform::authority`) trusts it under every
+  /// name that it answers for. The authority is made once and kept, its certificates are renewed.
+  tls::Paths files;
+  tls::FollowOptions follow;
+  tls::KeyType key_type = tls::KeyType::p256;  ///< Of what is made here.
 };
 
 /// How a platform is set up. Every bound has a default.
@@ -35,6 +49,11 @@ struct PlatformOptions {
   std::optional<Endpoint> listen = Endpoint{};
   /// Allow `listen` to be an address that strangers can reach; otherwise `start()` refuses it.
   bool listen_beyond_loopback = false;
+  /// Empty: clear text.
+  std::optional<ListenTls> listen_tls;
+  /// How everything goes out: events to subscribers elsewhere, sources of builds. Whom to trust for
+  /// https, and which proxies to go through: none, unless the host says so (`http::Proxies::from`).
+  http::OutboundOptions outbound;
   /// Hosts are NAME.NAMESPACE.DOMAIN and TAG-NAME.NAMESPACE.DOMAIN, as Knative's templates.
   std::string domain = "localhost";
   std::string default_namespace = "default";

@@ -45,6 +45,7 @@ Platform::Impl::Impl(Env& env, std::vector<std::unique_ptr<Extension>> parts,
       settings(std::move(wanted)),
       urls(settings.domain),
       entrance(urls),
+      outgoing(env.executor, env.timers, env.network, settings.outbound),
       registry(built_in_kinds()),
       extensions(std::move(parts)) {
   if (!settings.on_warning) {
@@ -61,6 +62,7 @@ Platform::Impl::Impl(Env& env, std::vector<std::unique_ptr<Extension>> parts,
 
 Platform::Impl::~Impl() {
   // Whoever calls into others goes first.
+  listener_tls.reset();
   server.reset();
   if (control_plane) control_plane->stop();
   while (!extensions.empty()) extensions.pop_back();
@@ -117,6 +119,20 @@ Result<void> Platform::Impl::open_directory() {
   Result<std::unique_ptr<File>> locked = world.files.lock(work_directory + "/lock");
   if (!locked) return locked.error().within("data directory " + work_directory);
   lock = std::move(*locked);
+  return {};
+}
+
+Result<void> Platform::Impl::open_tls() {
+  if (!settings.listen_tls) return {};
+  if (!settings.listen) return fail(Errc::invalid_argument, "listen_tls: there is no listener");
+  Result<std::unique_ptr<ListenerTls>> opened = ListenerTls::open(
+      world, *settings.listen_tls, work_directory + "/tls", *settings.listen, settings.domain);
+  if (!opened) return opened.error().within("listen_tls");
+  listener_tls = std::move(*opened);
+  urls.set_secure(true);
+  entrance.on_host([this](std::string_view host) {
+    if (listener_tls) listener_tls->add_host(host);
+  });
   return {};
 }
 
@@ -185,6 +201,8 @@ Result<void> Platform::Impl::open_listener() {
   }
   Result<std::unique_ptr<Listener>> listener = world.network.listen(*settings.listen);
   if (!listener) return listener.error();
+  if (listener_tls) listener = listener_tls->wrap(std::move(*listener));
+  if (!listener) return listener.error().within("listen_tls");
   server = std::make_unique<http::Server>(world.executor, world.timers, world.logger,
                                           std::move(*listener), entrance, settings.server);
   urls.set_port(server->endpoint().port);
@@ -197,6 +215,7 @@ Result<void> Platform::Impl::start() {
   if (start_error) return *start_error;
   Result<void> done = add_kinds();
   if (done) done = open_directory();
+  if (done) done = open_tls();
   if (done) done = open_store();
   if (done) done = install_all();
   if (done) done = open_listener();
@@ -218,6 +237,7 @@ Task<void> Platform::Impl::stop(Duration grace) {
   }
   stopped = true;
   const Instant deadline = world.timers.now() + grace;
+  listener_tls.reset();
   if (server) {
     Task<void> drained = server->drain();
     co_await with_deadline(world.timers, std::move(drained), deadline);

@@ -10,10 +10,12 @@
 #include <typeindex>
 #include <vector>
 
+#include "knative/http_outbound.hpp"
 #include "knative/http_server.hpp"
 #include "knative/platform.hpp"
 #include "platform/config_maps.hpp"
 #include "platform/control_plane.hpp"
+#include "platform/listener_tls.hpp"
 
 namespace knative {
 
@@ -26,6 +28,7 @@ struct Platform::Impl final : Installer {
   Result<void> start();
   Result<void> add_kinds();
   Result<void> open_directory();
+  Result<void> open_tls();
   Result<void> open_store();
   Result<void> open_listener();
   Result<void> install_all();
@@ -37,6 +40,7 @@ struct Platform::Impl final : Installer {
   Client& client() noexcept override { return *objects; }
   Store* store() noexcept override { return local_store.get(); }
   Door& door() noexcept override { return entrance; }
+  http::Outbound& outbound() noexcept override { return outgoing; }
   Addresses& addresses() noexcept override { return urls; }
   const KindRegistry& kinds() const noexcept override { return registry; }
   Metrics& metrics() noexcept override { return series; }
@@ -62,6 +66,7 @@ struct Platform::Impl final : Installer {
   Metrics series;
   Addresses urls;
   Door entrance;
+  http::Outbound outgoing;
   KindRegistry registry;
   bool started = false;
   bool stopped = false;
@@ -77,6 +82,7 @@ struct Platform::Impl final : Installer {
   ConfigMaps config_maps;
   std::unique_ptr<ControlPlane> control_plane;
   std::unique_ptr<http::Server> server;
+  std::unique_ptr<ListenerTls> listener_tls;  ///< Goes before the listener that it looks after.
 };
 
 }  // namespace knative

@@ -14,13 +14,15 @@ bool is_bare(std::string_view host) {
 }
 
 constexpr std::uint16_t http_port = 80;
+constexpr std::uint16_t https_port = 443;
 
 }  // namespace
 
 std::string Addresses::external_url(std::string_view name, std::string_view namespace_) const {
-  std::string url = "http://";
+  std::string url = secure_ ? "https://" : "http://";
   url.append(name).append(".").append(namespace_).append(".").append(domain_);
-  if (port_ != 0 && port_ != http_port) url.append(":").append(std::to_string(port_));
+  if (port_ != 0 && port_ != (secure_ ? https_port : http_port))
+    url.append(":").append(std::to_string(port_));
   return url;
 }
 
@@ -49,6 +51,11 @@ Result<void> Door::set_hosts(std::string_view owner, std::vector<std::string> ho
     const auto taken = hosts_.find(host);
     if (taken != hosts_.end() && taken->second.owner != owner) {
       return fail(Errc::already_exists, "host " + host + " belongs to " + taken->second.owner);
+    }
+  }
+  if (added_) {
+    for (const std::string& host : hosts) {
+      if (!hosts_.contains(host)) added_(host);
     }
   }
   remove_hosts(owner);
@@ -94,10 +101,11 @@ std::shared_ptr<http::Handler> Door::at_path(std::string_view path) const {
 }
 
 std::shared_ptr<http::Handler> Door::at_url(const http::Url& url) const {
-  if (url.scheme != "http" || (url.port != http_port && url.port != addresses_.port())) {
-    return nullptr;
-  }
-  return at_host(url.host);
+  const bool secure = url.scheme == "https";
+  const bool listener = secure == addresses_.secure();
+  const bool ours = (listener && url.port == addresses_.port()) ||
+                    (secure ? listener && url.port == https_port : url.port == http_port);
+  return ours ? at_host(url.host) : nullptr;
 }
 
 Task<http::Response> Door::handle(http::Request& request) {

@@ -265,6 +265,10 @@ Endpoint Platform::endpoint() const {
   return impl_->server ? impl_->server->endpoint() : Endpoint{};
 }
 
+std::string Platform::authority() const {
+  return impl_->listener_tls ? impl_->listener_tls->authority() : std::string();
+}
+
 std::string Platform::url(ObjectRef ref) {
   Result<AnyObject> object = get(std::move(ref));
   return object ? impl_->url_of(object->ref()) : std::string();

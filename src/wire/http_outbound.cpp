@@ -338,6 +338,7 @@ Task<Result<Response>> Outbound::send(const Url& url, Request& request, SendOpti
       if (!*other) break;
       response = co_await impl->attempt(journey.url(), request, journey.repeatable());
     }
+    if (options.arrived != nullptr) *options.arrived = journey.url();
     if (!response || !options.redirects) co_return response;
     Result<bool> onward = journey.follow(*response);
     if (!onward) co_return std::move(onward).error();

@@ -3,7 +3,7 @@
 
 #include "engines/builder/fetch_git.hpp"
 #include "knative/http.hpp"
-#include "knative/http_client.hpp"
+#include "knative/http_outbound.hpp"
 
 namespace knative {
 
@@ -12,6 +12,7 @@ namespace {
 using builder::git::CancelOnDrop;
 using builder::git::Checkout;
 using builder::git::CloneRequest;
+using builder::git::Credentials;
 
 constexpr std::size_t copy_bytes = 256 << 10;
 constexpr std::size_t directory_depth_max = 256;
@@ -21,24 +22,20 @@ bool begins(std::string_view text, std::string_view prefix) {
 }
 
 // Move "user:password@" out of a URL, so that it appears in no file, log or error.
-CloneRequest split_credentials(const build::GitSource& git) {
-  CloneRequest request;
-  request.url = git.url;
-  request.revision = git.revision;
-  const std::size_t scheme = request.url.find("://");
-  if (scheme == std::string::npos) return request;
+Credentials split_credentials(std::string& url) {
+  const std::size_t scheme = url.find("://");
+  if (scheme == std::string::npos) return {};
   const std::size_t start = scheme + 3;
-  const std::size_t slash = std::min(request.url.find('/', start), request.url.size());
-  const std::size_t at = request.url.rfind('@', slash);
-  if (at == std::string::npos || at < start) return request;
-  const std::string who = request.url.substr(start, at - start);
-  request.url.erase(start, at - start + 1);
+  const std::size_t slash = std::min(url.find('/', start), url.size());
+  const std::size_t at = url.rfind('@', slash);
+  if (at == std::string::npos || at < start) return {};
+  const std::string who = url.substr(start, at - start);
+  url.erase(start, at - start + 1);
   const std::size_t colon = std::min(who.find(':'), who.size());
-  request.credentials.user = http::percent_decode(who.substr(0, colon));
-  if (colon < who.size()) {
-    request.credentials.password = http::percent_decode(who.substr(colon + 1));
-  }
-  return request;
+  Credentials credentials;
+  credentials.user = http::percent_decode(who.substr(0, colon));
+  if (colon < who.size()) credentials.password = http::percent_decode(who.substr(colon + 1));
+  return credentials;
 }
 
 // Runs beside the loop.
@@ -125,9 +122,9 @@ Result<std::string> unpack_archive(Files& files, const std::string& path,
 
 class SourceFetcher final : public Fetcher {
  public:
-  SourceFetcher(Executor& executor, Timers& timers, Network& network, Files& files,
+  SourceFetcher(http::Outbound& outbound, Timers& timers, Network& network, Files& files,
                 Offload& offload, FetcherOptions options)
-      : executor_(executor),
+      : outbound_(outbound),
         timers_(timers),
         network_(network),
         files_(files),
@@ -156,7 +153,10 @@ class SourceFetcher final : public Fetcher {
   }
 
   Task<Result<Fetched>> fetch_git(const build::SourceSpec& source, const std::string& directory) {
-    CloneRequest request = split_credentials(*source.git);
+    CloneRequest request;
+    request.url = source.git->url;
+    request.revision = source.git->revision;
+    request.credentials = split_credentials(request.url);
     request.directory = directory;
     request.limits = options_;
     const std::string shown = request.url;
@@ -169,7 +169,7 @@ class SourceFetcher final : public Fetcher {
       co_return fail(Errc::unimplemented, "git source " + shown + ": ssh is not supported yet");
     }
     if (builder::git::is_remote(request.url)) {
-      const builder::git::RemoteWorld world{executor_, timers_, network_, files_, offload_};
+      const builder::git::RemoteWorld world{outbound_, timers_, network_, files_, offload_};
       Task<Result<Checkout>> cloning = builder::git::clone_remote(world, library_, request);
       Result<Checkout> checkout = co_await std::move(cloning);
       co_return finish(source, shown, checkout);
@@ -197,7 +197,8 @@ class SourceFetcher final : public Fetcher {
 
   Task<Result<Fetched>> fetch_archive(const build::SourceSpec& source,
                                       const std::string& directory) {
-    const std::string location = source.gcs->location;
+    std::string location = source.gcs->location;
+    const Credentials credentials = split_credentials(location);
     const std::string type = source.gcs->type;
     const std::string where = "source " + location;
     if (type != "Archive" && type != "TarGzArchive") {
@@ -206,19 +207,19 @@ class SourceFetcher final : public Fetcher {
     }
     std::string path = location;
     std::shared_ptr<DownloadFolder> downloaded;
-    if (begins(location, "http://")) {
+    if (begins(location, "http://") || begins(location, "https://")) {
       Result<std::string> made = files_.make_temporary_directory(directory + ".download-");
       if (!made) co_return made.error();
       downloaded.reset(new DownloadFolder{files_, *made});
       path = *made + "/archive";
-      Task<Result<void>> downloading = download(location, path);
+      Task<Result<void>> downloading = download(location, credentials, path);
       Result<void> done = co_await std::move(downloading);
       if (!done) co_return done.error().within(where);
     } else if (begins(location, "file://")) {
       path = location.substr(7);
     } else if (location.find("://") != std::string::npos) {
       co_return fail(Errc::unimplemented,
-                     where + ": only paths, file:// and http:// are supported");
+                     where + ": only paths, file://, http:// and https:// are supported");
     }
     const CancelOnDrop drop;
     auto work = [&files = files_, path, directory, limits = options_, flag = drop.flag,
@@ -246,46 +247,49 @@ class SourceFetcher final : public Fetcher {
     ~DownloadFolder() { (void)files.remove_all(path); }
   };
 
-  Task<Result<void>> download(const std::string& location, const std::string& path) {
+  Task<Result<void>> download(const std::string& location, const Credentials& credentials,
+                              const std::string& path) {
     Result<http::Url> url = http::Url::parse(location);
     if (!url) co_return url.error();
-    http::ClientOptions client_options;
-    client_options.connect_timeout = options_.connect_timeout;
-    client_options.response_timeout = options_.idle_timeout;
-    client_options.body_timeout = options_.idle_timeout;
-    http::Client client(executor_, timers_, network_, url->endpoint(), client_options);
-    http::Request request = http::get(url->target);
-    request.headers.set("Host", url->host + ":" + std::to_string(url->port));
-    Task<Result<http::Response>> sent = client.send(request);
-    Result<http::Response> response = co_await std::move(sent);
-    if (!response) co_return response.error();
-    if (response->status != 200) {
-      co_return fail(response->status == 404 ? Errc::not_found : Errc::unavailable,
-                     "the server answered " + std::to_string(response->status) + " " +
-                         std::string(http::reason_phrase(response->status)));
+    http::Request request = http::get("/");
+    if (!credentials.user.empty()) {
+      request.headers.set("Authorization",
+                          http::basic_authorization(credentials.user, credentials.password));
+    }
+    auto sending = with_deadline(timers_, outbound_.send(*url, request),
+                                 timers_.now() + options_.idle_timeout);
+    std::optional<Result<http::Response>> answered = co_await std::move(sending);
+    if (!answered) co_return fail(Errc::deadline_exceeded, "the server does not answer");
+    if (!*answered) co_return answered->error();
+    http::Response response = std::move(**answered);
+    if (response.status != 200) {
+      co_return fail(response.status == 404 ? Errc::not_found : Errc::unavailable,
+                     "the server answered " + std::to_string(response.status) + " " +
+                         std::string(http::reason_phrase(response.status)));
     }
     const OpenOptions how{.write = true, .create = true, .truncate = true};
     Result<std::unique_ptr<File>> file = files_.open(path, how);
     if (!file) co_return file.error();
-    http::BodySource* body = response->body.source();
-    if (body == nullptr) co_return (*file)->write_at(0, response->body.bytes());
+    http::BodySource* body = response.body.source();
+    if (body == nullptr) co_return (*file)->write_at(0, response.body.bytes());
     std::uint64_t size = 0;
     while (true) {
-      Task<Result<std::string_view>> reading = body->next();
-      Result<std::string_view> piece = co_await std::move(reading);
-      if (!piece) co_return piece.error();
-      if (piece->empty()) co_return Result<void>();
-      if (size + piece->size() > options_.bytes_max) {
+      auto reading = with_deadline(timers_, body->next(), timers_.now() + options_.idle_timeout);
+      const std::optional<Result<std::string_view>> piece = co_await std::move(reading);
+      if (!piece) co_return fail(Errc::deadline_exceeded, "the server does not go on");
+      if (!*piece) co_return piece->error();
+      if ((*piece)->empty()) co_return Result<void>();
+      if (size + (*piece)->size() > options_.bytes_max) {
         co_return fail(Errc::resource_exhausted,
                        "is larger than " + std::to_string(options_.bytes_max) + " bytes");
       }
-      Result<void> written = (*file)->write_at(size, *piece);
+      Result<void> written = (*file)->write_at(size, **piece);
       if (!written) co_return written;
-      size += piece->size();
+      size += (*piece)->size();
     }
   }
 
-  Executor& executor_;
+  http::Outbound& outbound_;
   Timers& timers_;
   Network& network_;
   Files& files_;
@@ -297,9 +301,9 @@ class SourceFetcher final : public Fetcher {
 
 }  // namespace
 
-std::unique_ptr<Fetcher> source_fetcher(Executor& executor, Timers& timers, Network& network,
+std::unique_ptr<Fetcher> source_fetcher(http::Outbound& outbound, Timers& timers, Network& network,
                                         Files& files, Offload& offload, FetcherOptions options) {
-  return std::make_unique<SourceFetcher>(executor, timers, network, files, offload, options);
+  return std::make_unique<SourceFetcher>(outbound, timers, network, files, offload, options);
 }
 
 }  // namespace knative

@@ -68,7 +68,7 @@ struct CancelOnDrop {
 
 // Where a fetch takes place.
 struct RemoteWorld {
-  Executor& executor;
+  http::Outbound& outbound;
   Timers& timers;
   Network& network;
   Files& files;

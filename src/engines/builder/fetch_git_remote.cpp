@@ -4,14 +4,12 @@
 #include <set>
 
 #include "engines/builder/fetch_git.hpp"
-#include "knative/http_client.hpp"
-#include "knative/tls.hpp"
+#include "knative/http_outbound.hpp"
 
 namespace knative::builder::git {
 
 namespace {
 
-constexpr int redirects_max = 5;
 constexpr std::size_t advertisement_bytes_max = 64u << 20;
 constexpr std::size_t write_bytes = 1 << 20;
 constexpr std::size_t read_bytes = 64 << 10;
@@ -61,44 +59,29 @@ struct Session {
   const RemoteWorld& world;
   CloneRequest request;
   http::Url url;
-  std::unique_ptr<tls::SecureNetwork> secure;
-  std::unique_ptr<http::Client> client;
 
-  Result<void> connect() {
-    http::ClientOptions options;
-    options.connect_timeout = request.limits.connect_timeout;
-    options.response_timeout = request.limits.idle_timeout;
-    options.body_timeout = request.limits.idle_timeout;
-    client.reset();
-    if (url.scheme == "https" && !secure) {
-      tls::ClientOptions dialing;
-      dialing.trust.certificates = request.limits.trusted_certificates;
-      dialing.alpn = {"http/1.1"};
-      dialing.handshake_timeout = request.limits.connect_timeout;
-      Result<std::unique_ptr<tls::SecureNetwork>> wrapped =
-          tls::wrap(world.executor, world.timers, world.network, dialing);
-      if (!wrapped) return wrapped.error();
-      secure = std::move(*wrapped);
-    }
-    Network* network = &world.network;
-    if (url.scheme == "https") network = secure.get();
-    client = std::make_unique<http::Client>(world.executor, world.timers, *network, url.endpoint(),
-                                            options);
-    return {};
-  }
-
-  http::Request make(std::string method, std::string target) const {
+  http::Request make(std::string method) const {
     http::Request message;
     message.method = std::move(method);
-    message.target = std::move(target);
-    const bool default_port = url.port == (url.scheme == "https" ? 443 : 80);
-    message.headers.set("Host", url.host + (default_port ? "" : ":" + std::to_string(url.port)));
     message.headers.set("User-Agent", user_agent);
     if (!request.credentials.user.empty()) {
-      message.headers.set("Authorization", "Basic " + base64_encode(request.credentials.user + ":" +
-                                                                    request.credentials.password));
+      message.headers.set("Authorization", http::basic_authorization(request.credentials.user,
+                                                                     request.credentials.password));
     }
     return message;
+  }
+  http::Url below(std::string_view path) const;
+
+  // With the idle limit on everything until the response's header.
+  Task<Result<http::Response>> send(const http::Url& to, http::Request& message,
+                                    http::Url& arrived) const {
+    http::SendOptions how;
+    how.arrived = &arrived;
+    auto sending = with_deadline(world.timers, world.outbound.send(to, message, how),
+                                 world.timers.now() + request.limits.idle_timeout);
+    std::optional<Result<http::Response>> response = co_await std::move(sending);
+    if (!response) co_return fail(Errc::deadline_exceeded, "the server does not answer");
+    co_return std::move(*response);
   }
 };
 
@@ -130,61 +113,50 @@ Error refused(const http::Response& response) {
   }
 }
 
-// Follow a redirect of the first request. Credentials do not go to another origin, and nothing goes
-// from https to clear text.
-Result<void> redirect(Session& session, const http::Response& response) {
-  const std::optional<std::string_view> location = response.headers.get("Location");
-  if (!location) return fail(Errc::unavailable, "the server redirects to nowhere");
-  std::string target(*location);
-  if (!target.empty() && target.front() == '/') {
-    http::Url same = session.url;
-    same.target = target;
-    target = same.to_string();
-  }
-  const std::size_t suffix = target.rfind(refs_suffix);
-  if (suffix == std::string::npos || suffix + refs_suffix.size() != target.size()) {
-    return fail(Errc::unavailable, "the server redirects to \"" + target.substr(0, 300) +
+http::Url Session::below(std::string_view path) const {
+  http::Url result = url;
+  result.target = without_trailing_slash(url.target).append(path);
+  return result;
+}
+
+// The repository is where the first request was led to. Credentials do not go to another origin.
+Result<void> move_to(Session& session, const http::Url& arrived) {
+  if (!arrived.target.ends_with(refs_suffix)) {
+    return fail(Errc::unavailable, "the server redirects to \"" +
+                                       arrived.to_string().substr(0, 300) +
                                        "\", which is no git repository");
   }
-  target.resize(suffix);
-  Result<http::Url> url = http::Url::parse(target);
-  if (!url) return url.error().within("redirect");
   const http::Url& old = session.url;
-  if (old.scheme == "https" && url->scheme != "https") {
-    return fail(Errc::failed_precondition, "the server redirects from https to clear text");
-  }
-  if (old.scheme != url->scheme || old.host != url->host || old.port != url->port) {
+  if (old.scheme != arrived.scheme || old.host != arrived.host || old.port != arrived.port) {
     session.request.credentials = {};
   }
-  session.url = *url;
-  return session.connect();
+  session.url = arrived;
+  session.url.target.resize(arrived.target.size() - refs_suffix.size());
+  return {};
 }
 
 Task<Result<Advertisement>> advertisement(Session& session) {
-  for (int turn = 0; turn < redirects_max; ++turn) {
-    const std::string base = without_trailing_slash(session.url.target);
-    http::Request request = session.make("GET", base + std::string(refs_suffix));
-    Task<Result<http::Response>> sent = session.client->send(request);
-    Result<http::Response> response = co_await std::move(sent);
-    if (!response) co_return response.error();
-    Task<Result<void>> reading = response->body.read_all(advertisement_bytes_max);
-    Result<void> read = co_await std::move(reading);
-    if (!read) co_return read.error();
-    if (response->status >= 301 && response->status <= 308 && response->status != 304) {
-      Result<void> followed = redirect(session, *response);
-      if (!followed) co_return followed.error();
-      continue;
-    }
-    if (response->status != 200) co_return refused(*response);
-    const std::optional<std::string_view> type = response->headers.get("Content-Type");
-    if (!type || type->substr(0, advertisement_type.size()) != advertisement_type) {
-      co_return fail(Errc::invalid_argument,
-                     "there is no git repository behind this URL (the server does not speak git's "
-                     "smart protocol)");
-    }
-    co_return parse_advertisement(response->body.bytes());
+  const http::Url asked = session.below(refs_suffix);
+  http::Url arrived = asked;
+  http::Request request = session.make("GET");
+  Task<Result<http::Response>> sent = session.send(asked, request, arrived);
+  Result<http::Response> response = co_await std::move(sent);
+  if (!response) co_return response.error();
+  Task<Result<void>> reading = response->body.read_all(advertisement_bytes_max);
+  Result<void> read = co_await std::move(reading);
+  if (!read) co_return read.error();
+  if (response->status != 200) co_return refused(*response);
+  if (!(arrived == asked)) {
+    Result<void> moved = move_to(session, arrived);
+    if (!moved) co_return moved.error();
   }
-  co_return fail(Errc::unavailable, "the server redirects too often");
+  const std::optional<std::string_view> type = response->headers.get("Content-Type");
+  if (!type || type->substr(0, advertisement_type.size()) != advertisement_type) {
+    co_return fail(Errc::invalid_argument,
+                   "there is no git repository behind this URL (the server does not speak git's "
+                   "smart protocol)");
+  }
+  co_return parse_advertisement(response->body.bytes());
 }
 
 struct Wanted {
@@ -238,12 +210,13 @@ struct Receiver {
 
 Task<Result<ReceivedPack>> receive_http(Session& session, const std::string& path,
                                         const Wanted& wanted, const Advertisement& remote) {
-  const std::string base = without_trailing_slash(session.url.target);
-  http::Request request = session.make("POST", base + "/git-upload-pack");
+  const http::Url to = session.below("/git-upload-pack");
+  http::Url arrived = to;
+  http::Request request = session.make("POST");
   request.headers.set("Content-Type", "application/x-git-upload-pack-request");
   request.headers.set("Accept", "application/x-git-upload-pack-result");
   request.body = http::Body(fetch_request(wanted.ids, wanted.depth, remote));
-  Task<Result<http::Response>> sent = session.client->send(request);
+  Task<Result<http::Response>> sent = session.send(to, request, arrived);
   Result<http::Response> response = co_await std::move(sent);
   if (!response) co_return response.error();
   if (response->status != 200) {
@@ -261,11 +234,13 @@ Task<Result<ReceivedPack>> receive_http(Session& session, const std::string& pat
     if (!fed) co_return fed.error();
   }
   while (source != nullptr) {
-    Task<Result<std::string_view>> reading = source->next();
-    Result<std::string_view> piece = co_await std::move(reading);
-    if (!piece) co_return piece.error();
-    if (piece->empty()) break;
-    Result<void> fed = (*receiver)->parser.feed(*piece);
+    auto reading = with_deadline(session.world.timers, source->next(),
+                                 session.world.timers.now() + session.request.limits.idle_timeout);
+    const std::optional<Result<std::string_view>> piece = co_await std::move(reading);
+    if (!piece) co_return fail(Errc::deadline_exceeded, "the server does not go on");
+    if (!*piece) co_return piece->error();
+    if ((*piece)->empty()) break;
+    Result<void> fed = (*receiver)->parser.feed(**piece);
     if (!fed) co_return fed.error();
   }
   co_return (*receiver)->finish(path);
@@ -399,8 +374,7 @@ Result<Arrived> make_room(Files& files, const CloneRequest& request, const Choic
 Task<Result<Arrived>> fetch_http(const RemoteWorld& world, const CloneRequest& request) {
   Result<http::Url> url = http::Url::parse(request.url);
   if (!url) co_return url.error();
-  Session session{world, request, *url, nullptr, nullptr};
-  if (Result<void> ready = session.connect(); !ready) co_return ready.error();
+  Session session{world, request, *url};
   Task<Result<Advertisement>> asking = advertisement(session);
   const Result<Advertisement> remote = co_await std::move(asking);
   if (!remote) co_return remote.error();

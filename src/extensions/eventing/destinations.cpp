@@ -70,26 +70,20 @@ class Destinations::UrlSink final : public Sink {
 /// One URL outside, as a handler.
 class Destinations::Outside final : public http::Handler {
  public:
-  Outside(std::shared_ptr<http::Outbound> outbound, const http::Url& url)
-      : outbound_(std::move(outbound)), url_(url) {}
+  Outside(http::Outbound& outbound, const http::Url& url) : outbound_(outbound), url_(url) {}
   Task<http::Response> handle(http::Request& request) override {
     http::SendOptions how;
     how.redirects = false;  // an event goes where its Trigger says
-    Result<http::Response> response = co_await outbound_->send(url_, request, how);
+    Result<http::Response> response = co_await outbound_.send(url_, request, how);
     if (response) co_return std::move(*response);
     const Error& error = response.error();
     co_return http::error_response(http::gateway_status_of(error.code), error.detail);
   }
 
  private:
-  std::shared_ptr<http::Outbound> outbound_;
+  http::Outbound& outbound_;
   http::Url url_;
 };
-
-Destinations::Destinations(Env& env, const Door& door, const http::OutboundOptions& outbound)
-    : door_(door),
-      outbound_(std::make_shared<http::Outbound>(env.executor, env.timers, env.network, outbound)) {
-}
 
 Result<std::shared_ptr<Sink>> Destinations::sink(std::string_view text) {
   Result<http::Url> url = http::Url::parse(text);

@@ -22,8 +22,8 @@ class EventDoor : public http::Handler {};
 /// Trigger stays.
 class Destinations {
  public:
-  /// `door` knows the hosts of this platform; others are reached by a client with these options.
-  Destinations(Env& env, const Door& door, const http::OutboundOptions& outbound);
+  /// `door` knows the hosts of this platform; others are reached by `outbound`.
+  Destinations(const Door& door, http::Outbound& outbound) : door_(door), outbound_(outbound) {}
 
   /// Fails with `invalid_argument` for what is no URL of http or https. The sink must not outlive
   /// this.
@@ -41,7 +41,7 @@ class Destinations {
 
   const Door& door_;
   std::map<std::string, std::shared_ptr<Sink>, std::less<>> local_;
-  std::shared_ptr<http::Outbound> outbound_;
+  http::Outbound& outbound_;
 };
 
 /// Subscriber, then reply: what a Channel's Subscription does. The event counts as delivered when

@@ -106,11 +106,12 @@ class EventPlane::ChannelDoor final : public EventDoor {
   std::string id_;
 };
 
-EventPlane::EventPlane(Env& env, Client& client, const Door& door, Options options)
+EventPlane::EventPlane(Env& env, Client& client, const Door& door, http::Outbound& outbound,
+                       Options options)
     : env_(env),
       options_(std::move(options)),
       applied_(client),
-      destinations_(env, door, options_.outbound),
+      destinations_(door, outbound),
       broker_door_(std::make_shared<BrokerDoor>(*this, false)),
       bare_door_(std::make_shared<BrokerDoor>(*this, true)),
       tasks_(env.executor) {}

@@ -27,14 +27,13 @@ class EventPlane final : public control::EventingPlane {
     /// Of the logs, one directory for each uid; empty: logs in memory.
     std::string directory;
     std::size_t pending_bytes_max = std::size_t{16} << 20;
-    http::OutboundOptions outbound = {};  ///< How subscribers elsewhere are reached.
-    Metrics* metrics = nullptr;           ///< Must outlive the plane.
+    Metrics* metrics = nullptr;  ///< Must outlive the plane.
     /// Called with the Broker or Channel that is served from now on.
     std::function<void(const ObjectRef&)> on_served;
   };
 
   /// What is referred to must outlive the plane.
-  EventPlane(Env& env, Client& client, const Door& door, Options options);
+  EventPlane(Env& env, Client& client, const Door& door, http::Outbound& outbound, Options options);
   ~EventPlane() override;
 
   Task<Result<void>> ensure(std::string id, std::string uid) override;

@@ -46,8 +46,8 @@ class EventingExtension final : public Extension, private EventAccess {
     options.on_served = [&controllers = into.controllers()](const ObjectRef& ref) {
       controllers.enqueue_watchers(ref);
     };
-    plane_ =
-        std::make_unique<EventPlane>(into.env(), into.client(), into.door(), std::move(options));
+    plane_ = std::make_unique<EventPlane>(into.env(), into.client(), into.door(), into.outbound(),
+                                          std::move(options));
     const control::Scope scope{into.context(), into.addresses()};
     using namespace control;
     Result<void> done = into.provide<EventAccess>(*this);

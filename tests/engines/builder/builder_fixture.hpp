@@ -10,6 +10,7 @@
 
 #include "knative/builder.hpp"
 #include "knative/container_runtimes.hpp"
+#include "knative/http_outbound.hpp"
 
 namespace knative {
 
@@ -62,8 +63,10 @@ class BuilderFixture : public ::testing::Test {
 
   Builder& builder() {
     if (!builder_) {
-      fetcher_ = source_fetcher(env().executor, env().timers, env().network, env().files,
-                                env().offload, fetcher_options_);
+      outbound_ = std::make_unique<http::Outbound>(env().executor, env().timers, env().network,
+                                                   outbound_options_);
+      fetcher_ = source_fetcher(*outbound_, env().timers, env().network, env().files, env().offload,
+                                fetcher_options_);
       runtimes_.add("function",
                     std::make_shared<FunctionRuntime>(functions_, env().executor, env().timers,
                                                       env().offload, env().logger));
@@ -130,6 +133,8 @@ class BuilderFixture : public ::testing::Test {
   Loop loop_;
   BuilderOptions options_;
   FetcherOptions fetcher_options_;
+  http::OutboundOptions outbound_options_;
+  std::unique_ptr<http::Outbound> outbound_;
   std::shared_ptr<oci::ImageStore> store_;
   FunctionTable functions_;
   HostImages host_;

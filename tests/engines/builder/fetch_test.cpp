@@ -380,7 +380,7 @@ class GitOverHttps : public GitOverHttp {
 };
 
 TEST_F(GitOverHttps, AServerOfATrustedAuthorityIsReadFrom) {
-  fetcher_options_.trusted_certificates = trusted_;
+  outbound_options_.tls.trust.certificates = trusted_;
   EXPECT_EQ(fetch(secure_ + "/repo.git", "main").value().resolved.revision, second_);
   EXPECT_EQ(shell_line("git -C out rev-list --count HEAD"), "1");
 }
