@@ -22,6 +22,15 @@ constexpr const char* usage =
     "             --allow-zero-initial-scale  take the annotation initial-scale: \"0\"\n"
     "             --listen HOST:PORT      default 127.0.0.1:8080; loopback only, unless\n"
     "             --listen-beyond-loopback  says that strangers may connect\n"
+    "             --tls                   serve https only, by an authority of its own, whose\n"
+    "                                     certificate is tls/authority.pem in the data directory\n"
+    "             --tls-cert FILE --tls-key FILE  by this certificate (its issuers after it) and\n"
+    "                                     key, PEM; new ones in the same files are taken up\n"
+    "             --tls-client-ca FILE    let in only who shows a certificate of these "
+    "authorities\n"
+    "             --trust FILE            PEM of authorities to trust for https that goes out,\n"
+    "                                     besides the system's (may be repeated)\n"
+    "             --proxies-from-environment  go out through http_proxy, https_proxy, no_proxy\n"
     "             --data-dir DIR          keep objects, images and events there\n"
     "             --domain DOMAIN         default localhost\n"
     "             --timeout DURATION      to become ready, e.g. 90 or 2m; default 60 seconds\n"
@@ -116,9 +125,10 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (name == "up") {
-    const Spec spec{{"--filename", "--listen", "--data-dir", "--domain", "--timeout"},
+    const Spec spec{{"--filename", "--listen", "--data-dir", "--domain", "--timeout", "--tls-cert",
+                     "--tls-key", "--tls-client-ca", "--trust"},
                     {"--listen-beyond-loopback", "--recursive", "--skip-unknown-kinds",
-                     "--allow-zero-initial-scale"}};
+                     "--allow-zero-initial-scale", "--tls", "--proxies-from-environment"}};
     if (!parse(argc, argv, spec, arguments)) return 2;
     return command::up(arguments);
   }

@@ -1,8 +1,11 @@
 // `knative up`: apply manifests, say when and where things are ready, run until interrupted.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <iterator>
 #include <knative/knative.hpp>
+#include <map>
 #include <optional>
 
 #include "command.hpp"
@@ -83,6 +86,52 @@ kn::Result<kn::Duration> parse_timeout(std::string text) {
   return timeout;
 }
 
+// The listener's certificates, when TLS is asked for.
+std::optional<kn::ListenTls> listen_tls(const Arguments& arguments) {
+  kn::ListenTls tls;
+  tls.files.certificates = arguments.get("--tls-cert");
+  tls.files.private_key = arguments.get("--tls-key");
+  tls.files.trusted = arguments.get("--tls-client-ca");
+  const bool files = !tls.files.certificates.empty() || !tls.files.private_key.empty() ||
+                     !tls.files.trusted.empty();
+  return files || arguments.has("--tls") ? std::optional(std::move(tls)) : std::nullopt;
+}
+
+// Whom to trust and which proxies to take for what goes out.
+kn::Result<kn::http::OutboundOptions> outbound(const Arguments& arguments, kn::Files& files) {
+  kn::http::OutboundOptions options;
+  if (const auto found = arguments.values.find("--trust"); found != arguments.values.end()) {
+    for (const std::string& path : found->second) {
+      kn::Result<kn::tls::Material> read = kn::tls::load(files, {{}, {}, path});
+      if (!read) return read.error().within("--trust");
+      options.tls.trust.certificates += read->trusted + "\n";
+    }
+  }
+  if (arguments.has("--proxies-from-environment")) {
+    std::map<std::string, std::string> environment;
+    for (char** entry = ::environ; *entry != nullptr; ++entry) {
+      const std::string_view text = *entry;
+      const std::size_t equals = text.find('=');
+      if (equals == text.npos) continue;
+      environment.emplace(text.substr(0, equals), text.substr(equals + 1));
+    }
+    kn::Result<kn::http::Proxies> proxies = kn::http::Proxies::from(environment);
+    if (!proxies) return proxies.error();
+    options.proxies = std::move(*proxies);
+  }
+  return options;
+}
+
+// Where the platform answers, and whom clients may have to trust.
+void announce(kn::PlatformThread& platform, bool secure) {
+  const std::string endpoint = platform.endpoint().to_string();
+  std::printf("listening on http%s://%s\n", secure ? "s" : "", endpoint.c_str());
+  std::string authority;
+  platform.call([&authority](kn::Platform& inner) { authority = inner.authority_file(); });
+  if (!authority.empty()) std::printf("clients trust %s\n", authority.c_str());
+  std::fflush(stdout);
+}
+
 }  // namespace
 
 int up(const Arguments& arguments) {
@@ -98,6 +147,7 @@ int up(const Arguments& arguments) {
                              "--listen " + endpoint->to_string() +
                                  ": strangers could connect; --listen-beyond-loopback allows it"));
   }
+  options.listen_tls = listen_tls(arguments);
   options.data_directory = arguments.get("--data-dir");
   options.domain = arguments.get("--domain", "localhost");
   options.on_output = [](std::string_view source, std::string_view line) {
@@ -116,10 +166,13 @@ int up(const Arguments& arguments) {
   kn::FunctionTable functions;
   kn::LoopOptions loop;
   loop.log_level = kn::LogLevel::warning;
+  kn::Result<kn::http::OutboundOptions> going_out = outbound(arguments, kn::Loop().env().files);
+  if (!going_out) return complain(going_out.error());
+  options.outbound = std::move(*going_out);
+  const bool secure = options.listen_tls.has_value();
   kn::PlatformThread platform(functions, options, loop);
   if (kn::Result<void> started = platform.start(); !started) return complain(started.error());
-  std::printf("listening on http://%s\n", platform.endpoint().to_string().c_str());
-  std::fflush(stdout);
+  announce(platform, secure);
 
   kn::Result<std::vector<kn::ObjectRef>> applied = std::vector<kn::ObjectRef>{};
   platform.call([&](kn::Platform& inner) { applied = apply(inner, arguments); });

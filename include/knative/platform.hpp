@@ -151,6 +151,8 @@ class KNATIVE_EXPORT Platform {
   /// The certificate of the platform's own authority as PEM text, for clients to trust; empty when
   /// the listener has none.
   std::string authority() const;
+  /// The file that it stands in; empty likewise.
+  std::string authority_file() const;
   /// The URL in the object's status, with the listener's port; empty when it has none (yet).
   std::string url(ObjectRef ref);
   /// Ready instances of a Service or Route, over all its revisions.

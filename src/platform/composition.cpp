@@ -122,10 +122,18 @@ Result<void> Platform::Impl::open_directory() {
   return {};
 }
 
+/// What would otherwise be found when something goes out first.
+Result<void> Platform::Impl::check_outbound() const {
+  const std::string& trusted = settings.outbound.tls.trust.certificates;
+  if (trusted.empty()) return {};
+  const Result<std::vector<tls::CertificateInfo>> read = tls::inspect(trusted);
+  return read ? Result<void>() : read.error().within("outbound.tls.trust.certificates");
+}
+
 Result<void> Platform::Impl::open_tls() {
   if (!settings.listen_tls) return {};
   if (!settings.listen) return fail(Errc::invalid_argument, "listen_tls: there is no listener");
-  Result<std::unique_ptr<ListenerTls>> opened = ListenerTls::open(
+  Result<std::unique_ptr<ListenerTls>> opened = ListenerTls::prepare(
       world, *settings.listen_tls, work_directory + "/tls", *settings.listen, settings.domain);
   if (!opened) return opened.error().within("listen_tls");
   listener_tls = std::move(*opened);
@@ -213,7 +221,8 @@ Result<void> Platform::Impl::start() {
   if (stopped) return fail(Errc::failed_precondition, "the platform was stopped");
   if (started) return {};
   if (start_error) return *start_error;
-  Result<void> done = add_kinds();
+  Result<void> done = check_outbound();
+  if (done) done = add_kinds();
   if (done) done = open_directory();
   if (done) done = open_tls();
   if (done) done = open_store();

@@ -28,6 +28,7 @@ struct Platform::Impl final : Installer {
   Result<void> start();
   Result<void> add_kinds();
   Result<void> open_directory();
+  Result<void> check_outbound() const;
   Result<void> open_tls();
   Result<void> open_store();
   Result<void> open_listener();

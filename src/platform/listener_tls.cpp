@@ -28,10 +28,10 @@ Result<std::string> read_if_there(Files& files, const std::string& path) {
 ListenerTls::ListenerTls(Env& env, const ListenTls& options, std::string domain)
     : env_(env), options_(options), domain_(std::move(domain)), tasks_(env.executor) {}
 
-Result<std::unique_ptr<ListenerTls>> ListenerTls::open(Env& env, const ListenTls& options,
-                                                       const std::string& directory,
-                                                       const Endpoint& listen,
-                                                       const std::string& domain) {
+Result<std::unique_ptr<ListenerTls>> ListenerTls::prepare(Env& env, const ListenTls& options,
+                                                          const std::string& directory,
+                                                          const Endpoint& listen,
+                                                          const std::string& domain) {
   std::unique_ptr<ListenerTls> made(new ListenerTls(env, options, domain));
   if (options.follow.interval <= Duration(0)) {
     return fail(Errc::invalid_argument, "follow.interval: it is not positive");

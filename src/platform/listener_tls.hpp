@@ -18,10 +18,10 @@ class ListenerTls {
  public:
   /// Read the files, or the platform's own authority in `directory`, which is made when there is
   /// none. Errors name the file. Blocks.
-  static Result<std::unique_ptr<ListenerTls>> open(Env& env, const ListenTls& options,
-                                                   const std::string& directory,
-                                                   const Endpoint& listen,
-                                                   const std::string& domain);
+  static Result<std::unique_ptr<ListenerTls>> prepare(Env& env, const ListenTls& options,
+                                                      const std::string& directory,
+                                                      const Endpoint& listen,
+                                                      const std::string& domain);
   /// Make a listener speak TLS, once, and from then on keep its certificates up to date.
   Result<std::unique_ptr<Listener>> wrap(std::unique_ptr<Listener> listener);
   /// The platform answers for this host: its own authority's certificate is for it, too.

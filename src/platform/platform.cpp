@@ -269,6 +269,10 @@ std::string Platform::authority() const {
   return impl_->listener_tls ? impl_->listener_tls->authority() : std::string();
 }
 
+std::string Platform::authority_file() const {
+  return authority().empty() ? std::string() : impl_->work_directory + "/tls/authority.pem";
+}
+
 std::string Platform::url(ObjectRef ref) {
   Result<AnyObject> object = get(std::move(ref));
   return object ? impl_->url_of(object->ref()) : std::string();

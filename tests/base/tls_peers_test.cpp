@@ -328,6 +328,50 @@ quiet req -x509 -newkey rsa:2048 -nodes -keyout self.key -out self.pem -subj /CN
   }
 }
 
+TEST_F(TlsPeers, CertificatesOutOfTheirTimeAreRefused) {
+  const WallTime now = env_.timers.wall();
+  const WallTime then = now - std::chrono::hours(24 * 100);
+  const tls::Authority old = tls::Authority::create({}, then).value();
+  write_identity("expired", issue(old, {"localhost"}, then));
+  write_identity("early", issue(old, {"localhost"}, now + std::chrono::hours(24)));
+  write_identity("timely", issue(old, {"localhost"}, now));
+  party_.client.trust.certificates = old.certificate();
+  EXPECT_THAT(ask_s_server("timely"), HasSubstr("gnip"));
+  EXPECT_THAT(ask_s_server("expired"), HasSubstr("expired on "));
+  EXPECT_THAT(ask_s_server("early"), HasSubstr("is not valid before "));
+  tls::AuthorityOptions brief;
+  brief.lifetime = std::chrono::hours(24 * 99);
+  const tls::Authority ended = tls::Authority::create(brief, then).value();
+  write_identity("orphan", issue(ended, {"localhost"}, then));
+  party_.client.trust.certificates = ended.certificate();
+  EXPECT_THAT(ask_s_server("orphan"), HasSubstr("expired on "));
+}
+
+TEST_F(TlsPeers, WhoIsNoAuthorityVouchesForNobody) {
+  const Command& made = run(R"(set -e
+quiet() { openssl "$@" 2>/dev/null; }
+quiet req -x509 -newkey rsa:2048 -nodes -keyout root.key -out root.pem -subj /CN=root -days 3
+printf 'subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n' > leaf.ext
+printf 'basicConstraints=critical,CA:TRUE\nnameConstraints=critical,permitted;DNS:other.example\n' \
+  > bound.ext
+sign() {  # name issuer extensions
+  quiet req -new -newkey rsa:2048 -nodes -keyout $1.key -out $1.csr -subj /CN=$1
+  quiet x509 -req -in $1.csr -CA $2.pem -CAkey $2.key -CAcreateserial -sha256 -days 2 \
+    -extfile $3.ext -out $1.pem
+}
+sign middle root leaf
+sign below middle leaf
+sign bound root bound
+sign outside bound leaf
+)");
+  ASSERT_EQ(made.status->code, 0) << made.output;
+  party_.client.trust.certificates = read("root.pem");
+  EXPECT_THAT(ask_s_server("middle"), HasSubstr("gnip"));
+  EXPECT_THAT(ask_s_server("below", "-cert_chain middle.pem"), HasSubstr("failed_precondition"));
+  // An authority for other names only.
+  EXPECT_THAT(ask_s_server("outside", "-cert_chain bound.pem"), HasSubstr("failed_precondition"));
+}
+
 TEST_F(TlsPeers, TheSystemsTrustKnowsNoAuthorityOfOurs) {
   party_.client.trust = {true, {}};
   EXPECT_THAT(ask_s_server("leaf"), HasSubstr("unknown authority"));

@@ -4,6 +4,7 @@ import os
 import re
 import select
 import signal
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -30,7 +31,7 @@ class Up:
             [COMMAND, "up", "--listen", "127.0.0.1:0", *map(str, arguments)],
             stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.text = ""
-        self.base = self.until(r"listening on (http://\S+)\n")[1]
+        self.base = self.until(r"listening on (https?://\S+)\n")[1]
 
     def until(self, pattern):
         """Read until the output holds the pattern."""
@@ -112,6 +113,10 @@ spec:
     (["up", "--listen", "127.0.0.1:0", "--timeout=-1s"], 1, "must not be negative"),
     (["up", "--listen", "127.0.0.1:0", "-f", "/nowhere.yaml"], 1,
      "/nowhere.yaml: No such file or directory"),
+    (["up", "--listen", "127.0.0.1:0", "--tls-cert", "/nowhere.pem", "--tls-key", "/k"], 1,
+     "/nowhere.pem: No such file or directory"),
+    (["up", "--listen", "127.0.0.1:0", "--tls-key", "/k"], 1, "certificates: no file"),
+    (["up", "--listen", "127.0.0.1:0", "--trust", "/dev/null"], 1, "--trust: /dev/null"),
     (["demo", "--sample", "/nowhere"], 1, "/nowhere: No such file or directory"),
     (["demo", "--repo", "/nowhere"], 1, "/nowhere"),
 ])
@@ -213,6 +218,27 @@ def test_what_is_not_ready_in_time_is_said_with_its_reason(up, tmp_path):
     assert "nobody" in reason or "Broker" in reason
     running.until(r"Broker default/default +ready")
     assert running.end() == 0
+
+
+def test_tls_serves_https_alone_to_whom_trusts_its_authority(up, tmp_path):
+    running = up("--tls", "--data-dir", tmp_path / "data")
+    authority = running.until(r"clients trust (\S+)\n")[1]
+    assert running.base.startswith("https://")
+    context = ssl.create_default_context(cafile=authority)
+    with urllib.request.urlopen(running.base + "/healthz", context=context,
+                                timeout=SECONDS_MAX) as answer:
+        assert answer.read() == b"ok\n"
+    with pytest.raises(OSError):
+        urllib.request.urlopen(running.base.replace("https", "http") + "/healthz",
+                               timeout=SECONDS_MAX)
+    assert running.end() == 0
+
+
+def test_proxies_come_from_the_environment_when_asked_for():
+    environment = {**os.environ, "https_proxy": "socks5://x:1"}
+    done = run("up", "--listen", "127.0.0.1:0", "--proxies-from-environment", env=environment)
+    assert done.returncode == 1
+    assert "https_proxy: is no http URL of a proxy" in done.stderr
 
 
 def test_a_second_process_is_kept_off_the_data_directory(up, tmp_path):

@@ -7,6 +7,7 @@
 #include "knative/http_outbound.hpp"
 #include "knative/http_server.hpp"
 #include "support/real_world.hpp"
+#include "wire/http_connect_proxy.hpp"
 
 namespace knative::http {
 namespace {
@@ -59,10 +60,10 @@ class HttpPeers : public ::testing::Test {
     to.port = port;
     return loop.run(work(env, to));
   }
-  /// A certificate for 127.0.0.1, with its key in the same file.
+  /// A certificate for 127.0.0.1 and far.example, with its key in the same file.
   std::string certificate() {
     tls::LeafOptions leaf;
-    leaf.names = {"127.0.0.1"};
+    leaf.names = {"127.0.0.1", "far.example"};
     leaf.key_type = tls::KeyType::p256;
     const tls::Identity identity = authority.issue(leaf, env.timers.wall()).value();
     return write("server.pem", identity.certificates + identity.private_key);
@@ -83,34 +84,42 @@ class HttpPeers : public ::testing::Test {
     };
     return loop.run(work(client, Url::parse(url).value(), request));
   }
+  /// nginx in clear text and in TLS; false when it does not come up.
+  bool begin_nginx() {
+    clear = std::to_string(free_port());
+    secure = std::to_string(free_port());
+    const std::string pem = certificate();
+    write("large.bin", std::string(3'000'000, 'x'));
+    const std::string config = write(
+        "nginx.conf", "daemon off; master_process off; pid " + (directory / "pid") +
+                          "; error_log stderr warn;\nevents {}\nhttp {\n access_log off;\n "
+                          "client_body_temp_path " +
+                          (directory / "body") + "; proxy_temp_path " + (directory / "proxy") +
+                          "; fastcgi_temp_path " + (directory / "f") + "; uwsgi_temp_path " +
+                          (directory / "u") + "; scgi_temp_path " + (directory / "s") +
+                          ";\n server {\n  listen 127.0.0.1:" + clear +
+                          ";\n  listen 127.0.0.1:" + secure + " ssl;\n  ssl_certificate " + pem +
+                          ";\n  ssl_certificate_key " + pem + ";\n  root " + (directory / "") +
+                          ";\n  location = /hello { return 200 \"$scheme $request_method\"; }\n"
+                          "  location = /moved { return 302 /hello; }\n"
+                          "  location = /round { return 307 /round; }\n"
+                          "  location = /up { return 301 https://127.0.0.1:" +
+                          secure +
+                          "/hello; }\n"
+                          "  location = /down { return 301 http://127.0.0.1:" +
+                          clear + "/hello; }\n }\n}\n");
+    nginx = std::make_unique<Peer>(
+        env, std::vector<std::string>{"nginx", "-p", directory / "", "-c", config, "-e", "stderr"});
+    return nginx->running() && listens(static_cast<std::uint16_t>(std::stoi(secure)));
+  }
+  std::string clear;
+  std::string secure;
+  std::unique_ptr<Peer> nginx;
 };
 
 TEST_F(HttpPeers, nginx_as_an_origin) {
   if (!installed("/usr/sbin/nginx")) GTEST_SKIP() << "nginx is not installed";
-  const std::string clear = std::to_string(free_port());
-  const std::string secure = std::to_string(free_port());
-  const std::string pem = certificate();
-  write("large.bin", std::string(3'000'000, 'x'));
-  const std::string config = write(
-      "nginx.conf",
-      "daemon off; master_process off; pid " + (directory / "pid") +
-          "; error_log stderr warn;\nevents {}\nhttp {\n access_log off;\n client_body_temp_path " +
-          (directory / "body") + "; proxy_temp_path " + (directory / "proxy") +
-          "; fastcgi_temp_path " + (directory / "f") + "; uwsgi_temp_path " + (directory / "u") +
-          "; scgi_temp_path " + (directory / "s") + ";\n server {\n  listen 127.0.0.1:" + clear +
-          ";\n  listen 127.0.0.1:" + secure + " ssl;\n  ssl_certificate " + pem +
-          ";\n  ssl_certificate_key " + pem + ";\n  root " + (directory / "") +
-          ";\n  location = /hello { return 200 \"$scheme $request_method\"; }\n"
-          "  location = /moved { return 302 /hello; }\n"
-          "  location = /round { return 307 /round; }\n"
-          "  location = /up { return 301 https://127.0.0.1:" +
-          secure +
-          "/hello; }\n"
-          "  location = /down { return 301 http://127.0.0.1:" +
-          clear + "/hello; }\n }\n}\n");
-  Peer nginx(env, {"nginx", "-p", directory / "", "-c", config, "-e", "stderr"});
-  ASSERT_TRUE(nginx.running());
-  ASSERT_TRUE(listens(static_cast<std::uint16_t>(std::stoi(secure)))) << nginx.said;
+  ASSERT_TRUE(begin_nginx()) << nginx->said;
   Outbound client(env.executor, env.timers, env.network, options());
   const std::string http = "http://127.0.0.1:" + clear;
   const std::string https = "https://127.0.0.1:" + secure;
@@ -157,6 +166,41 @@ TEST_F(HttpPeers, haproxy_as_a_proxy_before_our_server) {
   EXPECT_EQ(fetch(client, "http://far.example/a?b"), "200 GET /a?b far.example 0");
   EXPECT_EQ(fetch(client, "http://other.example:81/c", post("/", std::string(100'000, 'x'))),
             "200 POST /c other.example:81 100000");
+}
+
+TEST_F(HttpPeers, https_to_nginx_through_haproxy_and_a_proxy_that_connects) {
+  if (!installed("/usr/sbin/nginx") || !installed("/usr/sbin/haproxy")) {
+    GTEST_SKIP() << "nginx or haproxy is not installed";
+  }
+  ASSERT_TRUE(begin_nginx()) << nginx->said;
+  // haproxy only passes CONNECT on; who connects stands behind it.
+  testing::Proxy connecting(env);
+  connecting.to.port = static_cast<std::uint16_t>(std::stoi(secure));
+  const std::uint16_t port = free_port();
+  const std::string config =
+      write("haproxy.cfg",
+            "defaults\n mode http\n timeout connect 5s\n timeout client 5s\n"
+            " timeout server 5s\n timeout tunnel 5s\nfrontend f\n bind 127.0.0.1:" +
+                std::to_string(port) + "\n default_backend b\nbackend b\n server s " +
+                connecting.as_proxy().endpoint.to_string() + "\n");
+  Peer haproxy(env, {"haproxy", "-db", "-f", config});
+  ASSERT_TRUE(haproxy.running());
+  ASSERT_TRUE(listens(port)) << haproxy.said;
+  OutboundOptions through = options();
+  through.proxies =
+      Proxies::from({{"https_proxy", "http://ada:pw@127.0.0.1:" + std::to_string(port)}}).value();
+  Outbound client(env.executor, env.timers, env.network, through);
+  EXPECT_EQ(fetch(client, "https://far.example/hello"), "200 https GET");
+  EXPECT_EQ(fetch(client, "https://far.example/large.bin").size(), 3'000'004U);
+  EXPECT_EQ(connecting.seen, (std::vector<std::string>{"CONNECT far.example:443 " +
+                                                       basic_authorization("ada", "pw")}));
+  // The certificate is for the host that was asked for, whoever is in between.
+  const std::string other = fetch(client, "https://other.example/hello");
+  EXPECT_EQ(other.find("failed_precondition: "), 0U) << other;
+  connecting.refusing = true;
+  Outbound refused(env.executor, env.timers, env.network, through);
+  const std::string why = fetch(refused, "https://far.example/hello");
+  EXPECT_NE(why.find("proxy: answers 407"), std::string::npos) << why;
 }
 
 }  // namespace

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Any, Callable, Sequence, TypeVar
+from types import MappingProxyType
+from typing import Any, Callable, Mapping, Sequence, TypeVar
 
 from . import _native
 from ._arguments import duration, of, optional, takes, text
@@ -30,8 +31,8 @@ from .events import CloudEvent, Filter
 from .functions import (Calls, Functions, as_reply, is_async, logger, run_later, soon)
 from .http import Request, Response
 from .objects import Kind, Object, say
-from .platform import (A_KIND, A_THING, PLATFORM, Receive, Ref, Seconds, Subscription, _running,
-                       a_ref, fields_of, make_native, seconds, subscriber)
+from .platform import (A_KIND, A_THING, PLATFORM, Receive, Ref, Seconds, Subscription, Tls,
+                       _running, a_ref, fields_of, make_native, seconds, subscriber)
 
 __all__ = ["Applied", "Platform"]
 
@@ -114,18 +115,21 @@ class Platform:
                  listen: str | None = "127.0.0.1:0", listen_beyond_loopback: bool = False,
                  domain: str = "localhost", log_level: str = "error",
                  scale_to_zero_grace: Seconds = 30.0, function_threads: int = 16,
-                 disk_threads: int = 4, kinds: Sequence[Kind] = ()) -> None:
+                 disk_threads: int = 4, kinds: Sequence[Kind] = (), tls: Tls | None = None,
+                 trust: str = "", proxies: Mapping[str, str] = MappingProxyType({})) -> None:
         self._functions = functions if functions is not None else Functions()
         self._options: dict[str, Any] = {
             "data_directory": data_directory, "listen": listen,
             "listen_beyond_loopback": listen_beyond_loopback, "domain": domain,
             "log_level": log_level, "scale_to_zero_grace": scale_to_zero_grace,
-            "function_threads": function_threads, "disk_threads": disk_threads, "kinds": kinds}
+            "function_threads": function_threads, "disk_threads": disk_threads, "kinds": kinds,
+            "tls": tls, "trust": trust, "proxies": proxies}
         self._calls = Calls()
         self._native: _native.Platform | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._subscriptions: list[Subscription] = []
         self._endpoint = ""
+        self._authority = ""
 
     @property
     def _running(self) -> _native.Platform:
@@ -142,6 +146,7 @@ class Platform:
         try:
             await _value(native.start())
             self._endpoint = await _value(native.endpoint())
+            self._authority = await _value(native.authority())
         except BaseException:
             native.close()
             raise
@@ -264,6 +269,12 @@ class Platform:
     def endpoint(self) -> str:
         """Where HTTP is served, "127.0.0.1:43210"."""
         return self._endpoint
+
+    @property
+    def authority(self) -> str:
+        """The certificate of the platform's own authority as PEM text, for clients to trust; empty
+        unless it was made with `Tls()`."""
+        return self._authority
 
     @takes(service=text)
     async def scale(self, service: str) -> int:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import os
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Callable, Protocol, Sequence, Tuple, Union, overload
+from types import MappingProxyType
+from typing import (TYPE_CHECKING, Any, Callable, Mapping, Protocol, Sequence, Tuple, Union,
+                    overload)
 
 from . import _native
-from ._arguments import (Check, duration, flag, integer, list_of, of, optional, path,
-                         subclass_of, takes, text, wrong_type)
+from ._arguments import (Check, duration, flag, integer, list_of, mapping_of, of, optional,
+                         path, subclass_of, takes, text, wrong_type)
 from ._arguments import function as a_function
 from .build import Build, BuildResult
 from .events import CloudEvent, Filter
@@ -59,12 +62,43 @@ def _simulation(name: str, value: object) -> None:
         raise wrong_type(name, "Simulation", value)
 
 
+@dataclasses.dataclass(frozen=True)
+class Tls:
+    """TLS of a platform's listener: PEM files of the certificate (its issuers after it) and its
+    key. With `clients`, authorities in a PEM file, who connects must show a certificate of theirs.
+    New content of the files is taken up while the platform runs. Without files the platform is its
+    own authority, see `Platform.authority`."""
+
+    certificates: str | os.PathLike[str] = ""
+    private_key: str | os.PathLike[str] = ""
+    clients: str | os.PathLike[str] = ""
+
+    def __post_init__(self) -> None:
+        for name in ("certificates", "private_key", "clients"):
+            path(name, getattr(self, name))
+
+    def _files(self) -> list[str]:
+        return [os.fspath(file) for file in (self.certificates, self.private_key, self.clients)]
+
+
+def proxy_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items()
+            if str(name).lower().endswith("_proxy")}
+
+
+def _proxies(name: str, value: object) -> None:
+    if not isinstance(value, Mapping):
+        raise wrong_type(name, "dict", value)
+    mapping_of(text)(name, proxy_variables(value))
+
+
 # What both platforms are made with.
 PLATFORM: dict[str, Check] = {
     "functions": optional(of(Functions)), "data_directory": path, "listen": optional(text),
     "listen_beyond_loopback": flag, "domain": text, "log_level": _log_level,
     "scale_to_zero_grace": duration, "function_threads": integer(1, THREADS_MAX),
-    "disk_threads": integer(1, THREADS_MAX), "kinds": list_of(of(Kind))}
+    "disk_threads": integer(1, THREADS_MAX), "kinds": list_of(of(Kind)),
+    "tls": optional(of(Tls)), "trust": text, "proxies": _proxies}
 A_THING = of(Object, dict)
 A_KIND = subclass_of(Object)
 
@@ -100,11 +134,14 @@ def make_native(functions: list[_native.NamedFunction], *,
                 data_directory: str | os.PathLike[str], listen: str | None,
                 listen_beyond_loopback: bool, domain: str, log_level: str,
                 scale_to_zero_grace: Seconds, function_threads: int,
-                disk_threads: int, kinds: Sequence[Kind]) -> _native.Platform:
+                disk_threads: int, kinds: Sequence[Kind], tls: Tls | None, trust: str,
+                proxies: Mapping[str, str]) -> _native.Platform:
     return _native.Platform(functions, os.fspath(data_directory), listen or "",
                             listen_beyond_loopback, domain, log_level,
                             seconds(scale_to_zero_grace), function_threads, disk_threads,
-                            [kind._row() for kind in kinds])
+                            [kind._row() for kind in kinds],
+                            None if tls is None else tls._files(), trust,
+                            proxy_variables(proxies))
 
 
 def subscriber(receive: Receive, calls: Calls) -> Callable[[_native.CloudEvent],
@@ -197,7 +234,10 @@ class Platform:
     `disk_threads` for files. `kinds` are kinds of objects of this program's own. `data_directory`
     keeps objects, images and events over a restart. `listen` is "host:port" (port 0: any free one)
     or None for in-process calls only; addresses that strangers can reach need
-    `listen_beyond_loopback`. With `env` the platform lives in the virtual time of a `Simulation`.
+    `listen_beyond_loopback`. With `tls` it serves https alone. What goes out over https trusts the
+    system's authorities and those of the PEM text `trust`, and takes the proxies of http_proxy,
+    https_proxy and no_proxy in `proxies` (`os.environ`, for instance; by default none). With `env`
+    the platform lives in the virtual time of a `Simulation`.
 
     Close it, or use `with`: a platform runs until it is closed or the program ends. Ctrl-C
     interrupts every call that waits. Functions that call each other without end get 508, and
@@ -211,7 +251,8 @@ class Platform:
                  listen: str | None = "127.0.0.1:0", listen_beyond_loopback: bool = False,
                  domain: str = "localhost", log_level: str = "error",
                  scale_to_zero_grace: Seconds = 30.0, function_threads: int = 16,
-                 disk_threads: int = 4, kinds: Sequence[Kind] = ()) -> None:
+                 disk_threads: int = 4, kinds: Sequence[Kind] = (), tls: Tls | None = None,
+                 trust: str = "", proxies: Mapping[str, str] = MappingProxyType({})) -> None:
         self._calls = Calls()
         table = (functions if functions is not None else Functions())._table(None, self._calls)
         self._closed = False
@@ -220,13 +261,16 @@ class Platform:
         if env is not None:
             if kinds:
                 raise ValueError("a platform in a Simulation has the library's kinds only")
+            if tls is not None or trust or proxies:
+                raise ValueError("a platform in a Simulation speaks no TLS and takes no proxies")
             self._native = env._begin(table)
         else:
             self._native = make_native(
                 table, data_directory=data_directory, listen=listen,
                 listen_beyond_loopback=listen_beyond_loopback, domain=domain,
                 log_level=log_level, scale_to_zero_grace=scale_to_zero_grace,
-                function_threads=function_threads, disk_threads=disk_threads, kinds=kinds)
+                function_threads=function_threads, disk_threads=disk_threads, kinds=kinds,
+                tls=tls, trust=trust, proxies=proxies)
         try:
             self._native.start().result()
         except BaseException:
@@ -346,6 +390,12 @@ class Platform:
     def endpoint(self) -> str:
         """Where HTTP is served, "127.0.0.1:43210"."""
         return self._native.endpoint().result()
+
+    @property
+    def authority(self) -> str:
+        """The certificate of the platform's own authority as PEM text, for clients to trust; empty
+        unless it was made with `Tls()`."""
+        return self._native.authority().result()
 
     @takes(applied=of(Applied))
     def url(self, applied: Applied) -> str:

@@ -131,13 +131,22 @@ std::unique_ptr<Host> make_platform(const py::list& functions, const std::string
                                     const std::string& listen, bool beyond_loopback,
                                     const std::string& domain, const std::string& log_level,
                                     double scale_to_zero_grace, int function_threads,
-                                    int disk_threads, const py::list& kinds) {
+                                    int disk_threads, const py::list& kinds,
+                                    const std::optional<std::vector<std::string>>& tls_files,
+                                    const std::string& trust,
+                                    const std::map<std::string, std::string>& proxies) {
   knative::PlatformOptions options;
   options.data_directory = data_directory;
   options.listen.reset();
   if (!listen.empty()) options.listen = take(knative::Endpoint::parse(listen));
   options.listen_beyond_loopback = beyond_loopback;
   options.domain = domain;
+  if (tls_files) {
+    options.listen_tls = knative::ListenTls{};
+    options.listen_tls->files = {tls_files->at(0), tls_files->at(1), tls_files->at(2)};
+  }
+  options.outbound.tls.trust.certificates = trust;
+  options.outbound.proxies = take(knative::http::Proxies::from(proxies));
   options.autoscaler.scale_to_zero_grace_period = duration_of(scale_to_zero_grace);
   knative::LoopOptions loop;
   loop.offload_threads_max = function_threads;
@@ -314,6 +323,10 @@ Pending scale(const Host& self, const std::string& service) {
   return self.begin(now([service](Platform& platform) { return plain(platform.scale(service)); }));
 }
 
+Pending authority(const Host& self) {
+  return self.begin(now([](Platform& platform) { return plain(platform.authority()); }));
+}
+
 Pending endpoint(const Host& self) {
   return self.begin(now([](Platform& platform) { return plain(platform.endpoint().to_string()); }));
 }
@@ -392,7 +405,8 @@ void bind_platform(py::module_& module) {
       .def(py::init(&make_platform), py::arg("functions"), py::arg("data_directory"),
            py::arg("listen"), py::arg("listen_beyond_loopback"), py::arg("domain"),
            py::arg("log_level"), py::arg("scale_to_zero_grace"), py::arg("function_threads"),
-           py::arg("disk_threads"), py::arg("kinds"))
+           py::arg("disk_threads"), py::arg("kinds"), py::arg("tls_files"), py::arg("trust"),
+           py::arg("proxies"))
       .def("start", &start)
       .def("stop", &Host::stop, py::arg("grace"))
       .def("close", &Host::close)
@@ -412,6 +426,7 @@ void bind_platform(py::module_& module) {
       .def("url", &url, py::arg("ref"))
       .def("scale", &scale, py::arg("service"))
       .def("endpoint", &endpoint)
+      .def("authority", &authority)
       .def("metrics_text", &metrics_text);
 }
 

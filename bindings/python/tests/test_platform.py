@@ -3,6 +3,7 @@
 import json
 import pickle
 import queue
+import ssl
 import threading
 import time
 import urllib.error
@@ -212,3 +213,28 @@ def test_virtual_time_falls_to_zero(functions):
         simulation.run_for(seconds=900)
         assert time.monotonic() - started < 60
         assert twin.scale("hello") == 0
+
+
+def test_a_listener_with_tls_is_trusted_by_its_authority(tmp_path):
+    functions = kn.Functions()
+    functions.http("hello")(lambda request: "hi")
+    with kn.Platform(functions=functions, tls=kn.Tls()) as platform:
+        service = platform.apply(kn.serving.Service("hello", image="fn:hello")).wait_ready()
+        assert service.url.startswith("https://hello.default.localhost:")
+        context = ssl.create_default_context(cadata=platform.authority)
+        url = f"https://localhost:{platform.endpoint.rsplit(':', 1)[1]}/"
+        request = urllib.request.Request(url, headers={"Host": "hello.default.localhost"})
+        with urllib.request.urlopen(request, context=context, timeout=30) as answer:
+            assert answer.read() == b"hi"
+        with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+            urllib.request.urlopen(request, context=ssl.create_default_context(), timeout=30)
+    missing = kn.Tls(tmp_path / "none.pem", tmp_path / "none.key")
+    with pytest.raises(kn.Error, match="none.pem"):
+        kn.Platform(tls=missing)
+
+
+def test_proxies_are_those_that_the_program_says():
+    with pytest.raises(kn.InvalidArgument, match="http_proxy"):
+        kn.Platform(proxies={"http_proxy": "socks5://x:1"})
+    with kn.Platform(listen=None, proxies={"http_proxy": "127.0.0.1:1"}):
+        pass

@@ -284,6 +284,50 @@ TEST_F(GitOverHttp, CredentialsOfTheUrlAreUsedAndNeverShown) {
   EXPECT_EQ(wrong.detail.find("wr0ng"), std::string::npos) << wrong.detail;
 }
 
+// A server of this process beside the one of git.
+struct Beside {
+  Beside(Env& env, std::unique_ptr<http::Handler> with,
+         std::unique_ptr<Listener> listener = nullptr)
+      : handler(std::move(with)),
+        server(env.executor, env.timers, env.logger,
+               listener ? std::move(listener) : env.network.listen(Endpoint{}).value(), *handler) {}
+  std::string at() const { return server.endpoint().to_string(); }
+  std::unique_ptr<http::Handler> handler;
+  http::Server server;
+};
+
+TEST_F(GitOverHttp, CredentialsDoNotFollowARedirectToAnotherOrigin) {
+  std::vector<std::string> shown;
+  Beside door(env(), http::make_handler([this, &shown](http::Request& request) {
+                shown.emplace_back(request.headers.get("Authorization").value_or(""));
+                http::Response response = http::text("there", 307);
+                response.headers.set("Location", url(request.target));
+                return response;
+              }));
+  EXPECT_EQ(fetch("http://ada:secret@" + door.at() + "/repo.git", "main").value().resolved.revision,
+            second_);
+  EXPECT_EQ(shown, (std::vector<std::string>{http::basic_authorization("ada", "secret")}));
+  const Error error =
+      fetch("http://ada:secret@" + door.at() + "/private/repo.git", "main", "b").error();
+  EXPECT_EQ(error.code, Errc::failed_precondition) << error.to_string();
+  EXPECT_NE(error.detail.find("requires credentials"), std::string::npos) << error.detail;
+}
+
+TEST_F(GitOverHttp, GoesThroughTheProxyThatTheHostSays) {
+  const Endpoint behind{
+      .host = "127.0.0.1", .port = static_cast<std::uint16_t>(std::stoi(port_)), .path = {}};
+  http::Client onward(env().executor, env().timers, env().network, behind);
+  std::vector<std::string> hosts;
+  Beside proxy(env(), http::make_handler([&](http::Request& request) -> Task<http::Response> {
+                 hosts.emplace_back(request.authority());
+                 http::remove_hop_by_hop(request.headers);
+                 co_return co_await onward.handle(request);
+               }));
+  outbound_options_.proxies = http::Proxies::from({{"http_proxy", proxy.at()}}).value();
+  EXPECT_EQ(fetch("http://git.example/repo.git", "main").value().resolved.revision, second_);
+  EXPECT_EQ(hosts, (std::vector<std::string>{"git.example", "git.example"}));
+}
+
 TEST_F(GitOverHttp, ABrokenTransferIsNoCheckout) {
   Result<Fetched> fetched = fetch(url("/cut/repo.git"), "main");
   ASSERT_FALSE(fetched);
@@ -343,6 +387,49 @@ TEST_F(Archives, ClearErrors) {
   fs::create_symlink("/etc/passwd", path("evil"));
   shell("tar -cf evil.tar evil");
   EXPECT_EQ(fetch_archive(path("evil.tar")).error().code, Errc::invalid_argument);
+}
+
+TEST_F(Archives, OverHttpsWithRedirectsAndCredentials) {
+  write("src/a/b", "deep");
+  shell("tar -czf src.tgz -C src .");
+  const WallTime now = env().timers.wall();
+  const tls::Authority authority = tls::Authority::create({}, now).value();
+  tls::LeafOptions leaf;
+  leaf.names = {"127.0.0.1"};
+  tls::ServerOptions secure;
+  secure.identities.push_back(authority.issue(leaf, now).value());
+  std::vector<std::string> asked;
+  Beside server(env(), http::make_handler([this, &asked](http::Request& request) {
+                  asked.push_back(request.target + " " +
+                                  std::string(request.headers.get("Authorization").value_or("-")));
+                  if (request.target == "/old.tgz") {
+                    http::Response response = http::text("there", 302);
+                    response.headers.set("Location", "/new.tgz");
+                    return response;
+                  }
+                  return request.target == "/new.tgz" ? http::text(read("src.tgz"))
+                                                      : http::error_response(404);
+                }),
+                tls::wrap(env().executor, env().timers, env().logger,
+                          env().network.listen(Endpoint{}).value(), secure)
+                    .value());
+  outbound_options_.tls.trust.certificates = authority.certificate();
+  const Result<Fetched> fetched = fetch_archive("https://ada:secret@" + server.at() + "/old.tgz");
+  ASSERT_TRUE(fetched) << fetched.error().to_string();
+  EXPECT_EQ(read("out/a/b"), "deep");
+  EXPECT_EQ(fetched->resolved.url, "https://" + server.at() + "/old.tgz");
+  const std::string basic = http::basic_authorization("ada", "secret");
+  EXPECT_EQ(asked, (std::vector<std::string>{"/old.tgz " + basic, "/new.tgz " + basic}));
+  EXPECT_EQ(fetch_archive("https://" + server.at() + "/none").error().code, Errc::not_found);
+}
+
+TEST_F(Archives, AServerThatNeverAnswersTimesOut) {
+  const std::unique_ptr<Listener> deaf = env().network.listen(Endpoint{}).value();
+  fetcher_options_.idle_timeout = std::chrono::milliseconds(100);
+  for (const std::string scheme : {"http://", "https://"}) {
+    const Error error = fetch_archive(scheme + deaf->endpoint().to_string() + "/a.tgz").error();
+    EXPECT_EQ(error.code, Errc::deadline_exceeded) << error.to_string();
+  }
 }
 
 // The same server behind TLS.
