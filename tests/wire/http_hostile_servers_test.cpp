@@ -201,12 +201,12 @@ class HostileProxies : public HostileServers {
 };
 
 TEST_F(HostileProxies, one_that_answers_in_the_place_of_the_server_hears_no_request) {
-  const std::string answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+  const std::string answer = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nwelcome";
   EXPECT_THAT(through({"HTTP/1.1 200 Connection established\r\n\r\n" + answer, "", {}}),
               HasSubstr("does not speak TLS"));
   EXPECT_THAT(through({answer, "", {}}), HasSubstr("does not speak TLS"));
   EXPECT_THAT(through({"HTTP/1.1 302 Found\r\nLocation: http://evil.example/\r\n"
-                       "Content-Length: 0\r\n\r\n",
+                       "Connection: close\r\nContent-Length: 0\r\n\r\n",
                        "",
                        {}}),
               StartsWith("unavailable: proxy: answers 302"));
