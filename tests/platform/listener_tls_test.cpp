@@ -22,7 +22,8 @@ class ListenerTlsPeers : public ::testing::Test {
  protected:
   ListenerTlsPeers() {
     functions_.http("hello", [](http::Request& request) {
-      return http::text("hello " + std::string(request.authority()));
+      return http::text("hello " + std::string(request.authority()) + " by " +
+                        std::string(request.headers.get("X-Forwarded-Proto").value_or("")) + "\n");
     });
     begin();
   }
@@ -76,8 +77,8 @@ TEST_F(ListenerTlsPeers, ItsAuthorityVouchesForEveryNameThatThePlatformAnswersFo
       " --resolve hello.default.localhost:$PORT:127.0.0.1"
       " --resolve hello.shop.localhost:$PORT:127.0.0.1 ";
   const std::string curl = "curl -sS --max-time 30 --cacert $CA" + resolve;
-  EXPECT_EQ(run(curl + url), "hello hello.default.localhost:" + port_ + "status 0");
-  EXPECT_EQ(run(curl + shop), "hello hello.shop.localhost:" + port_ + "status 0");
+  EXPECT_EQ(run(curl + url), "hello hello.default.localhost:" + port_ + " by https\nstatus 0");
+  EXPECT_EQ(run(curl + shop), "hello hello.shop.localhost:" + port_ + " by https\nstatus 0");
   EXPECT_EQ(run(curl + "https://127.0.0.1:$PORT/healthz"), "ok\nstatus 0");
   EXPECT_THAT(run("curl -sS --max-time 30" + resolve + url), HasSubstr("status 60"));
   EXPECT_THAT(run(curl + "--connect-to ::127.0.0.1:$PORT https://hello.default.example.com/"),

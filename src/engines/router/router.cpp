@@ -66,15 +66,15 @@ void add_forwarded(http::Request& request) {
   if (!any) {  // from a client itself, as most requests are: nothing to look up or merge
     const std::string host(headers.get("Host").value_or(std::string_view()));
     headers.add("X-Forwarded-For", address);
-    headers.add("X-Forwarded-Proto", "http");
+    headers.add("X-Forwarded-Proto", request.scheme);
     headers.add("X-Forwarded-Host", host);
-    headers.add("Forwarded", forwarded_value(address, host, "http"));
+    headers.add("Forwarded", forwarded_value(address, host, request.scheme));
     return;
   }
   std::string addresses(headers.get("X-Forwarded-For").value_or(std::string_view()));
   addresses.append(addresses.empty() ? "" : ", ").append(address);
   headers.set("X-Forwarded-For", addresses);
-  if (!headers.has("X-Forwarded-Proto")) headers.add("X-Forwarded-Proto", "http");
+  if (!headers.has("X-Forwarded-Proto")) headers.add("X-Forwarded-Proto", request.scheme);
   if (!headers.has("X-Forwarded-Host")) {
     const std::string host(headers.get("Host").value_or(std::string_view()));
     headers.add("X-Forwarded-Host", host);
