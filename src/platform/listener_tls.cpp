@@ -13,6 +13,8 @@ constexpr unsigned private_directory_mode = 0700;
 constexpr std::size_t names_max = 1'000;
 constexpr Duration lifetime = std::chrono::hours(24 * 90);
 constexpr Duration renew_after = std::chrono::hours(24 * 60);
+/// Between two looks at the clock, which people set and which goes on while machines sleep.
+constexpr Duration look_interval = std::chrono::hours(1);
 constexpr Duration retry_delay = std::chrono::minutes(1);
 
 bool any_address(std::string_view host) { return host == "0.0.0.0" || host == "::"; }
@@ -160,9 +162,11 @@ void ListenerTls::add_host(std::string_view host) {
 Task<void> ListenerTls::keep_issued() {
   auto wait = [](Wakeup& changed) -> Task<void> { co_await changed.wait(); };
   for (;;) {
-    const Duration left = std::max(Duration(0), Duration(renew_at_ - env_.timers.wall()));
     Task<void> change = wait(names_changed_);
-    co_await with_deadline(env_.timers, std::move(change), env_.timers.now() + left);
+    co_await with_deadline(env_.timers, std::move(change), env_.timers.now() + look_interval);
+    const Duration left = renew_at_ - env_.timers.wall();
+    const bool in_time = left > Duration(0) && left <= renew_after;  // of a clock that was set back
+    if (in_time && !names_changed_.is_set()) continue;
     names_changed_.reset();
     Result<void> done = issue();
     if (done) done = listener_->reload(serving());

@@ -226,12 +226,37 @@ TEST_F(ListenerTlsTest, ClientsShowACertificateWhenTheHostNamesWhomToTrust) {
   EXPECT_EQ(ask(*ada), "HTTP/1.1 200 OK");
 }
 
+TEST_F(ListenerTlsTest, WhomToTrustMayChangeBesideAnAuthorityOfItsOwn) {
+  env_.files.write_file("/tls/ca.crt", authority_.certificate()).value();
+  start(tls::Paths{{}, {}, "/tls/ca.crt"}).value();
+  const tls::Identity ada = issue(authority_, {"ada"}, env_.timers.wall());
+  EXPECT_EQ(ask(*connect("localhost", ada).value()), "HTTP/1.1 200 OK");
+  EXPECT_THAT(ask(*connect("localhost").value()), HasSubstr("certificate required"));
+  const tls::Authority other = tls::Authority::create({}, env_.timers.wall()).value();
+  env_.files.write_file("/tls/ca.crt", other.certificate()).value();
+  sim_.run_for(11s);
+  EXPECT_THAT(ask(*connect("localhost", ada).value()), HasSubstr("unknown ca"));
+  const tls::Identity bob = issue(other, {"bob"}, env_.timers.wall());
+  EXPECT_EQ(ask(*connect("localhost", bob).value()), "HTTP/1.1 200 OK");
+}
+
 TEST_F(ListenerTlsTest, ItsOwnCertificateIsRenewedLongBeforeItEnds) {
   start({}).value();
   for (int month = 0; month < 7; ++month) {
     const Result<StreamPtr> stream = connect("localhost");
     EXPECT_TRUE(stream) << month << ": " << stream.error().to_string();
     sim_.run_for(std::chrono::hours(24 * 30));
+  }
+}
+
+TEST_F(ListenerTlsTest, AClockThatIsSetIsFollowedWithinTheHour) {
+  start({}).value();
+  for (const Duration moved : {std::chrono::hours(24 * 100), -std::chrono::hours(24 * 100)}) {
+    sim_.step_wall(moved);
+    EXPECT_FALSE(connect("localhost"));
+    sim_.run_for(61min);
+    const Result<StreamPtr> stream = connect("localhost");
+    EXPECT_TRUE(stream) << stream.error().to_string();
   }
 }
 
