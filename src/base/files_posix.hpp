@@ -1,4 +1,4 @@
-// Files of the real world, for loop_asio.cpp.
+// Files of the real world, for loop_epoll.cpp.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
 // What the parts of one real world share: its descriptors, its turn, and the way into it from
-// other threads. Boost.Asio stays inside loop_asio.cpp.
+// other threads.
 #pragma once
 
 #include <cstdint>

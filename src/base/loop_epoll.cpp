@@ -1,9 +1,6 @@
 // The real world's loop. Descriptors live in an edge-triggered epoll set of our own, in which the
-// loop sleeps; posts from other threads wake it through an eventfd. An Asio io_context resolves
-// names, and the loop sleeps in it, watching our set as one descriptor, only while a name is being
-// resolved. Why not Asio's own waits: `async_wait` costs an epoll_ctl each, and `async_receive` an
-// extra recv that finds nothing, and an epoll set inside another wakes twice; here a keep-alive
-// request costs one recv, one send and a share of epoll_wait.
+// loop sleeps; posts from other threads wake it through an eventfd. A keep-alive request costs one
+// recv, one send and a share of epoll_wait.
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -12,22 +9,18 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <utility>
 
 #include "base/files_posix.hpp"
 #include "base/loop_core.hpp"
 #include "base/posix_error.hpp"
-
-namespace asio = boost::asio;
+#include "base/resolver.hpp"
 
 namespace knative {
 namespace {
@@ -110,10 +103,7 @@ struct Loop::Impl final : LoopCore {
       : logger(std::move(options.log_sink), options.log_level),
         random(options.seed ? *options.seed : system_seed()),
         ids(system_seed()),
-        context(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
-        work(asio::make_work_guard(context)),
-        resolver(context),
-        epoll_watch(context),
+        resolver(std::in_place, *this, base::look_up),
         files(base::make_posix_files()),
         network(base::make_posix_network(*this)),
         processes(base::make_posix_processes(*this)),
@@ -135,13 +125,13 @@ struct Loop::Impl final : LoopCore {
   }
 
   ~Impl() {
+    resolver.reset();  // its threads post to here
     offload->join();
     disk->join();
     processes.reset();  // kills and reaps
     // Callbacks that nobody will run may own tasks; they go while everything is still there.
     drop_posted();
     if (ready.fibers() == 0 && watches != 0) explain_and_abort();
-    unwatch_epoll();
     ::close(wake_fd);
     ::close(epoll_fd);
   }
@@ -175,28 +165,7 @@ struct Loop::Impl final : LoopCore {
   }
 
   Task<Result<std::vector<std::string>>> resolve(std::string host) override {
-    struct Answer {
-      Wakeup arrived;
-      boost::system::error_code error;
-      std::vector<std::string> addresses;
-    };
-    auto answer = std::make_shared<Answer>();  // outlives the task when that is dropped
-    auto take = [this, answer](boost::system::error_code error,
-                               const asio::ip::tcp::resolver::results_type& results) {
-      --resolving;
-      answer->error = error;
-      for (const auto& entry : results) {
-        answer->addresses.push_back(entry.endpoint().address().to_string());
-      }
-      answer->arrived.set();
-    };
-    ++resolving;
-    resolver.async_resolve(host, "", asio::ip::resolver_base::flags{}, std::move(take));
-    co_await answer->arrived.wait();
-    if (answer->error) {
-      co_return fail(Errc::unavailable, host + ": " + answer->error.message());
-    }
-    co_return std::move(answer->addresses);
+    return resolver->resolve(std::move(host));
   }
 
   Result<void> add(Watch& watch, int fd, std::uint32_t events) override {
@@ -292,34 +261,7 @@ struct Loop::Impl final : LoopCore {
     const bool busy = ready.has_ready() || !retries.empty() ||
                       has_posted.load(std::memory_order_acquire) || (due && *due <= clock.now());
     clock.end_turn();
-    if (resolving == 0) {
-      unwatch_epoll();
-      poll_descriptors(busy ? 0 : milliseconds_until(due));
-      return;
-    }
-    if (poll_descriptors(0) != 0 || busy) {
-      context.poll();
-      return;
-    }
-    watch_epoll();
-    // A handler may have nothing to say to us; the caller comes back anyway.
-    if (due) {
-      context.run_one_for(*due - monotonic_now());
-    } else {
-      context.run_one();
-    }
-  }
-
-  void watch_epoll() {
-    if (!epoll_watch.is_open()) epoll_watch.assign(epoll_fd);
-    if (watching_epoll) return;
-    watching_epoll = true;
-    auto readable = [this](boost::system::error_code) { watching_epoll = false; };
-    epoll_watch.async_wait(asio::posix::stream_descriptor::wait_read, std::move(readable));
-  }
-
-  void unwatch_epoll() {
-    if (epoll_watch.is_open()) epoll_watch.release();
+    poll_descriptors(busy ? 0 : milliseconds_until(due));
   }
 
   template <class Done>
@@ -350,15 +292,10 @@ struct Loop::Impl final : LoopCore {
   LoopLogger logger;
   Random random;
   Random ids;
-  asio::io_context context;
-  asio::executor_work_guard<asio::io_context::executor_type> work;
-  asio::ip::tcp::resolver resolver;
-  asio::posix::stream_descriptor epoll_watch;
+  std::optional<base::Resolver> resolver;
   int epoll_fd = -1;
   int wake_fd = -1;
-  bool watching_epoll = false;
   bool running = false;
-  std::size_t resolving = 0;  // names
   std::size_t watches = 0;
   std::array<epoll_event, events_max> events;
   std::size_t batch = 0;
