@@ -142,7 +142,10 @@ class ObjectReconciler : public Reconciler {
     const bool living = found && !found->metadata.deletion_timestamp;
     const std::string uid = living ? found->metadata.uid : std::string();
     const auto known = uids_.find(key);
-    if (known != uids_.end() && known->second != uid) {
+    if (known == uids_.end()) {
+      const Result<void> gone = co_await forget_unseen(key);
+      if (!gone) co_return gone.error();
+    } else if (known->second != uid) {
       const std::string old = known->second;
       const Result<void> gone = co_await forget(key, old);
       if (!gone) co_return gone.error();
@@ -170,10 +173,17 @@ class ObjectReconciler : public Reconciler {
   /// back. After an error the status is not written; `Requeue::failed` writes it and comes again.
   virtual Task<Result<Requeue>> step(T& object, Interests& interests) = 0;
   /// The object that had this uid is gone or going: let go of what was done for it. Called again
-  /// after an error. What went while no platform ran is no business of this.
+  /// after an error.
   virtual Task<Result<void>> forget(const std::string& key, const std::string& uid) {
     static_cast<void>(key);
     static_cast<void>(uid);
+    co_return Result<void>();
+  }
+  /// No step was made for an object of this name yet, and there may be none: let go of what stood
+  /// for earlier ones all the same (what a process before this one kept on disk, what others took
+  /// note of). Called again after an error.
+  virtual Task<Result<void>> forget_unseen(const std::string& key) {
+    static_cast<void>(key);
     co_return Result<void>();
   }
   /// Bring the status up to this generation before the step.

@@ -53,6 +53,7 @@ void World::check_delivery(const Delivery& delivery) {
   }
   if (!taken) violate("from-removed", what + "; who took it is removed");
   if (delivery.via < 0 || version.service.empty()) return;
+  observe();
   const std::set<int> named = ledger_.named(version.service, sent.begun - 20ms, delivery.at);
   if (!named.contains(delivery.via)) {
     violate("delivered-by-unnamed", what + " at " + version.service + " m" +

@@ -72,6 +72,7 @@ void World::answered(const std::string& route, const std::string& how, Instant b
   ++requests_;
   if (plan_.verbose) say("answer " + how + " " + route + " " + std::to_string(status) + " " + text);
   if (status != 200) return;
+  observe();  // what changed in this very turn counts
   if (!text.starts_with("m")) return violate("answer", how + " " + route + " said " + text);
   // "m12 content-3 s0-00002/UID"
   const std::size_t space = text.find(' ');
@@ -91,9 +92,12 @@ void World::answered(const std::string& route, const std::string& how, Instant b
                                        "; its Route named" + (names.empty() ? " nothing" : names) +
                                        " meanwhile");
   }
-  const auto first = ledger_.content_of_mark.emplace(mark, content);
+  const std::string name = revision.substr(0, revision.find('/'));
+  const std::string uid = ledger_.only_revision(name, begun - 20ms, sim_.now());
+  if (uid.empty()) return;  // a program knows its Revision's name only
+  const auto first = ledger_.content_of_revision.emplace(name + "/" + uid, content);
   if (first.first->second != content) {
-    violate("revision-changed-code", "m" + std::to_string(mark) + " answered with " +
+    violate("revision-changed-code", name + " m" + std::to_string(mark) + " answered with " +
                                          first.first->second + " and now with " + content);
   }
 }

@@ -96,7 +96,8 @@ struct Ledger {
   std::vector<Delivery> deliveries;
   /// By "NAME/UID", as functions know it, and "NAME/", as programs do.
   std::map<std::string, std::set<int>> mark_of_revision;
-  std::map<int, std::string> content_of_mark;  ///< What a program of that version answered first.
+  std::map<std::string, std::vector<Life>> revisions;      ///< By name.
+  std::map<std::string, std::string> content_of_revision;  ///< Answered first, by "NAME/UID".
 
   Life* current(const std::string& object) {
     const auto found = lives.find(object);
@@ -116,6 +117,18 @@ struct Ledger {
     if (Life* life = current(object)) life->died = now;
     if (BindingVersion* binding = current_binding(object)) binding->died = now;
     services.erase(object);
+  }
+  /// The uid that the Revisions of this name had all the time; empty when there were several.
+  std::string only_revision(const std::string& name, Instant from, Instant to) const {
+    std::string uid;
+    const auto found = revisions.find(name);
+    if (found == revisions.end()) return uid;
+    for (const Life& life : found->second) {
+      if (!life.overlaps(from, to)) continue;
+      if (!uid.empty()) return {};
+      uid = life.uid;
+    }
+    return uid;
   }
   /// The marks that a Route named at any time of an interval.
   std::set<int> named(const std::string& route, Instant from, Instant to) const {

@@ -140,9 +140,6 @@ void World::action_on_service() {
     const serving::Revision& victim = all[pick(all.size())];
     say("remove revision/" + victim.metadata.name);
     (void)platform_->remove(platform_->ref<serving::Revision>(victim.metadata.name));
-    for (auto& [owner, version] : ledger_.services) {
-      if (victim.metadata.name.starts_with(name_in(owner) + "-")) version.healthy = false;
-    }
     return;
   }
   if (chance(0.5)) remove(object);
@@ -331,10 +328,7 @@ void World::stop_and_restart() {
     TaskSet stopping(env().executor);
     stopping.add(stop(*platform_, stopped));
     const Instant limit = sim_.now() + 1min;
-    while (!stopped && sim_.now() < limit) {
-      sim_.step();
-      judge();
-    }
+    while (!stopped && sim_.now() < limit) turn();
     if (!stopped) violate("stop-hangs", "stop(2s) takes more than a minute");
   }
   end_platform();

@@ -234,12 +234,15 @@ PlatformOptions World::platform_options() {
   if (durable_) options.data_directory = "/data";
   options.open_store = [this](Env& world, StoreOptions store) -> Result<std::unique_ptr<Store>> {
     store.history_max = history_max_;
-    if (!durable_) return memory_store(world.timers, world.ids, std::move(store));
     SqliteStoreOptions sqlite;
-    sqlite.store = std::move(store);
     sqlite.files = &world.files;
-    return sqlite_store("/data/objects.sqlite", world.executor, world.timers, world.ids, world.disk,
-                        std::move(sqlite));
+    if (durable_) sqlite.store = std::move(store);
+    Result<std::unique_ptr<Store>> made =
+        durable_ ? sqlite_store("/data/objects.sqlite", world.executor, world.timers, world.ids,
+                                world.disk, std::move(sqlite))
+                 : memory_store(world.timers, world.ids, std::move(store));
+    if (made) store_ = made->get();
+    return made;
   };
   return options;
 }
@@ -266,6 +269,7 @@ void World::begin() {
 
 void World::end_platform() {
   inside_.reset();
+  store_ = nullptr;
   platform_.reset();
 }
 
@@ -309,19 +313,22 @@ int mark_of(const serving::Revision& revision) {
 
 // Which versions the Routes name now. Looked at after each turn that changed an object.
 void World::observe() {
-  if (!platform_) return;
-  std::string version = platform_->store().resource_version();
+  if (store_ == nullptr) return;
+  std::string version = store_->resource_version();
   if (version == seen_version_) return;
   seen_version_ = std::move(version);
   std::map<std::string, int> marks;
-  for (const serving::Revision& revision : platform_->store().list<serving::Revision>().value()) {
+  std::map<std::string, std::string> uids;
+  for (const serving::Revision& revision : store_->list<serving::Revision>().value()) {
+    uids[revision.metadata.name] = revision.metadata.uid;
     const int mark = mark_of(revision);
     marks[revision.metadata.name] = mark;
     ledger_.mark_of_revision[revision.metadata.name + "/"].insert(mark);
     ledger_.mark_of_revision[revision.metadata.name + "/" + revision.metadata.uid].insert(mark);
   }
+  observe_revisions(uids);
   std::map<std::string, std::set<int>> named;
-  for (const serving::Route& route : platform_->store().list<serving::Route>().value()) {
+  for (const serving::Route& route : store_->list<serving::Route>().value()) {
     std::set<int>& of_route = named[route.metadata.name];
     for (const serving::TrafficTarget& target : route.status.traffic) {
       const auto found = marks.find(target.revision_name);
@@ -333,6 +340,20 @@ void World::observe() {
     std::vector<Naming>& states = ledger_.namings[route];
     if (!states.empty() && states.back().marks == of_route) continue;
     states.push_back(Naming{sim_.now(), std::move(of_route)});
+  }
+}
+
+// Who has which name now.
+void World::observe_revisions(const std::map<std::string, std::string>& uids) {
+  for (auto& [name, lives] : ledger_.revisions) {
+    const auto found = uids.find(name);
+    Life& last = lives.back();
+    if (last.alive() && (found == uids.end() || found->second != last.uid)) last.died = sim_.now();
+  }
+  for (const auto& [name, uid] : uids) {
+    std::vector<Life>& lives = ledger_.revisions[name];
+    if (lives.empty() || !lives.back().alive())
+      lives.push_back(Life{uid, sim_.now(), never, false});
   }
 }
 

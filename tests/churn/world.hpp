@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -100,6 +101,7 @@ class World {
   void turns(std::uint64_t count);
   void pass(Duration duration);
   void observe();
+  void observe_revisions(const std::map<std::string, std::string>& uids);
 
   // steps.cpp
   void step();
@@ -167,6 +169,7 @@ class World {
   Endpoint door_;
   std::unique_ptr<Outside> outside_;
   std::unique_ptr<Platform> platform_;
+  Store* store_ = nullptr;           ///< Of the platform, also while it stops.
   std::unique_ptr<TaskSet> inside_;  ///< Tasks that use the platform.
   std::unique_ptr<TaskSet> clients_;
   Census before_;

@@ -161,6 +161,52 @@ TEST_F(EventingIdentity, what_no_broker_owns_is_swept_after_a_power_failure) {
   }
 }
 
+// No reconciler of this process has seen it: what an earlier one kept goes all the same.
+TEST_F(EventingIdentity, a_broker_or_channel_that_is_removed_right_after_a_start_leaves_no_log) {
+  for (const bool again : {false, true}) {
+    begin_on_disk();
+    apply(eventing::broker("default"));
+    eventing::Channel channel;
+    channel.metadata.name = "c";
+    apply(channel);
+    EXPECT_EQ(logs(), 2u);
+    begin_on_disk();
+    ASSERT_TRUE(platform_->start());
+    platform_->remove(platform_->ref<Broker>("default")).value();
+    platform_->remove(platform_->ref<Channel>("c")).value();
+    if (again) put(eventing::broker("default"));
+    simulation_.run_for(5s);
+    EXPECT_EQ(logs(), again ? 1u : 0u);
+    if (again) remove<Broker>("default");
+  }
+  EXPECT_EQ(logs(), 0u);
+}
+
+TEST_F(EventingIdentity, a_trigger_that_goes_before_its_first_step_leaves_no_cursor) {
+  begin_on_disk();
+  apply(serving::service("one", "fn:one"));
+  apply(eventing::broker("default"));
+  for (const bool again : {false, true}) {
+    put(to_function("one"));
+    auto publish = [](Platform& platform, CloudEvent one) -> Task<void> {
+      const Result<Offset> taken = co_await platform.publish("default", one);
+      EXPECT_TRUE(taken) << taken.error().to_string();
+    };
+    TaskSet publishing(simulation_.env().executor);
+    publishing.add(publish(*platform_, event("1")));
+    simulation_.step();  // it is taken note of
+    platform_->remove(platform_->ref<Trigger>("t")).value();
+    if (again) put(to_function("one"));
+    simulation_.run_for(5s);
+  }
+  const std::string directory = "/data/events/" + uid("default");
+  stop();
+  platform_.reset();
+  const std::unique_ptr<Log> log =
+      simulation_.run(open_segment_log(simulation_.env(), directory)).value();
+  EXPECT_EQ(log->cursors().size(), 1u);
+}
+
 TEST_F(EventingIdentity, a_directory_that_is_no_log_of_ours_is_left_alone) {
   begin_on_disk();
   Files& files = simulation_.env().files;

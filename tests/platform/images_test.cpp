@@ -90,6 +90,24 @@ TEST_F(ImagesTest, a_revision_goes_on_with_the_image_its_tag_meant_when_it_was_m
   EXPECT_EQ(digest_of("app-00002"), rebuilt);
 }
 
+// In whichever turn of its making: the first choice counts, and nothing runs before it is kept.
+TEST_F(ImagesTest, a_tag_that_moves_while_a_revision_is_made_does_not_change_its_code_later) {
+  for (int turns = 0; turns < 30; ++turns) {
+    tag("first");
+    serving::Service service = serving::service("app", "local/tagged:1");
+    service.spec.template_.metadata.annotations["note"] = std::to_string(turns);
+    const ObjectRef ref = platform_->apply(service).value();
+    for (int i = 0; i < turns; ++i) simulation_.step();
+    tag("second");
+    const Result<void> ready = simulation_.run(platform_->ready(ref, 60s));
+    ASSERT_TRUE(ready) << ready.error().to_string();
+    const std::string answer = call("app");
+    simulation_.run_for(10min);  // to zero: the next request starts a new instance
+    EXPECT_EQ(call("app"), answer) << "moved after " << turns << " turns";
+    remove<serving::Service>("app");
+  }
+}
+
 TEST_F(ImagesTest, two_instances_share_no_file_that_they_write) {
   tag("first");
   deploy();

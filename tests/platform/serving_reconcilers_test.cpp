@@ -199,6 +199,16 @@ TEST_F(ServingReconcilers, a_route_hears_when_its_revision_comes_at_last) {
   EXPECT_EQ(call("shop"), "one");
 }
 
+TEST_F(ServingReconcilers, a_latest_revision_that_was_deleted_and_made_again_is_routed_as_before) {
+  apply(serving::service("shop", "fn:one"));
+  const std::string before = get<Revision>("shop-00001").metadata.uid;
+  remove<Revision>("shop-00001");
+  EXPECT_NE(get<Revision>("shop-00001").metadata.uid, before);
+  EXPECT_EQ(state<Service>("shop"), "True");
+  EXPECT_EQ(routes_of("shop-00001"), "active:shop");
+  EXPECT_EQ(call("shop"), "one");
+}
+
 TEST_F(ServingReconcilers, a_route_to_a_revision_that_failed_keeps_the_traffic_of_before) {
   apply(configuration("good", "fn:one", "good-v1"));
   apply(configuration("bad", "fn:absent", "bad-v1"));

@@ -42,8 +42,8 @@ Task<Result<Requeue>> BuildReconciler::step(Build& build, Interests&) {
   if (finished) co_return Requeue::never();
   // A build that was running when its platform ended begins again: it has no other effects than
   // its image.
-  auto running = std::make_shared<Running>(executor_, build);
-  running_[key] = running;
+  std::unique_ptr<Running>& running = running_[key];
+  running = std::make_unique<Running>(executor_, build);
   running->callbacks.on_status = [running = running.get()](const build::BuildStatus& status) {
     running->unwritten = status;
     running->news.notify_all();
@@ -53,23 +53,20 @@ Task<Result<Requeue>> BuildReconciler::step(Build& build, Interests&) {
       output_("build " + key + " " + std::string(step), text);
     };
   }
-  running->tasks.add(run(running));
-  running->tasks.add(write_statuses(running));
+  running->tasks.add(run(*running));
+  running->tasks.add(write_statuses(*running));
   co_return Requeue::never();
 }
 
-// The set in `running` owns these two tasks: a shared owner in their frames would never let go.
-Task<void> BuildReconciler::run(std::shared_ptr<Running> running) {
-  Running& self = *running;
-  running.reset();
+// The set in `self` owns these two tasks. A share of it in their frames would be the last one when
+// the Build is removed before they begin, and a task cannot drop the set that it runs in.
+Task<void> BuildReconciler::run(Running& self) {
   BuildOutcome outcome = co_await builder_.execute(self.build, self.callbacks);
   self.unwritten = std::move(outcome.status);
   self.news.notify_all();
 }
 
-Task<void> BuildReconciler::write_statuses(std::shared_ptr<Running> running) {
-  Running& self = *running;
-  running.reset();
+Task<void> BuildReconciler::write_statuses(Running& self) {
   for (;;) {
     while (!self.unwritten) co_await self.news.wait();
     const build::BuildStatus status = *std::exchange(self.unwritten, std::nullopt);

@@ -26,13 +26,13 @@ class BuildReconciler final : public ObjectReconciler<build::Build> {
   void initialize(build::Build&) override {}
   Task<Result<Requeue>> step(build::Build& build, Interests& interests) override;
   Task<Result<void>> forget(const std::string& key, const std::string& uid) override;
-  Task<void> run(std::shared_ptr<Running> running);
-  Task<void> write_statuses(std::shared_ptr<Running> running);
+  Task<void> run(Running& self);
+  Task<void> write_statuses(Running& self);
   Task<Result<void>> record(const build::Build& of, const build::BuildStatus& status);
   Executor& executor_;
   Builder& builder_;
   Output output_;
-  std::map<std::string, std::shared_ptr<Running>> running_;  ///< By key.
+  std::map<std::string, std::unique_ptr<Running>> running_;  ///< By key.
 };
 
 }  // namespace knative::control

@@ -81,7 +81,9 @@ void AppliedObjects::put(Kind kind, const std::string& key, const AnyObject& obj
   if (kind == Kind::broker || kind == Kind::channel) {
     const std::string id =
         kind == Kind::broker ? control::broker_id(key) : control::channel_id(key);
-    uids_[id] = metadata.uid;
+    std::string& uid = uids_[id];
+    if (!uid.empty() && uid != metadata.uid) gone_.insert(uid);
+    uid = metadata.uid;
     const Source* known = source(id);
     if (going || known == nullptr || known->uid != metadata.uid) changed_.insert(id);
     if (going) {
@@ -104,6 +106,7 @@ void AppliedObjects::put(Kind kind, const std::string& key, const AnyObject& obj
   if (known != nullptr && known->generation == consumer.generation && !going) return;
   drop_consumer(kind, key);
   if (going) return;
+  gone_.erase(consumer.uid);
   changed_.insert(consumer.source);
   consumer_of_[consumer.uid] = consumer.source;
   consumer_keys_[std::to_string(static_cast<int>(kind)) + key] = consumer.uid;
@@ -113,7 +116,10 @@ void AppliedObjects::put(Kind kind, const std::string& key, const AnyObject& obj
 void AppliedObjects::drop(Kind kind, const std::string& key) {
   if (kind == Kind::trigger || kind == Kind::subscription) return drop_consumer(kind, key);
   const std::string id = kind == Kind::broker ? control::broker_id(key) : control::channel_id(key);
-  uids_.erase(id);
+  if (const auto known = uids_.find(id); known != uids_.end()) {
+    gone_.insert(std::move(known->second));
+    uids_.erase(known);
+  }
   if (sources_.erase(id) > 0) changed_.insert(id);
 }
 
@@ -122,6 +128,7 @@ void AppliedObjects::drop_consumer(Kind kind, const std::string& key) {
   if (named == consumer_keys_.end()) return;
   const std::string uid = named->second;
   consumer_keys_.erase(named);
+  gone_.insert(uid);
   const auto place = consumer_of_.find(uid);
   if (place == consumer_of_.end()) return;
   const auto found = consumers_.find(place->second);

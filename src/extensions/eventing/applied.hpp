@@ -39,6 +39,9 @@ class AppliedObjects {
   /// Ids whose source or consumers changed since the last call.
   std::set<std::string> take_changed() { return std::exchange(changed_, {}); }
 
+  /// Uids of sources and consumers that have gone since the last call.
+  std::set<std::string> take_gone() { return std::exchange(gone_, {}); }
+
   /// Null when no such object is there to stay.
   const Source* source(std::string_view id) const;
   /// Who names this source, be it there or not.
@@ -72,6 +75,7 @@ class AppliedObjects {
   std::map<std::string, std::string, std::less<>> consumer_of_;    // Uid to id of the source.
   std::map<std::string, std::string, std::less<>> uids_;           // Kind and key to uid.
   std::set<std::string> changed_;
+  std::set<std::string> gone_;
   const Consumers none_;
 };
 

@@ -136,6 +136,9 @@ void EventPlane::catch_up() {
   for (const std::string& id : applied_.take_changed()) {
     if (Served* served = current(id)) hold_outdated(*served);
   }
+  for (const std::string& uid : applied_.take_gone()) {
+    if (stored_.contains(uid) || places_.contains(uid)) gone_.insert(uid);
+  }
 }
 
 EventPlane::Served* EventPlane::current(std::string_view id) {
@@ -217,6 +220,7 @@ std::unique_ptr<EventPlane::Served> EventPlane::make(const std::string& id, cons
 
 Task<Result<void>> EventPlane::ensure(std::string id, std::string uid) {
   if (served_.contains(uid)) co_return Result<void>();
+  stored_.erase(uid);
   Result<std::shared_ptr<Log>> log = co_await open_log(uid);
   if (served_.contains(uid)) co_return Result<void>();  // another task was quicker
   if (!log) {
@@ -292,8 +296,9 @@ void EventPlane::sweep() {
   const std::set<std::string> living = applied_.source_uids();
   std::vector<std::string> dead;
   for (const FileInfo& entry : *there) {
-    if (living.contains(entry.name)) continue;
-    if (is_uid(entry.name)) {
+    if (living.contains(entry.name)) {
+      stored_.insert(entry.name);
+    } else if (is_uid(entry.name)) {
       dead.push_back(entry.name);
     } else {
       env_.logger.log(LogLevel::warning, "events", "this is no event log of mine; I leave it",
@@ -375,6 +380,7 @@ Result<void> EventPlane::hold(const std::string& uid) {
 }
 
 Task<Result<void>> EventPlane::unbind(std::string uid) {
+  gone_.erase(uid);
   const auto place = places_.find(uid);
   if (place == places_.end()) co_return Result<void>();
   Served& served = *served_.at(place->second);
@@ -386,6 +392,20 @@ Task<Result<void>> EventPlane::unbind(std::string uid) {
   if (still == places_.end()) co_return Result<void>();
   served_.at(still->second)->bound.erase(uid);
   places_.erase(still);
+  co_return Result<void>();
+}
+
+// Their reconcilers know the objects that they made a step for, and only those.
+Task<Result<void>> EventPlane::forget_gone() {
+  catch_up();
+  const std::set<std::string> gone = gone_;
+  for (const std::string& uid : gone) {
+    Task<Result<void>> forgetting = stored_.contains(uid) ? remove(uid) : unbind(uid);
+    const Result<void> forgotten = co_await std::move(forgetting);
+    if (!forgotten) co_return forgotten;
+    stored_.erase(uid);
+    gone_.erase(uid);
+  }
   co_return Result<void>();
 }
 

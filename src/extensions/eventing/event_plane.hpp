@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -43,6 +44,7 @@ class EventPlane final : public control::EventingPlane {
                     const Binding& binding) override;
   Result<void> hold(const std::string& uid) override;
   Task<Result<void>> unbind(std::string uid) override;
+  Task<Result<void>> forget_gone() override;
 
   /// Delete the logs of objects that went while no platform ran. Before the first `ensure`.
   void sweep();
@@ -93,7 +95,9 @@ class EventPlane final : public control::EventingPlane {
   std::map<std::string, std::unique_ptr<Served>, std::less<>> served_;  ///< By uid.
   std::map<std::string, Error, std::less<>> failed_;                    ///< By uid: why not.
   std::map<std::string, std::string, std::less<>> places_;  ///< Uid of a consumer to the source's.
-  Wakeup changed_;  ///< An object is served, or failed to be.
+  std::set<std::string> stored_;  ///< Uids whose logs lie there since before, not served yet.
+  std::set<std::string> gone_;    ///< Uids that have gone and left something here.
+  Wakeup changed_;                ///< An object is served, or failed to be.
   TaskSet tasks_;
 };
 

@@ -55,6 +55,8 @@ class EventingPlane {
   virtual Result<void> hold(const std::string& uid) = 0;
   /// Stop delivering and forget the cursor.
   virtual Task<Result<void>> unbind(std::string uid) = 0;
+  /// Let go of what objects left that have gone before a reconciler saw them.
+  virtual Task<Result<void>> forget_gone() = 0;
 };
 
 /// The URL of a destination: its object's address, its URI, or both joined (RFC 3986).
@@ -123,6 +125,7 @@ class BrokerReconciler final : public Frame<eventing::Broker> {
  private:
   Task<Result<Requeue>> step(eventing::Broker& broker, Interests& interests) override;
   Task<Result<void>> forget(const std::string& key, const std::string& uid) override;
+  Task<Result<void>> forget_unseen(const std::string&) override { return plane_.forget_gone(); }
   EventingPlane& plane_;
 };
 
@@ -136,6 +139,7 @@ class ChannelReconciler final : public Frame<eventing::Channel> {
  private:
   Task<Result<Requeue>> step(eventing::Channel& channel, Interests& interests) override;
   Task<Result<void>> forget(const std::string& key, const std::string& uid) override;
+  Task<Result<void>> forget_unseen(const std::string&) override { return plane_.forget_gone(); }
   EventingPlane& plane_;
   Door& door_;
 };
@@ -159,6 +163,7 @@ class BindingReconciler : public Frame<T> {
   Task<Result<void>> forget(const std::string&, const std::string& uid) final {
     return plane_.unbind(uid);
   }
+  Task<Result<void>> forget_unseen(const std::string&) final { return plane_.forget_gone(); }
   EventingPlane& plane() const noexcept { return plane_; }
 
  private:

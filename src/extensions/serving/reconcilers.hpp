@@ -78,6 +78,7 @@ class RevisionReconciler final : public Frame<serving::Revision> {
   Task<Result<Requeue>> step(serving::Revision& revision, Interests& interests) override;
   Task<Result<void>> drop_gone_routes(serving::Revision& revision);
   Task<Result<void>> pin(serving::Revision& revision);
+  Task<Result<void>> keep_pinned(serving::Revision& revision);
   Task<Result<void>> forget(const std::string& key, const std::string& uid) override;
   ServingPlane& plane_;
 };
@@ -91,7 +92,8 @@ class RouteReconciler final : public Frame<serving::Route> {
  private:
   Task<Result<Requeue>> step(serving::Route& route, Interests& interests) override;
   Task<Result<void>> forget(const std::string& key, const std::string& uid) override;
-  bool resolve(serving::Route& route, std::vector<serving::TrafficTarget>& resolved);
+  bool resolve(serving::Route& route, std::vector<serving::TrafficTarget>& resolved,
+               Interests& waits_for);
   Result<void> lead_there(const RouteRule& rule);
   Task<Result<void>> label_revisions(const serving::Route& route,
                                      std::vector<serving::TrafficTarget> before);

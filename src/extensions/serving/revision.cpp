@@ -111,6 +111,18 @@ Task<Result<void>> RevisionReconciler::drop_gone_routes(Revision& revision) {
   co_return Result<void>();
 }
 
+// What an answer may have come from already is not chosen again: a digest is on the disk before
+// anything runs by it.
+Task<Result<void>> RevisionReconciler::keep_pinned(Revision& revision) {
+  const AnyObject object(revision);
+  const Result<AnyObject> stored = co_await client().update_status(object);
+  if (!stored) co_return stored.error();
+  revision.metadata = stored->metadata();
+  std::string version = revision.metadata.resource_version;
+  Task<Result<void>> keeping = client().durable(std::move(version));
+  co_return co_await std::move(keeping);
+}
+
 // Its image by digest, once and for all.
 Task<Result<void>> RevisionReconciler::pin(Revision& revision) {
   if (!revision.status.container_statuses.empty()) co_return Result<void>();
@@ -123,8 +135,14 @@ Task<Result<void>> RevisionReconciler::pin(Revision& revision) {
 
 Task<Result<Requeue>> RevisionReconciler::step(Revision& revision, Interests& interests) {
   const std::string key = key_of(revision.metadata);
+  const bool pinned_before = !revision.status.container_statuses.empty();
   Task<Result<void>> pinning = pin(revision);
   const Result<void> pinned = co_await std::move(pinning);
+  if (pinned && !pinned_before && !revision.status.container_statuses[0].image_digest.empty()) {
+    Task<Result<void>> keeping = keep_pinned(revision);
+    const Result<void> kept = co_await std::move(keeping);
+    if (!kept) co_return kept.error();
+  }
   Result<void> ensured;
   if (!plane_.has(key)) {
     const Result<void> dropped = co_await drop_gone_routes(revision);

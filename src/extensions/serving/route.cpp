@@ -20,7 +20,7 @@ ObjectRef ref_to(const Route& route, const std::string& name) {
                    name};
 }
 
-// Everything whose change must bring this Route back.
+// What the spec names, be it there or not.
 Interests interests_of(const Route& route) {
   Interests refs;
   for (const TrafficTarget& target : route.spec.traffic) {
@@ -90,7 +90,8 @@ std::string door_owner(const std::string& route_key) { return "Route " + route_k
 
 // Turn every target into a ready Revision. False when one is missing or not ready; then the
 // conditions say which, and the traffic of before stays.
-bool RouteReconciler::resolve(Route& route, std::vector<TrafficTarget>& resolved) {
+bool RouteReconciler::resolve(Route& route, std::vector<TrafficTarget>& resolved,
+                              Interests& waits_for) {
   const std::string& namespace_ = route.metadata.namespace_;
   for (const TrafficTarget& wanted : route.spec.traffic) {
     TrafficTarget target = wanted;
@@ -116,6 +117,8 @@ bool RouteReconciler::resolve(Route& route, std::vector<TrafficTarget>& resolved
     } else {
       target.latest_revision = false;
     }
+    // Its Configuration says nothing new when a Revision that was deleted is made again.
+    waits_for.insert(ref_to<Revision>(route, target.revision_name));
     Result<Revision> revision = client().get<Revision>(namespace_, target.revision_name);
     if (!revision) {
       mark_missing_traffic_target(route.status, "Revision", target.revision_name, now());
@@ -217,7 +220,7 @@ Task<Result<Requeue>> RouteReconciler::step(Route& route, Interests& waits_for) 
 
   const std::vector<TrafficTarget> before = route.status.traffic;
   std::vector<TrafficTarget> resolved;
-  const bool all_there = resolve(route, resolved);
+  const bool all_there = resolve(route, resolved, waits_for);
   // After a restart the traffic of before must come back although a target is not ready yet.
   if (!all_there) resolved = before;
   if (resolved.empty()) co_return Requeue::never();
