@@ -83,6 +83,7 @@ void World::check_rest() {
   check_bindings();
   pass(10min);
   check_losses();
+  check_unsettled();
   judge();
 }
 
@@ -204,6 +205,29 @@ void World::check_losses() {
                           last.object + " m" + std::to_string(last.mark) +
                           (tried ? " for good" : ""));
     }
+  }
+}
+
+// Who tried once must come to an end with it, whatever became of the subscriber and of the
+// platform in between: where the terms stayed the same all the time, and want dead letters.
+void World::check_unsettled() {
+  std::map<std::pair<int, std::size_t>, bool> settled;  // by mark and event
+  for (const Delivery& delivery : ledger_.deliveries) {
+    bool& done = settled[{delivery.mark, delivery.number}];
+    done = done || delivery.taken;
+  }
+  for (const auto& [attempted, done] : settled) {
+    const BindingVersion& version = ledger_.bindings[ledger_.binding_of_mark.at(attempted.first)];
+    const Sent& sent = ledger_.sent[attempted.second];
+    if (done || !version.dead_letters || version.died != never) continue;
+    const Life* target = ledger_.current(sent.target);
+    const Life* life = ledger_.current(version.object);
+    if (sent.acknowledged == never || sent.voided || target == nullptr || target->revived) continue;
+    if (life == nullptr || life->revived || version.born >= sent.begun) continue;
+    if (target->born >= sent.begun) continue;
+    violate("unsettled", "n" + std::to_string(attempted.second) + " of " + sent.target +
+                             " was tried by " + version.object + " m" +
+                             std::to_string(attempted.first) + " and then forgotten");
   }
 }
 

@@ -187,7 +187,7 @@ eventing::Destination World::subscriber_of(BindingVersion& version) {
   eventing::Destination destination;
   const double kind = random_.uniform();
   if (kind < 0.6) {
-    destination.uri = "http://outside" + path;
+    destination.uri = "http://outside:" + std::to_string(outside_ports[pick(4)]) + path;
     return destination;
   }
   version.service = kind < 0.85 ? "s" + std::to_string(pick(3)) : "ghost";

@@ -59,14 +59,16 @@ void store_image(oci::ImageStore& images, const std::string& name, const std::st
 
 }  // namespace
 
-/// The machine outside: subscribers at /t<MARK>, dead letters at /dls/<MARK>.
+/// The machine outside: subscribers at /t<MARK>, dead letters at /dls/<MARK>, on several ports.
 class Outside final : public http::Handler {
  public:
   explicit Outside(World& world) : world_(world), host_(world.sim_.host("outside")) {
     Env& env = host_.env();
-    const Endpoint endpoint{.host = host_.address(), .port = 80, .path = {}};
-    server_ = std::make_unique<http::Server>(env.executor, env.timers, env.logger,
-                                             env.network.listen(endpoint).value(), *this);
+    for (const std::uint16_t port : outside_ports) {
+      const Endpoint endpoint{.host = host_.address(), .port = port, .path = {}};
+      servers_.push_back(std::make_unique<http::Server>(
+          env.executor, env.timers, env.logger, env.network.listen(endpoint).value(), *this));
+    }
   }
   Task<http::Response> handle(http::Request& request) override {
     const Result<void> read = co_await request.body.read_all();
@@ -83,7 +85,7 @@ class Outside final : public http::Handler {
  private:
   World& world_;
   SimHost& host_;
-  std::unique_ptr<http::Server> server_;
+  std::vector<std::unique_ptr<http::Server>> servers_;
 };
 
 World::World(const Plan& plan, History& history)
@@ -94,6 +96,7 @@ World::World(const Plan& plan, History& history)
       clients_(std::make_unique<TaskSet>(sim_.env().executor)) {
   durable_ = chance(0.6);
   if (chance(0.4)) history_max_ = 8 + pick(40);
+  if (chance(0.5)) origins_max_ = 1 + pick(3);
   outside_ = std::make_unique<Outside>(*this);
   add_functions();
   add_programs();
@@ -231,6 +234,7 @@ Task<int> World::receive(std::string subject, std::string id, int mark, int via,
 PlatformOptions World::platform_options() {
   PlatformOptions options;
   options.listen = Endpoint{.host = "127.0.0.1", .port = 8080, .path = {}};
+  options.outbound.origins_max = origins_max_;
   if (durable_) options.data_directory = "/data";
   options.open_store = [this](Env& world, StoreOptions store) -> Result<std::unique_ptr<Store>> {
     store.history_max = history_max_;
@@ -319,7 +323,10 @@ void World::observe() {
   seen_version_ = std::move(version);
   std::map<std::string, int> marks;
   std::map<std::string, std::string> uids;
-  for (const serving::Revision& revision : store_->list<serving::Revision>().value()) {
+  const ObjectList revisions =
+      store_->list(serving::Revision::api_version, serving::Revision::kind, ListOptions{}).value();
+  for (const AnyObject& object : revisions.items) {
+    const serving::Revision& revision = *object.get_if<serving::Revision>();
     uids[revision.metadata.name] = revision.metadata.uid;
     const int mark = mark_of(revision);
     marks[revision.metadata.name] = mark;
@@ -328,7 +335,10 @@ void World::observe() {
   }
   observe_revisions(uids);
   std::map<std::string, std::set<int>> named;
-  for (const serving::Route& route : store_->list<serving::Route>().value()) {
+  const ObjectList routes =
+      store_->list(serving::Route::api_version, serving::Route::kind, ListOptions{}).value();
+  for (const AnyObject& object : routes.items) {
+    const serving::Route& route = *object.get_if<serving::Route>();
     std::set<int>& of_route = named[route.metadata.name];
     for (const serving::TrafficTarget& target : route.status.traffic) {
       const auto found = marks.find(target.revision_name);

@@ -55,6 +55,9 @@ class History {
   std::string text_;
 };
 
+/// Of the machine outside: each is an origin of its own.
+constexpr std::uint16_t outside_ports[] = {80, 8081, 8082, 8083};
+
 class Outside;
 
 /// One world from its seed to its end.
@@ -143,6 +146,7 @@ class World {
   void check_targets();
   void check_bindings();
   void check_losses();
+  void check_unsettled();
   void remove_everything();
   void check_nothing_left();
   std::vector<std::string> series() const;
@@ -159,6 +163,7 @@ class World {
   FunctionTable functions_;
   bool durable_ = false;  ///< It has a data directory.
   std::size_t history_max_ = 8192;
+  std::size_t origins_max_ = 256;
   int marks_ = 0;
   int contents_ = 0;
   std::map<std::pair<int, std::size_t>, int> attempts_;  ///< By mark and event.
