@@ -102,11 +102,11 @@ TEST_F(ResolverTest, WhoAsksForTheSameNameWaitsForTheSameThread) {
 
 TEST_F(ResolverTest, BeyondTheBoundNamesWaitForTheirTurn) {
   begin();
-  const int all = static_cast<int>(Resolver::threads_max) + 10;
+  constexpr int all = static_cast<int>(Resolver::threads_max) + 10;
   for (int i = 0; i < all; ++i) want("silent-" + std::to_string(i));
   ASSERT_TRUE(until([this] { return resolver_->under_way() == Resolver::threads_max; }));
   server_->go.set_value();
-  ASSERT_TRUE(until([this, all] { return answers_ == all; }));
+  ASSERT_TRUE(until([this] { return answers_ == all; }));
   EXPECT_EQ(server_->asked, all);
   server_->go = std::promise<void>();
 }
