@@ -83,6 +83,8 @@ Result<void> ListenerTls::load_authority(const std::string& directory) {
   authority_ = std::move(*authority);
   made = files.write_file(key, authority_->identity().private_key, private_mode);
   if (made) made = files.write_file(certificate, authority_->certificate());
+  // Who trusts it does so for long: it survives as the objects do.
+  if (made) made = files.sync_directory(directory.substr(0, directory.rfind('/')));
   return made;
 }
 

@@ -132,8 +132,14 @@ class ListenerTlsTest : public ::testing::Test {
     env_.files.write_file("/tls/" + name + ".crt", identity.certificates).value();
     env_.files.write_file("/tls/" + name + ".key", identity.private_key).value();
   }
-  Result<void> start(std::optional<tls::Paths> files) {
+  Result<void> start(std::optional<tls::Paths> files, const std::string& data_directory = "") {
+    platform_.reset();
     PlatformOptions options;
+    options.data_directory = data_directory;
+    // Nobody else makes the directory durable.
+    options.open_store = [](Env& env, StoreOptions store) {
+      return memory_store(env.timers, env.ids, std::move(store));
+    };
     options.listen = Endpoint{"127.0.0.1", 8443, {}};
     options.listen_tls = ListenTls{};
     options.listen_tls->key_type = tls::KeyType::ed25519;
@@ -247,6 +253,15 @@ TEST_F(ListenerTlsTest, ItsOwnCertificateIsRenewedLongBeforeItEnds) {
     EXPECT_TRUE(stream) << month << ": " << stream.error().to_string();
     sim_.run_for(std::chrono::hours(24 * 30));
   }
+}
+
+TEST_F(ListenerTlsTest, TheAuthorityThatWasGivenAwaySurvivesAPowerFailure) {
+  start({}, "/data").value();
+  const std::string given = platform_->authority();
+  platform_.reset();
+  sim_.crash(CrashMode::lose_all);
+  start({}, "/data").value();
+  EXPECT_EQ(platform_->authority(), given);
 }
 
 TEST_F(ListenerTlsTest, AClockThatIsSetIsFollowedWithinTheHour) {
