@@ -92,8 +92,9 @@ void World::check_services() {
     if (!object.starts_with("service/")) continue;
     const std::string name = name_in(object);
     http::Request request = http::get("/");
+    const Instant begun = sim_.now();
     const http::Response response = sim_.run(platform_->invoke(name, request)).value();
-    observe();
+    answered(name, "at rest", begun, response.status, response.body.bytes());
     if (ledger_.current(object) == nullptr) {
       if (response.status != 404) {
         violate("answers-though-removed", object + " answers " + std::to_string(response.status) +
@@ -253,6 +254,16 @@ std::vector<std::string> World::series() const {
   return lines;
 }
 
+void World::check_empty(const std::string& directory) {
+  const Result<std::vector<FileInfo>> there = env().files.list(directory);
+  if (!there) return;  // in memory there is none
+  for (const FileInfo& entry : *there) {
+    const std::string path = directory + "/" + entry.name;
+    if (entry.type == FileType::directory) check_empty(path);
+    if (entry.type != FileType::directory) violate("file-left", path);
+  }
+}
+
 void World::check_nothing_left() {
   Result<ObjectList> left = platform_->store().list("", "", ListOptions{});
   if (left) {
@@ -265,12 +276,8 @@ void World::check_nothing_left() {
       violate("series-left", line);
     }
   }
-  const Value snapshot = sim_.snapshot();
-  for (const auto& [path, what] : snapshot.at_path("local.files")->as_map()) {
-    // Unpacked images stay: a cache of what the image store has.
-    const bool ours = path.starts_with("/data/events/") || path.starts_with("/data/builds/");
-    if (ours && !path.ends_with("/")) violate("file-left", path);
-  }
+  // Unpacked images stay: a cache of what the image store has.
+  for (const char* directory : {"/data/events", "/data/builds"}) check_empty(directory);
   const Census now = sim_.census();
   if (!(now == at_rest_)) {
     violate("leak", "at first there were " + at_rest_.to_string() + "; now " + now.to_string());

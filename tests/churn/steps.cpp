@@ -96,8 +96,17 @@ void World::apply_service(const std::string& name) {
     latest.percent = 50;
     service.spec.traffic = {old, latest};
   }
+  if (!version.pinned && chance(0.06)) {  // traffic to a Revision that never comes
+    version.healthy = false;
+    serving::TrafficTarget missing;
+    missing.revision_name = name + "-99999";
+    missing.percent = 100;
+    service.spec.traffic = {missing};
+  }
   say("apply " + object + " m" + std::to_string(version.mark) + " " + version.image +
-      (version.pinned ? " pinned" : ""));
+      (version.pinned                 ? " pinned"
+       : service.spec.traffic.empty() ? ""
+                                      : " with missing traffic"));
   apply(object, service);
   ledger_.services[object] = version;
   ledger_.versions[version.mark] = version;
@@ -174,7 +183,8 @@ eventing::DeliverySpec World::delivery_of(const BindingVersion& version) const {
   eventing::DeliverySpec delivery;
   delivery.retry = version.retry;
   delivery.backoff_policy = "linear";
-  delivery.backoff_delay = "PT0.2S";
+  // Some are still being retried when much else has happened.
+  delivery.backoff_delay = version.mark % 3 == 0 ? "PT30S" : "PT0.2S";
   if (version.dead_letters) {
     delivery.dead_letter_sink.emplace();
     delivery.dead_letter_sink->uri = "http://outside/dls/" + std::to_string(version.mark);

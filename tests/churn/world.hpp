@@ -148,6 +148,7 @@ class World {
   void check_losses();
   void check_unsettled();
   void remove_everything();
+  void check_empty(const std::string& directory);
   void check_nothing_left();
   std::vector<std::string> series() const;
 
