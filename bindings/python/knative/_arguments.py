@@ -91,6 +91,10 @@ def path(name: str, value: object) -> None:
         raise wrong_type(name, "str or os.PathLike[str]", value)
     if "\0" in os.fspath(value):
         raise ValueError(f"{name}: a path holds no NUL")
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name}: a lone surrogate at {error.start} cannot be a file's") from None
 
 
 def function(name: str, value: object) -> None:

@@ -130,6 +130,7 @@ class Platform:
         self._subscriptions: list[Subscription] = []
         self._endpoint = ""
         self._authority = ""
+        self._process = os.getpid()
 
     @property
     def _running(self) -> _native.Platform:
@@ -171,6 +172,9 @@ class Platform:
 
     def _let_go(self) -> _native.Platform | None:
         native, self._native = self._native, None
+        if native is not None and self._process != os.getpid():  # it is the parent's
+            native.close()
+            return None
         if native is not None:
             _running.discard(self)
             for subscription in self._subscriptions:
@@ -203,7 +207,7 @@ class Platform:
     @takes(path=a_path)
     async def apply_path(self, path: str | os.PathLike[str]) -> list[Applied]:
         """Apply a file or a directory."""
-        refs, found = await _value(self._running.apply_path(os.fspath(path)))
+        refs, found = await _value(self._running.apply_path(os.fsencode(path)))
         say(found, 3)
         return [Applied(self, ref) for ref in refs]
 

@@ -82,6 +82,7 @@ class CloudEvent:
     def __getitem__(self, name: str) -> str:
         return self.attributes[name]
 
+    @takes(name=text, default=optional(text))
     def get(self, name: str, default: str | None = None) -> str | None:
         return self.attributes.get(name, default)
 
@@ -165,8 +166,8 @@ class Filter:
 
     def __init__(self, spec: Mapping[str, Any] | None = None) -> None:
         optional(mapping_of(_any))("spec", spec)
+        self._native = _Compiler().compile(spec or {}, "spec")
         self._spec: dict[str, Any] = _json.loads(json_bytes("spec", dict(spec or {})))
-        self._native = _compiled(self._spec, "spec", 0)
 
     @classmethod
     @takes(kwargs_=_attribute)
@@ -230,40 +231,56 @@ class Filter:
         return (Filter, (self._spec,))
 
 
-_DEPTH_MAX = 64
-
-
 def _filter(name: str, value: object) -> Filter:
     if not isinstance(value, Filter):
         raise wrong_type(name, "Filter", value)
     return value
 
 
-def _compiled(spec: object, place: str, depth: int) -> _native.Filter:
-    if depth > _DEPTH_MAX:
-        raise ValueError(f"spec: nested deeper than {_DEPTH_MAX}")
-    if not isinstance(spec, dict):
-        raise wrong_type(place, "dict", spec)
-    if not spec:
-        return _native.Filter()
-    if len(spec) != 1:
-        raise ValueError(f"{place}: a filter has one dialect, not {sorted(spec)}")
-    dialect, wanted = next(iter(spec.items()))
-    inner = f"{place}.{dialect}"
-    if dialect in ("exact", "prefix", "suffix"):
-        mapping_of(_attribute)(inner, wanted)
-        make = getattr(_native.Filter, dialect)
-        parts: list[_native.Filter] = [make(name, _text(value)) for name, value in wanted.items()]
-        return parts[0] if len(parts) == 1 else _native.Filter.all(parts)
-    if dialect in ("all", "any"):
-        if not isinstance(wanted, list):
-            raise wrong_type(inner, "list", wanted)
-        filters = [_compiled(each, f"{inner}[{index}]", depth + 1)
-                   for index, each in enumerate(wanted)]
-        return _native.Filter.all(filters) if dialect == "all" else _native.Filter.any(filters)
-    if dialect == "not":
-        return _native.Filter.not_(_compiled(wanted, inner, depth + 1))
-    if dialect == "cesql":
-        text(inner, wanted)
-        return _native.Filter.cesql(wanted)
-    raise ValueError(f"{place}: there is no filter dialect {dialect!r}")
+class _Compiler:
+    """Makes the native filter of a spec; bounded in depth and number."""
+
+    DEPTH_MAX = 64
+    FILTERS_MAX = 10_000
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._left = self.FILTERS_MAX
+
+    def compile(self, spec: object, place: str) -> _native.Filter:
+        if not isinstance(spec, Mapping):
+            raise wrong_type(place, "dict", spec)
+        if not spec:
+            return _native.Filter()
+        if len(spec) != 1:
+            raise ValueError(f"{place}: a filter has one dialect, not {sorted(map(str, spec))}")
+        dialect, wanted = next(iter(spec.items()))
+        inner = f"{place}.{dialect}"
+        if dialect in ("exact", "prefix", "suffix"):
+            mapping_of(_attribute)(inner, wanted)
+            make = getattr(_native.Filter, dialect)
+            parts: list[_native.Filter] = [make(name, _text(value))
+                                           for name, value in wanted.items()]
+            return parts[0] if len(parts) == 1 else _native.Filter.all(parts)
+        if dialect in ("all", "any"):
+            filters = self._inner(wanted, inner)
+            return _native.Filter.all(filters) if dialect == "all" else _native.Filter.any(filters)
+        if dialect == "not":
+            return _native.Filter.not_(self._inner([wanted], inner)[0])
+        if dialect == "cesql":
+            text(inner, wanted)
+            return _native.Filter.cesql(wanted)
+        raise ValueError(f"{place}: there is no filter dialect {dialect!r}")
+
+    def _inner(self, wanted: object, place: str) -> list[_native.Filter]:
+        if not isinstance(wanted, (list, tuple)):
+            raise wrong_type(place, "list", wanted)
+        self._depth += 1
+        self._left -= len(wanted)
+        if self._depth > self.DEPTH_MAX:
+            raise ValueError(f"spec: nested deeper than {self.DEPTH_MAX}")
+        if self._left < 0:
+            raise ValueError(f"spec: more than {self.FILTERS_MAX} filters")
+        made = [self.compile(each, f"{place}[{index}]") for index, each in enumerate(wanted)]
+        self._depth -= 1
+        return made

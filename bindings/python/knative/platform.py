@@ -136,7 +136,7 @@ def make_native(functions: list[_native.NamedFunction], *,
                 scale_to_zero_grace: Seconds, function_threads: int,
                 disk_threads: int, kinds: Sequence[Kind], tls: Tls | None, trust: str,
                 proxies: Mapping[str, str]) -> _native.Platform:
-    return _native.Platform(functions, os.fspath(data_directory), listen or "",
+    return _native.Platform(functions, os.fsencode(data_directory), listen or "",
                             listen_beyond_loopback, domain, log_level,
                             seconds(scale_to_zero_grace), function_threads, disk_threads,
                             [kind._row() for kind in kinds],
@@ -256,6 +256,7 @@ class Platform:
         self._calls = Calls()
         table = (functions if functions is not None else Functions())._table(None, self._calls)
         self._closed = False
+        self._process = os.getpid()
         self._subscriptions: list[Subscription] = []
         self._env = env
         if env is not None:
@@ -289,6 +290,10 @@ class Platform:
         """Stop everything; a second call does nothing. What still waits ends with `Cancelled`. A
         `def` that goes on after `grace` seconds is left to itself, with a RuntimeWarning."""
         if self._closed:
+            return
+        if self._process != os.getpid():  # it is the parent's, and goes on there
+            self._closed = True
+            self._native.close()
             return
         refuse_in_handler("close()")
         self._closed = True
@@ -325,7 +330,7 @@ class Platform:
     @takes(path=path)
     def apply_path(self, path: str | os.PathLike[str]) -> list[Applied]:
         """Apply a file or a directory."""
-        refs, found = self._native.apply_path(os.fspath(path)).result()
+        refs, found = self._native.apply_path(os.fsencode(path)).result()
         say(found, 3)
         return [Applied(self, ref) for ref in refs]
 

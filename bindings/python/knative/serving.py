@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._arguments import anything, mapping_of, optional, takes
+from ._arguments import anything, integer, mapping_of, optional, takes
 from .objects import Fields, Object
 
 
@@ -24,7 +24,8 @@ class Service(Object):
     API_VERSION = "serving.knative.dev/v1"
     KIND = "Service"
 
-    @takes(env=optional(mapping_of(anything)), template_annotations=optional(mapping_of(anything)))
+    @takes(env=optional(mapping_of(anything)), template_annotations=optional(mapping_of(anything)),
+           min_scale=optional(integer(0, 2**31 - 1)), max_scale=optional(integer(0, 2**31 - 1)))
     def __init__(self, name: str = "", *, image: str | None = None,
                  container_concurrency: int | None = None, timeout_seconds: int | None = None,
                  env: dict[str, str] | None = None, command: list[str] | None = None,

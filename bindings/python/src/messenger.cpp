@@ -10,23 +10,31 @@ Birth::Birth() noexcept : process_(::getpid()) {}
 
 bool Birth::forked() const noexcept { return process_ != ::getpid(); }
 
-Messenger::Messenger() : thread_([this] { run_until_closed(); }) {}
+Messenger::Messenger()
+    : state_(std::make_shared<State>()), thread_([state = state_] { run_until_closed(*state); }) {}
 
 void Messenger::close() {
+  std::thread last;
   {
-    const std::lock_guard lock(mutex_);
-    closing_ = true;
+    const std::lock_guard lock(state_->mutex);
+    state_->closing = true;
+    last.swap(thread_);
   }
-  wake_.notify_one();
-  if (thread_.joinable()) thread_.join();
+  state_->wake.notify_one();
+  if (!last.joinable()) return;
+  if (last.get_id() == std::this_thread::get_id()) {
+    last.detach();
+  } else {
+    last.join();
+  }
 }
 
 void Messenger::post(std::function<void()> work) {
   {
-    const std::lock_guard lock(mutex_);
-    if (!closing_) {
-      waiting_.push_back(std::move(work));
-      wake_.notify_one();
+    const std::lock_guard lock(state_->mutex);
+    if (!state_->closing) {
+      state_->waiting.push_back(std::move(work));
+      state_->wake.notify_one();
       return;
     }
   }
@@ -46,14 +54,14 @@ void Messenger::run(Batch batch) {
   });
 }
 
-void Messenger::run_until_closed() {
+void Messenger::run_until_closed(State& state) {
   while (true) {
     Batch batch;
     {
-      std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return closing_ || !waiting_.empty(); });
-      if (waiting_.empty()) return;
-      batch.swap(waiting_);
+      std::unique_lock lock(state.mutex);
+      state.wake.wait(lock, [&state] { return state.closing || !state.waiting.empty(); });
+      if (state.waiting.empty()) return;
+      batch.swap(state.waiting);
     }
     run(std::move(batch));
   }

@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -32,17 +33,22 @@ class Messenger {
   /// Run `work` with the interpreter lock: later, or now when it is closed. A Python exception of
   /// it is reported as unraisable, like those of finalizers.
   void post(std::function<void()> work);
-  /// Run what is left and join. Not with the lock, which the work needs.
+  /// Run what is left and join. Not with the lock, which the work needs. From its own thread: what
+  /// is left runs afterwards.
   void close();
 
  private:
   using Batch = std::vector<std::function<void()>>;
+  /// What the thread uses, too; it may end after the messenger.
+  struct State {
+    std::mutex mutex;
+    std::condition_variable wake;
+    Batch waiting;
+    bool closing = false;
+  };
   static void run(Batch batch);
-  void run_until_closed();
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  Batch waiting_;
-  bool closing_ = false;
+  static void run_until_closed(State& state);
+  std::shared_ptr<State> state_;
   std::thread thread_;
 };
 

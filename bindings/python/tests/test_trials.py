@@ -3,6 +3,8 @@ go on when their platform is closed."""
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -129,3 +131,140 @@ def test_close_does_not_wait_for_a_sleeping_def_beyond_its_grace():
     finally:
         release.set()
         call.join(30)
+
+
+def warned_of(call):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = call()
+    return result, [entry for entry in caught if issubclass(entry.category, kn.ManifestWarning)]
+
+
+def service_with_a_warning():
+    return kn.serving.Service("hello", image="fn:hello", template_annotations={
+        "features.knative.dev/queueproxy-podinfo": "enabled"})
+
+
+def test_checked_warns_of_what_has_no_effect_and_returns():
+    checked, caught = warned_of(service_with_a_warning().checked)
+    assert checked.spec.template.spec.timeout_seconds == 300
+    assert len(caught) == 1
+    assert "queueproxy-podinfo" in str(caught[0].message)
+    assert caught[0].filename == __file__.replace(".pyc", ".py")
+
+
+def test_apply_and_manifests_warn_of_what_has_no_effect():
+    text = kn.print_manifest(service_with_a_warning())
+    with echo_platform() as platform:
+        for call in (lambda: platform.apply(service_with_a_warning()),
+                     lambda: platform.apply_text(text)[0],
+                     lambda: kn.parse_manifest(text)[0]):
+            made, caught = warned_of(call)
+            assert isinstance(made, (kn.Applied, kn.Object))
+            assert ["queueproxy-podinfo" in str(entry.message) for entry in caught] == [True]
+            assert caught[0].filename == __file__
+        assert warned_of(lambda: platform.apply(kn.serving.Service("a", image="fn:hello")))[1] == []
+    with kn.Platform(env=kn.Simulation(seed=1)) as twin:
+        assert len(warned_of(lambda: twin.apply(service_with_a_warning()))[1]) == 1
+
+
+CHILDREN = """
+import multiprocessing, os, sys, threading
+import knative as kn
+
+functions = kn.Functions()
+functions.http("hello")(lambda request: "hello")
+platform = kn.Platform(functions=functions, listen=None)
+platform.apply(kn.eventing.Broker("default")).wait_ready(30)
+service = platform.apply(kn.serving.Service("hello", image="fn:hello")).wait_ready(30)
+subscription = platform.subscribe("default", lambda event: None)
+hanging = platform._native.ready(("v1", "ConfigMap", "default", "never"), 600)
+
+def child():
+    {child}
+
+worker = multiprocessing.get_context("fork").Process(target=child)
+worker.start()
+worker.join(30)
+print(worker.exitcode, platform.invoke("hello").text)
+platform.close()
+"""
+ENDINGS = {
+    "returns": ("pass", 0),
+    "sys.exit": ("sys.exit(3)", 3),
+    "os._exit": ("os._exit(4)", 4),
+    "raises": ("raise RuntimeError('a child')", 1),
+    "uses the platform": ("""
+    for call in (lambda: platform.invoke("hello"), lambda: service.get(), hanging.result,
+                 lambda: platform.publish("default", kn.CloudEvent("a", "/b"))):
+        try:
+            call()
+        except RuntimeError as error:
+            assert "parent" in str(error)
+        else:
+            sys.exit(9)
+    subscription.cancel()
+    platform.close()""", 0),
+    "makes its own": ("""
+    with kn.Platform(functions=functions, listen=None) as mine:
+        mine.apply(kn.serving.Service("hello", image="fn:hello")).wait_ready(30)
+        assert mine.invoke("hello").text == "hello" """, 0),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_child_that_multiprocessing_forked_ends(ending):
+    child, code = ENDINGS[ending]
+    done = subprocess.run([sys.executable, "-c", CHILDREN.replace("{child}", child)],
+                          capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, f"{code} hello\n"), done.stderr
+
+
+def test_a_forked_program_ends_as_it_does_without_a_platform():
+    """The child goes through the whole end of the interpreter, not only its exit handlers."""
+    text = CHILDREN[:CHILDREN.index("worker =")].replace("{child}", "pass") + """
+child = os.fork()
+if child == 0:
+    sys.exit(5)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), platform.invoke("hello").text)
+"""
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "5 hello\n", "")
+
+
+def test_the_last_reference_may_be_dropped_in_a_callback():
+    done = subprocess.run([sys.executable, "-c", """
+import gc, threading
+import knative as kn
+
+for round in range(20):
+    functions, held, told = kn.Functions(), [], threading.Event()
+    functions.http("hello")(lambda request: "hello")
+    platform = kn.Platform(functions=functions, listen=None)
+    platform.apply(kn.eventing.Broker("default")).wait_ready(30)
+    held.append(platform.subscribe("default", lambda event: None))
+    operation = platform._native.metrics_text()
+    native = [platform._native]
+    platform.close(0)
+    del platform
+
+    def last():
+        held.clear()
+        native.clear()
+        gc.collect()
+        told.set()
+
+    operation.on_done(last)
+    assert told.wait(30)
+
+    # An open one, by its native half alone: its last reference closes it, on a thread of its own.
+    native = [kn.platform.make_native([], data_directory="", listen=None,
+        listen_beyond_loopback=False, domain="localhost", log_level="error",
+        scale_to_zero_grace=30, function_threads=2, disk_threads=1, kinds=())]
+    native[0].start().result()
+    told.clear()
+    native[0].metrics_text().on_done(last)
+    assert told.wait(30)
+print("ended")
+"""], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ended\n", "")
