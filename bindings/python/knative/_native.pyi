@@ -95,7 +95,7 @@ class Subscription:
 class Platform:
     def __init__(self, functions: List[NamedFunction], data_directory: bytes, listen: str,
                  listen_beyond_loopback: bool, domain: str, log_level: str,
-                 scale_to_zero_grace: float, function_threads: int,
+                 scale_to_zero_grace: float, allow_zero_initial_scale: bool, function_threads: int,
                  disk_threads: int, kinds: List[Any], tls_files: List[str] | None,
                  trust: str, proxies: dict[str, str]) -> None: ...
     def start(self) -> Operation[None]: ...

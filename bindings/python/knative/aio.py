@@ -114,7 +114,8 @@ class Platform:
                  data_directory: str | os.PathLike[str] = "",
                  listen: str | None = "127.0.0.1:0", listen_beyond_loopback: bool = False,
                  domain: str = "localhost", log_level: str = "error",
-                 scale_to_zero_grace: Seconds = 30.0, function_threads: int = 16,
+                 scale_to_zero_grace: Seconds = 30.0, allow_zero_initial_scale: bool = False,
+                 function_threads: int = 16,
                  disk_threads: int = 4, kinds: Sequence[Kind] = (), tls: Tls | None = None,
                  trust: str = "", proxies: Mapping[str, str] = MappingProxyType({})) -> None:
         self._functions = functions if functions is not None else Functions()
@@ -122,6 +123,7 @@ class Platform:
             "data_directory": data_directory, "listen": listen,
             "listen_beyond_loopback": listen_beyond_loopback, "domain": domain,
             "log_level": log_level, "scale_to_zero_grace": scale_to_zero_grace,
+            "allow_zero_initial_scale": allow_zero_initial_scale,
             "function_threads": function_threads, "disk_threads": disk_threads, "kinds": kinds,
             "tls": tls, "trust": trust, "proxies": proxies}
         self._calls = Calls()

@@ -69,7 +69,7 @@ class Calls:
             names = sorted(set(self._names))
         if names:
             warnings.warn(f"the platform is closed, but still running: {', '.join(names)}",
-                          RuntimeWarning, stacklevel=3)
+                          RuntimeWarning, stacklevel=4)
 
 
 def is_async(function: Callable[..., Any]) -> bool:

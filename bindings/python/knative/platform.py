@@ -96,7 +96,8 @@ def _proxies(name: str, value: object) -> None:
 PLATFORM: dict[str, Check] = {
     "functions": optional(of(Functions)), "data_directory": path, "listen": optional(text),
     "listen_beyond_loopback": flag, "domain": text, "log_level": _log_level,
-    "scale_to_zero_grace": duration, "function_threads": integer(1, THREADS_MAX),
+    "scale_to_zero_grace": duration, "allow_zero_initial_scale": flag,
+    "function_threads": integer(1, THREADS_MAX),
     "disk_threads": integer(1, THREADS_MAX), "kinds": list_of(of(Kind)),
     "tls": optional(of(Tls)), "trust": text, "proxies": _proxies}
 A_THING = of(Object, dict)
@@ -133,12 +134,13 @@ def _close_all() -> None:
 def make_native(functions: list[_native.NamedFunction], *,
                 data_directory: str | os.PathLike[str], listen: str | None,
                 listen_beyond_loopback: bool, domain: str, log_level: str,
-                scale_to_zero_grace: Seconds, function_threads: int,
+                scale_to_zero_grace: Seconds, allow_zero_initial_scale: bool, function_threads: int,
                 disk_threads: int, kinds: Sequence[Kind], tls: Tls | None, trust: str,
                 proxies: Mapping[str, str]) -> _native.Platform:
     return _native.Platform(functions, os.fsencode(data_directory), listen or "",
                             listen_beyond_loopback, domain, log_level,
-                            seconds(scale_to_zero_grace), function_threads, disk_threads,
+                            seconds(scale_to_zero_grace), allow_zero_initial_scale, function_threads,
+                            disk_threads,
                             [kind._row() for kind in kinds],
                             None if tls is None else tls._files(), trust,
                             proxy_variables(proxies))
@@ -237,7 +239,8 @@ class Platform:
     `listen_beyond_loopback`. With `tls` it serves https alone. What goes out over https trusts the
     system's authorities and those of the PEM text `trust`, and takes the proxies of http_proxy,
     https_proxy and no_proxy in `proxies` (`os.environ`, for instance; by default none). With `env`
-    the platform lives in the virtual time of a `Simulation`.
+    the platform lives in the virtual time of a `Simulation`. With `allow_zero_initial_scale` a
+    Service may begin without instances (initial-scale "0").
 
     Close it, or use `with`: a platform runs until it is closed or the program ends. Ctrl-C
     interrupts every call that waits. Functions that call each other without end get 508, and
@@ -250,7 +253,8 @@ class Platform:
                  data_directory: str | os.PathLike[str] = "",
                  listen: str | None = "127.0.0.1:0", listen_beyond_loopback: bool = False,
                  domain: str = "localhost", log_level: str = "error",
-                 scale_to_zero_grace: Seconds = 30.0, function_threads: int = 16,
+                 scale_to_zero_grace: Seconds = 30.0, allow_zero_initial_scale: bool = False,
+                 function_threads: int = 16,
                  disk_threads: int = 4, kinds: Sequence[Kind] = (), tls: Tls | None = None,
                  trust: str = "", proxies: Mapping[str, str] = MappingProxyType({})) -> None:
         self._calls = Calls()
@@ -270,6 +274,7 @@ class Platform:
                 table, data_directory=data_directory, listen=listen,
                 listen_beyond_loopback=listen_beyond_loopback, domain=domain,
                 log_level=log_level, scale_to_zero_grace=scale_to_zero_grace,
+                allow_zero_initial_scale=allow_zero_initial_scale,
                 function_threads=function_threads, disk_threads=disk_threads, kinds=kinds,
                 tls=tls, trust=trust, proxies=proxies)
         try:

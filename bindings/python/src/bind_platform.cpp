@@ -130,8 +130,8 @@ class ThreadCore final : public Core {
 std::unique_ptr<Host> make_platform(const py::list& functions, const std::string& data_directory,
                                     const std::string& listen, bool beyond_loopback,
                                     const std::string& domain, const std::string& log_level,
-                                    double scale_to_zero_grace, int function_threads,
-                                    int disk_threads, const py::list& kinds,
+                                    double scale_to_zero_grace, bool allow_zero_initial_scale,
+                                    int function_threads, int disk_threads, const py::list& kinds,
                                     const std::optional<std::vector<std::string>>& tls_files,
                                     const std::string& trust,
                                     const std::map<std::string, std::string>& proxies) {
@@ -148,6 +148,7 @@ std::unique_ptr<Host> make_platform(const py::list& functions, const std::string
   options.outbound.tls.trust.certificates = trust;
   options.outbound.proxies = take(knative::http::Proxies::from(proxies));
   options.autoscaler.scale_to_zero_grace_period = duration_of(scale_to_zero_grace);
+  options.autoscaler.allow_zero_initial_scale = allow_zero_initial_scale;
   knative::LoopOptions loop;
   loop.offload_threads_max = function_threads;
   loop.disk_threads_max = disk_threads;
@@ -404,7 +405,8 @@ void bind_platform(py::module_& module) {
                    "A platform on a thread of its own; every call begins an Operation.")
       .def(py::init(&make_platform), py::arg("functions"), py::arg("data_directory"),
            py::arg("listen"), py::arg("listen_beyond_loopback"), py::arg("domain"),
-           py::arg("log_level"), py::arg("scale_to_zero_grace"), py::arg("function_threads"),
+           py::arg("log_level"), py::arg("scale_to_zero_grace"),
+           py::arg("allow_zero_initial_scale"), py::arg("function_threads"),
            py::arg("disk_threads"), py::arg("kinds"), py::arg("tls_files"), py::arg("trust"),
            py::arg("proxies"))
       .def("start", &start)

@@ -27,6 +27,7 @@ FREE = {
     "Step": {"name", "image", "command", "args", "working_dir"},
     "TrafficTarget": {"revision_name", "configuration_name", "latest_revision", "percent", "tag"},
     "Subscription": {"name", "channel", "more"},
+    "Tls": {"certificates", "private_key", "clients"},
 }
 MADE_BY_THE_LIBRARY = {"Applied", "Subscription", "LoadRun", "LoadReport", "BuildResult"}
 MODULES = [kn, kn.aio, kn.build, kn.errors, kn.eventing, kn.http, kn.serving]

@@ -258,13 +258,25 @@ for round in range(20):
     assert told.wait(30)
 
     # An open one, by its native half alone: its last reference closes it, on a thread of its own.
-    native = [kn.platform.make_native([], data_directory="", listen=None,
-        listen_beyond_loopback=False, domain="localhost", log_level="error",
-        scale_to_zero_grace=30, function_threads=2, disk_threads=1, kinds=())]
-    native[0].start().result()
+    platform = kn.Platform(listen=None)
+    native = [platform._native]
+    kn.platform._running.discard(platform)
+    del platform
     told.clear()
     native[0].metrics_text().on_done(last)
     assert told.wait(30)
 print("ended")
 """], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "ended\n", "")
+
+
+def test_a_service_may_begin_without_instances_where_that_is_allowed():
+    service = kn.serving.Service("hello", image="fn:hello", template_annotations={
+        "autoscaling.knative.dev/initial-scale": "0"})
+    with echo_platform() as platform:
+        with pytest.raises(kn.InvalidArgument, match="initial-scale"):
+            platform.apply(service)
+    with echo_platform(allow_zero_initial_scale=True) as platform:
+        platform.apply(service).wait_ready(30)
+        assert platform.scale("hello") == 0
+        assert platform.invoke("hello").text == "hello"
