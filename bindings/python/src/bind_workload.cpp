@@ -27,11 +27,11 @@ class BlockingFunction final : public knative::Function {
     if (refused) co_return std::move(*refused);
     knative::CurrentHops here;
     const int hops = co_await here;
-    auto copy = std::make_shared<const http::Request>(shown(request, hops));
+    auto copy = std::make_shared<http::Request>(shown(request, hops));
     std::function<http::Response()> work = [function = function_, copy, hops] {
       return call_python([&] {
         const HopsScope scope(hops);
-        const py::object result = function(copy_of(*copy));
+        const py::object result = function(std::move(*copy));
         return copy_of(result.cast<const http::Response&>());
       });
     };
