@@ -77,6 +77,7 @@ struct Plan {
   int report = -1;
   pid_t parent = 0;
   const Warden* warden = nullptr;
+  std::uint64_t number = 0;
 };
 
 [[noreturn]] void child_failed(const Plan& plan, Stage stage, int error) noexcept {
@@ -93,6 +94,7 @@ struct Plan {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != plan.parent) ::_exit(127);
   plan.warden->enter_self();
+  plan.warden->mark_self(plan.number);
   if (::dup2(plan.input, 0) < 0 || ::dup2(plan.output, 1) < 0 || ::dup2(plan.error_output, 2) < 0) {
     child_failed(plan, Stage::descriptors, errno);
   }
@@ -360,6 +362,7 @@ class ChildProcesses final : public PosixProcesses {
     plan.error_output = error_output.fd >= 0 ? error_output.fd : null.fd;
     plan.report = report->write.fd;
     plan.warden = &warden_;
+    plan.number = number;
     const pid_t pid = fork_child(plan);
     if (pid < 0) return posix_error(errno, "fork");
     ::setpgid(pid, pid);  // also here, so that a signal sent right away finds the group

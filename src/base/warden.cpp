@@ -4,6 +4,7 @@
 #include <linux/close_range.h>
 #include <signal.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -20,6 +21,11 @@ namespace {
 
 constexpr std::string_view mark_name = "KNATIVE_CHILD_OF";
 
+// A limit is 4, eleven digits by chance, and seven of the child's number.
+constexpr std::uint64_t limit_children = 10'000'000;
+constexpr std::uint64_t limit_chances = 100'000'000'000;
+constexpr std::uint64_t limit_first = 4'000'000'000'000'000'000;
+
 // A shell, because it needs a tenth of the memory that a fork of the host would come to hold. Its
 // own environment is empty, so it never finds itself. `sweep` looks again until nobody is left:
 // who is being killed may just have started another.
@@ -27,9 +33,10 @@ constexpr const char script[] =
     "sweep() {\n"
     "  for turn in 1 2 3 4 5 6 7 8; do\n"
     "    found=\n"
-    "    for file in $(grep -lsF \"$1\" /proc/[0-9]*/environ 2>/dev/null); do\n"
+    "    for file in $(grep -lsF -e \"$1\" -e \"$2\" /proc/[0-9]*/environ /proc/[0-9]*/limits "
+    "2>/dev/null); do\n"
     "      pid=${file#/proc/}\n"
-    "      kill -9 \"${pid%/environ}\" 2>/dev/null && found=1\n"
+    "      kill -9 \"${pid%/*}\" 2>/dev/null && found=1\n"
     "    done\n"
     "    [ \"$found\" ] || return 0\n"
     "  done\n"
@@ -41,10 +48,10 @@ constexpr const char script[] =
     "  rest=\n"
     "  for other in $groups; do [ \"$other\" = \"$group\" ] || rest=\"$rest $other\"; done\n"
     "  groups=$rest\n"
-    "  sweep \"$1.$number.\"\n"
+    "  sweep \"$1.$number.\" \"$(printf %s%07d \"$2\" $((number % 10000000)))\"\n"
     "done\n"
     "for group in $groups; do kill -9 \"-$group\" 2>/dev/null; done\n"
-    "sweep \"$1.\"\n";
+    "sweep \"$1.\" \"$2\"\n";
 
 /// A line "+ 123 4\n" without anything that allocates.
 class Line {
@@ -68,7 +75,7 @@ class Line {
   std::size_t begin_ = sizeof text_;
 };
 
-[[noreturn]] void run_warden(int socket, const char* id) noexcept {
+[[noreturn]] void run_warden(int socket, const char* id, const char* limit) noexcept {
   ::setsid();  // out of reach of a Ctrl-C that is meant for the host
   reset_signals();
   ::dup2(socket, 0);
@@ -77,7 +84,8 @@ class Line {
   ::dup2(null, 2);
   ::syscall(SYS_close_range, 3u, ~0u, 0u);
   if (::chdir("/") < 0) ::_exit(126);
-  const char* const arguments[] = {"knative-warden", "-c", script, "knative-warden", id, nullptr};
+  const char* const arguments[] = {"knative-warden", "-c", script, "knative-warden", id, limit,
+                                   nullptr};
   const char* const environment[] = {nullptr};
   ::execve("/bin/sh", const_cast<char* const*>(arguments), const_cast<char* const*>(environment));
   ::_exit(127);
@@ -94,12 +102,14 @@ void Warden::start() {
   // Made before the fork: the child may not allocate.
   id_ = mark_name;
   id_.append("=").append(std::to_string(::getpid())).append("-").append(std::to_string(chance));
+  limit_ = limit_first + chance % limit_chances * limit_children;
+  const std::string digits = std::to_string(limit_ / limit_children);
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   const pid_t pid = ::fork();
-  if (pid == 0) run_warden(ends[1], id_.c_str());
+  if (pid == 0) run_warden(ends[1], id_.c_str(), digits.c_str());
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   ::close(ends[1]);
   if (pid < 0) {
@@ -131,6 +141,15 @@ std::string Warden::next_mark(std::uint64_t& number) {
   number = ++children_;
   if (socket_ < 0) return {};
   return id_ + "." + std::to_string(number) + ".";
+}
+
+void Warden::mark_self(std::uint64_t number) const noexcept {
+  rlimit limit{};
+  if (socket_ < 0 || ::getrlimit(RLIMIT_RTTIME, &limit) < 0) return;
+  const rlim_t mark = limit_ + number % limit_children;
+  if (limit.rlim_cur < limit_first || limit.rlim_max < mark) return;  // one is set that counts
+  limit.rlim_cur = mark;
+  static_cast<void>(::setrlimit(RLIMIT_RTTIME, &limit));
 }
 
 void Warden::strike(pid_t group, std::uint64_t number) const noexcept {

@@ -12,9 +12,12 @@ namespace knative::base {
 /// and kills them when the loop's process is gone, however it went. (The kernel's
 /// PR_SET_PDEATHSIG reaches the children only, not what they started.)
 ///
-/// What leaves its group (setsid) is known by a variable in its environment, which every child
-/// gets and hands down: when a child has ended, and when the loop's process is gone, whoever still
-/// has its mark is killed as well. What begins a new session with an empty environment escapes.
+/// What leaves its group (setsid) is known by two marks that every child gets and hands down: a
+/// variable in its environment, and, where that was emptied, a limit of its own. When a child has
+/// ended, and when the loop's process is gone, whoever still has a mark is killed as well.
+///
+/// The limit is RLIMIT_RTTIME, the CPU time of real-time threads in microseconds: a number as large
+/// as a hundred thousand years limits nothing, and only who sets that very limit loses it.
 class Warden {
  public:
   Warden() = default;
@@ -28,12 +31,15 @@ class Warden {
   void enter_self() const noexcept;
   /// The variable for the next child, "NAME=value", and the number in it; empty without a helper.
   std::string next_mark(std::uint64_t& number);
+  /// Give the calling process the mark of child `number`. Makes only system calls.
+  void mark_self(std::uint64_t number) const noexcept;
   /// Strike the group of a child that has been reaped, and kill what has its mark.
   void strike(pid_t group, std::uint64_t number) const noexcept;
 
  private:
   int socket_ = -1;
-  std::string id_;  ///< Of this helper among all on the machine.
+  std::string id_;           ///< Of this helper among all on the machine.
+  std::uint64_t limit_ = 0;  ///< The same as the first digits of a limit.
   std::uint64_t children_ = 0;
   pid_t pid_ = 0;
 };

@@ -248,6 +248,21 @@ TEST_F(ProcessesTest, WhoBeganASessionOfHisOwnEndsWithAProcessThatIsKilled) {
   loop_.run(body(env_));
 }
 
+TEST_F(ProcessesTest, WhoBeganASessionOfHisOwnWithAnEmptyEnvironmentEndsWithTheProcess) {
+  auto body = [](Env& env) -> Task<void> {
+    std::string out;
+    const std::string script =
+        "env -i /usr/bin/setsid /bin/sh -c 'sleep 86399 & echo $!' >&1 & wait; sleep 0.05";
+    ProcessOptions options = shell(script);
+    options.on_stdout = [&out](std::string_view piece) { out += piece; };
+    auto process = env.processes.spawn(options).value();
+    EXPECT_TRUE((co_await process->wait()).success());
+    const std::vector<int> pids{std::stoi(out)};
+    co_await expect_gone(env.timers, pids);
+  };
+  loop_.run(body(env_));
+}
+
 TEST_F(ProcessesTest, AChildsEndHarmsNoOther) {
   auto body = [](Env& env) -> Task<void> {
     auto other = env.processes.spawn(shell("exec sleep 86399")).value();
