@@ -115,6 +115,7 @@ class Connection final : public Fiber, public ServerConnection, private InterimS
     watching_ = false;
   }
   ResponsePlan prepare(Response& response, const std::exception_ptr& thrown);
+  bool may_drop_body(const Response& response) const;
   ResponsePlan plan(const Response& response, bool keep_alive) const;
   void render_refusal(int status, std::string_view reason);
 
@@ -364,6 +365,13 @@ void Connection::peer_acted() noexcept {
 
 // ---------------------------------------------------------------------------- responses
 
+/// Whether what the handler left of the request's body may be read, so that the connection stays.
+/// A refusal does not wait for what the peer has not sent yet: it need not send it.
+bool Connection::may_drop_body(const Response& response) const {
+  if (reader_.rest_is_here(channel_)) return true;
+  return response.ok() && reader_.left() <= core().options.unread_body_bytes_max;
+}
+
 /// Decide what is sent, and render its head into `out_`.
 ResponsePlan Connection::prepare(Response& response, const std::exception_ptr& thrown) {
   const ServerOptions& options = core().options;
@@ -372,8 +380,7 @@ ResponsePlan Connection::prepare(Response& response, const std::exception_ptr& t
   // The request's body turned out to be bad: whatever the handler made of that.
   if (reader_.failed()) response = error_response(reader_.error().status, reader_.error().reason);
   const bool keep_alive = parser_.keep_alive() && !core().draining && !continue_wanted_ &&
-                          !reader_.failed() &&
-                          (reader_.complete() || reader_.left() <= options.unread_body_bytes_max);
+                          !reader_.failed() && (reader_.complete() || may_drop_body(response));
   const ResponsePlan how = plan(response, keep_alive);
   out_.clear();
   render_response(response, how, core().date.text(), options.server_name, out_);

@@ -195,6 +195,10 @@ class BodyReader {
   Framing framing() const noexcept { return framing_; }
   /// Of framing `length`: bytes not yet taken.
   std::uint64_t left() const noexcept { return left_; }
+  /// Whether a body of known length was received to its end, though not yet taken.
+  bool rest_is_here(const Channel& channel) const noexcept {
+    return framing_ == Framing::length && left_ + piece_bytes_ <= channel.input().size();
+  }
 
  private:
   std::string_view take_chunk(Channel& channel);

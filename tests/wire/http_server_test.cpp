@@ -308,6 +308,24 @@ TEST(HttpServer, an_unread_body_is_dropped_up_to_a_bound) {
             2U);
 }
 
+TEST(HttpServer, a_refusal_before_the_body_was_received_ends_the_connection) {
+  for (const std::string framing : {"Content-Length: 10", "Transfer-Encoding: chunked"}) {
+    World world;
+    world.serve([](Request&) -> Task<Response> { co_return error_response(503, "not now"); });
+    const std::string head = "POST / HTTP/1.1\r\nHost: a\r\n" + framing + "\r\n\r\n";
+    const std::string begun = framing.starts_with("C") ? "abc" : "3\r\nabc\r\n";
+    const Received got = world.raw({head + begun, simple_get}, 1s);
+    EXPECT_EQ(count_of(got.bytes, "HTTP/1.1 503"), 1U) << got.bytes;
+    EXPECT_NE(got.bytes.find("Connection: close"), std::string::npos) << got.bytes;
+    EXPECT_TRUE(got.ended);
+  }
+  // What is there need not be sent again: the connection stays.
+  World world;
+  world.serve([](Request&) -> Task<Response> { co_return error_response(404, "nobody"); });
+  const std::string whole = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+  EXPECT_EQ(count_of(world.answer(whole + last_get), "HTTP/1.1 404"), 2U);
+}
+
 TEST(HttpServer, a_handler_is_dropped_when_its_client_leaves) {
   World world;
   Timers& timers = world.env.timers;
