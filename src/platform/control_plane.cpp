@@ -1,14 +1,44 @@
 #include "platform/control_plane.hpp"
 
+#include "base/next_turn.hpp"
+
 namespace knative {
 
 namespace {
+
+// So many changes are handed on in one turn.
+constexpr int changes_max = 64;
 
 constexpr Duration settle_poll = std::chrono::milliseconds(1);
 // Who depends on the first conclusions gets this long; a busy platform never settles wholly.
 constexpr Duration settle_max = std::chrono::seconds(1);
 
 }  // namespace
+
+Turnstile::Turnstile(Executor& executor) : tasks_(executor) { tasks_.add(refill(*this)); }
+
+Task<void> Turnstile::enter() {
+  if (left_ == 0 || waiting_ > 0) {
+    struct Waiting {
+      std::size_t& count;
+      explicit Waiting(std::size_t& of) : count(of) { ++count; }
+      ~Waiting() { --count; }
+    };
+    const Waiting here(waiting_);
+    co_await free_.wait();
+  }
+  --left_;
+  used_.notify_all();
+}
+
+Task<void> Turnstile::refill(Turnstile& self) {
+  for (;;) {
+    while (self.left_ == turn_max) co_await self.used_.wait();
+    co_await base::NextTurn();
+    self.left_ = turn_max;
+    for (int i = 0; i < turn_max; ++i) self.free_.notify_one();
+  }
+}
 
 // One controller, and the keys that it is responsible for.
 class ControlPlane::Entry final : private Reconciler {
@@ -55,6 +85,7 @@ class ControlPlane::Entry final : private Reconciler {
     bool awaited = false;  // Counted in `unseen_`.
   };
   Task<Result<Requeue>> reconcile(std::string key) override {
+    co_await plane_.turnstile_.enter();
     Result<Requeue> outcome = co_await reconciler_->reconcile(key);
     if (const auto found = keys_.find(key); found != keys_.end()) seen(found->second);
     co_return outcome;
@@ -72,7 +103,7 @@ class ControlPlane::Entry final : private Reconciler {
 };
 
 ControlPlane::ControlPlane(Env& env, ReconcileContext& context)
-    : env_(env), context_(context), tasks_(env.executor) {}
+    : env_(env), context_(context), turnstile_(env.executor), tasks_(env.executor) {}
 
 ControlPlane::~ControlPlane() { stop(); }
 
@@ -119,7 +150,8 @@ Result<void> ControlPlane::begin_watch() {
 }
 
 Task<void> ControlPlane::pump(ControlPlane& self) {
-  for (;;) {
+  for (int handed = 0;;) {
+    if (++handed % changes_max == 0) co_await base::NextTurn();
     Result<WatchEvent> event = co_await self.watch_->next();
     if (!event) {
       // The history went past us: begin again with everything there is.

@@ -16,6 +16,23 @@
 
 namespace knative {
 
+/// Lets a few reconciles begin in each turn of the loop: whatever else is ready, requests above
+/// all, comes between them, however much there is to reconcile.
+class Turnstile {
+ public:
+  explicit Turnstile(Executor& executor);
+  Task<void> enter();
+
+ private:
+  static Task<void> refill(Turnstile& self);
+  static constexpr int turn_max = 4;
+  int left_ = turn_max;
+  std::size_t waiting_ = 0;
+  Wakeup used_;
+  Wakeup free_;
+  TaskSet tasks_;
+};
+
 class ControlPlane final : public Controllers {
  public:
   ControlPlane(Env& env, ReconcileContext& context);
@@ -59,6 +76,7 @@ class ControlPlane final : public Controllers {
   bool caught_up_ = false;
   bool first_list_done_ = false;
   Wakeup progress_;
+  Turnstile turnstile_;
   TaskSet tasks_;
 };
 
