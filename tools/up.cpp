@@ -50,19 +50,20 @@ std::string read_input() {
   return text;
 }
 
-// Apply all files together: one that is wrong keeps all from being applied.
-kn::Result<std::vector<kn::ObjectRef>> apply(kn::Platform& platform, const Arguments& arguments) {
-  std::vector<kn::manifest::Source> sources;
+using Sources = std::vector<kn::manifest::Source>;
+
+// Everything that the command line names, or all that cannot be read of it.
+kn::Result<Sources> read_all(kn::Platform& platform, const Arguments& arguments) {
+  Sources sources;
   std::string missing;
   const auto files = arguments.values.find("--filename");
-  if (files == arguments.values.end()) return std::vector<kn::ObjectRef>();
+  if (files == arguments.values.end()) return sources;
   for (const std::string& path : files->second) {
     if (path == "-") {
       sources.push_back({"stdin", read_input()});
       continue;
     }
-    kn::Result<std::vector<kn::manifest::Source>> read =
-        platform.read_manifests(path, arguments.has("--recursive"));
+    kn::Result<Sources> read = platform.read_manifests(path, arguments.has("--recursive"));
     if (read) {
       std::move(read->begin(), read->end(), std::back_inserter(sources));
     } else {
@@ -71,9 +72,7 @@ kn::Result<std::vector<kn::ObjectRef>> apply(kn::Platform& platform, const Argum
     }
   }
   if (!missing.empty()) return kn::fail(kn::Errc::not_found, std::move(missing));
-  kn::ApplyOptions options;
-  options.skip_unknown_kinds = arguments.has("--skip-unknown-kinds");
-  return platform.apply_texts(sources, options);
+  return sources;
 }
 
 // Seconds, or a duration as manifests write it.
@@ -171,12 +170,22 @@ int up(const Arguments& arguments) {
   options.outbound = std::move(*going_out);
   const bool secure = options.listen_tls.has_value();
   kn::PlatformThread platform(functions, options, loop);
+  kn::ApplyOptions applying;
+  applying.skip_unknown_kinds = arguments.has("--skip-unknown-kinds");
+  kn::Result<Sources> sources = Sources{};
+  kn::Result<void> valid;
+  // Before anything begins: what is wrong leaves no trace.
+  platform.call([&](kn::Platform& inner) {
+    sources = read_all(inner, arguments);
+    if (sources) valid = inner.check_texts(*sources, applying);
+  });
+  if (!sources) return complain(sources.error());
+  if (!valid) return complain(valid.error());
   if (kn::Result<void> started = platform.start(); !started) return complain(started.error());
-  announce(platform, secure);
-
   kn::Result<std::vector<kn::ObjectRef>> applied = std::vector<kn::ObjectRef>{};
-  platform.call([&](kn::Platform& inner) { applied = apply(inner, arguments); });
+  platform.call([&](kn::Platform& inner) { applied = inner.apply_texts(*sources, applying); });
   if (!applied) return complain(applied.error());
+  announce(platform, secure);
   // Beside the waiting for a signal: an interrupt must not wait for what never becomes ready.
   std::optional<kn::TaskSet> reports;
   platform.call([&](kn::Platform& inner) {

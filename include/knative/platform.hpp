@@ -79,6 +79,10 @@ class KNATIVE_EXPORT Platform {
   /// problems of all.
   Result<std::vector<ObjectRef>> apply_texts(const std::vector<manifest::Source>& sources,
                                              const ApplyOptions& options);
+  /// Whether they are all valid by themselves, with the problems of all. Does not start the
+  /// platform.
+  Result<void> check_texts(const std::vector<manifest::Source>& sources,
+                           const ApplyOptions& options);
   /// Read a file, or every *.yaml, *.yml and *.json file of a directory, sorted by name; with
   /// `recursive` of those in it too.
   Result<std::vector<manifest::Source>> read_manifests(const std::string& path, bool recursive);
@@ -140,6 +144,7 @@ class KNATIVE_EXPORT Platform {
   Task<Result<Offset>> publish(std::string broker, CloudEvent&& event) = delete;
   /// Receive what a Broker accepts from now on and the filter lets through. The reply, if any,
   /// goes back into the Broker. At least once; an exception is a failed delivery and is retried.
+  /// Fails with `not_found` when no such Broker was applied.
   Result<EventSubscription> subscribe(std::string broker, Filter filter, EventHandler function);
 
   // ------------------------------------------------------------------ looking inside
@@ -153,9 +158,10 @@ class KNATIVE_EXPORT Platform {
   std::string authority() const;
   /// The file that it stands in; empty likewise.
   std::string authority_file() const;
-  /// The URL in the object's status, with the listener's port; empty when it has none (yet).
+  /// The URL in the object's status, with the listener's port; empty when it has none (yet), or is
+  /// not there.
   std::string url(ObjectRef ref);
-  /// Ready instances of a Service or Route, over all its revisions.
+  /// Ready instances of a Service or Route, over all its revisions; of one that is not there none.
   int scale(std::string_view service);
   /// Everything that the listener answers, as a Handler: hosts of Routes, broker ingress,
   /// health and metrics.

@@ -89,9 +89,10 @@ Result<void> Platform::Impl::add(std::unique_ptr<Extension> extension) {
 }
 
 Result<void> Platform::Impl::add_kinds() {
-  for (const auto& extension : extensions) {
-    if (Result<void> added = extension->add_kinds(registry); !added) {
-      return added.error().within("extension " + std::string(extension->name()));
+  for (; kinds_added < extensions.size(); ++kinds_added) {
+    Extension& extension = *extensions[kinds_added];
+    if (Result<void> added = extension.add_kinds(registry); !added) {
+      return added.error().within("extension " + std::string(extension.name()));
     }
   }
   return {};
@@ -181,13 +182,9 @@ Result<void> Platform::Impl::install_all() {
   if (done) done = entrance.set_path("/readyz", health);
   if (done) done = entrance.set_path("/metrics", numbers);
   if (!done) return done;
-  for (const auto& extension : extensions) {
-    if (Result<void> installed = extension->install(*this); !installed) {
-      return installed.error().within("extension " + std::string(extension->name()));
-    }
-  }
   // What the host said holds wherever the ConfigMap says nothing, and when it is gone.
   const AutoscalerConfig given = settings.autoscaler;
+  // Before the extensions hear of it.
   config_maps.add(std::string(autoscaler_config_namespace), std::string(autoscaler_config_name),
                   [this, given](const auto& data) -> Result<void> {
                     Result<AutoscalerConfig> parsed =
@@ -196,6 +193,11 @@ Result<void> Platform::Impl::install_all() {
                     settings.autoscaler = *parsed;
                     return {};
                   });
+  for (const auto& extension : extensions) {
+    if (Result<void> installed = extension->install(*this); !installed) {
+      return installed.error().within("extension " + std::string(extension->name()));
+    }
+  }
   return add_controller(core::ConfigMap::api_version, core::ConfigMap::kind, "configmap",
                         config_maps.reconciler(*reconciling), {});
 }

@@ -61,6 +61,9 @@ struct Platform::Impl final : Installer {
   std::string qualify(std::string_view service) const;
   std::string key_of(std::string_view name) const;
   std::string url_of(const ObjectRef& ref) const;
+  Result<std::vector<AnyObject>> parse(const std::vector<manifest::Source>& sources,
+                                       const ApplyOptions& options,
+                                       std::vector<std::string>& warnings);
 
   Env& world;
   PlatformOptions settings;
@@ -79,6 +82,7 @@ struct Platform::Impl final : Installer {
   std::unique_ptr<Client> objects;
   std::unique_ptr<ReconcileContext> reconciling;
   std::vector<std::unique_ptr<Extension>> extensions;
+  std::size_t kinds_added = 0;  ///< So many of them have added their kinds.
   std::map<std::type_index, void*> services;
   ConfigMaps config_maps;
   std::unique_ptr<ControlPlane> control_plane;

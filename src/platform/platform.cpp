@@ -87,18 +87,18 @@ Result<ObjectRef> Platform::apply(const AnyObject& object) {
   return ref;
 }
 
-Result<std::vector<ObjectRef>> Platform::apply_texts(const std::vector<manifest::Source>& sources,
-                                                     const ApplyOptions& options) {
-  if (Result<void> started = start(); !started) return started.error();
+// All objects of all texts, or all that is wrong with them.
+Result<std::vector<AnyObject>> Platform::Impl::parse(const std::vector<manifest::Source>& sources,
+                                                     const ApplyOptions& options,
+                                                     std::vector<std::string>& warnings) {
   std::vector<AnyObject> objects;
-  std::vector<std::string> warnings;
   std::string problems;
   for (const manifest::Source& source : sources) {
     manifest::ParseOptions parsing;
     parsing.file_name = source.name;
     parsing.validate = true;
-    parsing.rules = admission_rules(impl_->settings.autoscaler);
-    parsing.kinds = &impl_->registry;
+    parsing.rules = admission_rules(settings.autoscaler);
+    parsing.kinds = &registry;
     parsing.skip_unknown_kinds = options.skip_unknown_kinds;
     parsing.warnings = &warnings;
     Result<std::vector<AnyObject>> parsed = manifest::parse(source.text, parsing);
@@ -110,8 +110,26 @@ Result<std::vector<ObjectRef>> Platform::apply_texts(const std::vector<manifest:
     std::move(parsed->begin(), parsed->end(), std::back_inserter(objects));
   }
   if (!problems.empty()) return fail(Errc::invalid_argument, std::move(problems));
+  return objects;
+}
+
+Result<void> Platform::check_texts(const std::vector<manifest::Source>& sources,
+                                   const ApplyOptions& options) {
+  if (Result<void> known = impl_->add_kinds(); !known) return known;
+  std::vector<std::string> warnings;
+  const Result<std::vector<AnyObject>> objects = impl_->parse(sources, options, warnings);
+  if (!objects) return objects.error();
+  return {};
+}
+
+Result<std::vector<ObjectRef>> Platform::apply_texts(const std::vector<manifest::Source>& sources,
+                                                     const ApplyOptions& options) {
+  if (Result<void> started = start(); !started) return started.error();
+  std::vector<std::string> warnings;
+  const Result<std::vector<AnyObject>> objects = impl_->parse(sources, options, warnings);
+  if (!objects) return objects.error();
   std::vector<ObjectRef> refs;
-  for (const AnyObject& object : objects) {
+  for (const AnyObject& object : *objects) {
     Result<AnyObject> stored = impl_->local_store->apply(object);
     if (!stored) return stored.error().within(object.ref().to_string());
     refs.push_back(stored->ref());

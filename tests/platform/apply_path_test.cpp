@@ -167,6 +167,28 @@ TEST_F(ApplyPath, config_autoscaler_acts_while_the_platform_runs_and_is_checked)
   EXPECT_FALSE(platform_->apply(zero)) << "what the host said holds again";
 }
 
+TEST_F(ApplyPath, what_config_autoscaler_says_reaches_revisions_that_run) {
+  functions_.http("hello", [](http::Request&) { return http::text("hello"); });
+  apply(serving::service("plain", "fn:hello"));
+  serving::Service own = serving::service("own", "fn:hello");
+  own.spec.template_.metadata.annotations["autoscaling.knative.dev/min-scale"] = "1";
+  apply(own);
+  simulation_.run_for(5min);
+  ASSERT_EQ(platform_->scale("plain"), 0);
+  ASSERT_EQ(platform_->scale("own"), 1);
+  core::ConfigMap config;
+  config.metadata = {.name = "config-autoscaler", .namespace_ = "knative-serving"};
+  config.data["min-scale"] = "2";
+  apply(config);
+  simulation_.run_for(10s);
+  EXPECT_EQ(platform_->scale("plain"), 2);
+  EXPECT_EQ(platform_->scale("own"), 1) << "it says so itself";
+  ASSERT_TRUE(
+      platform_->remove(platform_->ref<core::ConfigMap>("config-autoscaler", "knative-serving")));
+  simulation_.run_for(5min);
+  EXPECT_EQ(platform_->scale("plain"), 0);
+}
+
 class PlatformObjects : public PlatformFixture {
  protected:
   PlatformObjects() {

@@ -159,6 +159,16 @@ def test_the_problems_of_all_files_are_told_at_once(tmp_path):
     assert "has kind Service in serving.knative.dev/v1\n" in done.stderr
 
 
+def test_a_wrong_manifest_is_told_before_anything_begins(tmp_path):
+    manifest = tmp_path / "broker.yaml"
+    manifest.write_text(BROKER + "spek: {}\n")
+    data = tmp_path / "data"
+    done = run("up", "--listen", "127.0.0.1:0", "-f", manifest, "--data-dir", data)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert not data.exists()
+
+
 def test_unknown_kinds_are_left_out_when_asked_and_what_has_no_effect_is_said(up, tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "a.yaml").write_text(BROKER + "spec:\n  config: {apiVersion: v1, "

@@ -44,6 +44,7 @@ class DataPlane final : public control::ServingPlane {
   bool routes(std::string_view host) const { return table_->find(host).has_value(); }
   /// Stop every instance within `grace`.
   Task<void> stop(Duration grace) { return scaling_.stop(grace); }
+  void reconfigure() { scaling_.reconfigure(); }
 
  private:
   void use(std::shared_ptr<const RouteTable> table, const RouteRule* before,

@@ -8,6 +8,7 @@
 #include "knative/container.hpp"
 #include "knative/extensions.hpp"
 #include "knative/platform_options.hpp"
+#include "platform/admission.hpp"
 
 namespace knative {
 
@@ -29,6 +30,11 @@ class ServingExtension final : public Extension, private ScaleAccess {
           controllers.enqueue("revision", key);
         },
         into.options().on_output);
+    into.on_config_map(std::string(autoscaler_config_namespace),
+                       std::string(autoscaler_config_name), [this](const auto&) -> Result<void> {
+                         data_plane_->reconfigure();
+                         return {};
+                       });
     const control::Scope scope{into.context(), into.addresses()};
     using namespace control;
     Result<void> done = into.provide<ScaleAccess>(*this);

@@ -110,6 +110,19 @@ RevisionScaler::Start start_of(const serving::Revision& revision, const ScalerSp
 /// For strangers; the status of the Revision says more.
 constexpr std::string_view no_instance_starts = "the revision has no instance that starts";
 
+using Annotations = std::map<std::string, std::string>;
+
+// What a Revision itself says of its scaling.
+Annotations scaling_annotations(const serving::Revision& revision) {
+  Annotations own;
+  for (const auto& [name, value] : revision.metadata.annotations) {
+    const bool scaling =
+        name.starts_with("autoscaling.knative.dev/") || name == serving::keys::progress_deadline;
+    if (scaling) own.emplace(name, value);
+  }
+  return own;
+}
+
 }  // namespace
 
 // One Revision at work.
@@ -176,6 +189,8 @@ struct Scaling::Unit final : EndpointListener, StatSource, ScaleTarget {
   std::string key;
   std::string uid;
   ScalerSpec scaler;
+  Annotations annotations;  ///< Those that say how it is scaled.
+  std::int64_t concurrency = 0;
   std::optional<Error> failure;  ///< The last one, until an instance becomes ready.
   bool unwell = false;           ///< It ran once, and now no instance of it does.
   bool routed = false;           ///< A Route named it once.
@@ -253,10 +268,9 @@ Result<void> Scaling::ensure(const serving::Revision& revision) {
     if (known->second->uid == revision.metadata.uid) return {};  // Revisions are immutable
     remove(key);
   }
-  const std::map<std::string, std::string> annotations(revision.metadata.annotations.begin(),
-                                                       revision.metadata.annotations.end());
-  Result<ScalerSpec> scaling =
-      resolve_scaler_spec(config_, annotations, revision.spec.container_concurrency.value_or(0));
+  Annotations annotations = scaling_annotations(revision);
+  const std::int64_t concurrency = revision.spec.container_concurrency.value_or(0);
+  Result<ScalerSpec> scaling = resolve_scaler_spec(config_, annotations, concurrency);
   if (!scaling) return scaling.error();
   Result<InstanceSpec> instance = instance_of(revision);
   if (!instance) return instance.error();
@@ -266,6 +280,8 @@ Result<void> Scaling::ensure(const serving::Revision& revision) {
   const RevisionOptions limits = limits_of(revision);
   auto unit = std::make_unique<Unit>(*this, std::move(*instance), limits, *scaling);
   unit->routed = was_routed;
+  unit->annotations = std::move(annotations);
+  unit->concurrency = concurrency;
   Unit& added = *unit;
   units_.emplace(key, std::move(unit));
   Result<void> watched = autoscaler_.add(key, *scaling, added, added, start_of(revision, *scaling),
@@ -336,8 +352,28 @@ void Scaling::unnamed(const std::string& key) {
 }
 
 void Scaling::set_reachable(Unit& unit, bool reachable) {
-  if (unit.scaler.decider.reachable == reachable) return;
-  unit.scaler.decider.reachable = reachable;
+  ScalerSpec scaler = unit.scaler;
+  scaler.decider.reachable = reachable;
+  rescale(unit, scaler);
+}
+
+void Scaling::reconfigure() {
+  for (const auto& [key, unit] : units_) {
+    Result<ScalerSpec> scaler = resolve_scaler_spec(config_, unit->annotations, unit->concurrency);
+    if (scaler) {
+      scaler->decider.reachable = unit->scaler.decider.reachable;
+      rescale(*unit, *scaler);
+    } else {
+      env_.logger.log(LogLevel::warning, "autoscaler",
+                      "a revision keeps its scaling: what it says does not fit the configuration",
+                      {{"revision", key}, {"error", scaler.error().to_string()}});
+    }
+  }
+}
+
+void Scaling::rescale(Unit& unit, const ScalerSpec& scaler) {
+  if (unit.scaler == scaler) return;
+  unit.scaler = scaler;
   if (Result<void> updated = autoscaler_.update(unit.key, unit.scaler); !updated) {
     env_.logger.log(LogLevel::error, "autoscaler", "update refused",
                     {{"revision", unit.key}, {"error", updated.error().to_string()}});

@@ -42,6 +42,8 @@ class Scaling {
   /// need not be kept warm.
   void named(const std::string& key);
   void unnamed(const std::string& key);
+  /// The configuration has changed: what Revisions do not say themselves counts from now on.
+  void reconfigure();
   /// A request waits.
   void wanted(std::string_view key) { autoscaler_.poke(key); }
   /// Stop every instance, also of Revisions that were removed, within `grace`.
@@ -52,6 +54,7 @@ class Scaling {
   static Task<void> retire(std::unique_ptr<Unit> unit);
   Result<InstanceSpec> instance_of(const serving::Revision& revision) const;
   void set_reachable(Unit& unit, bool reachable);
+  void rescale(Unit& unit, const ScalerSpec& scaler);
 
   Env& env_;
   ContainerRuntime& runtime_;
