@@ -58,7 +58,7 @@ struct DeliverySpec {
   std::string backoff_policy = {};         ///< "linear" or "exponential".
   std::string backoff_delay = {};
   std::string retry_after_max = {};  ///< Upper bound of a server's Retry-After.
-  std::string format = {};           ///< "json", "binary" or empty: as received.
+  std::string format = {};           ///< "json": structured mode; "binary" or empty: binary.
   friend bool operator==(const DeliverySpec&, const DeliverySpec&) = default;
 };
 

@@ -3,7 +3,7 @@
 ///
 /// A `CloudEvent` is an ordinary value. A `Sink` takes events and may answer each with one. A
 /// `Filter` is an immutable predicate, compiled once and cheap to copy. Nothing here does I/O.
-/// Rules: CloudEvents specification 1.0.2, its HTTP binding and JSON format, CloudEvents SQL 1.0.
+/// Rules: CloudEvents 1.0.2, its HTTP binding and JSON format, CloudEvents SQL 1.0.
 ///
 /// \code
 /// knative::CloudEvent order("order.created", "/web", {{"id", 7}, {"total", 120}});
@@ -20,7 +20,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -204,13 +203,14 @@ using Reply = std::optional<CloudEvent>;
 
 /// One attempt to deliver an event, as seen by whoever decides about another attempt.
 struct KNATIVE_EXPORT DeliveryAttempt {
-  int status = 202;    ///< HTTP status, or the one that stands for the error; 0: no answer.
-  Reply reply;         ///< Only after success.
-  std::string detail;  ///< After a failure: the response's body, or the error's text.
+  int status = 202;  ///< HTTP status, or the one that stands for the error; 0: no answer.
+  Reply reply;       ///< Only after success.
+  std::string body;    ///< After a failure: what the subscriber answered, for the dead letter.
+  std::string detail;  ///< After a failure: our own words, for the log; empty: see `body`.
   std::optional<Duration> retry_after;  ///< The Retry-After field of the response.
-
   bool ok() const noexcept { return status >= 200 && status < 300; }
-  /// Success with a reply, or the failure that stands for `result`'s error.
+  const std::string& cause() const noexcept { return detail.empty() ? body : detail; }
+  /// Success with a reply, or the failure that stands for `result`'s error, which has no body.
   static DeliveryAttempt from(Result<Reply> result);
 };
 
@@ -229,8 +229,7 @@ class KNATIVE_EXPORT Sink {
   virtual bool hands_on() const noexcept { return false; }
 };
 
-/// Calls a function with the event. The function returns `Reply`, `Task<Reply>`,
-/// `Result<Reply>`,
+/// Calls a function with the event. The function returns `Reply`, `Task<Reply>`, `Result<Reply>`,
 /// `Task<Result<Reply>>`, `void` or `Task<void>`; what it throws is a failed attempt.
 template <class F>
 std::unique_ptr<Sink> make_sink(F function) {

@@ -274,6 +274,7 @@ class KNATIVE_EXPORT HttpSink final : public Sink {
   bool hands_on() const noexcept override { return options_.hands_on; }
 
  private:
+  http::Request request_of(const CloudEvent& event) const;
   http::Handler& handler_;
   HttpSinkOptions options_;
 };
@@ -283,6 +284,7 @@ class KNATIVE_EXPORT BrokerSink final : public Sink {
  public:
   explicit BrokerSink(std::shared_ptr<EventBroker> broker) : broker_(std::move(broker)) {}
   Task<Result<Reply>> deliver(const CloudEvent& event) override;
+  Task<DeliveryAttempt> attempt(const CloudEvent& event) override;
   bool hands_on() const noexcept override { return true; }
 
  private:

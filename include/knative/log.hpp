@@ -15,6 +15,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -106,6 +107,8 @@ class KNATIVE_EXPORT Log {
   /// Commit what is pending, then refuse everything. Waiting readers return.
   virtual Task<Result<void>> close() = 0;
   virtual LogStats stats() const = 0;
+  /// Try again what failed last. Succeeds when the log works; fails as what was tried.
+  virtual Task<Result<void>> check() = 0;
 };
 
 /// Bounds of `memory_log`.
@@ -133,6 +136,9 @@ struct SegmentLogOptions {
   FsyncMode fsync_mode = FsyncMode::data;
   bool create = true;  ///< False: where no log is, one was lost (data_loss).
   RetentionOptions retention;
+  /// Called on the loop when writing or reading begins to fail, with the error, and with nothing
+  /// when both work again. Must not destroy the log.
+  std::function<void(const std::optional<Error>&)> on_trouble;
 };
 
 /// Open or create the log in `directory` and recover it. A commit that was interrupted is cut off.

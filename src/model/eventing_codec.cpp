@@ -222,7 +222,6 @@ using fields::Rule;
 
 constexpr std::string_view no_annotation = "there is no such annotation";
 constexpr std::string_view no_label = "there is no such label";
-constexpr std::string_view binary_only = "events are sent in binary mode";
 
 #define KN_EVENTING_KEYS                                                               \
   {"metadata.labels[eventing.knative.dev/*]", Mark::warned, no_label},                 \
@@ -233,11 +232,8 @@ constexpr std::string_view binary_only = "events are sent in binary mode";
   }
 
 constexpr Rule broker_rules[] = {
-    {"spec.delivery.format", Mark::warned, binary_only, "json"},
-    {"metadata.annotations[eventing.knative.dev/broker.class]", Mark::acts},
-    KN_EVENTING_KEYS};
-constexpr Rule trigger_rules[] = {{"spec.delivery.format", Mark::warned, binary_only, "json"},
-                                  {"metadata.annotations[eventing.knative.dev/injection]",
+    {"metadata.annotations[eventing.knative.dev/broker.class]", Mark::acts}, KN_EVENTING_KEYS};
+constexpr Rule trigger_rules[] = {{"metadata.annotations[eventing.knative.dev/injection]",
                                    Mark::warned, "Brokers are not made on demand"},
                                   {"metadata.annotations[knative.dev/dependency]", Mark::acts},
                                   {"metadata.labels[eventing.knative.dev/broker]", Mark::reported},
@@ -247,11 +243,8 @@ constexpr Rule event_type_rules[] = {
     {"metadata.annotations[eventing.knative.dev/schemaData]", Mark::reported},
     KN_EVENTING_KEYS};
 constexpr Rule channel_rules[] = {
-    {"spec.delivery.format", Mark::warned, binary_only, "json"},
-    {"metadata.annotations[messaging.knative.dev/subscribable]", Mark::reported},
-    KN_EVENTING_KEYS};
-constexpr Rule subscription_rules[] = {{"spec.delivery.format", Mark::warned, binary_only, "json"},
-                                       KN_EVENTING_KEYS};
+    {"metadata.annotations[messaging.knative.dev/subscribable]", Mark::reported}, KN_EVENTING_KEYS};
+constexpr Rule subscription_rules[] = {KN_EVENTING_KEYS};
 #undef KN_EVENTING_KEYS
 
 constexpr PrinterColumn broker_columns[] = {{"URL", "status.address.url"},

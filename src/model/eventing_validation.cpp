@@ -324,7 +324,12 @@ FieldErrors validate(const Channel& object) {
     errors.add(std::move(wrong).via_field("channelTemplate"));
   }
   errors.add(validate_delivery(object.spec.delivery));
-  return std::move(errors).via_field("spec").merged();
+  errors = std::move(errors).via_field("spec");
+  if (object.metadata.name.find('.') != std::string::npos) {
+    errors.add(invalid_value(object.metadata.name, "metadata.name")
+                   .with_details("a Channel has a host of its name, which must be one label"));
+  }
+  return errors.merged();
 }
 
 FieldErrors validate(const Subscription& object) {

@@ -150,11 +150,12 @@ std::string format_duration(Duration duration) {
 
 Result<Duration> parse_iso8601_duration(std::string_view original) {
   const auto bad = [&] { return not_a("ISO 8601 duration", original); };
-  if (original == "P0") return Duration(0);
+  if (original == "P0" || original == "+P0") return Duration(0);
   std::string with_points(original);  // a comma is as good as a point
   std::replace(with_points.begin(), with_points.end(), ',', '.');
   std::string_view text = with_points;
-  if (text.empty() || text.front() != 'P') return bad();
+  if (text.starts_with('+')) text.remove_prefix(1);
+  if (!text.starts_with('P')) return bad();
   text.remove_prefix(1);
   // A year of the Gregorian calendar has 365.2425 days on average, a month a twelfth of it.
   static constexpr std::array<Unit, 4> date_units = {{{"Y", 31556952000000000},

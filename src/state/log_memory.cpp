@@ -79,6 +79,7 @@ class MemoryLog final : public Log {
     co_return Result<void>();
   }
 
+  Task<Result<void>> check() override { co_return Result<void>(); }
   LogStats stats() const override { return stats_; }
 
  private:

@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "knative/log.hpp"
+#include "state/lasting_trouble.hpp"
 #include "state/log_cursors.hpp"
 #include "state/log_segments.hpp"
 
@@ -160,12 +161,17 @@ class SegmentLog final : public Log {
              SegmentLogOptions options)
       : timers_(env.timers),
         disk_(env.disk),
-        logger_(env.logger),
         place_(std::move(place)),
         options_(std::move(options)),
         cursors_(std::move(state.cursors)),
         chain_(state.chain),
         end_(state.end),
+        writing_(env.logger, env.timers, LogLevel::error, "commit failed", "commits work again"),
+        reading_(env.logger, env.timers, LogLevel::error, "reading failed", "reading works again"),
+        noting_(env.logger, env.timers, LogLevel::warning, "cannot note how far the log has got",
+                "how far the log has got is noted again"),
+        removing_old_(env.logger, env.timers, LogLevel::warning, "cannot remove old segments",
+                      "old segments can be removed again"),
         writer_(env.executor) {
     for (files::Segment& segment : state.segments) {
       stats_.bytes += segment.bytes;
@@ -225,9 +231,17 @@ class SegmentLog final : public Log {
     if (!result) {
       // Retention may have taken the segment meanwhile.
       if (from < first()) co_return co_await read(first(), limits);
+      unread_ = from;
+      reading_.came(result.error(), place_->directory);
+      tell();
       co_return result.error();
     }
     remember(number, *result);
+    const std::vector<Record>& got = result->records;
+    if (reading_.error() && from <= unread_ && (got.empty() || got.back().offset >= unread_)) {
+      reading_.went(place_->directory);
+      tell();
+    }
     co_return std::move(result->records);
   }
 
@@ -257,6 +271,21 @@ class SegmentLog final : public Log {
     co_return Result<void>();
   }
 
+  Task<Result<void>> check() override {
+    if (closing_) co_return fail(Errc::failed_precondition, "the log is closed");
+    if (reading_.error()) {
+      const Result<std::vector<Record>> again = co_await read(unread_, ReadLimits{1, 1});
+      if (!again) co_return again.error();
+      if (reading_.error()) {  // nothing is there any more, or it is in memory
+        reading_.went(place_->directory);
+        tell();
+      }
+    }
+    if (!writing_.error()) co_return Result<void>();
+    Task<Result<void>> writing = set_cursor(std::string(probe_cursor), std::nullopt);
+    co_return co_await std::move(writing);
+  }
+
   LogStats stats() const override {
     LogStats stats = stats_;
     stats.segments = segments_.size();
@@ -274,7 +303,17 @@ class SegmentLog final : public Log {
   static constexpr std::uint64_t overhead =
       format::frame_header_bytes + format::record_header_bytes;
 
+  /// What is written to see whether writing works: nobody has a cursor of this name.
+  static constexpr std::string_view probe_cursor = "probe";
+
   std::uint64_t bytes_max() const noexcept { return options_.retention.bytes_max; }
+
+  void tell() {
+    std::optional<Error> trouble = writing_.error() ? writing_.error() : reading_.error();
+    if (trouble == told_) return;
+    told_ = std::move(trouble);
+    if (options_.on_trouble) options_.on_trouble(told_);
+  }
 
   // ---- appending
 
@@ -351,14 +390,15 @@ class SegmentLog final : public Log {
       Written written = co_await disk_.run(job);
       finish(batch, std::move(written));
       if (Result<void> removed = co_await remove_old(0); !removed) {
-        logger_.log(LogLevel::warning, "log", "cannot remove old segments",
-                    {{"error", removed.error().to_string()}});
+        removing_old_.came(removed.error(), place_->directory);
+      } else {
+        removing_old_.went(place_->directory);
       }
     }
     if (options_.fsync_mode == FsyncMode::data) {
       auto job = [place = place_] { return place->manifest.sync(); };
       Result<void> synced = co_await disk_.run(job);
-      if (!synced) not_noted(synced.error());
+      if (!synced) noting_.came(synced.error(), place_->directory);
     }
     closed_.set();
   }
@@ -396,11 +436,6 @@ class SegmentLog final : public Log {
     return content;
   }
 
-  void not_noted(const Error& error) {
-    logger_.log(LogLevel::warning, "log", "cannot note how far the log has got",
-                {{"error", error.to_string()}});
-  }
-
   void finish(const std::shared_ptr<Batch>& batch, Written written) {
     pending_bytes_ -= batch->payload;
     ++stats_.syncs;
@@ -421,13 +456,19 @@ class SegmentLog final : public Log {
       const bool full = written.error->code == Errc::resource_exhausted;
       batch->error = fail(full ? Errc::resource_exhausted : Errc::unavailable,
                           "the log cannot write: " + written.error->to_string());
-      logger_.log(LogLevel::error, "log", "commit failed", {{"error", written.error->to_string()}});
+      writing_.came(*written.error, place_->directory);
     } else {
       committed(batch, written.chain);
+      writing_.went(place_->directory);
+      if (written.not_noted) {
+        noting_.came(*written.not_noted, place_->directory);
+      } else {
+        noting_.went(place_->directory);
+      }
     }
-    if (written.not_noted) not_noted(*written.not_noted);
     batch->done.set();
     appended_.notify_all();
+    tell();
   }
 
   void committed(const std::shared_ptr<Batch>& batch, std::uint32_t chain) {
@@ -593,7 +634,6 @@ class SegmentLog final : public Log {
 
   Timers& timers_;
   Offload& disk_;
-  Logger& logger_;
   std::shared_ptr<files::Place> place_;
   SegmentLogOptions options_;
   std::deque<Held> segments_;
@@ -611,6 +651,12 @@ class SegmentLog final : public Log {
   std::size_t cache_bytes_ = 0;
   std::string spare_;  ///< Memory for the next batch.
   LogStats stats_;
+  state::LastingTrouble writing_;
+  state::LastingTrouble reading_;
+  state::LastingTrouble noting_;
+  state::LastingTrouble removing_old_;
+  Offset unread_ = 0;          ///< Where reading failed.
+  std::optional<Error> told_;  ///< Of what `on_trouble` was told.
   Wakeup wake_;
   Wakeup appended_;
   Wakeup closed_;
@@ -625,6 +671,13 @@ struct Opened {
 
 Result<Opened> open_blocking(const std::shared_ptr<files::Place>& place, std::uint64_t log_id,
                              std::int64_t now, bool create) {
+  if (!create) {
+    const Result<FileInfo> there = place->files.info(place->directory);
+    if (!there && there.error().code == Errc::not_found) {
+      return fail(Errc::data_loss, place->manifest.path() + ": the log is missing; record 0 is " +
+                                       "the first that is missing");
+    }
+  }
   if (Result<void> made = place->files.make_directories(place->directory); !made) {
     return made.error();
   }

@@ -213,16 +213,22 @@ DeliveryAttempt DeliveryAttempt::from(Result<Reply> result) {
 
 Task<DeliveryAttempt> Sink::attempt(const CloudEvent& event) {
   std::optional<Result<Reply>> result;
+  std::string said;
   try {
     result.emplace(co_await deliver(event));
+    if (!*result) said = result->error().detail;
   } catch (const Exception& exception) {
+    said = exception.error().detail;
     result.emplace(exception.error());
   } catch (const std::exception& exception) {
+    said = exception.what();
     result.emplace(fail(Errc::internal, std::string("the subscriber threw: ") + exception.what()));
   } catch (...) {
     result.emplace(fail(Errc::internal, "the subscriber threw something unknown"));
   }
-  co_return DeliveryAttempt::from(std::move(*result));
+  DeliveryAttempt attempt = DeliveryAttempt::from(std::move(*result));
+  attempt.body = std::move(said);
+  co_return attempt;
 }
 
 }  // namespace knative

@@ -122,8 +122,9 @@ TEST(Durations, Iso8601) {
   EXPECT_EQ(parse_iso8601_duration("P1Y").value(), std::chrono::seconds(31556952));
   EXPECT_EQ(parse_iso8601_duration("P1Y1MT1M").value(), std::chrono::seconds(34186758));
   EXPECT_EQ(parse_iso8601_duration("P0").value(), std::chrono::seconds(0));
+  EXPECT_EQ(parse_iso8601_duration("+PT1S").value(), std::chrono::seconds(1));
   for (const char* bad : {"", "P", "PT", "10S", "PT10", "P1M1Y", "P00", "P0,5M1D", "PT1S1M",
-                          "PT1.5M1S", "P1DT", "PT-1S", "1s", "P1H"}) {
+                          "PT1.5M1S", "P1DT", "PT-1S", "1s", "P1H", "+", "-PT1S", "-P0", "++P1D"}) {
     EXPECT_FALSE(parse_iso8601_duration(bad)) << bad;
   }
 }

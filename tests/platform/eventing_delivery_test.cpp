@@ -22,6 +22,28 @@ Ids sorted(Ids ids) {
   return ids;
 }
 
+// What was sent to a host that is not ours.
+class Outside {
+ public:
+  Outside(Simulation& simulation, const std::string& host, std::uint16_t port)
+      : handler_(http::make_handler([this](http::Request& request) {
+          hosts.emplace_back(request.headers.get("host").value_or(""));
+          hops = std::string(request.headers.get("ce-knativebrokerttl").value_or(""));
+          return http::Response{.status = 202};
+        })),
+        server_(simulation.env().executor, simulation.env().timers, simulation.env().logger,
+                listen(simulation, Endpoint{host, port, {}}), *handler_) {}
+  std::vector<std::string> hosts;
+  std::string hops;
+
+ private:
+  static std::unique_ptr<Listener> listen(Simulation& simulation, const Endpoint& endpoint) {
+    return simulation.host(endpoint.host).env().network.listen(endpoint).value();
+  }
+  std::unique_ptr<http::Handler> handler_;
+  http::Server server_;
+};
+
 class EventingDelivery : public PlatformFixture {
  protected:
   EventingDelivery() {
@@ -220,6 +242,81 @@ TEST_F(EventingDelivery, a_letter_about_an_empty_answer_holds_no_error_data) {
   EXPECT_FALSE(fields_["letters"].has("ce-knativeerrordata"));
 }
 
+TEST_F(EventingDelivery, a_letter_about_a_subscriber_that_is_not_reached_tells_no_word_of_ours) {
+  begin_world();
+  Outside plain(simulation_, "plain.example.com", 443);
+  for (const std::string& url :
+       {std::string("http://nobody.example.com/in"), std::string("https://plain.example.com/in")}) {
+    seen_["letters"].clear();
+    apply(trigger_to(at(url)));
+    send("1");
+    simulation_.run_for(1h);
+    ASSERT_EQ(seen_["letters"], (Ids{"1"})) << url;
+    EXPECT_EQ(fields_["letters"].get("ce-knativeerrordest"), url);
+    EXPECT_EQ(fields_["letters"].get("ce-knativeerrorcode"), "502");
+    EXPECT_FALSE(fields_["letters"].has("ce-knativeerrordata"))
+        << *fields_["letters"].get("ce-knativeerrordata");
+  }
+}
+
+TEST_F(EventingDelivery, a_backoff_of_ten_minutes_is_ten_minutes) {
+  begin_world();
+  status_["one"] = 500;
+  Trigger slow = trigger_to("one");
+  slow.spec.delivery->retry = 2;
+  slow.spec.delivery->backoff_policy = "linear";
+  slow.spec.delivery->backoff_delay = "PT10M";
+  apply(slow);
+  send("1");
+  simulation_.run_for(7min);  // with jitter at least 8 minutes
+  EXPECT_EQ(seen_["one"].size(), 1u);
+  simulation_.run_for(6min);  // and at most 12
+  EXPECT_EQ(seen_["one"].size(), 2u);
+  simulation_.run_for(25min);
+  EXPECT_EQ(seen_["one"].size(), 3u);
+
+  slow.spec.delivery->backoff_delay = "P1M";
+  slow.spec.delivery->retry = 100;
+  slow.spec.delivery->backoff_policy = "exponential";
+  apply(slow);
+  seen_["one"].clear();
+  send("2");
+  simulation_.run_for(20 * 24h);
+  EXPECT_EQ(seen_["one"].size(), 1u);
+}
+
+TEST_F(EventingDelivery, a_delivery_of_format_json_is_sent_in_structured_mode) {
+  begin_world();
+  std::vector<std::pair<std::string, std::string>> got;  // content type and body
+  functions_.http("whole", [&got](http::Request& request) {
+    got.emplace_back(request.headers.get("content-type").value_or(""), request.body.bytes());
+    EXPECT_FALSE(request.headers.has("ce-id"));
+    return http::Response{.status = 500};
+  });
+  apply(serving::service("whole", "fn:whole"));
+  Trigger whole = trigger_to("whole");
+  whole.spec.delivery->format = "json";
+  whole.spec.delivery->retry = 0;
+  apply(whole);
+  EXPECT_EQ(message<Trigger>("t", "Warnings"), "");
+  send("1");
+  simulation_.run_for(1min);
+  ASSERT_EQ(got.size(), 1u);
+  EXPECT_TRUE(got[0].first.starts_with("application/cloudevents+json")) << got[0].first;
+  const Result<CloudEvent> event = event_from_json(got[0].second);
+  ASSERT_TRUE(event) << got[0].second;
+  EXPECT_EQ(event->id(), "1");
+  EXPECT_EQ(event->extension("knativebrokerttl"), nullptr) << "a function is not told the hops";
+  // The dead letter travels alike.
+  EXPECT_TRUE(fields_["letters"].get("content-type")->starts_with("application/cloudevents+json"));
+  whole.spec.delivery->format = "binary";
+  whole.spec.subscriber = to<serving::Service>("one");
+  apply(whole);
+  send("2");
+  simulation_.run_for(1min);
+  EXPECT_EQ(seen_["one"], (Ids{"2"}));
+}
+
 // ---------------------------------------------------------------------------- loops
 
 TEST_F(EventingDelivery, brokers_that_deliver_to_each_other_end_at_the_hop_limit) {
@@ -310,28 +407,6 @@ TEST_F(EventingDelivery, replies_that_go_round_end_as_a_dead_letter_at_the_hop_l
 }
 
 // ---------------------------------------------------------------------------- hosts
-
-// What was sent to a host that is not ours.
-class Outside {
- public:
-  Outside(Simulation& simulation, const std::string& host, std::uint16_t port)
-      : handler_(http::make_handler([this](http::Request& request) {
-          hosts.emplace_back(request.headers.get("host").value_or(""));
-          hops = std::string(request.headers.get("ce-knativebrokerttl").value_or(""));
-          return http::Response{.status = 202};
-        })),
-        server_(simulation.env().executor, simulation.env().timers, simulation.env().logger,
-                listen(simulation, Endpoint{host, port, {}}), *handler_) {}
-  std::vector<std::string> hosts;
-  std::string hops;
-
- private:
-  static std::unique_ptr<Listener> listen(Simulation& simulation, const Endpoint& endpoint) {
-    return simulation.host(endpoint.host).env().network.listen(endpoint).value();
-  }
-  std::unique_ptr<http::Handler> handler_;
-  http::Server server_;
-};
 
 TEST_F(EventingDelivery, the_broker_ingress_of_another_cluster_is_not_ours) {
   begin_world();
@@ -434,6 +509,7 @@ TEST_F(EventingDelivery, a_post_that_is_half_sent_when_its_broker_is_removed_is_
   simulation_.run(talk(simulation_.env(), *platform_, answer));
   const std::string status = answer.substr(0, std::string("HTTP/1.1 503").size());
   EXPECT_TRUE(status == "HTTP/1.1 503" || status == "HTTP/1.1 404") << answer;
+  EXPECT_NE(answer.find("Connection: close"), std::string::npos) << answer;
 }
 
 // ---------------------------------------------------------------------------- kinds and classes
@@ -461,6 +537,39 @@ TEST_F(EventingDelivery, a_subscription_to_a_channel_of_another_kind_is_not_read
   send("1", "ping", "orders");
   simulation_.run_for(1min);
   EXPECT_TRUE(seen_["one"].empty());
+}
+
+TEST_F(EventingDelivery, a_channel_of_a_long_name_has_a_host_that_dns_takes) {
+  begin_world();
+  const std::string name = std::string(59, 'c') + "-one";
+  const std::string twin = std::string(59, 'c') + "-two";
+  apply(channel(name));
+  apply(channel(twin));
+  std::set<std::string> labels;
+  for (const std::string& one : {name, twin}) {
+    ASSERT_EQ(state<Channel>(one), "True") << message<Channel>(one);
+    const http::Url url = http::Url::parse(get<Channel>(one).status.address->url).value();
+    const std::string label = url.host.substr(0, url.host.find('.'));
+    EXPECT_LE(label.size(), 63u) << label;
+    labels.insert(label);
+    CloudEvent event("ping", "/test");
+    event.set_id("1");
+    http::Request request = to_http(event, ContentMode::binary, "/");
+    request.headers.set("host", url.host);
+    EXPECT_EQ(simulation_.run(platform_->ingress().handle(request)).status, 202);
+  }
+  EXPECT_EQ(labels.size(), 2u);
+  const Result<ObjectRef> dotted = platform_->apply(channel("two.labels"));
+  ASSERT_FALSE(dotted);
+  EXPECT_NE(dotted.error().detail.find("metadata.name"), std::string::npos)
+      << dotted.error().detail;
+}
+
+TEST_F(EventingDelivery, nobody_subscribes_to_a_broker_that_is_not_there) {
+  const auto ignore = [](const CloudEvent&) -> Task<Reply> { co_return Reply(); };
+  const Result<EventSubscription> none = platform_->subscribe("nobody", Filter(), ignore);
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, Errc::not_found);
 }
 
 TEST_F(EventingDelivery, a_channel_made_of_another_kind_is_not_ready) {

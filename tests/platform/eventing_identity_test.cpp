@@ -127,6 +127,39 @@ TEST_F(EventingIdentity, ids_of_events_never_repeat_when_a_broker_is_made_again)
   EXPECT_EQ(all.size(), 6u);
 }
 
+TEST_F(EventingIdentity, ids_of_events_never_repeat_after_a_restart) {
+  functions_.http("ids", [this](http::Request& request) {
+    seen_["ids"].emplace_back(request.headers.get("ce-id").value_or(""));
+    return http::Response{.status = 202};
+  });
+  begin_on_disk();
+  apply(serving::service("ids", "fn:ids"));
+  apply(eventing::broker("default"));
+  apply(to_function("ids"));
+  for (int start = 0; start < 3; ++start) {
+    publish("default");
+    publish("default");
+    // Numbers that were given to events that were refused do not count as used.
+    FaultPlan plan;
+    plan.no_space = 1;
+    simulation_.faults().set_plan(plan);
+    const CloudEvent ping("ping", "/test");
+    for (int i = 0; i < 2; ++i) {
+      EXPECT_FALSE(simulation_.run(platform_->publish("default", ping)));
+    }
+    simulation_.faults().clear();
+    simulation_.run_for(10s);
+    stop();
+    platform_.reset();
+    begin_on_disk();
+    platform_->start().value();
+    simulation_.run_for(10s);
+  }
+  const std::set<std::string> all(seen_["ids"].begin(), seen_["ids"].end());
+  EXPECT_EQ(all.size(), seen_["ids"].size());
+  EXPECT_GE(all.size(), 6u);
+}
+
 TEST_F(EventingIdentity, a_broker_that_went_when_the_platform_stopped_leaves_no_log_behind) {
   begin_on_disk();
   apply(eventing::broker("default"));

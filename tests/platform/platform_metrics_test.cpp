@@ -1,7 +1,13 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <fstream>
+#include <set>
+#include <vector>
+
 #include "knative/platform.hpp"
 #include "knative/simulation.hpp"
+#include "support/paths.hpp"
 
 namespace knative {
 namespace {
@@ -112,6 +118,68 @@ TEST_F(PlatformMetrics, events_are_counted_at_the_broker_and_by_trigger) {
   EXPECT_EQ(value("knative_broker_backlog_events",
                   "broker_name=\"default\",namespace_name=\"default\",trigger_name=\"to-hello\""),
             0);
+}
+
+/// The rows of tables in docs/metrics.md.
+std::vector<std::string> documented() {
+  std::ifstream file(testing_paths::source() + "/docs/metrics.md");
+  std::vector<std::string> rows;
+  for (std::string line; std::getline(file, line);) rows.push_back(line);
+  return rows;
+}
+
+bool has(const std::vector<std::string>& rows, const std::string& name, const std::string& type) {
+  return std::any_of(rows.begin(), rows.end(), [&](const std::string& row) {
+    const bool same = row.find("| 〃 |") != row.npos;
+    return row.find("`" + name + "`") != row.npos && (same || row.find(type) != row.npos);
+  });
+}
+
+TEST_F(PlatformMetrics, every_name_label_and_result_is_in_the_document) {
+  deploy(serving::service("hello", "fn:hello"));
+  serving::Service rated = serving::service("rated", "fn:hello");
+  rated.spec.template_.metadata.annotations["autoscaling.knative.dev/metric"] = "rps";
+  deploy(rated);
+  deploy(eventing::broker("default"));
+  deploy(eventing::trigger("to-hello", "default", "http://hello.default.svc.cluster.local"));
+  eventing::Channel channel;
+  channel.metadata.name = "orders";
+  deploy(channel);
+  eventing::Subscription subscription;
+  subscription.metadata.name = "to-hello";
+  subscription.spec.channel = {
+      .api_version = "messaging.knative.dev/v1", .kind = "Channel", .name = "orders"};
+  subscription.spec.subscriber = eventing::Destination{};
+  subscription.spec.subscriber->uri = "http://hello.default.svc.cluster.local";
+  deploy(subscription);
+  publish("default");
+  publish("orders");
+  const std::vector<std::string> rows = documented();
+  std::set<std::string> types;
+  std::set<std::string> words;
+  std::string text = platform_->metrics_text();
+  for (std::size_t at = 0; at < text.size();) {
+    const std::string line = text.substr(at, text.find('\n', at) - at);
+    at += line.size() + 1;
+    if (line.starts_with("# TYPE ")) {
+      const std::string rest = line.substr(std::string("# TYPE ").size());
+      const std::size_t space = rest.find(' ');
+      EXPECT_TRUE(has(rows, rest.substr(0, space), rest.substr(space + 1))) << rest;
+      types.insert(rest);
+    }
+    if (line.starts_with("#")) continue;
+    for (std::size_t equals = line.find("=\""); equals != line.npos;
+         equals = line.find("=\"", equals + 1)) {
+      const std::size_t begin = line.find_last_of("{,", equals) + 1;
+      const std::string label = line.substr(begin, equals - begin);
+      if (label != "le") words.insert(label);
+      const std::size_t value = equals + 2;
+      if (label == "result") words.insert(line.substr(value, line.find('"', value) - value));
+    }
+  }
+  EXPECT_GE(types.size(), 28u);
+  for (const std::string& word : words) EXPECT_TRUE(has(rows, word, "")) << word;
+  EXPECT_TRUE(words.contains("expired"));
 }
 
 TEST_F(PlatformMetrics, a_channel_counts_beside_a_broker_under_names_of_its_own) {

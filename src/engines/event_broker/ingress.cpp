@@ -59,8 +59,8 @@ Task<http::Response> accept(std::shared_ptr<broker::Acceptor> acceptor, http::Re
   if (!offset) {
     // What the log says names files: it is for the status and for our own log.
     const Errc code = offset.error().code;
-    const bool ours =
-        code == Errc::unavailable || code == Errc::data_loss || code == Errc::internal;
+    const bool ours = code == Errc::unavailable || code == Errc::data_loss ||
+                      code == Errc::internal || code == Errc::resource_exhausted;
     const Error told = fail(code, "the event cannot be stored now");
     co_return refusal(ours ? told : offset.error(), options);
   }

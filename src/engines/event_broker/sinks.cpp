@@ -56,11 +56,22 @@ HttpSink::HttpSink(http::Handler& handler, HttpSinkOptions options)
 
 HttpSink::~HttpSink() = default;
 
-Task<DeliveryAttempt> HttpSink::attempt(const CloudEvent& event) {
+http::Request HttpSink::request_of(const CloudEvent& event) const {
+  if (options_.hands_on) return to_http(event, options_.mode, options_.target);
+  if (options_.mode == ContentMode::structured) {
+    CloudEvent shown = event;
+    shown.remove_extension(hops_attribute);
+    return to_http(shown, options_.mode, options_.target);
+  }
   http::Request request = to_http(event, options_.mode, options_.target);
+  request.headers.remove("ce-" + std::string(hops_attribute));
+  return request;
+}
+
+Task<DeliveryAttempt> HttpSink::attempt(const CloudEvent& event) {
+  http::Request request = request_of(event);
   if (!options_.host.empty()) request.headers.set("host", options_.host);
   request.headers.set("prefer", "reply");
-  if (!options_.hands_on) request.headers.remove("ce-" + std::string(hops_attribute));
   for (const http::Headers::Field field : options_.headers) {
     request.headers.set(field.name, field.value);
   }
@@ -71,7 +82,7 @@ Task<DeliveryAttempt> HttpSink::attempt(const CloudEvent& event) {
   Result<Piece> piece = co_await read_piece(response.body, most);
   if (!response.ok()) {
     attempt.retry_after = retry_after(response.headers);
-    if (piece) attempt.detail = std::move(piece->bytes);
+    if (piece) attempt.body = std::move(piece->bytes);
     co_return attempt;
   }
   if (response.status == 202) co_return attempt;  // success, and never a reply
@@ -95,13 +106,19 @@ Task<Result<Reply>> HttpSink::deliver(const CloudEvent& event) {
   if (done.ok()) co_return std::move(done.reply);
   const bool retry = RetrySchedule::retryable(done.status);
   co_return fail(retry ? Errc::unavailable : Errc::invalid_argument,
-                 "status " + std::to_string(done.status) + ": " + done.detail.substr(0, 200));
+                 "status " + std::to_string(done.status) + ": " + done.cause().substr(0, 200));
 }
 
 Task<Result<Reply>> BrokerSink::deliver(const CloudEvent& event) {
   const Result<Offset> offset = co_await broker_->publish(event);
   if (!offset) co_return offset.error();
   co_return Reply();
+}
+
+// Why a broker of ours takes nothing is for our log and not for a dead letter.
+Task<DeliveryAttempt> BrokerSink::attempt(const CloudEvent& event) {
+  Result<Reply> taken = co_await deliver(event);
+  co_return DeliveryAttempt::from(std::move(taken));
 }
 
 }  // namespace knative

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/next_turn.hpp"
 #include "knative/scalars.hpp"
 
 namespace knative::broker {
@@ -13,18 +14,6 @@ constexpr std::string_view error_code_attribute = "knativeerrorcode";
 constexpr std::string_view error_data_attribute = "knativeerrordata";
 constexpr Duration trouble_delay = std::chrono::seconds(1);
 constexpr Duration trouble_delay_max = std::chrono::minutes(5);
-
-/// Lets the other fibers run: a long backlog must not hold them up.
-struct NextTurn {
-  Waiter waiter;
-  bool await_ready() const noexcept { return false; }
-  template <class P>
-  void await_suspend(std::coroutine_handle<P> handle) noexcept {
-    waiter.park(*handle.promise().fiber);
-    waiter.wake();
-  }
-  void await_resume() const noexcept {}
-};
 
 /// Awaited, it sets the hops of the fiber.
 struct SetHops {
@@ -133,7 +122,7 @@ Task<void> Trigger::follow() {
       moved_.notify_all();
     }
     co_await enter(*records);
-    co_await NextTurn();
+    co_await base::NextTurn();  // a long backlog must not hold up the others
   }
 }
 
@@ -287,7 +276,8 @@ Task<DeliveryAttempt> Trigger::call(Sink& sink, const CloudEvent& event, Duratio
     attempt.detail = "no answer in time";
   } catch (const std::exception& exception) {
     attempt.status = 500;
-    attempt.detail = std::string("the subscriber threw: ") + exception.what();
+    attempt.body = exception.what();
+    attempt.detail = "the subscriber threw: " + attempt.body;
   } catch (...) {
     attempt.status = 500;
     attempt.detail = "the subscriber threw something unknown";
@@ -315,7 +305,7 @@ void Trigger::complain(const Terms& terms, const Letter& letter, int number,
                        const DeliveryAttempt& failed) {
   ++stats_.failures;
   if (series_) series_->failed.add();
-  const std::string cause = failed.detail.substr(0, cause_bytes_max);
+  const std::string cause = failed.cause().substr(0, cause_bytes_max);
   stats_.last_error = std::to_string(failed.status) + " " + cause;
   const std::optional<std::uint64_t> unsaid = complaints_.next(core_.timers.now());
   if (!unsaid) return;
@@ -351,9 +341,9 @@ Task<bool> Trigger::dead_letter(const Terms& terms, const CloudEvent& event, int
     }
     letter.set_extension(std::string(error_code_attribute), std::to_string(failed.status));
     letter.remove_extension(error_data_attribute);
-    if (!failed.detail.empty()) {
-      const std::string_view detail = std::string_view(failed.detail).substr(0, error_bytes_max);
-      letter.set_extension(std::string(error_data_attribute), base64_encode(detail));
+    if (!failed.body.empty()) {
+      const std::string_view body = std::string_view(failed.body).substr(0, error_bytes_max);
+      letter.set_extension(std::string(error_data_attribute), base64_encode(body));
     }
     const Letter attempted{letter, std::nullopt};
     const std::optional<DeliveryAttempt> last =
@@ -365,7 +355,7 @@ Task<bool> Trigger::dead_letter(const Terms& terms, const CloudEvent& event, int
       co_return true;
     }
     trouble = "the dead letter sink failed: " + std::to_string(last->status) + " " +
-              last->detail.substr(0, cause_bytes_max);
+              last->cause().substr(0, cause_bytes_max);
   }
   ++stats_.dropped;
   if (series_) series_->dropped.add();

@@ -11,6 +11,13 @@ namespace {
 // A host that another has may be free one day.
 constexpr Duration conflict_retry = std::chrono::seconds(5);
 
+// How late a log that works again is noticed when nobody sends events.
+constexpr Duration trouble_check = std::chrono::seconds(5);
+
+// Names the object whose log was opened. It stands in the status: should the log be gone at a later
+// start, it was lost, and is not begun anew without a word.
+constexpr std::string_view log_annotation = "eventing.knative.dev/log";
+
 constexpr std::string_view served_class = "MTChannelBasedBroker";
 constexpr std::string_view served_template = "InMemoryChannel";
 
@@ -20,12 +27,18 @@ std::string door_owner(const std::string& channel_key) { return "Channel " + cha
 template <class T, class Mark>
 Task<Result<Requeue>> serve(Scope scope, EventingPlane& plane, T& object, std::string id, Mark mark,
                             Interests& interests) {
-  const Result<void> ready = co_await plane.ensure(std::move(id), object.metadata.uid);
+  StringMap& notes = object.status.annotations;
+  const auto note = notes.find(log_annotation);
+  const bool begun = note != notes.end() && note->second == object.metadata.uid;
+  const Result<void> ready = co_await plane.ensure(id, object.metadata.uid, begun);
   mark(object.status, ready);
+  if (ready && plane.durable()) notes[std::string(log_annotation)] = object.metadata.uid;
   resolve_dead_letter(scope, object.spec.delivery, object.metadata.namespace_, object.status,
                       interests);
-  if (!ready) co_return Requeue::failed(ready.error());
-  co_return Requeue::never();
+  if (ready) co_return Requeue::never();
+  // A log that fails while it is open has said so, and is looked at again whether it works.
+  if (plane.serves(id)) co_return Requeue::in(trouble_check);
+  co_return Requeue::failed(ready.error());
 }
 
 }  // namespace
@@ -75,16 +88,15 @@ Task<Result<Requeue>> ChannelReconciler::step(Channel& channel, Interests& inter
         now());
     co_return Requeue::never();
   }
-  const Result<void> named = door_.set_hosts(
-      door_owner(key_of(metadata)),
-      scope().addresses.hosts(metadata.name + std::string(channel_suffix), metadata.namespace_),
-      plane_.channel_door(key_of(metadata)));
+  const std::string label = channel_label(metadata.name);
+  const Result<void> named = door_.set_hosts(door_owner(key_of(metadata)),
+                                             scope().addresses.hosts(label, metadata.namespace_),
+                                             plane_.channel_door(key_of(metadata)));
   if (!named) {
     mark_backing_channel_failed(channel.status, "HostConflict", named.error().detail, now());
     co_return Requeue::in(conflict_retry);
   }
-  const std::string url = scope().addresses.external_url(
-      metadata.name + std::string(channel_suffix), metadata.namespace_);
+  const std::string url = scope().addresses.external_url(label, metadata.namespace_);
   const auto mark = [url, now = now()](eventing::ChannelStatus& status, const Result<void>& ready) {
     if (!ready) {
       mark_backing_channel_failed(status, "LogFailed", ready.error().detail, now);

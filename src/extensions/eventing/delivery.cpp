@@ -40,6 +40,9 @@ std::string join(std::string_view base, std::string_view relative) {
   return without_dots(path).append(relative.substr(mark));
 }
 
+// What is longer, by its text or by doubling, is as good as this, and clocks can still count it.
+constexpr Duration forever = std::chrono::hours(24 * 365 * 100);
+
 // The URL in an object's status: its first, or the one whose name the reference wants.
 std::string address_of(const Value& object, const std::string& wanted) {
   std::vector<const Value*> addresses;
@@ -58,9 +61,14 @@ std::string address_of(const Value& object, const std::string& wanted) {
 
 }  // namespace
 
+ContentMode delivery_mode(const std::optional<eventing::DeliverySpec>& spec) {
+  return spec && spec->format == "json" ? ContentMode::structured : ContentMode::binary;
+}
+
 Result<DeliveryOptions> delivery_options(const std::optional<eventing::DeliverySpec>& spec) {
   DeliveryOptions options;
   if (!spec) return options;
+  options.delay_max = forever;  // as long as it says
   options.retry = spec->retry.value_or(0);
   if (spec->backoff_policy == "linear") options.policy = BackoffPolicy::linear;
   const auto read = [](const std::string& text, auto& into,
@@ -68,7 +76,7 @@ Result<DeliveryOptions> delivery_options(const std::optional<eventing::DeliveryS
     if (text.empty()) return {};
     Result<Duration> duration = parse_iso8601_duration(text);
     if (!duration) return duration.error().within(field);
-    into = *duration;
+    into = std::min(*duration, forever);
     return {};
   };
   if (Result<void> r = read(spec->backoff_delay, options.delay, "backoffDelay"); !r) {

@@ -12,7 +12,7 @@ constexpr std::string_view local_domain = ".sinks.knative.internal";
 
 Result<Reply> outcome(DeliveryAttempt attempt) {
   if (attempt.ok()) return std::move(attempt.reply);
-  return fail(Errc::unavailable, std::move(attempt.detail));
+  return fail(Errc::unavailable, attempt.cause());
 }
 
 class PipeSink final : public Sink {
@@ -52,19 +52,21 @@ class PipeSink final : public Sink {
 
 class Destinations::UrlSink final : public Sink {
  public:
-  UrlSink(Destinations& owner, http::Url url) : owner_(owner), url_(std::move(url)) {}
+  UrlSink(Destinations& owner, http::Url url, ContentMode mode)
+      : owner_(owner), url_(std::move(url)), mode_(mode) {}
   Task<Result<Reply>> deliver(const CloudEvent& event) override {
     DeliveryAttempt done = co_await attempt(event);
     co_return outcome(std::move(done));
   }
   Task<DeliveryAttempt> attempt(const CloudEvent& event) override {
-    return owner_.deliver(url_, event);
+    return owner_.deliver(url_, mode_, event);
   }
   bool hands_on() const noexcept override { return true; }
 
  private:
   Destinations& owner_;
   http::Url url_;
+  ContentMode mode_;
 };
 
 /// One URL outside, as a handler.
@@ -76,19 +78,22 @@ class Destinations::Outside final : public http::Handler {
     how.redirects = false;  // an event goes where its Trigger says
     Result<http::Response> response = co_await outbound_.send(url_, request, how);
     if (response) co_return std::move(*response);
-    const Error& error = response.error();
-    co_return http::error_response(http::gateway_status_of(error.code), error.detail);
+    unanswered_ = response.error();
+    co_return http::Response{.status = http::gateway_status_of(response.error().code)};
   }
+  /// Why no answer came; the last request's.
+  const std::optional<Error>& unanswered() const noexcept { return unanswered_; }
 
  private:
+  std::optional<Error> unanswered_;
   http::Outbound& outbound_;
   http::Url url_;
 };
 
-Result<std::shared_ptr<Sink>> Destinations::sink(std::string_view text) {
+Result<std::shared_ptr<Sink>> Destinations::sink(std::string_view text, ContentMode mode) {
   Result<http::Url> url = http::Url::parse(text);
   if (!url) return url.error();
-  return std::shared_ptr<Sink>(std::make_shared<UrlSink>(*this, std::move(*url)));
+  return std::shared_ptr<Sink>(std::make_shared<UrlSink>(*this, std::move(*url), mode));
 }
 
 std::string Destinations::add_local(const std::string& name, std::shared_ptr<Sink> sink) {
@@ -109,17 +114,25 @@ Task<DeliveryAttempt> Destinations::deliver_local(std::string_view host, const C
   co_return co_await sink->attempt(shown);
 }
 
-Task<DeliveryAttempt> Destinations::deliver(const http::Url& url, const CloudEvent& event) {
+Task<DeliveryAttempt> Destinations::deliver(const http::Url& url, ContentMode mode,
+                                            const CloudEvent& event) {
   if (url.host.ends_with(local_domain)) co_return co_await deliver_local(url.host, event);
   HttpSinkOptions options;
   options.target = url.target;
   options.host = url.host;
+  options.mode = mode;
   std::shared_ptr<http::Handler> handler = door_.at_url(url);
   // Functions are not told the hops; brokers are, ours and (it may be one) whoever is outside.
   options.hands_on = handler == nullptr || dynamic_cast<const EventDoor*>(handler.get()) != nullptr;
-  if (handler == nullptr) handler = std::make_shared<Outside>(outbound_, url);
-  HttpSink sink(*handler, std::move(options));
-  co_return co_await sink.attempt(event);
+  if (handler != nullptr) {
+    HttpSink sink(*handler, std::move(options));
+    co_return co_await sink.attempt(event);
+  }
+  Outside outside(outbound_, url);
+  HttpSink sink(outside, std::move(options));
+  DeliveryAttempt attempt = co_await sink.attempt(event);
+  if (outside.unanswered()) attempt.detail = outside.unanswered()->to_string();
+  co_return attempt;
 }
 
 std::shared_ptr<Sink> pipe(std::shared_ptr<Sink> subscriber, std::shared_ptr<Sink> reply) {

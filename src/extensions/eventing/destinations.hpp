@@ -25,9 +25,9 @@ class Destinations {
   /// `door` knows the hosts of this platform; others are reached by `outbound`.
   Destinations(const Door& door, http::Outbound& outbound) : door_(door), outbound_(outbound) {}
 
-  /// Fails with `invalid_argument` for what is no URL of http or https. The sink must not outlive
-  /// this.
-  Result<std::shared_ptr<Sink>> sink(std::string_view url);
+  /// A sink that is sent to in this mode. Fails with `invalid_argument` for what is no URL of http
+  /// or https. The sink must not outlive this.
+  Result<std::shared_ptr<Sink>> sink(std::string_view url, ContentMode mode);
 
   /// A sink of this process under a URL that Triggers can name.
   std::string add_local(const std::string& name, std::shared_ptr<Sink> sink);
@@ -36,7 +36,7 @@ class Destinations {
  private:
   class UrlSink;
   class Outside;
-  Task<DeliveryAttempt> deliver(const http::Url& url, const CloudEvent& event);
+  Task<DeliveryAttempt> deliver(const http::Url& url, ContentMode mode, const CloudEvent& event);
   Task<DeliveryAttempt> deliver_local(std::string_view host, const CloudEvent& event);
 
   const Door& door_;

@@ -187,18 +187,31 @@ Result<void> EventPlane::admit(const std::string& id, const std::string& uid) {
 
 // ---------------------------------------------------------------------------- serving
 
-Task<Result<std::shared_ptr<Log>>> EventPlane::open_log(const std::string& uid) {
-  if (options_.directory.empty()) {
-    co_return std::shared_ptr<Log>(memory_log(env_.timers));
-  }
+Task<Result<std::shared_ptr<Log>>> EventPlane::open_log(std::string id, std::string uid,
+                                                        bool begun) {
+  if (!durable()) co_return std::shared_ptr<Log>(memory_log(env_.timers));
   SegmentLogOptions options;
   options.pending_bytes_max = options_.pending_bytes_max;
+  options.create = !begun;
+  options.on_trouble = [self = std::weak_ptr<EventPlane*>(self_), id,
+                        uid](const std::optional<Error>& trouble) {
+    if (const auto plane = self.lock()) (*plane)->log_troubled(id, uid, trouble);
+  };
   std::string directory = directory_of(uid);
-  if (Result<void> made = env_.files.make_directories(directory); !made) co_return made.error();
   Result<std::unique_ptr<Log>> opened =
       co_await open_segment_log(env_, std::move(directory), options);
   if (!opened) co_return opened.error();
   co_return std::shared_ptr<Log>(std::move(*opened));
+}
+
+void EventPlane::log_troubled(const std::string& id, const std::string& uid,
+                              const std::optional<Error>& trouble) {
+  if (trouble) {
+    troubled_.insert_or_assign(uid, *trouble);
+  } else {
+    troubled_.erase(uid);
+  }
+  if (served_.contains(uid) && options_.on_trouble) options_.on_trouble(ref_of_id(id));
 }
 
 std::unique_ptr<EventPlane::Served> EventPlane::make(const std::string& id, const std::string& uid,
@@ -212,16 +225,19 @@ std::unique_ptr<EventPlane::Served> EventPlane::make(const std::string& id, cons
   options.metrics = options_.metrics;
   options.admit = [this, id, uid] { return admit(id, uid); };
   name_series(options, id);
-  served->broker =
-      std::make_shared<EventBroker>(env_.executor, env_.timers, served->log, env_.logger,
-                                    env_.random.split(uid), std::move(options));
+  served->broker = std::make_shared<EventBroker>(
+      env_.executor, env_.timers, served->log, env_.logger, Random(env_.ids()), std::move(options));
   return served;
 }
 
-Task<Result<void>> EventPlane::ensure(std::string id, std::string uid) {
-  if (served_.contains(uid)) co_return Result<void>();
+Task<Result<void>> EventPlane::ensure(std::string id, std::string uid, bool begun) {
+  if (const auto found = served_.find(uid); found != served_.end()) {
+    if (!troubled_.contains(uid)) co_return Result<void>();
+    const std::shared_ptr<Log> log = found->second->log;
+    co_return co_await log->check();
+  }
   stored_.erase(uid);
-  Result<std::shared_ptr<Log>> log = co_await open_log(uid);
+  Result<std::shared_ptr<Log>> log = co_await open_log(id, uid, begun);
   if (served_.contains(uid)) co_return Result<void>();  // another task was quicker
   if (!log) {
     failed_.insert_or_assign(uid, log.error());
@@ -260,6 +276,7 @@ Task<void> EventPlane::forget_cursors(EventPlane& self, std::shared_ptr<Log> log
 
 Task<Result<void>> EventPlane::remove(std::string uid) {
   failed_.erase(uid);
+  troubled_.erase(uid);
   const auto found = served_.find(uid);
   if (found != served_.end()) {
     const std::unique_ptr<Served> served = std::move(found->second);
@@ -351,9 +368,10 @@ Result<void> EventPlane::bind(const std::string& uid, std::int64_t generation,
   options.delivery = binding.delivery;
   options.subscriber_uri = binding.subscriber_url;
   options.metric_name = binding.metric_name;
-  const auto make = [this](const std::string& url) -> Result<std::shared_ptr<Sink>> {
+  const auto make = [this,
+                     mode = binding.mode](const std::string& url) -> Result<std::shared_ptr<Sink>> {
     if (url.empty()) return std::shared_ptr<Sink>();
-    return destinations_.sink(url);
+    return destinations_.sink(url, mode);
   };
   Result<std::shared_ptr<Sink>> subscriber = make(binding.subscriber_url);
   if (!subscriber) return subscriber.error();

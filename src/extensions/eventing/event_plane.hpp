@@ -31,13 +31,16 @@ class EventPlane final : public control::EventingPlane {
     Metrics* metrics = nullptr;  ///< Must outlive the plane.
     /// Called with the Broker or Channel that is served from now on.
     std::function<void(const ObjectRef&)> on_served;
+    /// Called with the Broker or Channel whose log begins to fail, or works again.
+    std::function<void(const ObjectRef&)> on_trouble;
   };
 
   /// What is referred to must outlive the plane.
   EventPlane(Env& env, Client& client, const Door& door, http::Outbound& outbound, Options options);
   ~EventPlane() override;
 
-  Task<Result<void>> ensure(std::string id, std::string uid) override;
+  Task<Result<void>> ensure(std::string id, std::string uid, bool begun) override;
+  bool durable() const noexcept override { return !options_.directory.empty(); }
   Task<Result<void>> remove(std::string uid) override;
   bool serves(std::string_view id) override;
   Result<void> bind(const std::string& uid, std::int64_t generation,
@@ -69,7 +72,9 @@ class EventPlane final : public control::EventingPlane {
   void hold_outdated(Served& served);
   /// Whether events are taken for this object.
   Result<void> admit(const std::string& id, const std::string& uid);
-  Task<Result<std::shared_ptr<Log>>> open_log(const std::string& uid);
+  Task<Result<std::shared_ptr<Log>>> open_log(std::string id, std::string uid, bool begun);
+  void log_troubled(const std::string& id, const std::string& uid,
+                    const std::optional<Error>& trouble);
   std::unique_ptr<Served> make(const std::string& id, const std::string& uid,
                                std::shared_ptr<Log> log);
   static Task<void> forget_cursors(EventPlane& self, std::shared_ptr<Log> log,
@@ -93,11 +98,13 @@ class EventPlane final : public control::EventingPlane {
   std::shared_ptr<http::Handler> broker_door_;
   std::shared_ptr<http::Handler> bare_door_;
   std::map<std::string, std::unique_ptr<Served>, std::less<>> served_;  ///< By uid.
-  std::map<std::string, Error, std::less<>> failed_;                    ///< By uid: why not.
+  std::map<std::string, Error, std::less<>> failed_;        ///< By uid: why it is not served.
+  std::map<std::string, Error, std::less<>> troubled_;      ///< By uid: why its log does not work.
   std::map<std::string, std::string, std::less<>> places_;  ///< Uid of a consumer to the source's.
   std::set<std::string> stored_;  ///< Uids whose logs lie there since before, not served yet.
   std::set<std::string> gone_;    ///< Uids that have gone and left something here.
   Wakeup changed_;                ///< An object is served, or failed to be.
+  std::shared_ptr<EventPlane*> self_ = std::make_shared<EventPlane*>(this);  ///< Logs may outlive.
   TaskSet tasks_;
 };
 

@@ -46,6 +46,10 @@ class EventingExtension final : public Extension, private EventAccess {
     options.on_served = [&controllers = into.controllers()](const ObjectRef& ref) {
       controllers.enqueue_watchers(ref);
     };
+    options.on_trouble = [&controllers = into.controllers()](const ObjectRef& ref) {
+      controllers.enqueue(ref.kind == eventing::Channel::kind ? "channel" : "broker",
+                          make_key(ref.namespace_, ref.name));
+    };
     plane_ = std::make_unique<EventPlane>(into.env(), into.client(), into.door(), into.outbound(),
                                           std::move(options));
     const control::Scope scope{into.context(), into.addresses()};
@@ -125,6 +129,9 @@ class EventingExtension final : public Extension, private EventAccess {
       return fail(Errc::unimplemented, "a function of this process subscribes to local Brokers");
     }
     const auto [namespace_, broker] = split_key(key);
+    const Result<eventing::Broker> there =
+        into_->client().get<eventing::Broker>(namespace_, broker);
+    if (!there) return there.error();
     eventing::Trigger trigger;
     trigger.metadata.namespace_ = namespace_;
     trigger.spec.broker = broker;

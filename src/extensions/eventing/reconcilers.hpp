@@ -20,8 +20,12 @@ namespace knative::control {
 class EventingPlane {
  public:
   virtual ~EventingPlane() = default;
-  /// Open the log of a Broker or Channel and serve it under `id`. Idempotent.
-  virtual Task<Result<void>> ensure(std::string id, std::string uid) = 0;
+  /// Open the log of a Broker or Channel and serve it under `id`. Idempotent: of one that is served
+  /// it says whether its log works. Where `begun`, its log was there before: when it is not there
+  /// any more it is `data_loss`.
+  virtual Task<Result<void>> ensure(std::string id, std::string uid, bool begun) = 0;
+  /// Whether logs outlive the process.
+  virtual bool durable() const noexcept = 0;
   /// Stop serving and delete what was accepted.
   virtual Task<Result<void>> remove(std::string uid) = 0;
   /// Whether the object that has this name now is served.
@@ -39,11 +43,12 @@ class EventingPlane {
     std::string filter_text;  ///< Identifies the filter.
     Filter filter;
     DeliveryOptions delivery;
+    ContentMode mode = ContentMode::binary;
     std::string metric_name;  ///< Of the Trigger or Subscription.
     friend bool operator==(const Binding& a, const Binding& b) {
       return a.subscriber_url == b.subscriber_url && a.reply_url == b.reply_url &&
              a.reply_to_self == b.reply_to_self && a.dead_letter_url == b.dead_letter_url &&
-             a.filter_text == b.filter_text && a.delivery == b.delivery &&
+             a.filter_text == b.filter_text && a.delivery == b.delivery && a.mode == b.mode &&
              a.metric_name == b.metric_name;
     }
   };
@@ -111,6 +116,8 @@ class ResolvedBefore {
 /// that says nothing of `retry` allows none, as Knative's.
 /// Fails with `invalid_argument` for a duration that does not parse.
 Result<DeliveryOptions> delivery_options(const std::optional<eventing::DeliverySpec>& spec);
+/// How a delivery specification wants events to be written.
+ContentMode delivery_mode(const std::optional<eventing::DeliverySpec>& spec);
 /// Text that is equal exactly for equal filters.
 std::string filter_text(const eventing::Trigger& trigger);
 

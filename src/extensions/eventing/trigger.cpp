@@ -116,6 +116,7 @@ Result<void> TriggerReconciler::bind(Trigger& trigger, Interests& interests) {
   binding.filter = *filter;
   binding.filter_text = filter_text(trigger);
   binding.delivery = *options;
+  binding.mode = delivery_mode(delivery);
   binding.metric_name = trigger.metadata.name;
   if (!plane().serves(broker_id(make_key(namespace_, trigger.spec.broker)))) {
     mark_not_subscribed(trigger.status, "NotSubscribed", "the broker is not served yet", now);
@@ -222,6 +223,7 @@ Result<void> SubscriptionReconciler::bind(Subscription& subscription, Interests&
   binding.reply_url = (*urls)["reply"];
   binding.dead_letter_url = (*urls)["deadLetterSink"];
   binding.delivery = *options;
+  binding.mode = delivery_mode(delivery);
   binding.metric_name = subscription.metadata.name;
   if (Result<void> bound = plane().bind(uid, subscription.metadata.generation, binding); !bound) {
     mark_not_added_to_channel(subscription.status, "PhysicalChannelSyncFailed",

@@ -51,7 +51,7 @@ class Subscriber final : public Sink {
     if (attempt.ok()) {
       attempt.reply = reply;
     } else {
-      attempt.detail = body;
+      attempt.body = body;
     }
     co_return attempt;
   }
@@ -624,6 +624,7 @@ TEST_F(BrokerTest, a_retired_broker_acknowledges_nothing_that_was_on_its_way) {
     Task<Result<Offset>> trim() override { return inner_->trim(); }
     Task<Result<void>> close() override { return inner_->close(); }
     LogStats stats() const override { return inner_->stats(); }
+    Task<Result<void>> check() override { return inner_->check(); }
 
    private:
     Timers& timers_;

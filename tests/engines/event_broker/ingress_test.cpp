@@ -241,9 +241,9 @@ TEST_F(HttpSinkTest, reports_status_body_and_retry_after_of_a_failure) {
   const DeliveryAttempt done = attempt(busy);
   EXPECT_EQ(done.status, 503);
   EXPECT_EQ(done.retry_after, 7s);
-  EXPECT_NE(done.detail.find("busy"), std::string::npos);
+  EXPECT_NE(done.body.find("busy"), std::string::npos);
   const auto huge = [](http::Request&) { return http::text(std::string(1 << 20, 'x'), 500); };
-  EXPECT_EQ(attempt(huge).detail.size(), 64u * 1024);
+  EXPECT_EQ(attempt(huge).body.size(), 64u * 1024);
 }
 
 }  // namespace
