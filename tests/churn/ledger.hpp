@@ -53,6 +53,7 @@ struct BindingVersion {
   Manner manner = Manner::accepts;
   bool dead_letters = false;
   int retry = 0;
+  bool patient = false;  ///< Half a minute between attempts: much happens meanwhile.
   Instant born{};
   Instant died = never;
 };

@@ -183,8 +183,7 @@ eventing::DeliverySpec World::delivery_of(const BindingVersion& version) const {
   eventing::DeliverySpec delivery;
   delivery.retry = version.retry;
   delivery.backoff_policy = "linear";
-  // Some are still being retried when much else has happened.
-  delivery.backoff_delay = version.mark % 3 == 0 ? "PT30S" : "PT0.2S";
+  delivery.backoff_delay = version.patient ? "PT30S" : "PT0.2S";
   if (version.dead_letters) {
     delivery.dead_letter_sink.emplace();
     delivery.dead_letter_sink->uri = "http://outside/dls/" + std::to_string(version.mark);
@@ -200,17 +199,24 @@ eventing::Destination World::subscriber_of(BindingVersion& version) {
     destination.uri = "http://outside:" + std::to_string(outside_ports[pick(4)]) + path;
     return destination;
   }
-  version.service = kind < 0.85 ? "s" + std::to_string(pick(3)) : "ghost";
-  version.resolvable = version.service != "ghost";
+  version.resolvable = kind < 0.85;
+  return service_subscriber(version, version.resolvable ? "s" + std::to_string(pick(3)) : "ghost");
+}
+
+eventing::Destination World::service_subscriber(BindingVersion& version,
+                                                const std::string& service) const {
+  version.service = service;
+  eventing::Destination destination;
   destination.ref.emplace();
   destination.ref->api_version = std::string(serving::Service::api_version);
   destination.ref->kind = std::string(serving::Service::kind);
   destination.ref->name = version.service;
-  destination.uri = path;
+  destination.uri = "/t" + std::to_string(version.mark);
   return destination;
 }
 
-void World::apply_binding(const std::string& object) {
+// `failing` names a Service that is to fail in earnest.
+void World::apply_binding(const std::string& object, const std::string& failing) {
   const bool trigger = kind_in(object) == "trigger";
   BindingVersion version;
   version.mark = marks_++;
@@ -224,8 +230,15 @@ void World::apply_binding(const std::string& object) {
   version.manner = manners[pick(6)];
   version.dead_letters = chance(0.6);
   version.retry = static_cast<int>(pick(4));
+  version.patient = chance(0.3);
   version.born = sim_.now();
-  const eventing::Destination subscriber = subscriber_of(version);
+  eventing::Destination subscriber = subscriber_of(version);
+  if (!failing.empty()) {
+    version.manner = Manner::fails;
+    version.dead_letters = version.patient = version.resolvable = true;
+    version.retry = 3;
+    subscriber = service_subscriber(version, failing);
+  }
   say("apply " + object + " m" + std::to_string(version.mark) + " on " + version.target + " type " +
       (version.type.empty() ? "*" : version.type) + " to " +
       (version.service.empty() ? "outside" : version.service) + " manner " +
@@ -319,6 +332,7 @@ void World::step() {
   const double end = random_.uniform();
   if (end < 0.02) return stop_and_restart();
   if (end < 0.04 && durable_) return lose_power();
+  if (end < 0.05 && durable_) return orphan_retries();
   const double then = random_.uniform();
   if (then < 0.45) return turns(pick(25));
   if (then < 0.9) return pass(Duration(static_cast<std::int64_t>(random_.exponential(4e8))));
@@ -348,6 +362,25 @@ void World::stop_and_restart() {
   turns_without_platform();
   begin();
   read_ledger_again();
+}
+
+// A subscriber goes while its events are tried again, and the platform after it.
+void World::orphan_retries() {
+  const std::string service = "s" + std::to_string(pick(3));
+  const std::string object = "trigger/t" + std::to_string(pick(3));
+  if (ledger_.current("service/" + service) == nullptr) apply_service(service);
+  apply_binding(object, service);
+  const BindingVersion& version = ledger_.bindings.back();
+  if (ledger_.current(version.target) == nullptr) apply_broker(version.target);
+  pass(2s);
+  const std::size_t number = new_event();
+  ledger_.sent[number].target = version.target;
+  if (!version.type.empty()) ledger_.sent[number].type = version.type;
+  say("publish n" + std::to_string(number) + " to " + version.target + ", tried in vain");
+  inside_->add(publish_inside(number));
+  pass(1s);
+  remove("service/" + service);
+  stop_and_restart();
 }
 
 void World::lose_power() {

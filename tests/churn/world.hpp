@@ -116,18 +116,21 @@ class World {
   void apply_configuration();
   void apply_route();
   void apply_broker(const std::string& object);
-  void apply_binding(const std::string& object);
+  void apply_binding(const std::string& object, const std::string& failing = {});
   void apply_noise();
   void apply_build();
   void action_on_service();
   void action_on_target();
   void action_on_binding();
   void stop_and_restart();
+  void orphan_retries();
   void lose_power();
   void turns_without_platform();
   void read_ledger_again();
   eventing::DeliverySpec delivery_of(const BindingVersion& version) const;
   eventing::Destination subscriber_of(BindingVersion& version);
+  eventing::Destination service_subscriber(BindingVersion& version,
+                                           const std::string& service) const;
 
   // clients.cpp
   void send_request();
