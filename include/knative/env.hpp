@@ -64,9 +64,9 @@ struct LoopOptions {
 /// The real world: one thread's event loop with sockets, files, processes and clocks.
 ///
 /// Installs no signal handler and touches no global. The destructor kills and reaps child
-/// processes and joins its threads. What runs on the loop (platforms, servers, task sets) goes
-/// before it: a loop that is destroyed under them ends the program, saying what is left. Not
-/// thread-safe except `post` and `stop`.
+/// processes and joins its threads, except those that still look up a name. What runs on the loop
+/// (platforms, servers, task sets) goes before it: a loop that is destroyed under them ends the
+/// program, saying what is left. Not thread-safe except `post` and `stop`.
 class KNATIVE_EXPORT Loop {
  public:
   explicit Loop(LoopOptions options = {});
@@ -96,6 +96,15 @@ class KNATIVE_EXPORT Loop {
   void stop() noexcept;
   /// `Env::mailbox`: call `work` on the loop's thread at a later turn. Thread-safe.
   void post(std::function<void()> work);
+
+  /// For a host with a loop of its own (asio.hpp does this for an io_context): a descriptor that
+  /// becomes readable when `poll()` has something to do. It stays the loop's: wait for it, do not
+  /// read it. From the first call on, what is made ready between two polls is told by it, too.
+  int descriptor() noexcept;
+  /// Do what can be done without waiting. Returns when to call again even if the descriptor says
+  /// nothing, in the time of `Env::timers` (now or earlier: there is more to do at once); nothing
+  /// when only the descriptor can bring more. `stop()` does not concern it.
+  std::optional<Instant> poll();
 
  private:
   void run_until(const std::function<bool()>& done);

@@ -40,15 +40,34 @@ WallTime wall_now() {
   return WallTime(std::chrono::seconds(time.tv_sec) + Duration(time.tv_nsec));
 }
 
+/// Ends the sleep of whoever waits for the loop's descriptor. The loop itself looks before it
+/// sleeps, so between its own turns nothing need be said.
+class Nudge {
+ public:
+  virtual void between_turns() noexcept = 0;
+
+ protected:
+  ~Nudge() = default;
+};
+
 class ReadyQueue final : public Executor {
-  void on_ready() override {}  // the loop looks before it sleeps
+ public:
+  explicit ReadyQueue(Nudge& nudge) : nudge_(nudge) {}
+
+ private:
+  void on_ready() override { nudge_.between_turns(); }
+  Nudge& nudge_;
 };
 
 class LoopTimers final : public Timers {
  public:
+  explicit LoopTimers(Nudge& nudge) : nudge_(nudge) {}
   Instant now() const noexcept override { return in_turn_ ? now_ : monotonic_now(); }
   WallTime wall() const noexcept override { return wall_now(); }
-  void arm(TimerNode& node, Instant due) override { queue_.add(node, due); }
+  void arm(TimerNode& node, Instant due) override {
+    queue_.add(node, due);
+    if (!in_turn_) nudge_.between_turns();
+  }
 
   void begin_turn() noexcept {
     now_ = monotonic_now();
@@ -58,6 +77,7 @@ class LoopTimers final : public Timers {
   TimerQueue& queue() noexcept { return queue_; }
 
  private:
+  Nudge& nudge_;
   TimerQueue queue_;
   Instant now_{};
   bool in_turn_ = false;
@@ -98,9 +118,11 @@ int milliseconds_until(std::optional<Instant> due) {
 
 }  // namespace
 
-struct Loop::Impl final : LoopCore {
+struct Loop::Impl final : LoopCore, Nudge {
   explicit Impl(LoopOptions options)
-      : logger(std::move(options.log_sink), options.log_level),
+      : ready(*this),
+        clock(*this),
+        logger(std::move(options.log_sink), options.log_level),
         random(options.seed ? *options.seed : system_seed()),
         ids(system_seed()),
         resolver(std::in_place, *this, base::look_up),
@@ -158,10 +180,17 @@ struct Loop::Impl final : LoopCore {
       posted.push_back(std::move(work_item));
     }
     has_posted.store(true, std::memory_order_release);
-    if (!wake) return;
-    // Edge-triggered, so it need not be read. It cannot fail before 2^64 posts.
+    if (wake) end_sleep();
+  }
+
+  void end_sleep() noexcept {
+    // Edge-triggered, so it need not be read. It cannot fail before 2^64 times.
     const std::uint64_t one = 1;
     KN_ASSERT(::write(wake_fd, &one, sizeof one) == sizeof one);
+  }
+
+  void between_turns() noexcept override {
+    if (hosted && !running && !std::exchange(nudged, true)) end_sleep();
   }
 
   Task<Result<std::vector<std::string>>> resolve(std::string host) override {
@@ -254,25 +283,42 @@ struct Loop::Impl final : LoopCore {
     ready.run_ready();
   }
 
+  bool busy(std::optional<Instant> due) const {
+    return ready.has_ready() || !retries.empty() || has_posted.load(std::memory_order_acquire) ||
+           (due && *due <= clock.now());
+  }
+
   /// Look at the descriptors, and sleep until something happens, but not beyond `limit`.
   void wait(std::optional<Instant> limit) {
     std::optional<Instant> due = clock.queue().next();
     if (limit && (!due || *limit < *due)) due = limit;
-    const bool busy = ready.has_ready() || !retries.empty() ||
-                      has_posted.load(std::memory_order_acquire) || (due && *due <= clock.now());
+    const bool at_once = busy(due);
     clock.end_turn();
-    poll_descriptors(busy ? 0 : milliseconds_until(due));
+    poll_descriptors(at_once ? 0 : milliseconds_until(due));
   }
 
-  template <class Done>
-  void run(std::optional<Instant> limit, Done done) {
+  /// `work` with the loop as running.
+  template <class Work>
+  void while_running(Work work) {
     KN_ASSERT(!running);  // a loop does not run inside itself
     running = true;
+    nudged = false;
     const auto leave = [this] {
       clock.end_turn();
       running = false;
     };
     try {
+      work();
+    } catch (...) {
+      leave();
+      throw;
+    }
+    leave();
+  }
+
+  template <class Done>
+  void run(std::optional<Instant> limit, Done done) {
+    while_running([this, limit, &done] {
       for (;;) {
         turn();
         if (done()) break;
@@ -280,11 +326,20 @@ struct Loop::Impl final : LoopCore {
         if (stopping.exchange(false)) break;
         wait(limit);
       }
-    } catch (...) {
-      leave();
-      throw;
-    }
-    leave();
+    });
+    // What is left is the host's to poll for.
+    if (hosted && busy(clock.queue().next())) between_turns();
+  }
+
+  std::optional<Instant> poll() {
+    std::optional<Instant> next;
+    while_running([this, &next] {
+      poll_descriptors(0);
+      turn();
+      next = clock.queue().next();
+      if (busy(next)) next = clock.now();
+    });
+    return next;
   }
 
   ReadyQueue ready;
@@ -296,6 +351,8 @@ struct Loop::Impl final : LoopCore {
   int epoll_fd = -1;
   int wake_fd = -1;
   bool running = false;
+  bool hosted = false;  ///< Somebody waits for `epoll_fd`.
+  bool nudged = false;  ///< And was told since the last turn.
   std::size_t watches = 0;
   std::array<epoll_event, events_max> events;
   std::size_t batch = 0;
@@ -354,6 +411,14 @@ void Loop::stop() noexcept {
   impl_->stopping.store(true);
   impl_->post([] {});
 }
+
+int Loop::descriptor() noexcept {
+  impl_->hosted = true;
+  impl_->between_turns();  // what was made ready before
+  return impl_->epoll_fd;
+}
+
+std::optional<Instant> Loop::poll() { return impl_->poll(); }
 
 void Loop::post(std::function<void()> work) { impl_->post(std::move(work)); }
 
