@@ -11,13 +11,54 @@ namespace knative {
 
 namespace {
 
+const serving::RevisionSpec& spec_of(const serving::Revision& revision) { return revision.spec; }
 template <class T>
-FieldErrors admit_serving(AnyObject& object, const serving::Config& config) {
+const serving::RevisionSpec& spec_of(const T& object) {
+  return object.spec.template_.spec;
+}
+
+bool is_said(const FieldErrors& said, const std::string& path) {
+  for (const FieldError& error : said) {
+    for (const std::string& other : error.paths) {
+      if (path.starts_with(other)) return true;
+    }
+  }
+  return false;
+}
+
+// What the runtime of the serving container ignores of it, unless it is `said`. What it refuses the
+// Revision says, when it is made.
+FieldErrors ignored_of(const serving::RevisionSpec& spec, std::string_view where,
+                       const ContainerRuntimes* runtimes, const FieldErrors& said) {
+  FieldErrors ignored;
+  const core::Container* serving = spec.serving_container();
+  if (runtimes == nullptr || serving == nullptr) return ignored;
+  core::Container container = *serving;
+  container.env_from.clear();
+  for (core::EnvVar& variable : container.env) variable.value_from.reset();
+  const Result<ContainerSpec> wanted = container_spec(container);
+  if (!wanted) return ignored;
+  const auto index = static_cast<std::size_t>(serving - spec.containers.data());
+  const FieldErrors found = runtimes->unsupported(*wanted)
+                                .filter(FieldError::Level::warning)
+                                .via_field_index(std::string(where) + "containers", index);
+  for (const FieldError& warning : found) {
+    if (!is_said(said, warning.paths.front())) ignored.add(warning);
+  }
+  return ignored;
+}
+
+template <class T>
+FieldErrors admit_serving(AnyObject& object, const serving::Config& config,
+                          const ContainerRuntimes* runtimes) {
   T& typed = *object.get_if_mutable<T>();
   serving::apply_defaults(typed, config);
   FieldErrors errors = validate_metadata(typed.metadata, object.info()).via_field("metadata");
   errors.add(serving::validate(typed, config));
-  return with_marks(std::move(errors), object.check_marks());
+  errors = with_marks(std::move(errors), object.check_marks());
+  const std::string_view where = T::kind == "Revision" ? "spec." : "spec.template.spec.";
+  errors.add(ignored_of(spec_of(typed), where, runtimes, errors));
+  return errors;
 }
 
 // config-autoscaler is read while the platform runs: a wrong value is refused at the door.
@@ -49,18 +90,19 @@ std::string warnings_of(const FieldErrors& errors) {
 
 }  // namespace
 
-std::function<FieldErrors(AnyObject& object)> admission_rules(const AutoscalerConfig& autoscaler) {
-  return [&autoscaler](AnyObject& object) {
+std::function<FieldErrors(AnyObject& object)> admission_rules(const AutoscalerConfig& autoscaler,
+                                                              RuntimesGiven runtimes) {
+  return [&autoscaler, runtimes = std::move(runtimes)](AnyObject& object) {
     serving::Config config;
     config.allow_zero_initial_scale = autoscaler.allow_zero_initial_scale;
     if (object.get_if<serving::Service>() != nullptr) {
-      return admit_serving<serving::Service>(object, config);
+      return admit_serving<serving::Service>(object, config, runtimes());
     }
     if (object.get_if<serving::Configuration>() != nullptr) {
-      return admit_serving<serving::Configuration>(object, config);
+      return admit_serving<serving::Configuration>(object, config, runtimes());
     }
     if (object.get_if<serving::Revision>() != nullptr) {
-      return admit_serving<serving::Revision>(object, config);
+      return admit_serving<serving::Revision>(object, config, runtimes());
     }
     object.apply_defaults();
     FieldErrors errors = object.validate();
@@ -79,9 +121,9 @@ std::string to_line(const FieldError& error) {
   return line;
 }
 
-Admission admission(const AutoscalerConfig& autoscaler, Timers& timers) {
-  return [check = admission_rules(autoscaler), &timers](AnyObject& object,
-                                                        const AnyObject* old) -> Result<void> {
+Admission admission(const AutoscalerConfig& autoscaler, RuntimesGiven runtimes, Timers& timers) {
+  return [check = admission_rules(autoscaler, std::move(runtimes)), &timers](
+             AnyObject& object, const AnyObject* old) -> Result<void> {
     FieldErrors errors = check(object);
     if (old != nullptr) errors.add(object.validate_update(*old));
     if (Result<void> valid = errors.to_result(); !valid) {

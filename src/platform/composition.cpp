@@ -88,6 +88,10 @@ Result<void> Platform::Impl::add(std::unique_ptr<Extension> extension) {
   return {};
 }
 
+RuntimesGiven Platform::Impl::runtimes() {
+  return [this] { return find<ContainerRuntimes>(); };
+}
+
 Result<void> Platform::Impl::add_kinds() {
   for (; kinds_added < extensions.size(); ++kinds_added) {
     Extension& extension = *extensions[kinds_added];
@@ -148,7 +152,7 @@ Result<void> Platform::Impl::open_tls() {
 Result<void> Platform::Impl::open_store() {
   StoreOptions store_options;
   store_options.default_namespace = settings.default_namespace;
-  store_options.admission = admission(settings.autoscaler, world.timers);
+  store_options.admission = admission(settings.autoscaler, runtimes(), world.timers);
   store_options.kinds = &registry;
   Result<std::unique_ptr<Store>> opened = fail(Errc::internal, "no store");
   if (settings.open_store) {

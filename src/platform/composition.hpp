@@ -19,6 +19,8 @@
 
 namespace knative {
 
+class ContainerRuntimes;
+
 struct Platform::Impl final : Installer {
   Impl(Env& world, std::vector<std::unique_ptr<Extension>> parts, PlatformOptions wanted);
   ~Impl() override;
@@ -27,6 +29,8 @@ struct Platform::Impl final : Installer {
   Result<void> add(std::unique_ptr<Extension> extension);
   Result<void> start();
   Result<void> add_kinds();
+  /// Those that were installed by the time it is asked.
+  std::function<const ContainerRuntimes*()> runtimes();
   Result<void> open_directory();
   Result<void> check_outbound() const;
   Result<void> open_tls();

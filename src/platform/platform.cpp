@@ -80,7 +80,7 @@ Result<ObjectRef> Platform::apply(const AnyObject& object) {
   if (!stored) return stored.error();
   const ObjectRef ref = stored->ref();
   AnyObject copy = object;
-  const FieldErrors found = admission_rules(impl_->settings.autoscaler)(copy);
+  const FieldErrors found = admission_rules(impl_->settings.autoscaler, impl_->runtimes())(copy);
   for (const FieldError& warning : found.filter(FieldError::Level::warning).merged()) {
     impl_->settings.on_warning(ref.to_string(), to_line(warning));
   }
@@ -97,7 +97,7 @@ Result<std::vector<AnyObject>> Platform::Impl::parse(const std::vector<manifest:
     manifest::ParseOptions parsing;
     parsing.file_name = source.name;
     parsing.validate = true;
-    parsing.rules = admission_rules(settings.autoscaler);
+    parsing.rules = admission_rules(settings.autoscaler, runtimes());
     parsing.kinds = &registry;
     parsing.skip_unknown_kinds = options.skip_unknown_kinds;
     parsing.warnings = &warnings;

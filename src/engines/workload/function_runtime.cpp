@@ -199,6 +199,9 @@ class ProgramContainer final : public Container {
   TaskSet tasks_;
 };
 
+/// What every serving container has that says nothing else.
+constexpr std::int32_t usual_port = 8080;
+
 Error unknown_function(const std::string& name, const std::vector<std::string>& all,
                        bool other_kind, bool serves) {
   std::string known;
@@ -241,6 +244,13 @@ FieldErrors FunctionRuntime::unsupported(const ContainerSpec& spec) const {
   ignored(!spec.resources.limits.empty(), "resources.limits");
   ignored(!spec.resources.requests.empty(), "resources.requests");
   ignored(spec.security != core::SecurityContext(), "securityContext");
+  for (std::size_t i = 0; i < spec.ports.size(); ++i) {
+    const core::ContainerPort& port = spec.ports[i];
+    const std::string path = "ports[" + std::to_string(i) + "].";
+    const bool usual = port.container_port == 0 || port.container_port == usual_port;
+    ignored(!usual, path + "containerPort");
+    ignored(port.name == "h2c", path + "name");
+  }
   return errors;
 }
 
