@@ -139,9 +139,8 @@ def make_native(functions: list[_native.NamedFunction], *,
                 proxies: Mapping[str, str]) -> _native.Platform:
     return _native.Platform(functions, os.fsencode(data_directory), listen or "",
                             listen_beyond_loopback, domain, log_level,
-                            seconds(scale_to_zero_grace), allow_zero_initial_scale, function_threads,
-                            disk_threads,
-                            [kind._row() for kind in kinds],
+                            seconds(scale_to_zero_grace), allow_zero_initial_scale,
+                            function_threads, disk_threads, [kind._row() for kind in kinds],
                             None if tls is None else tls._files(), trust,
                             proxy_variables(proxies))
 

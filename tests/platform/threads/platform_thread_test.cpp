@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <filesystem>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 #include "knative/platform_thread.hpp"
@@ -121,6 +122,46 @@ TEST(PlatformThread, objects_and_events_survive_a_restart) {
   platform.apply(serving::service("sink", "fn:sink")).value();
   platform.wait_ready("sink").value();
   EXPECT_TRUE(received.wait_for(20));
+}
+
+TEST(PlatformThread, calls_from_many_threads_end_when_it_stops) {
+  TemporaryDirectory directory;
+  FunctionTable functions;
+  functions.http_blocking(
+      "slow", [](http::Request& request) { return http::text(request.query("name", "nobody")); });
+  PlatformOptions options;
+  options.data_directory = directory.path();
+  LoopOptions loop = quiet();
+  loop.offload_threads_max = 3;
+  PlatformThread platform(functions, options, loop);
+  platform.apply(serving::service("slow", "fn:slow")).value();
+  platform.apply(eventing::broker("default")).value();
+  platform.wait_ready("slow").value();
+  Counter heard;
+  const EventSubscription subscription = platform
+                                             .subscribe("default", Filter(),
+                                                        [&heard](const CloudEvent&) -> Task<Reply> {
+                                                          heard.add();
+                                                          co_return Reply();
+                                                        })
+                                             .value();
+  Counter calls;
+  std::vector<std::thread> threads;
+  for (int number = 0; number < 6; ++number) {
+    threads.emplace_back([&platform, &calls, number] {
+      for (bool going = true; going; calls.add()) {
+        if (number % 2 == 0) {
+          going = platform.invoke("slow", http::get("/?name=a")).has_value();
+        } else {
+          going = platform.publish("default", CloudEvent("a", "/b")).has_value();
+        }
+      }
+    });
+  }
+  EXPECT_TRUE(calls.wait_for(200));
+  EXPECT_TRUE(heard.wait_for(50));
+  platform.stop(100ms);
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST(PlatformThread, two_platforms_live_in_one_process_but_not_in_one_directory) {
