@@ -136,6 +136,7 @@ void World::check_targets() {
     sent.type = "probe";
     sent.target = object;
     sent.begun = sim_.now();
+    sent.begun_order = ++ledger_.order;
     sent.named = false;
     ledger_.sent.push_back(sent);
     const Result<Offset> taken = sim_.run(platform_->publish(name_in(object), probe));
@@ -183,11 +184,11 @@ void World::check_losses() {
     const Sent& sent = ledger_.sent[number];
     const Life* target = ledger_.current(sent.target);
     if (sent.acknowledged == never || sent.voided || target == nullptr || target->revived) continue;
-    if (target->born >= sent.begun) continue;
+    if (target->born_order > sent.begun_order) continue;
     for (const BindingVersion& last : ledger_.bindings) {
       if (last.died != never || last.target != sent.target || !last.service.empty()) continue;
       const Life* life = ledger_.current(last.object);
-      if (life == nullptr || life->revived || life->born >= sent.begun) continue;
+      if (life == nullptr || life->revived || life->born_order > sent.begun_order) continue;
       bool may_drop = false;
       bool certain = true;  // that every version since would have taken it, and tried in earnest
       for (const BindingVersion& version : ledger_.bindings) {

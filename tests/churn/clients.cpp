@@ -142,6 +142,7 @@ std::size_t World::new_event() {
   sent.type = chance(0.5) ? "a" : chance(0.5) ? "b" : "c";
   sent.target = chance(0.75) ? "broker/b" + std::to_string(pick(2)) : "channel/c0";
   sent.begun = sim_.now();
+  sent.begun_order = ++ledger_.order;
   ledger_.sent.push_back(sent);
   return ledger_.sent.size() - 1;
 }
@@ -151,7 +152,7 @@ void World::acknowledged(std::size_t number, const std::string& how) {
   sent.acknowledged = sim_.now();
   if (plan_.verbose) say("acknowledged n" + std::to_string(number));
   for (const Life& life : ledger_.lives[sent.target]) {
-    if (life.overlaps(sent.begun, sim_.now())) return;
+    if (life.died_order > sent.begun_order) return;
   }
   violate("taken-by-nobody", how + " n" + std::to_string(number) + " to " + sent.target +
                                  " was acknowledged, and there was none");

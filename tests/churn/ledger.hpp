@@ -26,6 +26,9 @@ struct Life {
   Instant born{};
   Instant died = never;
   bool revived = false;  ///< Its removal was undone by a power failure.
+  /// The order of what was asked for: much of it happens in one instant.
+  std::uint64_t born_order = 0;
+  std::uint64_t died_order = UINT64_MAX;
   bool alive() const noexcept { return died == never; }
   bool overlaps(Instant from, Instant to) const noexcept { return born <= to && died >= from; }
 };
@@ -64,6 +67,7 @@ struct Sent {
   std::string type;
   std::string target;
   Instant begun{};
+  std::uint64_t begun_order = 0;
   Instant acknowledged = never;
   bool voided = false;  ///< What took it was allowed to forget it (memory, or an object undone).
 };
@@ -86,6 +90,7 @@ struct Naming {
 
 /// Everything that is remembered.
 struct Ledger {
+  std::uint64_t order = 0;                             ///< Of the latest thing asked for.
   std::map<std::string, std::vector<Life>> lives;      ///< "service/s0", "broker/b0", …
   std::map<std::string, ServiceVersion> services;      ///< As they are wanted now: "service/s0".
   std::map<int, ServiceVersion> versions;              ///< All of them by mark.
@@ -115,7 +120,10 @@ struct Ledger {
     return nullptr;
   }
   void die(const std::string& object, Instant now) {
-    if (Life* life = current(object)) life->died = now;
+    if (Life* life = current(object)) {
+      life->died = now;
+      life->died_order = ++order;
+    }
     if (BindingVersion* binding = current_binding(object)) binding->died = now;
     services.erase(object);
   }

@@ -45,10 +45,13 @@ void World::apply(const std::string& object, const AnyObject& wanted) {
   const std::string uid = platform_->get(*ref).value().metadata().uid;
   Life* life = ledger_.current(object);
   if (life != nullptr && life->uid == uid) return;
-  if (life != nullptr) life->died = sim_.now();
+  if (life != nullptr) {
+    life->died = sim_.now();
+    life->died_order = ++ledger_.order;
+  }
   if (!uids_.insert(uid).second) violate("uid-repeats", object + " has the uid " + uid + " again");
   if (plan_.verbose) say(object + " has the uid " + uid);
-  ledger_.lives[object].push_back(Life{uid, sim_.now(), never, false});
+  ledger_.lives[object].push_back(Life{uid, sim_.now(), never, false, ++ledger_.order});
 }
 
 void World::remove(const std::string& object) {
@@ -403,9 +406,13 @@ void World::read_ledger_again() {
     const Result<AnyObject> stored = platform_->get(ref_of(object));
     const std::string uid = stored ? stored->metadata().uid : std::string();
     for (Life& life : lives) {
-      if (life.uid != uid && life.alive()) life.died = sim_.now();
+      if (life.uid != uid && life.alive()) {
+        life.died = sim_.now();
+        life.died_order = ++ledger_.order;
+      }
       if (life.uid == uid && !life.alive()) {
         life.died = never;
+        life.died_order = UINT64_MAX;
         life.revived = true;
       }
     }

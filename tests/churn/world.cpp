@@ -362,8 +362,7 @@ void World::observe_revisions(const std::map<std::string, std::string>& uids) {
   }
   for (const auto& [name, uid] : uids) {
     std::vector<Life>& lives = ledger_.revisions[name];
-    if (lives.empty() || !lives.back().alive())
-      lives.push_back(Life{uid, sim_.now(), never, false});
+    if (lives.empty() || !lives.back().alive()) lives.push_back(Life{uid, sim_.now()});
   }
 }
 
