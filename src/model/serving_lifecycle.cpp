@@ -194,6 +194,9 @@ void mark_tls_not_enabled(RouteStatus& status, std::string message, Timestamp no
   route_set().mark_true(status.conditions, certificate_provisioned, "TLSNotEnabled",
                         std::move(message), now);
 }
+void mark_certificate_ready(RouteStatus& status, Timestamp now) {
+  route_set().mark_true(status.conditions, certificate_provisioned, now);
+}
 
 // ---------------------------------------------------------------------------- Service
 

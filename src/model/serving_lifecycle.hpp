@@ -71,6 +71,7 @@ void mark_ingress_rollout_in_progress(RouteStatus& status, Timestamp now);
 void mark_ingress_failed(RouteStatus& status, std::string reason, std::string message,
                          Timestamp now);
 void mark_tls_not_enabled(RouteStatus& status, std::string message, Timestamp now);
+void mark_certificate_ready(RouteStatus& status, Timestamp now);
 
 // ---------------------------------------------------------------------------- Service
 

@@ -144,6 +144,7 @@ TEST(RouteLifecycle, MarksSetTheirConditionAndReady) {
        "False/NotOwned/m"},
       {[](S& s) { mark_tls_not_enabled(s, "m", at(1)); }, "CertificateProvisioned",
        "True/TLSNotEnabled/m"},
+      {[](S& s) { mark_certificate_ready(s, at(1)); }, "CertificateProvisioned", "True"},
   });
 }
 

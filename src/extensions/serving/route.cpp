@@ -190,7 +190,7 @@ Task<Result<void>> RouteReconciler::release_revisions(const std::string& key) {
   co_return Result<void>();
 }
 
-// The door and the router change together, or neither does.
+// The door and the router change together. What the router refuses is led nowhere.
 Result<void> RouteReconciler::lead_there(const RouteRule& rule) {
   std::vector<std::string> hosts = rule.hosts;
   for (const RouteTag& tag : rule.tags) {
@@ -199,7 +199,10 @@ Result<void> RouteReconciler::lead_there(const RouteRule& rule) {
   // The plane outlives the door's use of it: nobody owns its router.
   const std::shared_ptr<http::Handler> router(std::shared_ptr<void>(), &plane_.router());
   Result<void> set = door_.set_hosts(door_owner(rule.name), std::move(hosts), router);
-  if (set) set = plane_.set_route(rule);
+  if (set) {
+    set = plane_.set_route(rule);
+    if (!set) door_.remove_hosts(door_owner(rule.name));
+  }
   return set;
 }
 
@@ -216,7 +219,11 @@ Task<Result<Requeue>> RouteReconciler::step(Route& route, Interests& waits_for) 
   route.status.url = url_of(scope().addresses, route, name);
   route.status.address =
       serving::Addressable{Addresses::internal_url(name, route.metadata.namespace_)};
-  mark_tls_not_enabled(route.status, "there is no TLS in this platform", now());
+  if (scope().addresses.secure()) {
+    mark_certificate_ready(route.status, now());
+  } else {
+    mark_tls_not_enabled(route.status, "The listener speaks no TLS.", now());
+  }
 
   const std::vector<TrafficTarget> before = route.status.traffic;
   std::vector<TrafficTarget> resolved;
