@@ -24,7 +24,7 @@ struct Plan {
   std::uint64_t seed = 0;
   int steps_max = 60;
   bool verbose = false;
-  bool once = false;  ///< Not a second time to compare the histories.
+  bool once = false;               ///< Not a second time to compare the histories.
   std::set<std::string> excluded;  ///< Invariants that are known to be broken.
 };
 
