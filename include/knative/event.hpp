@@ -203,8 +203,8 @@ using Reply = std::optional<CloudEvent>;
 
 /// One attempt to deliver an event, as seen by whoever decides about another attempt.
 struct KNATIVE_EXPORT DeliveryAttempt {
-  int status = 202;  ///< HTTP status, or the one that stands for the error; 0: no answer.
-  Reply reply;       ///< Only after success.
+  int status = 202;    ///< HTTP status, or the one that stands for the error; 0: no answer.
+  Reply reply;         ///< Only after success.
   std::string body;    ///< After a failure: what the subscriber answered, for the dead letter.
   std::string detail;  ///< After a failure: our own words, for the log; empty: see `body`.
   std::optional<Duration> retry_after;  ///< The Retry-After field of the response.

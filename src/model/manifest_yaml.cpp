@@ -49,6 +49,9 @@ std::string_view text_of(const yaml_char_t* text) {
 }
 
 constexpr std::string_view tag_prefix = "tag:yaml.org,2002:";
+// What was meant may be a password: it is not told.
+constexpr const char* unknown_anchor = "unknown anchor (text that begins with * is quoted)";
+constexpr const char* unknown_tag = "unknown tag (text that begins with ! is quoted)";
 
 // A part of a document with what it cost.
 struct Node {
@@ -177,7 +180,7 @@ class Composer {
     const std::string name(text_of(event.raw().data.alias.anchor));
     const auto found = anchors_.find(name);
     if (open_anchors_.contains(name)) return stop(at, "anchor \"" + name + "\" contains itself");
-    if (found == anchors_.end()) return stop(at, "unknown anchor \"" + name + "\"");
+    if (found == anchors_.end()) return stop(at, unknown_anchor);
     const auto& [node, node_depth] = found->second;
     if (!count(at, node.nodes)) return false;
     if (depth + node_depth > limits_.depth_max) {
@@ -213,7 +216,7 @@ class Composer {
     } else if (tag.starts_with(tag_prefix)) {
       compose_tagged(event.at(), tag.substr(tag_prefix.size()), text, out);
     } else {
-      problem(event.at(), "unknown tag \"" + std::string(tag) + "\"");
+      problem(event.at(), unknown_tag);
     }
     return true;
   }
@@ -242,9 +245,9 @@ class Composer {
       out.merge = true;
       out.value = std::move(resolved.value);
     } else if (tag == "int" || tag == "float" || tag == "bool" || tag == "null") {
-      problem(at, "cannot read \"" + std::string(text) + "\" as !!" + std::string(tag));
+      problem(at, "cannot read the value as !!" + std::string(tag));
     } else {
-      problem(at, "unknown tag \"!!" + std::string(tag) + "\"");
+      problem(at, unknown_tag);
     }
   }
 
@@ -252,7 +255,7 @@ class Composer {
     const std::string_view tag = text_of(raw);
     if (tag.empty() || tag == "!") return true;
     if (tag.starts_with(tag_prefix) && tag.substr(tag_prefix.size()) == expected) return true;
-    problem(event.at(), "unknown tag \"" + std::string(tag) + "\"");
+    problem(event.at(), unknown_tag);
     return false;
   }
 

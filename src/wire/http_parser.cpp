@@ -27,7 +27,7 @@ void HeadParser::reset() noexcept {
   framing_ = Framing::none;
   start_line_done_ = has_content_length_ = has_transfer_encoding_ = has_host_ = false;
   keep_alive_ = true;
-  close_listed_ = keep_alive_listed_ = upgrade_listed_ = upgrade_field_ = false;
+  close_listed_ = keep_alive_listed_ = upgrade_listed_ = upgrade_field_ = fields_listed_ = false;
   expect_continue_ = expect_other_ = false;
 }
 
@@ -157,9 +157,18 @@ bool HeadParser::content_length_field(std::string_view value, std::size_t offset
 
 void HeadParser::connection_field(std::string_view value) noexcept {
   for_each_element(value, [this](std::string_view element) {
-    if (equal_ignoring_case(element, "close")) close_listed_ = true;
-    if (equal_ignoring_case(element, "keep-alive")) keep_alive_listed_ = true;
-    if (equal_ignoring_case(element, "upgrade")) upgrade_listed_ = true;
+    const auto is = [element](std::string_view option) {
+      return equal_ignoring_case(element, option);
+    };
+    if (is("close")) {
+      close_listed_ = true;
+    } else if (is("keep-alive")) {
+      keep_alive_listed_ = true;
+    } else if (is("upgrade")) {
+      upgrade_listed_ = true;
+    } else {
+      fields_listed_ = true;
+    }
   });
 }
 

@@ -79,6 +79,8 @@ class HeadParser {
   int version_minor() const noexcept { return version_minor_; }
   /// Connection lists "upgrade" and there is an Upgrade field.
   bool upgrade() const noexcept { return upgrade_listed_ && upgrade_field_; }
+  /// Connection lists fields: names that are no options of the connection itself.
+  bool lists_fields() const noexcept { return fields_listed_; }
 
  protected:
   HeadParser(const ParseLimits& limits, std::vector<FieldSpan>& fields) noexcept
@@ -111,6 +113,7 @@ class HeadParser {
   bool close_listed_ = false;
   bool keep_alive_listed_ = false;
   bool upgrade_listed_ = false;
+  bool fields_listed_ = false;
   bool upgrade_field_ = false;
   bool expect_continue_ = false;
   bool expect_other_ = false;

@@ -103,9 +103,9 @@ TEST(Yaml, KeysAreText) {
 TEST(Yaml, NotANumberIsRefused) {
   EXPECT_EQ(json_of("a: .inf"), "1:4: infinities and NaN cannot be written in JSON");
   EXPECT_EQ(json_of("a: !foo x\nb: !!set {}\nc: !!int x"),
-            "1:4: unknown tag \"!foo\"\n"
-            "2:4: unknown tag \"tag:yaml.org,2002:set\"\n"
-            "3:4: cannot read \"x\" as !!int");
+            "1:4: unknown tag (text that begins with ! is quoted)\n"
+            "2:4: unknown tag (text that begins with ! is quoted)\n"
+            "3:4: cannot read the value as !!int");
 }
 
 // ---------------------------------------------------------------------------- structure
@@ -120,9 +120,10 @@ TEST(Yaml, DocumentsAnchorsAndMerges) {
             R"([{"u":1,"v":1},{"v":2,"w":2},{"u":0,"v":1,"w":2}])");
   EXPECT_EQ(json_of("{'<<': 1}"), R"({"<<":1})");
   EXPECT_EQ(json_of("<<: 5"), "1:1: \"<<\" needs a map or a list of maps, found integer");
-  EXPECT_EQ(json_of("a: *nowhere"), "1:4: unknown anchor \"nowhere\"");
+  EXPECT_EQ(json_of("a: *nowhere"), "1:4: unknown anchor (text that begins with * is quoted)");
   EXPECT_EQ(json_of("a: &x [*x]"), "1:8: anchor \"x\" contains itself");
-  EXPECT_EQ(json_of("a: &x 1\n---\nb: *x"), "3:4: unknown anchor \"x\"")
+  EXPECT_EQ(json_of("a: &x 1\n---\nb: *x"),
+            "3:4: unknown anchor (text that begins with * is quoted)")
       << "anchors end with their document";
 }
 

@@ -38,6 +38,23 @@ TEST(HttpServer, answers_and_keeps_the_connection) {
   EXPECT_EQ(world.server->connections(), 0U);
 }
 
+TEST(HttpServer, what_a_client_lists_in_connection_cannot_take_away_what_is_added_later) {
+  World world;
+  world.serve([](Request& request) {
+    request.headers.set("X-Forwarded-For", "ours");
+    remove_hop_by_hop(request.headers);  // as before it goes to a program
+    std::string names;
+    for (std::size_t i = 0; i < request.headers.size(); ++i) {
+      names += std::string(request.headers.at(i).name) + ";";
+    }
+    return text(names);
+  });
+  const std::string got = world.answer(
+      "GET / HTTP/1.1\r\nHost: a\r\nX-Mine: 1\r\nX-Kept: 1\r\n"
+      "Connection: close, host, x-mine\r\nConnection: X-Forwarded-For\r\n\r\n");
+  EXPECT_NE(got.find("\r\n\r\nHost;X-Kept;X-Forwarded-For;"), std::string::npos) << got;
+}
+
 TEST(HttpServer, pipelined_requests_are_answered_in_order) {
   World world;
   Timers& timers = world.env.timers;

@@ -173,6 +173,7 @@ def takes(**checks: Check) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         code = function.__code__
         names = code.co_varnames[:code.co_argcount]
+        own = frozenset(code.co_varnames[:code.co_argcount + code.co_kwonlyargcount])
         positional = [(name, checks.get(name, anything)) for name in names]
         others = checks.get("args_", anything)
         keywords = checks.get("kwargs_", anything)
@@ -183,7 +184,7 @@ def takes(**checks: Check) -> Callable[[F], F]:
             for value in args[len(positional):]:
                 others("an argument", value)
             for name, value in kwargs.items():
-                checks.get(name, keywords)(name, value)
+                checks.get(name, anything if name in own else keywords)(name, value)
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:

@@ -93,3 +93,8 @@ def test_a_filter_that_does_not_parse_is_an_error():
 def test_a_trigger_takes_filters():
     trigger = kn.eventing.Trigger("t", filters=[kn.Filter.prefix(type="order.")])
     assert trigger.to_dict()["spec"]["filters"] == [{"prefix": {"type": "order."}}]
+
+
+@pytest.mark.parametrize("data", [{"a": 1}, [1], b"x", "text", None, 1.5])
+def test_the_data_of_an_event_may_be_given_by_name(data: object) -> None:
+    assert kn.CloudEvent("t", "/s", data=data).data == data

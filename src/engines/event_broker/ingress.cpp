@@ -54,7 +54,12 @@ Task<http::Response> accept(std::shared_ptr<broker::Acceptor> acceptor, http::Re
   if (!body && acceptor->retired.is_set()) co_return refuse(refusal(body.error(), options));
   if (!body) co_return refuse(http::error_response(400, body.error().detail));
   const Result<CloudEvent> event = from_http(request);
-  if (!event) co_return refuse(refusal(event.error(), options));
+  if (!event) {
+    // It came whole: what is too much in it is the sender's, who would send it again for a 503.
+    Error why = event.error();
+    if (why.code == Errc::resource_exhausted) why.code = Errc::invalid_argument;
+    co_return refuse(refusal(why, options));
+  }
   const Result<Offset> offset = co_await acceptor->accept(*event);
   if (!offset) {
     // What the log says names files: it is for the status and for our own log.

@@ -67,6 +67,15 @@ TEST_F(IngressTest, answers_400_naming_the_attribute) {
   EXPECT_EQ(log->end(), 0u);
 }
 
+TEST_F(IngressTest, an_event_nested_too_deeply_is_the_senders_fault_and_not_tried_again) {
+  const std::string deep = std::string(2000, '[') + std::string(2000, ']');
+  const http::Response response = send(http::post(
+      "/", R"({"specversion":"1.0","id":"1","source":"/s","type":"t","data":)" + deep + "}",
+      "application/cloudevents+json"));
+  EXPECT_EQ(response.status, 400);
+  EXPECT_FALSE(response.headers.has("retry-after"));
+}
+
 TEST_F(IngressTest, answers_other_methods_sizes_and_formats) {
   const http::Response get = send(http::get("/"));
   EXPECT_EQ(get.status, 405);
