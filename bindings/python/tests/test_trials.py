@@ -178,7 +178,10 @@ platform = kn.Platform(functions=functions, listen=None)
 platform.apply(kn.eventing.Broker("default")).wait_ready(30)
 service = platform.apply(kn.serving.Service("hello", image="fn:hello")).wait_ready(30)
 subscription = platform.subscribe("default", lambda event: None)
-hanging = platform._native.ready(("v1", "ConfigMap", "default", "never"), 600)
+platform.apply_text(
+    "apiVersion: eventing.knative.dev/v1\\nkind: Trigger\\nmetadata: {name: waits}\\nspec: {broker:"
+    " default, subscriber: {ref: {apiVersion: v1, kind: Service, name: never}}}")
+hanging = platform._native.ready(("eventing.knative.dev/v1", "Trigger", "default", "waits"), 600)
 
 def child():
     {child}
