@@ -6,7 +6,7 @@
 // leaf.key), which other servers of the comparison use, too.
 #include <cstdio>
 #include <cstdlib>
-#include <knative/http.hpp>
+#include <knative/http_server.hpp>
 #include <knative/tls.hpp>
 #include <string>
 
