@@ -79,7 +79,7 @@ Task<http::Response> accept(std::shared_ptr<broker::Acceptor> acceptor, http::Re
 namespace broker {
 
 int refusal_status(const Error& error) noexcept {
-  // What is not implemented is the event's format (webhook specification, section 2.1).
+  // An event of a format that no broker takes (webhook specification, section 2.1).
   return error.code == Errc::unimplemented ? 415 : http::status_of(error.code);
 }
 

@@ -323,11 +323,11 @@ TEST_F(ProcessCommandTest, ExpandedPathsMeanTheImageToo) {
 }
 
 TEST_F(ProcessCommandTest, PathsBelowAMountMeanItsSource) {
-  spec.mounts = {{"/work", "/data"}};
+  spec.mounts = {{"/source", "/data"}};
   spec.environment = {{"PLACE", "/data/x"}};
   spec.working_directory = "/data";
   spec.command = {"show", "$(PLACE)", "/data/y"};
-  EXPECT_EQ(run(), "/work: show /work/x /work/y");
+  EXPECT_EQ(run(), "/source: show /source/x /source/y");
 }
 
 TEST_F(ProcessCommandTest, ChangeRootLeavesPathsAlone) {
