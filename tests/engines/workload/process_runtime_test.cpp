@@ -282,7 +282,7 @@ class ProcessCommandTest : public testing::Test {
     files.make_directories("/images/a/app/bin").value();
     files.write_file("/images/a/app/server.py", "#").value();
     files.write_file("/images/a/app/bin/tool", "#!show").value();
-    files.make_directories("/work").value();
+    files.make_directories("/source").value();
     sim.add_program("show", show);
     images.root.directory = "/images/a";
     images.root.defaults.working_directory = "/app";
