@@ -150,8 +150,11 @@ Result<void> ControlPlane::begin_watch() {
 }
 
 Task<void> ControlPlane::pump(ControlPlane& self) {
-  for (int handed = 0;;) {
-    if (++handed % changes_max == 0) co_await base::NextTurn();
+  for (int handed = 1;; ++handed) {
+    if (handed == changes_max) {
+      co_await base::NextTurn();
+      handed = 0;
+    }
     Result<WatchEvent> event = co_await self.watch_->next();
     if (!event) {
       // The history went past us: begin again with everything there is.
