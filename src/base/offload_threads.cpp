@@ -1,13 +1,11 @@
 // A few threads for blocking work, started when first needed.
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <thread>
 
+#include "base/block_signals.hpp"
 #include "base/loop_core.hpp"
 
 namespace knative::base {
@@ -53,13 +51,8 @@ class Workers final : public ThreadOffload {
   }
 
   void start_thread() {
-    // Signals belong to the host's threads: new threads inherit a full mask.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const base::BlockSignals blocked;
     threads_.emplace_back([this] { run(); });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
   void run() {

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/after_fork.hpp"
+#include "base/block_signals.hpp"
 #include "base/loop_core.hpp"
 #include "base/posix_error.hpp"
 #include "base/warden.hpp"
@@ -133,22 +134,6 @@ std::vector<std::string> candidate_paths(const ProcessOptions& options) {
   }
   return candidates;
 }
-
-/// The host's signal handlers must not run in the child.
-class BlockSignals {
- public:
-  BlockSignals() {
-    sigset_t all;
-    sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~BlockSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  BlockSignals(const BlockSignals&) = delete;
-  BlockSignals& operator=(const BlockSignals&) = delete;
-
- private:
-  sigset_t before_;
-};
 
 // ---------------------------------------------------------------------------- in the host
 
@@ -411,7 +396,7 @@ class ChildProcesses final : public PosixProcesses {
   }
 
   static pid_t fork_child(const Plan& plan) {
-    const BlockSignals blocked;
+    const BlockSignals blocked;  // the host's handlers must not run in the child
     const pid_t pid = ::fork();
     if (pid == 0) run_child(plan);
     return pid;

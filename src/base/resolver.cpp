@@ -2,8 +2,6 @@
 
 #include <arpa/inet.h>
 #include <netdb.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -13,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/block_signals.hpp"
 #include "knative/task.hpp"
 
 namespace knative::base {
@@ -101,19 +100,13 @@ Result<void> Resolver::start(const std::string& host) {
     way->mailbox->post(
         [this, host, answer = std::move(answer)]() mutable { finish(host, std::move(answer)); });
   };
-  // Signals belong to the host's threads: new threads inherit a full mask.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  Result<void> started;
+  const BlockSignals blocked;
   try {
     std::thread(std::move(work)).detach();
   } catch (const std::system_error& error) {
-    started = fail(Errc::resource_exhausted, host + ": no thread to look it up: " + error.what());
+    return fail(Errc::resource_exhausted, host + ": no thread to look it up: " + error.what());
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return started;
+  return {};
 }
 
 void Resolver::settle(const std::string& host, Result<Addresses> answer) {

@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "base/after_fork.hpp"
+#include "base/block_signals.hpp"
 
 namespace knative::base {
 namespace {
@@ -104,13 +105,12 @@ void Warden::start() {
   id_.append("=").append(std::to_string(::getpid())).append("-").append(std::to_string(chance));
   limit_ = limit_first + chance % limit_chances * limit_children;
   const std::string digits = std::to_string(limit_ / limit_children);
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  const pid_t pid = ::fork();
-  if (pid == 0) run_warden(ends[1], id_.c_str(), digits.c_str());
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  pid_t pid = -1;
+  {
+    const BlockSignals blocked;
+    pid = ::fork();
+    if (pid == 0) run_warden(ends[1], id_.c_str(), digits.c_str());
+  }
   ::close(ends[1]);
   if (pid < 0) {
     ::close(ends[0]);
