@@ -26,7 +26,7 @@ namespace {
 
 constexpr Duration poll_interval = std::chrono::milliseconds(10);  // kernels without pidfd
 /// How long to wait for output that somebody who left the group still holds open: the warden is
-/// about to find him, unless he has no environment.
+/// about to find him, unless he has lost both marks.
 constexpr Duration drain_time_max = std::chrono::seconds(2);
 
 struct FileDescriptor {
