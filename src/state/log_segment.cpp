@@ -274,7 +274,8 @@ class SegmentLog final : public Log {
   Task<Result<void>> check() override {
     if (closing_) co_return fail(Errc::failed_precondition, "the log is closed");
     if (reading_.error()) {
-      const Result<std::vector<Record>> again = co_await read(unread_, ReadLimits{1, 1});
+      const ReadLimits one{1, 1};
+      const Result<std::vector<Record>> again = co_await read(unread_, one);
       if (!again) co_return again.error();
       if (reading_.error()) {  // nothing is there any more, or it is in memory
         reading_.went(place_->directory);
@@ -282,7 +283,10 @@ class SegmentLog final : public Log {
       }
     }
     if (!writing_.error()) co_return Result<void>();
-    Task<Result<void>> writing = set_cursor(std::string(probe_cursor), std::nullopt);
+    // Written to see whether writing works: a cursor that is not there is removed.
+    std::string nobody = "probe";
+    while (cursors_.find(nobody)) nobody += '?';
+    Task<Result<void>> writing = set_cursor(std::move(nobody), std::nullopt);
     co_return co_await std::move(writing);
   }
 
@@ -302,9 +306,6 @@ class SegmentLog final : public Log {
   /// What one append costs beside its bytes, at most, without a new segment.
   static constexpr std::uint64_t overhead =
       format::frame_header_bytes + format::record_header_bytes;
-
-  /// What is written to see whether writing works: nobody has a cursor of this name.
-  static constexpr std::string_view probe_cursor = "probe";
 
   std::uint64_t bytes_max() const noexcept { return options_.retention.bytes_max; }
 
