@@ -1,6 +1,7 @@
 /// \file
 /// A trouble that lasts, for the logger: said when it begins, then once a minute with how often it
-/// came meanwhile, and when it is over. Private to the state.
+/// came meanwhile, and when it is over. One that comes and goes more often is not said each time.
+/// Private to the state.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +33,7 @@ class LastingTrouble {
       return;
     }
     told_ = now;
+    said_ = true;
     logger_.log(level_, "log", what_,
                 {{"directory", where},
                  {"error", error.to_string()},
@@ -41,6 +43,7 @@ class LastingTrouble {
   void went(const std::string& where) {
     if (!error_) return;
     error_.reset();
+    if (!std::exchange(said_, false)) return;  // nor was that it began
     unsaid_ = 0;
     logger_.log(LogLevel::info, "log", over_,
                 {{"directory", where}, {"failures", std::to_string(std::exchange(times_, 0))}});
@@ -58,6 +61,7 @@ class LastingTrouble {
   std::uint64_t times_ = 0;
   std::uint64_t unsaid_ = 0;
   std::optional<Instant> told_;
+  bool said_ = false;  ///< Of the trouble that lasts now.
 };
 
 }  // namespace knative::state
