@@ -420,7 +420,10 @@ Task<Result<void>> EventPlane::forget_gone() {
   for (const std::string& uid : gone) {
     Task<Result<void>> forgetting = stored_.contains(uid) ? remove(uid) : unbind(uid);
     const Result<void> forgotten = co_await std::move(forgetting);
-    if (!forgotten) co_return forgotten;
+    if (!forgotten) {
+      gone_.insert(uid);  // it is tried again
+      co_return forgotten;
+    }
     stored_.erase(uid);
     gone_.erase(uid);
   }
