@@ -176,6 +176,7 @@ Task<void> ListenerTls::keep_issued() {
     env_.logger.log(LogLevel::error, "tls", "no new certificate",
                     {{"error", done.error().to_string()}});
     co_await env_.timers.sleep_for(retry_delay);
+    names_changed_.set();  // whatever it was for, it is tried again
   }
 }
 
