@@ -105,14 +105,15 @@ Result<Url> resolve(const Url& base, std::string_view reference) {
 
 Result<Url> Url::parse(std::string_view text) {
   auto wrong = [&text](std::size_t offset, std::string_view why) {
-    std::string shown(text.substr(0, 200));
-    // User names are refused, and a password beside one is nobody's to read.
+    std::string shown(text);
+    // User names are refused, and a password beside one, "@" in it or not, is nobody's to read.
     const std::size_t begin = shown.find("://");
-    const std::size_t at = shown.find('@');
+    const std::size_t at = shown.rfind('@');
     if (begin != std::string::npos && at != std::string::npos && at > begin) {
       shown.replace(begin + 3, at - begin - 3, "[redacted]");
     }
-    return fail(Errc::invalid_argument, "URL \"" + shown + "\": " + std::string(why) + " at byte " +
+    return fail(Errc::invalid_argument, "URL \"" + shown.substr(0, 200) +
+                                            "\": " + std::string(why) + " at byte " +
                                             std::to_string(offset));
   };
   Url url;

@@ -100,8 +100,12 @@ TEST(Url, parses_and_prints) {
   EXPECT_EQ(Url::parse("https://a").value(), (Url{"https", "a", 443, "/"}));
   EXPECT_EQ(Url::parse("http://a?x").value().target, "/?x");
   EXPECT_EQ(Url::parse("http://[::1]:81/").value(), (Url{"http", "::1", 81, "/"}));
-  const Result<Url> with_password = Url::parse("http://user:hunter2@127.0.0.1:1/");
-  EXPECT_EQ(with_password.error().detail.find("hunter2"), std::string::npos);
+  for (const std::string password : {"hunter2", "p@hunter2", "p/@hunter2"}) {
+    const Result<Url> refused = Url::parse("http://user:" + password + "@127.0.0.1:1/");
+    EXPECT_EQ(refused.error().detail.find("hunter2"), std::string::npos);
+  }
+  const Result<Url> long_one = Url::parse("http://user:hunter2" + std::string(300, 'x') + "@a/");
+  EXPECT_EQ(long_one.error().detail.find("hunter2"), std::string::npos);
   EXPECT_EQ(Url::parse("http://[::1]:81/").value().to_string(), "http://[::1]:81/");
 }
 
