@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -296,6 +297,29 @@ TEST(SegmentLogManifest, ALogThatWasMovedAwayGoesOnWhenItIsBack) {
       loop.env(), path, [&] { files.rename(path, data / "away").value(); },
       [&] { files.rename(data / "away", path).value(); }));
   EXPECT_EQ(moved, std::pair(0, 10));
+}
+
+/// A commit fails and the log is looked at again; what becomes of a cursor meanwhile.
+Task<std::optional<Offset>> cursor_after_check(Simulation& world, std::string name) {
+  const std::unique_ptr<Log> log =
+      (co_await open_segment_log(world.env(), directory, small_segments())).value();
+  (co_await log->append("one")).value();
+  (co_await log->commit(name, 1)).value();
+  FaultPlan full;
+  full.no_space = 1;
+  world.faults().set_plan(full);
+  EXPECT_FALSE(co_await log->append("two"));
+  EXPECT_FALSE(co_await log->check());
+  world.faults().clear();
+  EXPECT_TRUE(co_await log->check());
+  co_return log->cursor(name);
+}
+
+TEST(SegmentLogManifest, ACheckOfALogThatFailedTakesNobodysCursor) {
+  for (const char* name : {"probe", "other"}) {
+    Simulation world(5);
+    EXPECT_EQ(world.run(cursor_after_check(world, name)), Offset{1}) << name;
+  }
 }
 
 }  // namespace
