@@ -5,7 +5,6 @@
 #include <exception>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "wire/http_access.hpp"
 #include "wire/http_channel.hpp"
@@ -273,23 +272,6 @@ Task<void> Connection::serve() {
   co_await linger();
 }
 
-/// What a client's Connection lists ends here (RFC 9110, 7.6.1): later it would take away what we
-/// add ourselves.
-void drop_listed_fields(Headers& headers, bool upgrade) {
-  std::vector<std::string> listed;
-  for (std::size_t i = 0; i < headers.size(); ++i) {
-    const Headers::Field field = headers.at(i);
-    if (!equal_ignoring_case(field.name, "connection")) continue;
-    for_each_element(field.value, [&listed](std::string_view name) { listed.emplace_back(name); });
-  }
-  for (const std::string& name : listed) {
-    const bool stays = equal_ignoring_case(name, "host") || equal_ignoring_case(name, "upgrade");
-    if (!stays) headers.remove(name);
-  }
-  headers.remove("connection");
-  if (upgrade) headers.add("Connection", "upgrade");
-}
-
 bool Connection::begin_request() {
   const std::string_view input = channel_.input();
   request_.method.assign(parser_.method().of(input));
@@ -301,7 +283,11 @@ bool Connection::begin_request() {
   for (const FieldSpan& field : fields_) {
     HeadersAccess::append(request_.headers, field.name(input), field.value(input));
   }
-  if (parser_.lists_fields()) drop_listed_fields(request_.headers, parser_.upgrade());
+  if (parser_.lists_fields()) {
+    // It ends here: later it would take away what we add ourselves.
+    remove_listed_fields(request_.headers);
+    if (parser_.upgrade()) request_.headers.add("Connection", "upgrade");
+  }
   request_.peer.assign(peer_);
   request_.scheme.assign(tls_ != nullptr ? "https" : "http");
   request_.version = parser_.version_minor() == 0 ? Version::http_1_0 : Version::http_1_1;

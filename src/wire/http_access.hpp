@@ -28,4 +28,12 @@ struct HeadersAccess {
   }
 };
 
+namespace wire {
+
+/// Remove Connection and the fields that it lists (RFC 9110, 7.6.1), but neither Host, which
+/// decides about routing, nor Upgrade.
+void remove_listed_fields(Headers& headers);
+
+}  // namespace wire
+
 }  // namespace knative::http

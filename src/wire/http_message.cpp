@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "knative/http.hpp"
+#include "wire/http_access.hpp"
 #include "wire/http_text.hpp"
 
 namespace knative::http {
@@ -91,20 +92,35 @@ std::size_t Headers::remove(std::string_view name) {
   return removed;
 }
 
+namespace wire {
+
+void remove_listed_fields(Headers& headers) {
+  std::vector<std::string> listed;
+  for (std::size_t i = 0; i < headers.size(); ++i) {
+    const Headers::Field field = headers.at(i);
+    if (!equal_ignoring_case(field.name, "connection")) continue;
+    for_each_element(field.value, [&listed](std::string_view name) { listed.emplace_back(name); });
+  }
+  headers.remove("connection");
+  for (const std::string& name : listed) {
+    const bool stays = equal_ignoring_case(name, "host") || equal_ignoring_case(name, "upgrade");
+    if (!stays) headers.remove(name);
+  }
+}
+
+}  // namespace wire
+
 void remove_hop_by_hop(Headers& headers) {
   static constexpr std::array<std::string_view, 8> names = {
       "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization",
       "te",         "trailer",          "transfer-encoding",  "upgrade"};
   // Most messages carry none of them: look before touching anything.
-  std::vector<std::string> listed;
   bool connection = false;
   std::array<bool, names.size()> present{};
   for (std::size_t i = 0; i < headers.size(); ++i) {
     const Headers::Field field = headers.at(i);
     if (field.name.size() == 10 && wire::equal_ignoring_case(field.name, "connection")) {
       connection = true;
-      wire::for_each_element(field.value,
-                             [&listed](std::string_view name) { listed.emplace_back(name); });
       continue;
     }
     for (std::size_t k = 0; k < names.size(); ++k) {
@@ -113,11 +129,7 @@ void remove_hop_by_hop(Headers& headers) {
       }
     }
   }
-  if (connection) headers.remove("connection");
-  for (const std::string& name : listed) {
-    // Host decides about routing: a client must not make us forget it.
-    if (!wire::equal_ignoring_case(name, "host")) headers.remove(name);
-  }
+  if (connection) wire::remove_listed_fields(headers);
   for (std::size_t k = 0; k < names.size(); ++k) {
     if (present[k]) headers.remove(names[k]);
   }
