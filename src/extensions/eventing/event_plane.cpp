@@ -276,7 +276,6 @@ Task<void> EventPlane::forget_cursors(EventPlane& self, std::shared_ptr<Log> log
 
 Task<Result<void>> EventPlane::remove(std::string uid) {
   failed_.erase(uid);
-  troubled_.erase(uid);
   const auto found = served_.find(uid);
   if (found != served_.end()) {
     const std::unique_ptr<Served> served = std::move(found->second);
@@ -295,6 +294,7 @@ Task<Result<void>> EventPlane::remove(std::string uid) {
                       {{"log", served->id}, {"error", closed.error().to_string()}});
     }
   }
+  troubled_.erase(uid);  // it may have failed once more when it was closed
   co_return co_await remove_directory(std::move(uid));
 }
 
