@@ -123,6 +123,11 @@ void Resolver::finish(const std::string& host, Result<Addresses> answer) {
   while (!waiting_.empty()) {
     const std::string next = std::move(waiting_.front());
     waiting_.pop_front();
+    const auto wanted = asked_.find(next);
+    if (wanted->second.use_count() == 1) {  // who wanted it has gone
+      asked_.erase(wanted);
+      continue;
+    }
     const Result<void> started = start(next);
     if (started) return;
     settle(next, started.error());

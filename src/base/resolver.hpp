@@ -30,7 +30,8 @@ class Resolver {
   Resolver& operator=(const Resolver&) = delete;
 
   /// Everybody who asks for the same name at the same time waits for one thread; beyond
-  /// `threads_max` of them names wait for their turn. Dropping the task leaves the thread alone.
+  /// `threads_max` of them names wait for their turn, and are not looked up when nobody waits any
+  /// more. Dropping the task leaves the thread alone.
   Task<Result<Addresses>> resolve(std::string host);
   std::size_t under_way() const noexcept { return asked_.size() - waiting_.size(); }
 

@@ -111,6 +111,18 @@ TEST_F(ResolverTest, BeyondTheBoundNamesWaitForTheirTurn) {
   server_->go = std::promise<void>();
 }
 
+TEST_F(ResolverTest, WhatNobodyWaitsForAnyMoreIsNotLookedUp) {
+  begin();
+  constexpr int threads = static_cast<int>(Resolver::threads_max);
+  for (int i = 0; i < threads + 10; ++i) want("silent-" + std::to_string(i));
+  ASSERT_TRUE(until([this] { return server_->asked == threads; }));
+  tasks_.reset();
+  server_->go.set_value();
+  ASSERT_TRUE(until([this] { return resolver_->under_way() == 0; }));
+  EXPECT_EQ(server_->asked, threads);
+  server_->go = std::promise<void>();
+}
+
 TEST(LookUp, TheMachinesOwnNameAndWhatIsNone) {
   const Result<Addresses> own = look_up("localhost");
   ASSERT_TRUE(own) << own.error().to_string();
