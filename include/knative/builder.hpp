@@ -66,8 +66,8 @@ struct FetcherOptions {
   /// Bounds of one source.
   std::uint64_t bytes_max = std::uint64_t{4} << 30;
   std::uint64_t files_max = 1'000'000;
-  Duration connect_timeout =
-      std::chrono::seconds(30);  ///< Of git://; `http::Outbound` has its own.
+  /// Of git://; `http::Outbound` has its own.
+  Duration connect_timeout = std::chrono::seconds(30);
   /// No byte for that long ends a transfer.
   Duration idle_timeout = std::chrono::seconds(60);
 };

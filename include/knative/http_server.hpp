@@ -36,7 +36,8 @@ struct ServerOptions {
   Duration body_timeout = std::chrono::seconds(30);    ///< Longest pause inside a body. (408)
   Duration idle_timeout = std::chrono::seconds(60);    ///< Keep-alive without a request.
   Duration write_timeout = std::chrono::seconds(30);   ///< A peer that does not read. (close)
-  /// Of a request body that the handler left unread, this much is read to keep the connection.
+  /// Of a request body that the handler left unread, this much is read to keep the connection. A
+  /// refusal does not wait for what was not received yet.
   std::uint64_t unread_body_bytes_max = 256 * 1024;
   /// Bodies up to this size that arrived with their header are given to the handler in memory.
   std::size_t memory_body_bytes_max = 64 * 1024;
