@@ -30,6 +30,19 @@ class PlatformMetrics : public ::testing::Test {
     const ObjectRef ref = platform_->apply(object).value();
     simulation_.run(platform_->ready(ref)).value();
   }
+  /// The Channel "orders" with the Subscription "to-hello".
+  void deploy_channel() {
+    eventing::Channel channel;
+    channel.metadata.name = "orders";
+    deploy(channel);
+    eventing::Subscription subscription;
+    subscription.metadata.name = "to-hello";
+    subscription.spec.channel = {
+        .api_version = "messaging.knative.dev/v1", .kind = "Channel", .name = "orders"};
+    subscription.spec.subscriber = eventing::Destination{};
+    subscription.spec.subscriber->uri = "http://hello.default.svc.cluster.local";
+    deploy(subscription);
+  }
   int call(const std::string& target) {
     http::Request request = http::get(target);
     return simulation_.run(platform_->invoke("hello", request)).value().status;
@@ -142,16 +155,7 @@ TEST_F(PlatformMetrics, every_name_label_and_result_is_in_the_document) {
   deploy(rated);
   deploy(eventing::broker("default"));
   deploy(eventing::trigger("to-hello", "default", "http://hello.default.svc.cluster.local"));
-  eventing::Channel channel;
-  channel.metadata.name = "orders";
-  deploy(channel);
-  eventing::Subscription subscription;
-  subscription.metadata.name = "to-hello";
-  subscription.spec.channel = {
-      .api_version = "messaging.knative.dev/v1", .kind = "Channel", .name = "orders"};
-  subscription.spec.subscriber = eventing::Destination{};
-  subscription.spec.subscriber->uri = "http://hello.default.svc.cluster.local";
-  deploy(subscription);
+  deploy_channel();
   publish("default");
   publish("orders");
   const std::vector<std::string> rows = documented();
@@ -185,16 +189,7 @@ TEST_F(PlatformMetrics, every_name_label_and_result_is_in_the_document) {
 TEST_F(PlatformMetrics, a_channel_counts_beside_a_broker_under_names_of_its_own) {
   deploy(serving::service("hello", "fn:hello"));
   deploy(eventing::broker("default"));
-  eventing::Channel channel;
-  channel.metadata.name = "orders";
-  deploy(channel);
-  eventing::Subscription subscription;
-  subscription.metadata.name = "to-hello";
-  subscription.spec.channel = {
-      .api_version = "messaging.knative.dev/v1", .kind = "Channel", .name = "orders"};
-  subscription.spec.subscriber = eventing::Destination{};
-  subscription.spec.subscriber->uri = "http://hello.default.svc.cluster.local";
-  deploy(subscription);
+  deploy_channel();
   publish("orders");
   EXPECT_EQ(value("inmemorychannel_dispatcher_event_count",
                   "channel_name=\"orders\",namespace_name=\"default\",response_code=\"200\","
