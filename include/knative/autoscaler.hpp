@@ -7,13 +7,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "knative/autoscaler_config.hpp"
 #include "knative/env.hpp"
