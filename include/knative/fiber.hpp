@@ -192,6 +192,23 @@ class CurrentHops {
   int hops_ = 0;
 };
 
+/// `co_await SetHops(hops)`: the awaiting fiber goes on from so many hops, and so does what it
+/// starts; does not suspend.
+class SetHops {
+ public:
+  explicit SetHops(int hops) noexcept : hops_(hops) {}
+  bool await_ready() const noexcept { return false; }
+  template <class P>
+  bool await_suspend(std::coroutine_handle<P> handle) const noexcept {
+    handle.promise().fiber->set_hops(hops_);
+    return false;
+  }
+  void await_resume() const noexcept {}
+
+ private:
+  int hops_;
+};
+
 /// Lets the library's own awaiters move a fiber from frame to frame.
 struct TaskAccess {
   static void set_current(Fiber& fiber, detail::PromiseBase* frame) noexcept {

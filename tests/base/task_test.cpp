@@ -725,21 +725,10 @@ TEST(TaskSetTask, DrainsWhenTheLastHasFinished) {
   EXPECT_TRUE(set.empty());
 }
 
-struct SetHops {
-  int hops;
-  bool await_ready() const noexcept { return false; }
-  template <class P>
-  bool await_suspend(std::coroutine_handle<P> handle) const noexcept {
-    handle.promise().fiber->set_hops(hops);
-    return false;
-  }
-  void await_resume() const noexcept {}
-};
-
 Task<void> note_hops(int& hops) { hops = co_await CurrentHops(); }
 
 Task<void> note_hops_of_a_child(TaskSet& tasks, int& hops) {
-  const SetHops three{3};
+  const SetHops three(3);
   co_await three;
   tasks.add(note_hops(hops));
 }

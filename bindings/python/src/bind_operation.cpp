@@ -91,7 +91,7 @@ Finally::~Finally() {
 }
 
 knative::Task<void> drive(Finally operation, Make make, knative::Platform& platform, int hops) {
-  const GoOnFromHops from{hops};
+  const knative::SetHops from(hops);
   co_await from;
   std::exception_ptr thrown;
   try {

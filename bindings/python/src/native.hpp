@@ -155,18 +155,6 @@ class HopsScope {
   py::object token_;
 };
 
-/// Awaited, it lets the fiber go on from so many hops.
-struct GoOnFromHops {
-  int hops;
-  bool await_ready() const noexcept { return false; }
-  template <class P>
-  bool await_suspend(std::coroutine_handle<P> handle) const noexcept {
-    handle.promise().fiber->set_hops(hops);
-    return false;
-  }
-  void await_resume() const noexcept {}
-};
-
 /// Copies with the body in memory: messages are not copyable as such.
 knative::http::Request copy_of(const knative::http::Request& request);
 knative::http::Response copy_of(const knative::http::Response& response);

@@ -15,18 +15,6 @@ constexpr std::string_view error_data_attribute = "knativeerrordata";
 constexpr Duration trouble_delay = std::chrono::seconds(1);
 constexpr Duration trouble_delay_max = std::chrono::minutes(5);
 
-/// Awaited, it sets the hops of the fiber.
-struct SetHops {
-  int hops;
-  bool await_ready() const noexcept { return false; }
-  template <class P>
-  bool await_suspend(std::coroutine_handle<P> handle) const noexcept {
-    handle.promise().fiber->set_hops(hops);
-    return false;
-  }
-  void await_resume() const noexcept {}
-};
-
 /// The hops an event of the log has left.
 int hops_of(const CloudEvent& event, int otherwise) {
   const ExtensionValue* value = event.extension(hops_attribute);
@@ -197,7 +185,7 @@ Task<void> Trigger::store_cursor() {
 
 Task<void> Trigger::deliver(TermsPtr terms, Offset offset, CloudEvent event, int hops) {
   const Letter letter{event, hops};
-  const SetHops made{hops_of_delivery(core_.options.hops_max, hops)};
+  const SetHops made(hops_of_delivery(core_.options.hops_max, hops));
   co_await made;
   std::optional<DeliveryAttempt> last = co_await try_all(*terms, *terms->subscriber, letter);
   if (!last) co_return;  // stopping: the cursor stays before this event
