@@ -47,7 +47,7 @@ void append_escaped(std::string& out, std::string_view text, bool quotes) {
   }
 }
 
-void append_number(std::string& out, double value) {
+void append_sample(std::string& out, double value) {
   if (std::isnan(value)) {
     out += "NaN";
   } else if (std::isinf(value)) {
@@ -140,13 +140,13 @@ void append_histogram(std::string& out, std::string_view name, const SumFamily& 
   for (std::size_t i = 0; i <= family.bounds.size(); ++i) {
     below += histogram.buckets[i];
     std::string bound = "le=\"";
-    append_number(bound, i < family.bounds.size() ? family.bounds[i] : HUGE_VAL);
+    append_sample(bound, i < family.bounds.size() ? family.bounds[i] : HUGE_VAL);
     bound += '"';
     append_series_name(out, name, "_bucket", family, values, bound);
     out += std::to_string(below) + "\n";
   }
   append_series_name(out, name, "_sum", family, values);
-  append_number(out, histogram.value);
+  append_sample(out, histogram.value);
   out += '\n';
   append_series_name(out, name, "_count", family, values);
   out += std::to_string(histogram.counted) + "\n";
@@ -165,7 +165,7 @@ void append_family(std::string& out, std::string_view name, const SumFamily& fam
     if (family.type == Type::counter) {
       out += std::to_string(series.counted);
     } else {
-      append_number(out, series.value);
+      append_sample(out, series.value);
     }
     out += '\n';
   }

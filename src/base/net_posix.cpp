@@ -17,6 +17,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/file_descriptor.hpp"
 #include "base/loop_core.hpp"
 #include "base/posix_error.hpp"
 
@@ -381,14 +382,6 @@ class PosixListener final : public Listener, private Watch {
 };
 
 // ---------------------------------------------------------------------------- network
-
-struct FileDescriptor {
-  int fd = -1;
-  ~FileDescriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-  int release() noexcept { return std::exchange(fd, -1); }
-};
 
 class SocketNetwork final : public PosixNetwork {
  public:

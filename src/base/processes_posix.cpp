@@ -17,6 +17,7 @@
 
 #include "base/after_fork.hpp"
 #include "base/block_signals.hpp"
+#include "base/file_descriptor.hpp"
 #include "base/loop_core.hpp"
 #include "base/posix_error.hpp"
 #include "base/warden.hpp"
@@ -28,21 +29,6 @@ constexpr Duration poll_interval = std::chrono::milliseconds(10);  // kernels wi
 /// How long to wait for output that somebody who left the group still holds open: the warden is
 /// about to find him, unless he has lost both marks.
 constexpr Duration drain_time_max = std::chrono::seconds(2);
-
-struct FileDescriptor {
-  FileDescriptor() = default;
-  explicit FileDescriptor(int fd) : fd(fd) {}
-  FileDescriptor(FileDescriptor&& other) noexcept : fd(std::exchange(other.fd, -1)) {}
-  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
-    std::swap(fd, other.fd);
-    return *this;
-  }
-  ~FileDescriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-  int release() noexcept { return std::exchange(fd, -1); }
-  int fd = -1;
-};
 
 struct Pipe {
   FileDescriptor read;

@@ -45,8 +45,6 @@ using GeneralNames = std::unique_ptr<GENERAL_NAMES, Freed<&GENERAL_NAMES_free>>;
 using GeneralName = std::unique_ptr<GENERAL_NAME, Freed<&GENERAL_NAME_free>>;
 using Octets = std::unique_ptr<ASN1_OCTET_STRING, Freed<&ASN1_OCTET_STRING_free>>;
 
-Error bad(std::string detail) { return fail(Errc::invalid_argument, std::move(detail)); }
-
 Result<Bio> open_text(std::string_view pem) {
   if (pem.size() > pem_bytes_max) return bad("more than 8 MiB of PEM text");
   return Bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));

@@ -28,6 +28,9 @@ struct Credentials {
   Key key;
 };
 
+/// What somebody gave us is wrong.
+inline Error bad(std::string detail) { return fail(Errc::invalid_argument, std::move(detail)); }
+
 /// Every certificate of the text, at least one.
 Result<std::vector<Certificate>> parse_certificates(std::string_view pem);
 /// Certificates and key, which belong together.

@@ -46,8 +46,6 @@ struct StackFree {
 };
 using Connection = std::unique_ptr<SSL, ConnectionFree>;
 
-Error bad(std::string detail) { return fail(Errc::invalid_argument, std::move(detail)); }
-
 }  // namespace
 
 class Context {

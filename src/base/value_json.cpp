@@ -147,7 +147,7 @@ std::size_t utf8_length(std::string_view text, std::size_t at) {
   return length;
 }
 
-void append_number(std::string& out, double value) {
+void append_real(std::string& out, double value) {
   if (!std::isfinite(value)) {
     out += "null";
     return;
@@ -168,7 +168,7 @@ class Writer {
       case Value::Type::null: out_ += "null"; break;
       case Value::Type::boolean: out_ += *value.if_bool() ? "true" : "false"; break;
       case Value::Type::integer: out_ += std::to_string(*value.if_int()); break;
-      case Value::Type::real: append_number(out_, *value.if_double()); break;
+      case Value::Type::real: append_real(out_, *value.if_double()); break;
       case Value::Type::string: append_json_string(out_, *value.if_string()); break;
       case Value::Type::list: write_list(*value.if_list()); break;
       case Value::Type::map: write_map(*value.if_map()); break;

@@ -96,19 +96,15 @@ CloudEvent& CloudEvent::set_attribute(std::string_view name, std::string value) 
 
 namespace {
 
-Error bad(std::string_view attribute, std::string_view why) {
-  return fail(Errc::invalid_argument, std::string(attribute) + ": " + std::string(why));
-}
-
 Result<void> check_text(std::string_view name, std::string_view value) {
   if (const auto at = text::bad_character(value)) {
-    return bad(name, "a character that is not allowed at byte " + std::to_string(*at));
+    return text::bad(name, "a character that is not allowed at byte " + std::to_string(*at));
   }
   return {};
 }
 
 Result<void> check_required(std::string_view name, std::string_view value) {
-  if (value.empty()) return bad(name, "missing");
+  if (value.empty()) return text::bad(name, "missing");
   return check_text(name, value);
 }
 
@@ -123,7 +119,7 @@ Result<void> check_uri(std::string_view name, std::string_view value, bool absol
         c == '%' && (value.size() - at < 3 || !is_hex(value[at + 1]) || !is_hex(value[at + 2]));
     if (c == ' ' || std::string_view("\"<>\\^`{|}").find(c) != std::string_view::npos ||
         broken_escape) {
-      return bad(name, "no URI: unexpected character at byte " + std::to_string(at));
+      return text::bad(name, "no URI: unexpected character at byte " + std::to_string(at));
     }
   }
   if (!absolute) return {};
@@ -135,7 +131,7 @@ Result<void> check_uri(std::string_view name, std::string_view value, bool absol
     const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
     good = letter || (at > 0 && ((c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.'));
   }
-  if (!good) return bad(name, "must be an absolute URI");
+  if (!good) return text::bad(name, "must be an absolute URI");
   return {};
 }
 
@@ -148,18 +144,18 @@ Result<void> check_content_type(std::string_view value) {
     good = at == slash || (c > 0x20 && c < 0x7f &&
                            std::string_view("()<>@,;:\\\"/[]?=").find(c) == std::string_view::npos);
   }
-  if (!good) return bad("datacontenttype", "must be a media type such as application/json");
+  if (!good) return text::bad("datacontenttype", "must be a media type such as application/json");
   return {};
 }
 
 Result<void> check_extensions(const CloudEvent& event) {
   for (const auto& [name, value] : event.extensions()) {
     if (!text::is_attribute_name(name)) {
-      return bad(name.empty() ? "extension" : name,
-                 "names of attributes are of lower-case letters and digits");
+      return text::bad(name.empty() ? "extension" : name,
+                       "names of attributes are of lower-case letters and digits");
     }
     if (name == "data" || name == "data_base64" || text::slot_of(name) != text::Slot::extension) {
-      return bad(name, "the name is taken by the specification");
+      return text::bad(name, "the name is taken by the specification");
     }
     if (const std::string* string = std::get_if<std::string>(&value)) {
       if (Result<void> checked = check_text(name, *string); !checked) return checked;
@@ -171,9 +167,9 @@ Result<void> check_extensions(const CloudEvent& event) {
 }  // namespace
 
 Result<void> CloudEvent::validate() const {
-  if (specversion_.empty()) return bad("specversion", "missing");
+  if (specversion_.empty()) return text::bad("specversion", "missing");
   if (specversion_ != "1.0" && specversion_ != "0.3") {
-    return bad("specversion", "\"" + specversion_.substr(0, 20) + "\" is not supported");
+    return text::bad("specversion", "\"" + specversion_.substr(0, 20) + "\" is not supported");
   }
   if (Result<void> checked = check_required("id", id_); !checked) return checked;
   if (Result<void> checked = check_required("source", source_); !checked) return checked;
@@ -181,7 +177,7 @@ Result<void> CloudEvent::validate() const {
   if (Result<void> checked = check_uri("source", source_, false); !checked) return checked;
   if (Result<void> checked = check_text("subject", subject_); !checked) return checked;
   if (!time_.empty() && !text::is_rfc3339(time_)) {
-    return bad("time", "must be an RFC 3339 timestamp");
+    return text::bad("time", "must be an RFC 3339 timestamp");
   }
   if (!dataschema_.empty()) {
     if (Result<void> checked = check_text("dataschema", dataschema_); !checked) return checked;

@@ -44,10 +44,6 @@ void put_data(std::string& out, const CloudEvent& event) {
 
 // --------------------------------------------------------------------------- reading
 
-Error bad(std::string_view attribute, std::string_view why) {
-  return fail(Errc::invalid_argument, std::string(attribute) + ": " + std::string(why));
-}
-
 /// Walks over JSON text that is known to be valid.
 class Skimmer {
  public:
@@ -135,8 +131,8 @@ Result<void> read_attribute(CloudEvent& event, const std::string& name, const Va
   const bool schema = name == "schemaurl" && event.specversion() == "0.3";
   if (text::slot_of(name) != text::Slot::extension || schema) {
     const std::string* string = value.if_string();
-    if (string == nullptr) return bad(name, "must be a string");
-    if (string->empty()) return bad(name, "must not be empty");
+    if (string == nullptr) return text::bad(name, "must be a string");
+    if (string->empty()) return text::bad(name, "must not be empty");
     event.set_attribute(name, *string);
     return {};
   }
@@ -149,7 +145,7 @@ Result<void> read_attribute(CloudEvent& event, const std::string& name, const Va
              *number <= std::numeric_limits<std::int32_t>::max()) {
     event.set_extension(name, static_cast<std::int32_t>(*number));
   } else {
-    return bad(name, "must be a string, a boolean or a 32-bit integer");
+    return text::bad(name, "must be a string, a boolean or a 32-bit integer");
   }
   return {};
 }
@@ -159,11 +155,11 @@ Result<EventData> read_data(const CloudEvent& event, const Value* data, const Va
   std::string content_type = event.datacontenttype();
   const bool has_data = data != nullptr && !data->is_null();
   if (encoded != nullptr && !encoded->is_null()) {
-    if (has_data) return bad("data_base64", "must not stand beside data");
+    if (has_data) return text::bad("data_base64", "must not stand beside data");
     const std::string* string = encoded->if_string();
-    if (string == nullptr) return bad("data_base64", "must be a base64 string");
+    if (string == nullptr) return text::bad("data_base64", "must be a base64 string");
     Result<std::string> bytes = base::from_base64(*string);
-    if (!bytes) return bad("data_base64", "must be a base64 string: " + bytes.error().detail);
+    if (!bytes) return text::bad("data_base64", "must be a base64 string: " + bytes.error().detail);
     return EventData::of(std::move(*bytes), std::move(content_type));
   }
   if (!has_data) {
@@ -175,7 +171,7 @@ Result<EventData> read_data(const CloudEvent& event, const Value* data, const Va
   EventData result = EventData::of("", content_type);
   const std::string* string = data->if_string();
   if (!result.is_json() || (event.specversion() == "0.3" && string != nullptr)) {
-    if (string == nullptr) return bad("data", "must be a string for " + content_type);
+    if (string == nullptr) return text::bad("data", "must be a string for " + content_type);
     return EventData::of(*string, std::move(content_type));
   }
   return EventData::of(std::string(Skimmer(text).member("data")), std::move(content_type));

@@ -12,6 +12,11 @@
 
 namespace knative::event_text {
 
+/// The error that names the attribute.
+inline Error bad(std::string_view attribute, std::string_view why) {
+  return fail(Errc::invalid_argument, std::string(attribute) + ": " + std::string(why));
+}
+
 /// The context attributes, as a number that is cheap to compare.
 enum class Slot : std::uint8_t {
   id,

@@ -329,11 +329,6 @@ Task<Result<std::string_view>> ClientBody::next() {
 
 // ---------------------------------------------------------------------------- exchange
 
-bool idempotent(std::string_view method) noexcept {
-  return method == "GET" || method == "HEAD" || method == "PUT" || method == "DELETE" ||
-         method == "OPTIONS" || method == "TRACE";
-}
-
 /// A fresh connection, or a kept one that becomes free. `fresh_only` passes kept ones by.
 Task<Result<ClientConnection*>> acquire(Pool& pool, bool fresh_only) {
   const Instant deadline = pool.timers.now() + pool.options.connect_timeout;
@@ -604,7 +599,7 @@ Task<Result<Response>> exchange(std::shared_ptr<Pool> shared, Request& request, 
   const bool trailers = source == nullptr && request.body.trailers() != nullptr;
   const std::optional<std::uint64_t> length = trailers ? std::nullopt : length_to_send(request);
   const bool chunked = trailers || (source != nullptr && !length);
-  const bool repeatable = source == nullptr && idempotent(request.method);
+  const bool repeatable = source == nullptr && wire::idempotent(request.method);
   for (bool fresh_only = false;; fresh_only = true) {
     ClientConnection* connection = fresh_only ? nullptr : pool.take_idle();
     if (connection == nullptr) {

@@ -6,6 +6,7 @@
 
 #include "knative/http_outbound.hpp"
 #include "wire/http_authority.hpp"
+#include "wire/http_text.hpp"
 
 namespace knative::http {
 
@@ -85,11 +86,6 @@ struct Origin {
   std::size_t requests = 0;
   std::uint64_t last_used = 0;
 };
-
-bool idempotent(std::string_view method) noexcept {
-  return method == "GET" || method == "HEAD" || method == "PUT" || method == "DELETE" ||
-         method == "OPTIONS" || method == "TRACE";
-}
 
 bool redirects(int status) noexcept {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
@@ -232,7 +228,7 @@ class Journey {
       : url_(url), request_(request), options_(options), in_memory_(!request.body.streamed()) {}
 
   const Url& url() const noexcept { return url_; }
-  bool repeatable() const noexcept { return in_memory_ && idempotent(request_.method); }
+  bool repeatable() const noexcept { return in_memory_ && wire::idempotent(request_.method); }
   bool can_send_again() const noexcept { return in_memory_; }
 
   /// Make the request the one that `response` leads to. False: `response` is final.

@@ -70,6 +70,12 @@ inline bool is_token(std::string_view text) noexcept {
 /// of the body may not (RFC 9110 section 6.5.1).
 bool may_be_trailer(std::string_view name) noexcept;
 
+/// Sent twice, it means what it means sent once (RFC 9110 section 9.2.2).
+constexpr bool idempotent(std::string_view method) noexcept {
+  return method == "GET" || method == "HEAD" || method == "PUT" || method == "DELETE" ||
+         method == "OPTIONS" || method == "TRACE";
+}
+
 constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t'; }
 
 inline std::string_view trim(std::string_view text) noexcept {

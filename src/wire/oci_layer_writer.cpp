@@ -42,7 +42,7 @@ bool comes_after(std::string_view name, std::string_view previous) {
       });
 }
 
-struct Entry {
+struct NewEntry {
   std::string name;  // directories end in '/'
   std::string link;
   std::uint64_t size = 0;
@@ -72,7 +72,7 @@ std::size_t ustar_cut(std::string_view name) {
   return std::string_view::npos;
 }
 
-tar::Header make_header(const Entry& entry, std::string& pax) {
+tar::Header make_header(const NewEntry& entry, std::string& pax) {
   tar::Header header{};
   const bool ascii = is_plain_ascii(entry.name);
   if (ascii && entry.name.size() <= header.name.size()) {
@@ -159,11 +159,11 @@ struct LayerWriter::Impl {
     return put(std::string_view(zeros.data(), static_cast<std::size_t>(size)));
   }
 
-  Result<void> put_header(const Entry& entry) {
+  Result<void> put_header(const NewEntry& entry) {
     std::string pax;
     const tar::Header header = make_header(entry, pax);
     if (!pax.empty()) {
-      const Entry extra{.name = "pax", .link = "", .size = pax.size(), .mtime = 0, .type = 'x'};
+      const NewEntry extra{.name = "pax", .link = "", .size = pax.size(), .mtime = 0, .type = 'x'};
       std::string none;
       const tar::Header pax_header = make_header(extra, none);
       if (Result<void> r = put(view(pax_header)); !r) return r;
@@ -236,11 +236,11 @@ LayerWriter::~LayerWriter() = default;
 
 Result<void> LayerWriter::add_directory(std::string_view name) {
   if (Result<void> accepted = impl_->accept(name); !accepted) return accepted;
-  const Entry entry{.name = std::string(name) + "/",
-                    .link = "",
-                    .mtime = impl_->options.mtime_seconds,
-                    .mode = 0755,
-                    .type = '5'};
+  const NewEntry entry{.name = std::string(name) + "/",
+                       .link = "",
+                       .mtime = impl_->options.mtime_seconds,
+                       .mode = 0755,
+                       .type = '5'};
   return impl_->put_header(entry);
 }
 
@@ -252,23 +252,23 @@ Result<void> LayerWriter::add_file(std::string_view name, std::string_view bytes
 Result<void> LayerWriter::add_file(std::string_view name, std::uint64_t size_bytes,
                                    ByteSource& content, bool executable) {
   if (Result<void> accepted = impl_->accept(name); !accepted) return accepted;
-  const Entry entry{.name = std::string(name),
-                    .link = "",
-                    .size = size_bytes,
-                    .mtime = impl_->options.mtime_seconds,
-                    .mode = executable ? 0755u : 0644u,
-                    .type = '0'};
+  const NewEntry entry{.name = std::string(name),
+                       .link = "",
+                       .size = size_bytes,
+                       .mtime = impl_->options.mtime_seconds,
+                       .mode = executable ? 0755u : 0644u,
+                       .type = '0'};
   if (Result<void> written = impl_->put_header(entry); !written) return written;
   return impl_->copy(name, size_bytes, content);
 }
 
 Result<void> LayerWriter::add_symlink(std::string_view name, std::string_view target) {
   if (Result<void> accepted = impl_->accept(name); !accepted) return accepted;
-  const Entry entry{.name = std::string(name),
-                    .link = std::string(target),
-                    .mtime = impl_->options.mtime_seconds,
-                    .mode = 0777,
-                    .type = '2'};
+  const NewEntry entry{.name = std::string(name),
+                       .link = std::string(target),
+                       .mtime = impl_->options.mtime_seconds,
+                       .mode = 0777,
+                       .type = '2'};
   return impl_->put_header(entry);
 }
 

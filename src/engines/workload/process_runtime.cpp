@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "engines/workload/lines.hpp"
+#include "engines/workload/wait_for.hpp"
 #include "knative/container_runtimes.hpp"
 #include "knative/http_client.hpp"
 
@@ -13,8 +14,6 @@ constexpr int signal_terminate = 15;
 constexpr int port_tries_max = 200;
 constexpr std::size_t connections_max = 1024;
 constexpr std::string_view http2_port_name = "h2c";
-
-Task<void> wait_for(Wakeup& event) { co_await event.wait(); }
 
 /// The path inside the image if it exists there, else the path itself.
 std::string inside(const std::string& path, const std::string& root, Files& files) {

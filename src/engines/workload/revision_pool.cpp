@@ -1,13 +1,9 @@
 #include <algorithm>
 
 #include "engines/workload/probes.hpp"
+#include "engines/workload/wait_for.hpp"
 
 namespace knative {
-namespace {
-
-Task<void> wait_for(Wakeup& event) { co_await event.wait(); }
-
-}  // namespace
 
 Duration RestartSchedule::failed(Instant now) noexcept {
   if (ready_since_ && now - *ready_since_ >= options_.reset_after) failures_ = 0;
