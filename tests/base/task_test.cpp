@@ -181,17 +181,17 @@ TEST(Task, YieldsMoveOnlyResults) {
   EXPECT_EQ(run.value(), 8);
 }
 
-struct Pair {
+struct TwoTasks {
   std::string first;
   int second;
 };
 
-Task<Pair> make_pair_in_braces() { co_return {"one", 2}; }
+Task<TwoTasks> make_pair_in_braces() { co_return {"one", 2}; }
 
 TEST(Task, ReturnsBraceLists) {
   Queue queue;
-  Started<Pair> run(queue, make_pair_in_braces());
-  const Pair pair = run.value();
+  Started<TwoTasks> run(queue, make_pair_in_braces());
+  const TwoTasks pair = run.value();
   EXPECT_EQ(pair.first + std::to_string(pair.second), "one2");
 }
 

@@ -14,8 +14,6 @@ constexpr Duration rest_time = 90s;
 
 Instant plus(Instant at, Duration by) { return at > never - by ? never : at + by; }
 
-std::string name_in(const std::string& object) { return object.substr(object.find('/') + 1); }
-
 bool about_our_objects(const std::string& line) {
   return !line.starts_with("#") && (line.find("_name=\"s") != std::string::npos ||
                                     line.find("_name=\"k0") != std::string::npos ||

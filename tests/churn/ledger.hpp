@@ -20,6 +20,11 @@ namespace knative::churn {
 
 constexpr Instant never = Instant::max();
 
+/// The name in "kind/name".
+inline std::string name_in(const std::string& object) {
+  return object.substr(object.find('/') + 1);
+}
+
 /// One object from its creation to its removal.
 struct Life {
   std::string uid;

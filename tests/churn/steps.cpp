@@ -8,7 +8,6 @@ namespace knative::churn {
 
 namespace {
 
-std::string name_in(const std::string& object) { return object.substr(object.find('/') + 1); }
 std::string kind_in(const std::string& object) { return object.substr(0, object.find('/')); }
 
 // The version of a Trigger or Subscription as it is stored, by what its subscriber is called with.

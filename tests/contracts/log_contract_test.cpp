@@ -25,9 +25,9 @@ class Setting {
   virtual bool durable() const = 0;
 };
 
-class RealWorld {
+class RealLog {
  public:
-  RealWorld() : loop_(options()) {}
+  RealLog() : loop_(options()) {}
   Env& env() { return loop_.env(); }
   void run(Task<void> task) { loop_.run(std::move(task)); }
 
@@ -40,7 +40,7 @@ class RealWorld {
   Loop loop_;
 };
 
-class VirtualWorld {
+class VirtualLog {
  public:
   Env& env() { return simulation_.env(); }
   void run(Task<void> task) { simulation_.run(std::move(task)); }
@@ -408,13 +408,13 @@ INSTANTIATE_TEST_SUITE_P(
     All, LogContract,
     testing::Values(
         std::pair<std::string, MakeSetting>(
-            "memory_loop", [] { return std::make_unique<MemorySetting<RealWorld>>(); }),
+            "memory_loop", [] { return std::make_unique<MemorySetting<RealLog>>(); }),
         std::pair<std::string, MakeSetting>(
-            "memory_simulation", [] { return std::make_unique<MemorySetting<VirtualWorld>>(); }),
+            "memory_simulation", [] { return std::make_unique<MemorySetting<VirtualLog>>(); }),
         std::pair<std::string, MakeSetting>(
-            "segment_loop", [] { return std::make_unique<SegmentSetting<RealWorld>>(); }),
+            "segment_loop", [] { return std::make_unique<SegmentSetting<RealLog>>(); }),
         std::pair<std::string, MakeSetting>(
-            "segment_simulation", [] { return std::make_unique<SegmentSetting<VirtualWorld>>(); })),
+            "segment_simulation", [] { return std::make_unique<SegmentSetting<VirtualLog>>(); })),
     [](const auto& info) { return info.param.first; });
 
 }  // namespace

@@ -25,6 +25,12 @@ inline std::string condition(const Conditions& conditions, std::string_view type
   return out;
 }
 
+// "False/Reason", or "absent".
+inline std::string status_and_reason(const Conditions& conditions, std::string_view type) {
+  const Condition* found = find_condition(conditions, type);
+  return found ? found->status + "/" + found->reason : "absent";
+}
+
 // A call of a `mark_*` method, and the condition that it sets.
 template <class Status>
 struct Mark {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "knative/event.hpp"
+#include "model/condition_rows.hpp"
 
 namespace kn = knative;
 using kn::eventing::Broker;
@@ -11,12 +12,10 @@ using kn::eventing::EventType;
 using kn::eventing::Subscription;
 using kn::eventing::SubscriptionsAPIFilter;
 using kn::eventing::Trigger;
+using kn::testing::at;
+using kn::testing::status_and_reason;
 
 namespace {
-
-kn::Timestamp at(int seconds) {
-  return kn::Timestamp(kn::WallTime(std::chrono::seconds(1'600'000'000 + seconds)));
-}
 
 template <class T>
 T defaulted(T object) {
@@ -32,11 +31,6 @@ Trigger orders() {
 template <class T>
 std::string errors_of(const T& object) {
   return kn::eventing::validate(object).to_string();
-}
-
-std::string condition(const kn::Conditions& conditions, std::string_view type) {
-  const kn::Condition* found = kn::find_condition(conditions, type);
-  return found ? found->status + "/" + found->reason : "absent";
 }
 
 SubscriptionsAPIFilter exact(std::string name, std::string value) {
@@ -248,19 +242,19 @@ TEST(EventingFilters, CompileToWhatTheySay) {
 TEST(EventingLifecycle, BrokerIsReadyWhenEverythingIs) {
   kn::eventing::BrokerStatus status;
   initialize_conditions(status, at(0));
-  EXPECT_EQ(condition(status.conditions, "Ready"), "Unknown/");
+  EXPECT_EQ(status_and_reason(status.conditions, "Ready"), "Unknown/");
   mark_ingress_ready(status, at(1));
   mark_trigger_channel_ready(status, at(1));
   mark_filter_ready(status, at(1));
   mark_dead_letter_sink_not_configured(status, at(1));
-  EXPECT_EQ(condition(status.conditions, "DeadLetterSinkResolved"),
+  EXPECT_EQ(status_and_reason(status.conditions, "DeadLetterSinkResolved"),
             "True/DeadLetterSinkNotConfigured");
-  EXPECT_EQ(condition(status.conditions, "Ready"), "Unknown/");
+  EXPECT_EQ(status_and_reason(status.conditions, "Ready"), "Unknown/");
   set_address(status, "http://127.0.0.1/shop/default", at(2));
-  EXPECT_EQ(condition(status.conditions, "Ready"), "True/");
+  EXPECT_EQ(status_and_reason(status.conditions, "Ready"), "True/");
   ASSERT_EQ(status.addresses.size(), 1u);
   set_address(status, "", at(3));
-  EXPECT_EQ(condition(status.conditions, "Ready"), "False/EmptyHostname");
+  EXPECT_EQ(status_and_reason(status.conditions, "Ready"), "False/EmptyHostname");
   EXPECT_FALSE(status.address);
 }
 
@@ -269,9 +263,9 @@ TEST(EventingLifecycle, TriggerFollowsItsBroker) {
   initialize_conditions(status, at(0));
   kn::eventing::BrokerStatus broker;
   propagate_broker(status, broker, at(1));
-  EXPECT_EQ(condition(status.conditions, "BrokerReady"), "Unknown/BrokerNotConfigured");
+  EXPECT_EQ(status_and_reason(status.conditions, "BrokerReady"), "Unknown/BrokerNotConfigured");
   mark_broker_failed(status, "BrokerDoesNotExist", "no such broker", at(2));
-  EXPECT_EQ(condition(status.conditions, "Ready"), "False/BrokerDoesNotExist");
+  EXPECT_EQ(status_and_reason(status.conditions, "Ready"), "False/BrokerDoesNotExist");
   initialize_conditions(broker, at(3));
   mark_ingress_ready(broker, at(3));
   mark_trigger_channel_ready(broker, at(3));
@@ -282,9 +276,9 @@ TEST(EventingLifecycle, TriggerFollowsItsBroker) {
   mark_subscribed(status, at(4));
   mark_dependency_succeeded(status, at(4));
   mark_dead_letter_sink_not_configured(status, at(4));
-  EXPECT_EQ(condition(status.conditions, "Ready"), "Unknown/");
+  EXPECT_EQ(status_and_reason(status.conditions, "Ready"), "Unknown/");
   mark_subscriber_resolved(status, "http://x/", at(5));
-  EXPECT_EQ(condition(status.conditions, "Ready"), "True/");
+  EXPECT_EQ(status_and_reason(status.conditions, "Ready"), "True/");
   EXPECT_EQ(status.subscriber_uri, "http://x/");
 }
 

@@ -3,20 +3,17 @@
 #include <gtest/gtest.h>
 
 #include "knative/value.hpp"
+#include "model/condition_rows.hpp"
 
 namespace kn = knative;
 using kn::serving::Configuration;
 using kn::serving::Revision;
 using kn::serving::Route;
 using kn::serving::Service;
+using kn::testing::at;
+using kn::testing::status_and_reason;
 
 namespace {
-
-constexpr kn::Timestamp at(int seconds) {
-  kn::Timestamp time;
-  time.at = kn::WallTime(std::chrono::seconds(1'600'000'000 + seconds));
-  return time;
-}
 
 Service defaulted(Service service) {
   kn::serving::apply_defaults(service);
@@ -29,11 +26,6 @@ std::string errors_of(const Service& service) { return kn::serving::validate(ser
 
 kn::AnyObject from_json(std::string_view json, kn::Strictness strictness) {
   return kn::AnyObject::from_value(kn::Value::parse_json(json).value(), strictness).value();
-}
-
-std::string condition(const kn::Conditions& conditions, std::string_view type) {
-  const kn::Condition* found = kn::find_condition(conditions, type);
-  return found ? found->status + "/" + found->reason : "absent";
 }
 
 }  // namespace
@@ -314,9 +306,9 @@ TEST(ServingUpdates, CreatorStays) {
 TEST(ServingLifecycle, RevisionReadyFollowsItsDependents) {
   kn::serving::RevisionStatus status;
   initialize_conditions(status, at(0));
-  EXPECT_EQ(condition(status.conditions, "Ready"), "Unknown/");
+  EXPECT_EQ(status_and_reason(status.conditions, "Ready"), "Unknown/");
   mark_resources_unknown(status, "Deploying", "", at(1));
-  EXPECT_EQ(condition(status.conditions, "Ready"), "Unknown/Deploying");
+  EXPECT_EQ(status_and_reason(status.conditions, "Ready"), "Unknown/Deploying");
   mark_resources_available(status, at(2));
   EXPECT_FALSE(kn::serving::is_ready(status.conditions));
   mark_container_healthy(status, at(3));
@@ -325,21 +317,21 @@ TEST(ServingLifecycle, RevisionReadyFollowsItsDependents) {
   EXPECT_TRUE(kn::serving::is_ready(status.conditions)) << "Active only informs";
   EXPECT_EQ(kn::find_condition(status.conditions, "Active")->severity, "Info");
   mark_container_exiting(status, 3, "", at(5));
-  EXPECT_EQ(condition(status.conditions, "Ready"), "False/ExitCode3");
-  EXPECT_EQ(condition(status.conditions, "ContainerHealthy"), "False/ExitCode3");
+  EXPECT_EQ(status_and_reason(status.conditions, "Ready"), "False/ExitCode3");
+  EXPECT_EQ(status_and_reason(status.conditions, "ContainerHealthy"), "False/ExitCode3");
 }
 
 TEST(ServingLifecycle, ConfigurationIsReadyWhenTheLatestCreatedIs) {
   kn::serving::ConfigurationStatus status;
   initialize_conditions(status, at(0));
   set_latest_created(status, "hello-00001", at(1));
-  EXPECT_EQ(condition(status.conditions, "Ready"), "Unknown/");
+  EXPECT_EQ(status_and_reason(status.conditions, "Ready"), "Unknown/");
   set_latest_ready(status, "hello-00001", at(2));
-  EXPECT_EQ(condition(status.conditions, "Ready"), "True/");
+  EXPECT_EQ(status_and_reason(status.conditions, "Ready"), "True/");
   set_latest_created(status, "hello-00002", at(3));
-  EXPECT_EQ(condition(status.conditions, "Ready"), "Unknown/");
+  EXPECT_EQ(status_and_reason(status.conditions, "Ready"), "Unknown/");
   mark_latest_created_failed(status, "hello-00002", "no such image", at(4));
-  EXPECT_EQ(condition(status.conditions, "Ready"), "False/RevisionFailed");
+  EXPECT_EQ(status_and_reason(status.conditions, "Ready"), "False/RevisionFailed");
   EXPECT_EQ(status.latest_ready_revision_name, "hello-00001");
 }
 
@@ -357,7 +349,7 @@ TEST(ServingLifecycle, ServiceCopiesItsChildren) {
   initialize_conditions(route, at(0));
   mark_missing_traffic_target(route, "Revision", "hello-00009", at(1));
   propagate(status, route, at(2));
-  EXPECT_EQ(condition(status.conditions, "Ready"), "False/RevisionMissing");
+  EXPECT_EQ(status_and_reason(status.conditions, "Ready"), "False/RevisionMissing");
   mark_traffic_assigned(route, at(3));
   mark_ingress_ready(route, at(3));
   mark_tls_not_enabled(route, "", at(3));
@@ -366,7 +358,7 @@ TEST(ServingLifecycle, ServiceCopiesItsChildren) {
   EXPECT_TRUE(kn::serving::is_ready(status.conditions));
   EXPECT_EQ(status.url, route.url);
   mark_route_not_yet_ready(status, at(4));
-  EXPECT_EQ(condition(status.conditions, "Ready"), "Unknown/TrafficNotMigrated");
+  EXPECT_EQ(status_and_reason(status.conditions, "Ready"), "Unknown/TrafficNotMigrated");
 }
 
 TEST(ServingLifecycle, ReadyNeedsTheObservedGeneration) {

@@ -15,13 +15,6 @@ using eventing::Destination;
 using eventing::Trigger;
 using Subscribed = eventing::Subscription;
 
-using Ids = std::vector<std::string>;
-
-Ids sorted(Ids ids) {
-  std::sort(ids.begin(), ids.end());
-  return ids;
-}
-
 // What was sent to a host that is not ours.
 class Outside {
  public:

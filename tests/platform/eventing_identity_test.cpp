@@ -68,13 +68,6 @@ class EventingIdentity : public PlatformFixture {
   std::map<std::string, std::vector<std::string>> seen_;
 };
 
-using Ids = std::vector<std::string>;
-
-Ids sorted(Ids ids) {
-  std::sort(ids.begin(), ids.end());
-  return ids;
-}
-
 TEST_F(EventingIdentity, a_broker_that_is_removed_and_applied_in_one_turn_has_a_new_empty_log) {
   begin_on_disk();
   apply(eventing::broker("default"));

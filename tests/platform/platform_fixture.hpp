@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "knative/platform.hpp"
 #include "knative/simulation.hpp"
@@ -13,6 +15,14 @@
 namespace knative::testing_platform {
 
 using namespace std::chrono_literals;
+
+/// Ids of events, as somebody got them.
+using Ids = std::vector<std::string>;
+
+inline Ids sorted(Ids ids) {
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
 
 /// The store of a platform as an older version with other rules could have left it.
 inline Result<std::unique_ptr<Store>> store_without_rules(Env& env, StoreOptions options) {

@@ -67,7 +67,7 @@ class PlatformMetrics : public ::testing::Test {
 
 const std::string revision =
     "configuration_name=\"hello\",namespace_name=\"default\",revision_name=\"hello-00001\",";
-const std::string service = "service_name=\"hello\"";
+const std::string of_hello = "service_name=\"hello\"";
 
 std::string answered(const std::string& code) {
   return "configuration_name=\"hello\",namespace_name=\"default\",response_code=\"" + code +
@@ -82,23 +82,23 @@ TEST_F(PlatformMetrics, requests_are_counted_and_timed_by_code_under_the_names_o
   EXPECT_EQ(value("revision_request_count", answered("200")), 3);
   EXPECT_EQ(value("revision_request_count", answered("503")), 1);
   EXPECT_EQ(value("revision_request_latencies_count", answered("200")), 3);
-  EXPECT_EQ(value("revision_queue_depth", revision + service), 0);
-  EXPECT_EQ(value("activator_request_concurrency", revision + service), 0);
-  EXPECT_EQ(value("knative_revision_waiting_requests", revision + service), 0);
+  EXPECT_EQ(value("revision_queue_depth", revision + of_hello), 0);
+  EXPECT_EQ(value("activator_request_concurrency", revision + of_hello), 0);
+  EXPECT_EQ(value("knative_revision_waiting_requests", revision + of_hello), 0);
 }
 
 TEST_F(PlatformMetrics, the_autoscaler_shows_what_it_wants_and_sees) {
   deploy(serving::service("hello", "fn:hello"));
-  EXPECT_EQ(value("autoscaler_actual_pods", revision + service), 1);
-  EXPECT_EQ(value("autoscaler_requested_pods", revision + service), 1);
-  EXPECT_EQ(value("autoscaler_target_concurrency_per_pod", revision + service), 70);
+  EXPECT_EQ(value("autoscaler_actual_pods", revision + of_hello), 1);
+  EXPECT_EQ(value("autoscaler_requested_pods", revision + of_hello), 1);
+  EXPECT_EQ(value("autoscaler_target_concurrency_per_pod", revision + of_hello), 70);
   for (const char* name : {"autoscaler_desired_pods", "autoscaler_stable_request_concurrency",
                            "autoscaler_panic_request_concurrency", "autoscaler_panic_mode"}) {
-    EXPECT_GE(value(name, revision + service), 0) << name;
+    EXPECT_GE(value(name, revision + of_hello), 0) << name;
   }
   simulation_.run_for(5min);
-  EXPECT_EQ(value("autoscaler_actual_pods", revision + service), 0);
-  EXPECT_EQ(value("autoscaler_requested_pods", revision + service), 0);
+  EXPECT_EQ(value("autoscaler_actual_pods", revision + of_hello), 0);
+  EXPECT_EQ(value("autoscaler_requested_pods", revision + of_hello), 0);
 }
 
 TEST_F(PlatformMetrics, the_series_of_a_revision_go_with_it) {

@@ -79,14 +79,14 @@ Task<int> call(http::Client& client, std::uint64_t n, Random random) {
   co_return response->body.bytes() == expected ? 200 : wrong_answer;
 }
 
-struct Outcome {
+struct LoadOutcome {
   LoadReport report;
   std::uint64_t hash = 0;
   bool done = false;
   std::size_t connections = 0;
 };
 
-Outcome play(std::uint64_t seed, const FaultPlan& plan) {
+LoadOutcome play(std::uint64_t seed, const FaultPlan& plan) {
   Simulation sim(seed);
   Env& far = sim.host("far").env();
   Env& here = sim.env();
@@ -110,12 +110,12 @@ Outcome play(std::uint64_t seed, const FaultPlan& plan) {
     sim.faults().heal("local", "far");
   }
   sim.run_for(20min);
-  Outcome outcome{run.report(), sim.trace().hash(), run.done(), server.connections()};
+  LoadOutcome outcome{run.report(), sim.trace().hash(), run.done(), server.connections()};
   return outcome;
 }
 
 TEST(SimulationHttp, WithoutFaultsEveryRequestIsAnswered) {
-  const Outcome outcome = play(1, FaultPlan{});
+  const LoadOutcome outcome = play(1, FaultPlan{});
   EXPECT_TRUE(outcome.done);
   EXPECT_EQ(outcome.report.status(200), outcome.report.started) << outcome.report.to_string();
   EXPECT_GT(outcome.report.started, 100U);
@@ -127,7 +127,7 @@ TEST(SimulationHttp, UnderRandomFaultsAnswersAreRightAndNothingHangs) {
   std::uint64_t bad = 0;
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
     FaultPlan plan = FaultPlan::random(seed);
-    const Outcome outcome = play(seed, plan);
+    const LoadOutcome outcome = play(seed, plan);
     EXPECT_TRUE(outcome.done) << "seed " << seed << " " << outcome.report.to_string();
     EXPECT_EQ(outcome.report.status(wrong_answer), 0U) << "seed " << seed;
     EXPECT_EQ(outcome.report.status(-1), 0U) << "seed " << seed;
@@ -164,8 +164,8 @@ TEST(SimulationHttp, ACutAtEveryByteOfAnExchangeIsAnErrorOrTheRightAnswer) {
 TEST(SimulationHttp, TheSameSeedPlaysTheSame) {
   FaultPlan plan = FaultPlan::random(7);
   plan.connection_lost = 0.01;
-  const Outcome first = play(7, plan);
-  const Outcome second = play(7, plan);
+  const LoadOutcome first = play(7, plan);
+  const LoadOutcome second = play(7, plan);
   EXPECT_EQ(first.hash, second.hash);
   EXPECT_EQ(first.report.by_status, second.report.by_status);
 }

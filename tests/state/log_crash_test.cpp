@@ -8,20 +8,15 @@
 
 #include "knative/log.hpp"
 #include "knative/simulation.hpp"
+#include "state/small_log.hpp"
 
 namespace knative {
 namespace {
 
 using namespace std::chrono_literals;
 
-const std::string directory = "/data/log";
-
-SegmentLogOptions small_segments() {
-  SegmentLogOptions options;
-  options.segment_bytes = 2000;
-  options.cache_bytes_max = 0;
-  return options;
-}
+using testing_state::directory;
+using testing_state::small_segments;
 
 /// What a client was told.
 struct Acknowledged {

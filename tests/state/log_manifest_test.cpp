@@ -9,6 +9,7 @@
 
 #include "knative/log.hpp"
 #include "knative/simulation.hpp"
+#include "state/small_log.hpp"
 #include "support/real_world.hpp"
 
 namespace knative {
@@ -16,18 +17,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const std::string directory = "/data/log";
+using testing_state::directory;
+using testing_state::small_segments;
 const std::string manifest = directory + "/manifest";
 
 std::string segment(int number) {
   return directory + "/00000000000" + std::to_string(number) + ".segment";
-}
-
-SegmentLogOptions small_segments() {
-  SegmentLogOptions options;
-  options.segment_bytes = 2000;
-  options.cache_bytes_max = 0;
-  return options;
 }
 
 /// Append `count` records one by one; without `close` the log is dropped as by a kill.

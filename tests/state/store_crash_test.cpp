@@ -99,7 +99,7 @@ void verify(Simulation& world, const Told& told, const std::string& what) {
   EXPECT_EQ((*again)->get(ref("object-1000")).value().metadata().uid, created.metadata().uid);
 }
 
-std::uint64_t count_operations() {
+std::uint64_t count_store_operations() {
   Simulation world(1);
   prepare(world);
   const std::uint64_t before = world.faults().file_operations();
@@ -111,7 +111,7 @@ std::uint64_t count_operations() {
 }
 
 TEST(SqliteStoreCrash, keeps_every_durable_object_when_the_machine_dies_at_any_operation) {
-  const std::uint64_t operations = count_operations();
+  const std::uint64_t operations = count_store_operations();
   ASSERT_GT(operations, 40u);
   for (const CrashMode mode : {CrashMode::lose_all, CrashMode::torn, CrashMode::reordered,
                                CrashMode::keep_all, CrashMode::seeded}) {
@@ -131,7 +131,7 @@ TEST(SqliteStoreCrash, keeps_every_durable_object_when_the_machine_dies_at_any_o
 }
 
 TEST(SqliteStoreCrash, goes_on_after_any_single_failed_operation) {
-  const std::uint64_t operations = count_operations();
+  const std::uint64_t operations = count_store_operations();
   for (std::uint64_t n = 1; n <= operations; ++n) {
     Simulation world(n);
     prepare(world);

@@ -38,8 +38,8 @@ Task<std::size_t> many(Env& env, Client& client, std::size_t requests, std::size
   co_return right;
 }
 
-struct World {
-  explicit World(const Endpoint& endpoint)
+struct LoopWorld {
+  explicit LoopWorld(const Endpoint& endpoint)
       : handler(make_handler(echo)),
         server(env().executor, env().timers, env().logger, env().network.listen(endpoint).value(),
                *handler) {}
@@ -50,7 +50,7 @@ struct World {
 };
 
 TEST(HttpOverSockets, many_requests_share_few_connections) {
-  World world{Endpoint{}};
+  LoopWorld world{Endpoint{}};
   ClientOptions options;
   options.connections_max = 8;
   Client client(world.env().executor, world.env().timers, world.env().network,
@@ -61,7 +61,7 @@ TEST(HttpOverSockets, many_requests_share_few_connections) {
 }
 
 TEST(HttpOverSockets, large_bodies_pass_both_ways_through_a_proxy) {
-  World world{Endpoint{}};
+  LoopWorld world{Endpoint{}};
   Env& env = world.env();
   Client upstream(env.executor, env.timers, env.network, world.server.endpoint());
   Server proxy(env.executor, env.timers, env.logger, env.network.listen(Endpoint{}).value(),
@@ -74,7 +74,7 @@ TEST(HttpOverSockets, unix_sockets_are_endpoints_too) {
   const testing_world::TemporaryDirectory directory;
   Endpoint endpoint;
   endpoint.path = directory / "http.sock";
-  World world{endpoint};
+  LoopWorld world{endpoint};
   Client client(world.env().executor, world.env().timers, world.env().network, endpoint);
   EXPECT_EQ(world.loop.run(many(world.env(), client, 20, 100'000)), 20U);
 }

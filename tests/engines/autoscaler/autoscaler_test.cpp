@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "engines/autoscaler/plain_spec.hpp"
 #include "knative/autoscaler.hpp"
 #include "knative/simulation.hpp"
 
@@ -9,6 +10,7 @@ namespace knative {
 namespace {
 
 using namespace std::chrono_literals;
+using testing_autoscaler::plain;
 
 /// A revision whose load the test sets and whose instances follow the plan after a while.
 struct FakeRevision final : StatSource, ScaleTarget {
@@ -42,13 +44,6 @@ struct FakeRevision final : StatSource, ScaleTarget {
 
 constexpr RevisionScaler::Start at_zero{
     .replicas = 0, .initialized = true, .active = ActiveState::inactive};
-
-ScalerSpec plain() {
-  ScalerSpec spec;
-  spec.decider.target_value = 10;
-  spec.decider.total_value = 10;
-  return spec;
-}
 
 class AutoscalerTest : public testing::Test {
  protected:

@@ -4,6 +4,7 @@
 #include <limits>
 #include <random>
 
+#include "engines/autoscaler/plain_spec.hpp"
 #include "knative/autoscaler.hpp"
 
 namespace knative {
@@ -11,7 +12,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Instant start{};
+using testing_autoscaler::start;
 
 DeciderSpec target(double value) {
   DeciderSpec spec;

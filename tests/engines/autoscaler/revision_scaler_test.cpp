@@ -2,6 +2,7 @@
 
 #include <random>
 
+#include "engines/autoscaler/plain_spec.hpp"
 #include "knative/autoscaler.hpp"
 
 namespace knative {
@@ -9,14 +10,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Instant start{};
-
-ScalerSpec plain() {
-  ScalerSpec spec;
-  spec.decider.target_value = 10;
-  spec.decider.total_value = 10;
-  return spec;
-}
+using testing_autoscaler::plain;
+using testing_autoscaler::start;
 
 Observation load(double value, int ready) {
   return Observation{.stable = value, .panic = value, .ready = ready};
