@@ -18,7 +18,7 @@ knative::Result<AnyObject> object_from(Platform& platform, const knative::Value&
   return platform.kinds().from_value(fields, knative::Strictness::strict);
 }
 
-py::object fields_of(const AnyObject& object) { return to_python(object.to_value()); }
+py::object object_fields(const AnyObject& object) { return to_python(object.to_value()); }
 
 py::object tuple_of(const ObjectRef& ref) {
   return py::make_tuple(ref.api_version, ref.kind, ref.namespace_, ref.name);
@@ -215,15 +215,16 @@ Pending apply_path(const Host& self, const std::string& path) {
 }
 
 Pending get(const Host& self, const py::tuple& ref) {
-  return self.begin(now(
-      [ref = ref_of(ref)](Platform& platform) { return taking(platform.get(ref), &fields_of); }));
+  return self.begin(now([ref = ref_of(ref)](Platform& platform) {
+    return taking(platform.get(ref), &object_fields);
+  }));
 }
 
 Take list_objects(Platform& platform, const std::string& api_version, const std::string& kind,
                   const std::string& namespace_) {
   const auto objects = [](const knative::ObjectList& found) -> py::object {
     py::list list;
-    for (const AnyObject& object : found.items) list.append(fields_of(object));
+    for (const AnyObject& object : found.items) list.append(object_fields(object));
     return list;
   };
   if (knative::Result<void> started = platform.start(); !started) {
@@ -309,7 +310,7 @@ Pending build(const Host& self, const py::dict& fields) {
                       py::dict out;
                       out["image"] = result.image;
                       out["digest"] = result.digest.to_string();
-                      out["status"] = fields_of(finished)["status"];
+                      out["status"] = object_fields(finished)["status"];
                       return out;
                     });
   });

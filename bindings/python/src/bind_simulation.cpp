@@ -134,7 +134,7 @@ class SimulatedCore final : public Core {
   bool stopped_ = false;
 };
 
-py::dict fields_of(const LoadReport& report) {
+py::dict report_fields(const LoadReport& report) {
   py::dict fields;
   fields["started"] = report.started;
   fields["finished"] = report.finished;
@@ -170,7 +170,7 @@ void bind_simulation(py::module_& module) {
       .def("load", &load, py::arg("service"), py::arg("load"), py::arg("name"),
            py::arg("in_flight_max"), "Begin to send requests to a Service.");
   py::class_<BoundLoad>(module, "LoadRun")
-      .def("report", [](const BoundLoad& self) { return fields_of(self.run->report()); })
+      .def("report", [](const BoundLoad& self) { return report_fields(self.run->report()); })
       .def("done", [](const BoundLoad& self) { return self.run->done(); });
 }
 

@@ -1,0 +1,20 @@
+# How a clean build is made cheaper.
+
+# The standard headers that nearly every source includes, compiled once per target. Headers of the
+# project are not among them: they change, and a change must rebuild only who includes them.
+set(KNATIVE_PRECOMPILED
+  <algorithm> <array> <charconv> <chrono> <concepts> <coroutine> <cstddef> <cstdint> <cstring>
+  <deque> <exception> <functional> <map> <memory> <optional> <set> <span> <string> <string_view>
+  <tuple> <type_traits> <unordered_map> <utility> <variant> <vector>)
+
+# So many sources of a target at a time, in KNATIVE_UNITY builds. Names in anonymous namespaces then
+# meet; tests of one program, and rooms of the library, do not share any.
+function(knative_unity target number)
+  if(KNATIVE_UNITY)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${number})
+    # A type of an anonymous namespace is a member all the same: nobody else includes the source.
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+      target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
+    endif()
+  endif()
+endfunction()
