@@ -11,12 +11,15 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT_BYTES_MAX = 20000
+LONGEST = ("platform_test", "churn_test", "base_test")  # begun first, so that nothing waits for them
 
 
 class Totals:
@@ -25,6 +28,7 @@ class Totals:
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
         self.notes = []
+        self.lock = threading.Lock()  # lanes run side by side
 
     def add(self, lane, counts, seconds):
         passed, failed, skipped = counts
@@ -37,12 +41,13 @@ class Totals:
     def close(self, lane, counts, code, output, seconds):
         """Add a lane; an unsuccessful end without a failed test counts as one failure."""
         passed, failed, skipped = counts
-        if code != 0:
-            sys.stdout.write(output.decode(errors="replace")[-OUTPUT_BYTES_MAX:])
-            if failed == 0:
-                failed = 1
-                self.notes.append(f"FAILED {lane}: ended with code {code}")
-        self.add(lane, (passed, failed, skipped), seconds)
+        with self.lock:
+            if code != 0:
+                sys.stdout.write(output.decode(errors="replace")[-OUTPUT_BYTES_MAX:])
+                if failed == 0:
+                    failed = 1
+                    self.notes.append(f"FAILED {lane}: ended with code {code}")
+            self.add(lane, (passed, failed, skipped), seconds)
 
 
 def run(command, limit_seconds, environment=None):
@@ -133,6 +138,25 @@ def pytest_lane(totals, lane, folder, variables, limit_seconds):
         totals.close(lane, counts, code, output, seconds)
 
 
+def lanes(totals, binary, arguments):
+    """What is to be run, the longest first: (function, arguments...)."""
+    chosen, _, one_filter = arguments.filter.rpartition("=")
+    programs = [program for program in (binary / "tests").glob("*_test")
+                if not arguments.only or program.name in arguments.only]
+    for program in sorted(programs, key=lambda one: (one.name not in LONGEST, one.name)):
+        concerned = not chosen or chosen == program.name
+        yield (gtest_lane, totals, program, one_filter if concerned else "", arguments.limit)
+    if arguments.only or arguments.units:
+        return
+    yield (extra_lane, totals, binary, arguments.limit)
+    yield (pytest_lane, totals, "command", "tests/tools",
+           {"KNATIVE_COMMAND": str(binary / "knative")}, arguments.limit)
+    if not arguments.no_python:
+        yield (pytest_lane, totals, "python", "bindings/python/tests",
+               {"PYTHONPATH": str(binary / "python"), "KNATIVE_SOURCE_DIR": str(ROOT)},
+               arguments.limit)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", default="release")
@@ -143,7 +167,8 @@ def main():
     parser.add_argument("--units", action="store_true",
                         help="only the test programs, and build nothing else")
     parser.add_argument("--no-build", action="store_true")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(),
+                        help="compilers, and lanes, at a time")
     parser.add_argument("--limit", type=int, default=900, help="seconds per lane")
     arguments = parser.parse_args()
 
@@ -154,20 +179,10 @@ def main():
         build(arguments.preset, [f"-DKNATIVE_PYTHON={python}",
                                  "-DPython_EXECUTABLE=/usr/bin/python3"], arguments.jobs, targets)
     totals = Totals()
-    chosen, _, one_filter = arguments.filter.rpartition("=")
-    for program in sorted((binary / "tests").glob("*_test")):
-        if not arguments.only or program.name in arguments.only:
-            concerned = not chosen or chosen == program.name
-            gtest_lane(totals, program, one_filter if concerned else "", arguments.limit)
-    if not arguments.only and not arguments.units:
-        extra_lane(totals, binary, arguments.limit)
-        pytest_lane(totals, "command", "tests/tools",
-                    {"KNATIVE_COMMAND": str(binary / "knative")}, arguments.limit)
-        if not arguments.no_python:
-            pytest_lane(totals, "python", "bindings/python/tests",
-                        {"PYTHONPATH": str(binary / "python"), "KNATIVE_SOURCE_DIR": str(ROOT)},
-                        arguments.limit)
-    for note in totals.notes:
+    with ThreadPoolExecutor(max(1, arguments.jobs)) as pool:
+        for done in [pool.submit(*lane) for lane in lanes(totals, binary, arguments)]:
+            done.result()
+    for note in sorted(totals.notes):
         print(note)
     print(f"{totals.passed} passed, {totals.failed} failed, {totals.skipped} skipped", flush=True)
     return 1 if totals.failed or not totals.passed else 0
