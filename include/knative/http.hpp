@@ -111,6 +111,9 @@ struct KNATIVE_EXPORT Request {
   const tls::Facts* tls = nullptr;
   /// Where interim responses go; null: nowhere.
   InterimSink* interim = nullptr;
+  /// A client may send it once more, whatever its method, when the kept connection that it was put
+  /// on turns out to be closed before any byte of an answer: for who delivers at least once.
+  bool repeatable = false;
 
   /// The target up to '?'.
   std::string_view path() const noexcept;
@@ -118,7 +121,8 @@ struct KNATIVE_EXPORT Request {
   std::string query(std::string_view name, std::string_view fallback = "") const;
   /// "host[:port]": the Host field, which stands for HTTP/2's ":authority" too.
   std::string_view authority() const noexcept { return headers.get("Host").value_or(""); }
-  /// The authority without port, lower case; empty when absent.
+  /// The authority without port and without the dot that a full name may end in, lower case; empty
+  /// when absent.
   std::string host() const;
   /// The protocol that the peer asks to go on with (Upgrade and Connection fields); empty: none.
   std::string_view upgrade() const noexcept;

@@ -39,8 +39,8 @@ struct ClientOptions {
 /// responses go to the request's `interim`. A request to upgrade and CONNECT are sent as such;
 /// when they succeed the response has a tunnel, whose connection counts as in use until it is
 /// closed and may outlive the client. A request is repeated on a fresh connection only when the
-/// kept one turned out to be closed before any byte of an answer, and the method is idempotent (RFC
-/// 9110 section 9.2.2) and its body is in memory.
+/// kept one turned out to be closed before any byte of an answer, its body is in memory, and the
+/// method is idempotent (RFC 9110 section 9.2.2) or the request says `repeatable`.
 class KNATIVE_EXPORT Client final : public Handler {
  public:
   Client(Executor& executor, Timers& timers, Network& network, Endpoint endpoint,

@@ -34,8 +34,11 @@ struct ServerOptions {
   std::uint64_t body_bytes_max = std::uint64_t{64} << 20;  ///< (413)
   Duration header_timeout = std::chrono::seconds(10);  ///< From first byte to last header. (408)
   Duration body_timeout = std::chrono::seconds(30);    ///< Longest pause inside a body. (408)
-  Duration idle_timeout = std::chrono::seconds(60);    ///< Keep-alive without a request.
-  Duration write_timeout = std::chrono::seconds(30);   ///< A peer that does not read. (close)
+  /// A body that its handler waits for may lag behind this rate by `body_timeout` at most, however
+  /// far it was ahead before; so what drips ends too. 0: only a pause ends it. (408)
+  std::uint64_t body_bytes_per_second_min = 500;
+  Duration idle_timeout = std::chrono::seconds(60);   ///< Keep-alive without a request.
+  Duration write_timeout = std::chrono::seconds(30);  ///< A peer that does not read. (close)
   /// Of a request body that the handler left unread, this much is read to keep the connection. A
   /// refusal does not wait for what was not received yet.
   std::uint64_t unread_body_bytes_max = 256 * 1024;

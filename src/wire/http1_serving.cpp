@@ -108,6 +108,7 @@ class Connection final : public Fiber, public ServerConnection, private InterimS
 
   bool begin_request();
   bool begin_body();
+  void body_arrived(std::size_t bytes, Instant asked) noexcept;
   void end_request() noexcept;
   void watch_peer();
   void unwatch_peer() noexcept {
@@ -128,8 +129,9 @@ class Connection final : public Fiber, public ServerConnection, private InterimS
   Request request_;
   std::string out_;
   ServerBody* body_ = nullptr;
-  bool waiting_ = true;  ///< For a request's first byte.
-  bool used_ = false;    ///< A request was answered.
+  Duration body_patience_{};  ///< So long the handler still waits for a piece of the body.
+  bool waiting_ = true;       ///< For a request's first byte.
+  bool used_ = false;         ///< A request was answered.
   bool continue_wanted_ = false;
   bool to_head_ = false;
   bool watching_ = false;
@@ -176,7 +178,6 @@ Task<Result<std::string_view>> ServerBody::next() {
                      "request body: " + std::string(reader.error().reason) + " at byte " +
                          std::to_string(reader.error().offset));
     }
-    const Duration timeout = connection.core().options.body_timeout;
     if (std::exchange(connection.continue_wanted_, false)) {
       auto write = connection.channel_.write(connection.core().options.write_timeout,
                                              "HTTP/1.1 100 Continue\r\n\r\n");
@@ -184,7 +185,8 @@ Task<Result<std::string_view>> ServerBody::next() {
       if (!sent) co_return std::move(sent).error();
       if (connection_ == nullptr) co_return fail(Errc::cancelled, "the request is over");
     }
-    connection.channel_.read_deadline().set_after(timeout);
+    const Instant asked = connection.core().timers.now();
+    connection.channel_.read_deadline().set_after(connection.body_patience_);
     Result<std::size_t> got = co_await connection.channel_.more();
     if (connection_ == nullptr) co_return fail(Errc::cancelled, "the request is over");
     connection.channel_.read_deadline().clear();
@@ -197,6 +199,22 @@ Task<Result<std::string_view>> ServerBody::next() {
       connection.peer_left_ = true;
       reader.end_of_stream();
     }
+    connection.body_arrived(*got, asked);
+  }
+}
+
+/// Bytes that the handler has waited for since `asked`: waiting wears the patience down, what
+/// arrives restores it.
+void Connection::body_arrived(std::size_t bytes, Instant asked) noexcept {
+  const ServerOptions& options = core().options;
+  const std::uint64_t rate = options.body_bytes_per_second_min;
+  if (rate == 0) return;
+  const Duration left = std::max(Duration(0), body_patience_ - (core().timers.now() - asked));
+  const std::chrono::duration<double> earned(static_cast<double>(bytes) /
+                                             static_cast<double>(rate));
+  body_patience_ = options.body_timeout;
+  if (earned < body_patience_ - left) {
+    body_patience_ = left + std::chrono::duration_cast<Duration>(earned);
   }
 }
 
@@ -292,6 +310,7 @@ bool Connection::begin_request() {
   request_.scheme.assign(tls_ != nullptr ? "https" : "http");
   request_.version = parser_.version_minor() == 0 ? Version::http_1_0 : Version::http_1_1;
   request_.tls = tls_;
+  request_.repeatable = false;
   request_.interim = parser_.version_minor() == 0 ? nullptr : static_cast<InterimSink*>(this);
   answering_ = false;
   to_head_ = request_.method == "HEAD";
@@ -304,6 +323,7 @@ bool Connection::begin_request() {
 
 bool Connection::begin_body() {
   const ServerOptions& options = core().options;
+  body_patience_ = options.body_timeout;
   if (parser_.framing() == Framing::length) {
     if (parser_.content_length() > options.body_bytes_max) {
       reader_.fail(413, "body too large");

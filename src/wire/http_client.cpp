@@ -599,7 +599,8 @@ Task<Result<Response>> exchange(std::shared_ptr<Pool> shared, Request& request, 
   const bool trailers = source == nullptr && request.body.trailers() != nullptr;
   const std::optional<std::uint64_t> length = trailers ? std::nullopt : length_to_send(request);
   const bool chunked = trailers || (source != nullptr && !length);
-  const bool repeatable = source == nullptr && wire::idempotent(request.method);
+  const bool repeatable =
+      source == nullptr && (request.repeatable || wire::idempotent(request.method));
   for (bool fresh_only = false;; fresh_only = true) {
     ClientConnection* connection = fresh_only ? nullptr : pool.take_idle();
     if (connection == nullptr) {

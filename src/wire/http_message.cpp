@@ -234,6 +234,7 @@ std::string Request::host() const {
   } else {
     text = text.substr(0, text.find(':'));
   }
+  if (text.size() > 1 && text.back() == '.') text.remove_suffix(1);
   std::string lower(text);
   for (char& c : lower) c = wire::to_lower(c);
   return lower;

@@ -235,8 +235,10 @@ bool RequestParser::version(std::string_view buffer, std::size_t begin, std::siz
   }
   const bool well_formed = text.size() == 8 && text.substr(0, 5) == "HTTP/" && text[5] >= '0' &&
                            text[5] <= '9' && text[6] == '.' && text[7] >= '0' && text[7] <= '9';
-  if (well_formed) return fail(505, begin, "unsupported version");
-  return fail(400, begin, "invalid version");
+  if (!well_formed) return fail(400, begin, "invalid version");
+  // A later 1.x can be read as the latest that we know (RFC 9110 section 2.5).
+  if (text[5] != '1') return fail(505, begin, "unsupported version");
+  return true;
 }
 
 bool RequestParser::request_target(std::string_view buffer, std::size_t begin, std::size_t end) {
@@ -337,11 +339,12 @@ Parse ResponseParser::parse(std::string_view buffer) {
 bool ResponseParser::status_line(std::string_view buffer, Span line) {
   const std::string_view text = line.of(buffer);
   const std::string_view version = text.substr(0, 8);
-  if (version == "HTTP/1.0") {
-    version_minor_ = 0;
-  } else if (version != "HTTP/1.1") {
+  if (version.size() < 8 || !version.starts_with("HTTP/1.") || version[7] < '0' ||
+      version[7] > '9') {
     return fail(400, line.begin, "invalid version");
   }
+  // A later 1.x can be read as the latest that we know (RFC 9110 section 2.5).
+  if (version[7] == '0') version_minor_ = 0;
   if (text.size() < 12 || text[8] != ' ') return fail(400, line.begin + 8, "no status");
   for (std::size_t i = 9; i < 12; ++i) {
     if (text[i] < '0' || text[i] > '9') return fail(400, line.begin + i, "invalid status");

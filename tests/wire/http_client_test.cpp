@@ -201,6 +201,24 @@ TEST(HttpClient, repeats_an_idempotent_request_when_the_kept_connection_ends_una
   EXPECT_EQ(world.peer->seen().size(), 1U) << "a fresh connection is not repeated";
 }
 
+TEST(HttpClient, repeats_whatever_says_that_it_may_be_when_the_kept_connection_ends_unanswered) {
+  ClientWorld world;
+  world.peer_with({{{.send = ok}, {.send = "", .close = true}}, {{.send = ok}}});
+  auto client = world.client_of_peer();
+  EXPECT_EQ(world.sim.run(fetch(*client, get("/1"))), "200 ok");
+  Request event = post("/2", "x");
+  event.repeatable = true;
+  EXPECT_EQ(world.sim.run(fetch(*client, std::move(event))), "200 ok");
+  EXPECT_EQ(world.peer->seen().size(), 2U);
+
+  world.peer_with({{{.send = "", .close = true}}});
+  client = world.client_of_peer();
+  event = post("/1", "x");
+  event.repeatable = true;
+  EXPECT_EQ(world.sim.run(fetch(*client, std::move(event))), "unavailable");
+  EXPECT_EQ(world.peer->seen().size(), 1U) << "a fresh connection is not repeated";
+}
+
 TEST(HttpClient, bad_responses_are_unavailable_and_end_the_connection) {
   for (const char* bad : {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
                           "HTTP/1.1 200 OK\nContent-Length: 2\n\nok", "garbage\r\n\r\n",

@@ -79,6 +79,16 @@ TEST(Request, reads_path_query_and_host) {
   EXPECT_EQ(request.host(), "[::1]");
 }
 
+TEST(Request, a_host_with_the_dot_of_a_full_name_is_the_same_host) {
+  Request request;
+  for (const char* host : {"hello.example.", "Hello.Example.:8080"}) {
+    request.headers.set("Host", host);
+    EXPECT_EQ(request.host(), "hello.example") << host;
+  }
+  request.headers.set("Host", ".");
+  EXPECT_EQ(request.host(), ".");
+}
+
 TEST(Response, makers_fill_status_type_and_body) {
   EXPECT_EQ(text("a").headers.get("content-type"), "text/plain; charset=utf-8");
   EXPECT_EQ(error_response(404, "no route").body.bytes(), "Not Found: no route\n");

@@ -72,6 +72,7 @@ Task<DeliveryAttempt> HttpSink::attempt(const CloudEvent& event) {
   http::Request request = request_of(event);
   if (!options_.host.empty()) request.headers.set("host", options_.host);
   request.headers.set("prefer", "reply");
+  request.repeatable = true;  // events arrive at least once
   for (const http::Headers::Field field : options_.headers) {
     request.headers.set(field.name, field.value);
   }
