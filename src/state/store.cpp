@@ -28,6 +28,30 @@ void keep_user_annotations(ObjectMeta& metadata, const ObjectMeta& old) {
   }
 }
 
+/// So many are found without asking whether another way is shorter.
+constexpr std::size_t few_objects = 64;
+
+bool is_in(const Key& key, std::string_view namespace_) {
+  return namespace_.empty() || key.namespace_() == namespace_;
+}
+
+/// Calls `offer` with what there is, in order, until it says no. Only as many are sorted as that
+/// takes: `limit` and one more, as it seems (0: all).
+template <class Offer>
+void offer_in_order(std::vector<const Entry*>& found, std::size_t limit, const Offer& offer) {
+  std::size_t step = limit == 0 ? found.size() : limit + 1;
+  for (auto at = found.begin(); at != found.end();) {
+    step = std::min(step, static_cast<std::size_t>(found.end() - at));
+    const auto sorted = at + static_cast<std::ptrdiff_t>(step);
+    std::partial_sort(at, sorted, found.end(),
+                      [](const Entry* a, const Entry* b) { return a->key < b->key; });
+    for (; at != sorted; ++at) {
+      if (!offer(**at)) return;
+    }
+    step *= 2;
+  }
+}
+
 }  // namespace
 
 std::optional<Version> parse_version(std::string_view text) {
@@ -79,32 +103,29 @@ Result<StoreCore::Place> StoreCore::place_of(const ObjectRef& ref) const {
   if (!kind) return kind.error();
   Place place;
   place.kind = *kind;
-  place.key = {ref.namespace_, ref.name};
-  if (tables_[*kind].info->namespaced && place.key.first.empty()) {
-    place.key.first = options_.default_namespace;
-  }
+  const bool defaulted = tables_[*kind].info->namespaced && ref.namespace_.empty();
+  place.key = Key(defaulted ? options_.default_namespace : ref.namespace_, ref.name);
   return place;
 }
 
 const AnyObject* StoreCore::find(const Place& place) const {
-  const auto& objects = tables_[place.kind].objects;
-  const auto found = objects.find(place.key);
-  return found == objects.end() ? nullptr : &found->second;
+  const Entry* found = tables_[place.kind].objects.find(place.key);
+  return found == nullptr ? nullptr : &found->object;
 }
 
-const AnyObject* StoreCore::find_uid(const std::string& uid) const {
-  const auto found = by_uid_.find(uid);
-  return found == by_uid_.end() ? nullptr : find(found->second);
+Entry* StoreCore::find_uid(std::string_view uid) const {
+  return by_uid_.find(hash_of(uid),
+                      [uid](const Entry& entry) { return entry.object.metadata().uid == uid; });
 }
 
 Error StoreCore::not_found(const Place& place) const {
-  return fail(Errc::not_found,
-              tables_[place.kind].resource + " \"" + place.key.second + "\" not found");
+  return fail(Errc::not_found, tables_[place.kind].resource + " \"" +
+                                   std::string(place.key.name()) + "\" not found");
 }
 
 Error StoreCore::conflict(const Place& place, std::string why) const {
   return fail(Errc::conflict, "Operation cannot be fulfilled on " + tables_[place.kind].resource +
-                                  " \"" + place.key.second + "\": " + std::move(why));
+                                  " \"" + std::string(place.key.name()) + "\": " + std::move(why));
 }
 
 Result<void> StoreCore::check_preconditions(const Place& place, const AnyObject& current,
@@ -150,7 +171,7 @@ std::string StoreCore::make_uid() {
                   static_cast<unsigned>(high & 0xffff), static_cast<unsigned>(low >> 48),
                   static_cast<unsigned long long>(low & 0xffffffffffff));
     text = buffer;
-  } while (by_uid_.contains(text));
+  } while (exists(text));
   return text;
 }
 
@@ -173,12 +194,12 @@ Result<AnyObject> StoreCore::create(AnyObject object) {
                 "resourceVersion should not be set on objects to be created");
   }
   ObjectMeta& metadata = object.metadata();
-  metadata.namespace_ = place.key.first;
+  metadata.namespace_ = place.key.namespace_();
   if (metadata.name.empty() && !metadata.generate_name.empty()) {
     constexpr int attempts_max = 8;
     for (int i = 0; i < attempts_max; ++i) {
       metadata.name = make_name(metadata.generate_name);
-      place.key.second = metadata.name;
+      place.key = Key(metadata.namespace_, metadata.name);
       if (find(place) == nullptr) break;
     }
   }
@@ -199,7 +220,7 @@ Result<AnyObject> StoreCore::create_at(const Place& place, AnyObject object) {
   if (Result<void> admitted = admit(object, nullptr); !admitted) return admitted.error();
   if (const AnyObject* existing = find(place)) {
     const std::string subject =
-        tables_[place.kind].resource + " \"" + place.key.second + "\" already exists";
+        tables_[place.kind].resource + " \"" + std::string(place.key.name()) + "\" already exists";
     return fail(Errc::already_exists, existing->metadata().deletion_timestamp
                                           ? "object is being deleted: " + subject
                                           : subject);
@@ -357,14 +378,11 @@ const AnyObject& StoreCore::commit(WatchEventType type, const Place& place, AnyO
   change.type = type;
   change.kind = place.kind;
   change.object = object;
-  auto entry = table.objects.find(place.key);
-  if (entry == table.objects.end()) {
-    by_uid_[metadata.uid] = place;
-    index_owners(metadata);
-    entry = table.objects.emplace(place.key, object).first;
-    table.labels.add(*entry, metadata.labels);
+  Entry* entry = table.objects.find(place.key);
+  if (entry == nullptr) {
+    add_entry(place, object);
   } else {
-    const AnyObject before = std::exchange(entry->second, object);
+    const AnyObject before = std::exchange(entry->object, object);
     const ObjectMeta& old = before.metadata();
     const bool deleted = type == WatchEventType::deleted;
     const bool relabelled = old.labels != metadata.labels;
@@ -376,8 +394,8 @@ const AnyObject& StoreCore::commit(WatchEventType type, const Place& place, AnyO
       if (!deleted) index_owners(metadata);
     }
     if (deleted) {
-      by_uid_.erase(old.uid);
-      table.objects.erase(entry);
+      by_uid_.erase(hash_of(old.uid), *entry);
+      table.objects.erase(place.key);
     }
   }
   history_.push_back(std::move(change));
@@ -385,6 +403,17 @@ const AnyObject& StoreCore::commit(WatchEventType type, const Place& place, AnyO
   persist(history_.back());
   hub_->publish(history_.back(), options_.history_max);
   return history_.back().object;
+}
+
+Entry& StoreCore::add_entry(const Place& place, const AnyObject& object) {
+  const ObjectMeta& metadata = object.metadata();
+  KindTable& table = tables_[place.kind];
+  Entry& entry =
+      table.objects.insert(std::make_unique<Entry>(Entry{place.kind, place.key, object}));
+  table.labels.add(entry, metadata.labels);
+  by_uid_.insert(hash_of(metadata.uid), entry);
+  index_owners(metadata);
+  return entry;
 }
 
 void StoreCore::trim_history() {
@@ -420,56 +449,46 @@ void StoreCore::select(std::size_t kind, const Selection& selection,
   const bool after = selection.after && *selection.after >= first;
   const Key& from = after ? *selection.after : first;
   // False when nothing behind it can be meant.
-  const auto offer = [&](const Objects::value_type& entry) {
-    const auto& [key, object] = entry;
-    if (!selection.namespace_.empty() && key.first != selection.namespace_) return false;
-    if (after && key == from) return true;
-    const bool meant =
-        selection.labels.matches(object.metadata().labels) && selection.fields.matches(object);
-    return !meant || visit(object);
+  const auto offer = [&](const Entry& entry) {
+    if (!is_in(entry.key, selection.namespace_)) return false;
+    if (after && entry.key == from) return true;
+    const bool meant = selection.labels.matches(entry.object.metadata().labels) &&
+                       selection.fields.matches(entry.object);
+    return !meant || visit(entry.object);
   };
   const std::string* name = selection.fields.name();
   if (name != nullptr && (!selection.namespace_.empty() || !table.info->namespaced)) {
-    const auto found = table.objects.find(Key(selection.namespace_, *name));
-    if (found != table.objects.end() && found->first >= from) offer(*found);
+    const Entry* found = table.objects.find(Key(selection.namespace_, *name));
+    if (found != nullptr && found->key >= from) offer(*found);
     return;
   }
-  using Entry = const Objects::value_type*;
-  std::vector<Entry> found;
+  std::vector<const Entry*> found;
   if (!selection.owner_uid.empty()) {
     found = owned(kind, selection.owner_uid);
-  } else if (const auto sets = table.labels.candidates(selection.labels)) {
-    if (sets->size() == 1) {
-      const LabelIndex::Entries& set = *sets->front();
-      for (auto at = set.lower_bound(from); at != set.end() && offer(**at); ++at) {
-      }
+  } else {
+    const std::optional<LabelIndex::Best> best = table.labels.best(selection.labels);
+    // Those that carry the label, or those of the namespace, whichever are fewer.
+    const bool few = best && best->count <= few_objects;
+    if (!best || (!few && best->count > table.objects.most_from(from))) {
+      auto at = table.objects.lower_bound(from);
+      while (at != table.objects.end() && offer(*at)) ++at;
       return;
     }
-    for (const LabelIndex::Entries* set : *sets) {
-      for (auto at = set->lower_bound(from); at != set->end(); ++at) {
-        if (!selection.namespace_.empty() && (*at)->first.first != selection.namespace_) break;
-        found.push_back(*at);
-      }
-    }
-  } else {
-    for (auto at = table.objects.lower_bound(from); at != table.objects.end() && offer(*at); ++at) {
-    }
-    return;
+    found = table.labels.meeting(*best->requirement);
   }
-  std::sort(found.begin(), found.end(), LabelIndex::ByKey());
-  auto at = std::lower_bound(found.begin(), found.end(), from, LabelIndex::ByKey());
-  while (at != found.end() && offer(**at)) ++at;
+  std::erase_if(found, [&](const Entry* entry) {
+    return !is_in(entry->key, selection.namespace_) || entry->key < from;
+  });
+  offer_in_order(found, selection.limit, offer);
 }
 
-std::vector<const Objects::value_type*> StoreCore::owned(std::size_t kind,
-                                                         std::string_view uid) const {
-  std::vector<const Objects::value_type*> found;
+std::vector<const Entry*> StoreCore::owned(std::size_t kind, std::string_view uid) const {
+  std::vector<const Entry*> found;
   const auto dependents = dependents_.find(std::string(uid));
   if (dependents == dependents_.end()) return found;
-  const Objects& objects = tables_[kind].objects;
   for (const std::string& dependent : dependents->second) {
-    const Place& place = by_uid_.at(dependent);
-    if (place.kind == kind) found.push_back(&*objects.find(place.key));
+    const Entry* entry = find_uid(dependent);
+    if (entry->kind == kind) found.push_back(entry);
   }
   return found;
 }
@@ -490,15 +509,15 @@ Result<ObjectList> StoreCore::list(std::string_view api_version, std::string_vie
                                    const ListOptions& options) const {
   const Result<std::size_t> found = table_of(api_version, kind);
   if (!found) return found.error();
-  Selection selection{options.namespace_, options.labels, options.fields, std::nullopt,
-                      options.owner_uid};
+  Selection selection{options.namespace_, options.labels,    options.fields,
+                      std::nullopt,       options.owner_uid, options.limit};
   if (!options.continue_token.empty()) {
     const std::size_t slash = options.continue_token.find('/');
     if (slash == std::string::npos) {
       return fail(Errc::invalid_argument, "continue key is not valid: " + options.continue_token);
     }
-    selection.after =
-        Key(options.continue_token.substr(0, slash), options.continue_token.substr(slash + 1));
+    const std::string_view token = options.continue_token;
+    selection.after = Key(token.substr(0, slash), token.substr(slash + 1));
   }
   ObjectList out;
   out.resource_version = resource_version();
@@ -545,15 +564,13 @@ Result<void> StoreCore::restore_object(AnyObject object) {
   const Result<Place> place = place_of(object.ref());
   if (!place) return place.error();
   const ObjectMeta& metadata = std::as_const(object).metadata();
-  if (metadata.uid.empty() || by_uid_.contains(metadata.uid)) {
+  if (metadata.uid.empty() || exists(metadata.uid)) {
     return fail(Errc::data_loss, object.ref().to_string() + ": missing or repeated uid");
   }
-  by_uid_[metadata.uid] = *place;
-  index_owners(metadata);
-  KindTable& table = tables_[place->kind];
-  const auto [entry, added] = table.objects.emplace(place->key, object);
-  if (!added) return fail(Errc::data_loss, object.ref().to_string() + ": stored twice");
-  table.labels.add(*entry, metadata.labels);
+  if (find(*place) != nullptr) {
+    return fail(Errc::data_loss, object.ref().to_string() + ": stored twice");
+  }
+  add_entry(*place, object);
   return {};
 }
 

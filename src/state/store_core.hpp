@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "knative/store.hpp"
+#include "state/hash_index.hpp"
+#include "state/ordered_objects.hpp"
 #include "state/store_index.hpp"
 
 namespace knative::state {
@@ -33,7 +35,7 @@ struct KindTable {
   const KindInfo* info = nullptr;
   std::string name;      // "Service.serving.knative.dev"
   std::string resource;  // "services.serving.knative.dev", for messages
-  Objects objects;
+  OrderedObjects objects;
   LabelIndex labels;
   Version trimmed = 0;  // Version of the latest change of this kind that left the history.
 };
@@ -140,8 +142,11 @@ class StoreCore : public Store {
 
   Result<std::size_t> table_of(std::string_view api_version, std::string_view kind) const;
   Result<Place> place_of(const ObjectRef& ref) const;
+  static Place place_of(const Entry& entry) { return {entry.kind, entry.key}; }
   const AnyObject* find(const Place& place) const;
-  const AnyObject* find_uid(const std::string& uid) const;
+  Entry* find_uid(std::string_view uid) const;
+  bool exists(std::string_view uid) const { return find_uid(uid) != nullptr; }
+  Entry& add_entry(const Place& place, const AnyObject& object);
   Error not_found(const Place& place) const;
   Error conflict(const Place& place, std::string why) const;
   Result<void> check_preconditions(const Place& place, const AnyObject& current,
@@ -164,11 +169,12 @@ class StoreCore : public Store {
     const FieldSelector& fields;
     std::optional<Key> after = std::nullopt;
     std::string_view owner_uid = {};
+    std::size_t limit = 0;  // More will hardly be visited; 0: all.
   };
   // Calls `visit` with what is selected, in order, until it says false.
   void select(std::size_t kind, const Selection& selection,
               const std::function<bool(const AnyObject&)>& visit) const;
-  std::vector<const Objects::value_type*> owned(std::size_t kind, std::string_view uid) const;
+  std::vector<const Entry*> owned(std::size_t kind, std::string_view uid) const;
 
   void finish(const Place& place);
   void begin_removal(const Place& place, Propagation propagation);
@@ -185,7 +191,7 @@ class StoreCore : public Store {
   StoreOptions options_;
   std::vector<KindTable> tables_;
   std::map<std::string, std::size_t, std::less<>> table_names_;
-  std::unordered_map<std::string, Place> by_uid_;
+  HashIndex<Entry> by_uid_;
   std::unordered_map<std::string, std::set<std::string>> dependents_;  // By owner's uid.
   std::deque<Change> history_;
   Version version_ = 0;

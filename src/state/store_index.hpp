@@ -3,45 +3,54 @@
 /// is found without looking at the others. Private to the state floor.
 #pragma once
 
-#include <map>
+#include <cstddef>
 #include <optional>
-#include <set>
 #include <string>
-#include <string_view>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
 #include "knative/store.hpp"
+#include "state/hash_index.hpp"
+#include "state/ordered_objects.hpp"
 
 namespace knative::state {
 
-// Namespace and name.
-using Key = std::pair<std::string, std::string>;
-using Objects = std::map<Key, AnyObject>;
+/// The objects with one value of one label, in no order: to join and to leave costs the same
+/// however many they are, and who asks sorts what it finds.
+struct LabelMembers {
+  struct Member {
+    Entry* entry = nullptr;
+    std::size_t membership = 0;  // Which of the entry's memberships this is.
+  };
+  std::string value;
+  std::vector<Member> members;
+};
 
-/// Points into a map of objects, whose nodes stay where they are.
 class LabelIndex {
  public:
-  using Entry = Objects::value_type;
-  struct ByKey {
-    using is_transparent = void;
-    bool operator()(const Entry* a, const Entry* b) const { return a->first < b->first; }
-    bool operator()(const Entry* a, const Key& b) const { return a->first < b; }
-    bool operator()(const Key& a, const Entry* b) const { return a < b->first; }
-  };
-  using Entries = std::set<const Entry*, ByKey>;
+  /// By `labels` from now on, and by no others. The entry leaves before it goes.
+  void add(Entry& entry, const StringMap& labels);
+  void remove(Entry& entry, const StringMap& labels);
 
-  void add(const Entry& entry, const StringMap& labels);
-  void remove(const Entry& entry, const StringMap& labels);
-  /// The fewest sets whose union holds every match; empty when no requirement says what an object
+  /// The requirement that leaves the fewest, and how many; empty when none says what an object
   /// must have.
-  std::optional<std::vector<const Entries*>> candidates(const LabelSelector& selector) const;
+  struct Best {
+    const LabelSelector::Requirement* requirement = nullptr;
+    std::size_t count = 0;
+  };
+  std::optional<Best> best(const LabelSelector& selector) const;
+  /// Those that meet a requirement that `best` gave, in no order.
+  std::vector<const Entry*> meeting(const LabelSelector::Requirement& requirement) const;
 
  private:
   struct Label {
-    Entries all;
-    std::unordered_map<std::string, Entries> values;
+    Label() = default;
+    Label(const Label&) = delete;
+    Label& operator=(const Label&) = delete;
+    ~Label();
+    LabelMembers* find(const std::string& value) const;
+    HashIndex<LabelMembers> values;  // Owned.
+    std::size_t count = 0;           // Of objects.
   };
   std::unordered_map<std::string, Label> labels_;
 };

@@ -29,7 +29,7 @@ Result<AnyObject> StoreCore::remove(const ObjectRef& ref, const RemoveOptions& o
   const std::string& uid = last.metadata().uid;
   begin_removal(*place, options.propagation);
   collect_garbage();
-  if (const AnyObject* remaining = find_uid(uid)) return *remaining;
+  if (const Entry* remaining = find_uid(uid)) return remaining->object;
   // The deletion may be followed by those of dependents.
   for (auto change = history_.rbegin(); change != history_.rend(); ++change) {
     if (change->object.metadata().uid == uid) return change->object;
@@ -79,8 +79,8 @@ void StoreCore::finish(const Place& place) {
   if (object.get_if<core::Namespace>() == nullptr) return;
   for (const KindTable& table : tables_) {
     for (auto entry = table.objects.lower_bound(Key(metadata.name, std::string()));
-         entry != table.objects.end() && entry->first.first == metadata.name; ++entry) {
-      work_.push_back({Work::Kind::remove, entry->second.metadata().uid, Propagation::background});
+         entry != table.objects.end() && entry->key.namespace_() == metadata.name; ++entry) {
+      work_.push_back({Work::Kind::remove, entry->object.metadata().uid, Propagation::background});
     }
   }
 }
@@ -90,7 +90,7 @@ void StoreCore::orphan_dependents(const std::string& uid) {
   if (found == dependents_.end()) return;
   const std::set<std::string> dependents = found->second;
   for (const std::string& dependent : dependents) {
-    const Place place = by_uid_.at(dependent);
+    const Place place = place_of(*find_uid(dependent));
     AnyObject object = *find(place);
     std::erase_if(object.metadata().owner_references,
                   [&](const OwnerReference& owner) { return owner.uid == uid; });
@@ -100,15 +100,14 @@ void StoreCore::orphan_dependents(const std::string& uid) {
 
 // One of the owners is gone: forget it, or follow it when it was the last.
 void StoreCore::drop_owner(const std::string& dependent, const std::string& owner) {
-  const auto found = by_uid_.find(dependent);
-  if (found == by_uid_.end()) return;
-  const Place place = found->second;
+  const Entry* found = find_uid(dependent);
+  if (found == nullptr) return;
+  const Place place = place_of(*found);
   AnyObject object = *find(place);
   const auto& owners = std::as_const(object).metadata().owner_references;
-  const bool other_owner =
-      std::any_of(owners.begin(), owners.end(), [&](const OwnerReference& other) {
-        return other.uid != owner && by_uid_.contains(other.uid);
-      });
+  const bool other_owner = std::any_of(
+      owners.begin(), owners.end(),
+      [&](const OwnerReference& other) { return other.uid != owner && exists(other.uid); });
   if (!other_owner) {
     begin_removal(place, Propagation::background);
     return;
@@ -122,9 +121,9 @@ bool StoreCore::has_blocking_dependents(const std::string& uid) const {
   const auto found = dependents_.find(uid);
   if (found == dependents_.end()) return false;
   for (const std::string& dependent : found->second) {
-    const AnyObject* object = find_uid(dependent);
-    if (object == nullptr) continue;
-    for (const OwnerReference& owner : object->metadata().owner_references) {
+    const Entry* found_dependent = find_uid(dependent);
+    if (found_dependent == nullptr) continue;
+    for (const OwnerReference& owner : found_dependent->object.metadata().owner_references) {
       if (owner.uid == uid && owner.block_owner_deletion) return true;
     }
   }
@@ -133,9 +132,9 @@ bool StoreCore::has_blocking_dependents(const std::string& uid) const {
 
 // An object in foreground deletion goes when nothing blocks it any longer.
 void StoreCore::check_foreground(const std::string& uid) {
-  const auto found = by_uid_.find(uid);
-  if (found == by_uid_.end()) return;
-  const Place place = found->second;
+  const Entry* found = find_uid(uid);
+  if (found == nullptr) return;
+  const Place place = place_of(*found);
   AnyObject object = *find(place);
   const ObjectMeta& metadata = std::as_const(object).metadata();
   if (!metadata.deletion_timestamp || !has_finalizer(metadata, foreground_finalizer) ||
@@ -170,7 +169,7 @@ bool StoreCore::is_abandoned(const ObjectMeta& metadata) const {
   const auto& owners = metadata.owner_references;
   return !owners.empty() &&
          std::none_of(owners.begin(), owners.end(),
-                      [&](const OwnerReference& owner) { return by_uid_.contains(owner.uid); });
+                      [&](const OwnerReference& owner) { return exists(owner.uid); });
 }
 
 void StoreCore::collect_garbage() {
@@ -187,10 +186,9 @@ void StoreCore::collect_garbage() {
       }
       case Work::Kind::check_foreground: check_foreground(work.uid); break;
       case Work::Kind::remove: {
-        const auto found = by_uid_.find(work.uid);
-        if (found == by_uid_.end()) break;
-        const Place place = found->second;
-        begin_removal(place, work.propagation);
+        const Entry* found = find_uid(work.uid);
+        if (found == nullptr) break;
+        begin_removal(place_of(*found), work.propagation);
         break;
       }
     }

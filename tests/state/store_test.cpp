@@ -104,6 +104,55 @@ TEST(FieldSelector, NamesNamespacesAndSecretTypes) {
   EXPECT_FALSE(FieldSelector::parse("metadata.name"));
 }
 
+// ---------------------------------------------------------------------------- lists
+
+TEST(StoreLists, PagesOfLargeAndSmallLabelsAreWhatASearchFinds) {
+  kn::Loop loop;
+  auto store = kn::memory_store(loop.env().timers, loop.env().ids);
+  kn::Random random(3);
+  for (int i = 0; i < 4000; ++i) {
+    kn::core::ConfigMap object = config("m" + std::to_string(random.below(3000)), "");
+    object.metadata.namespace_ = "n" + std::to_string(random.below(random.below(9) + 1));
+    object.metadata.labels["half"] = std::to_string(random.below(2));
+    object.metadata.labels["few"] = std::to_string(random.below(100));
+    if (random.below(50) == 0) object.metadata.labels["rare"] = std::to_string(i);
+    (void)store->apply(object).value();
+    if (random.below(10) == 0) {
+      (void)store->remove({"v1", "ConfigMap", object.metadata.namespace_, object.metadata.name});
+    }
+  }
+  const auto all = [&](kn::ListOptions options) {
+    std::vector<std::string> found;
+    do {
+      const kn::ObjectList page = store->list("v1", "ConfigMap", options).value();
+      for (const auto& item : page.items) found.push_back(item.ref().to_string());
+      options.continue_token = page.continue_token;
+    } while (!options.continue_token.empty());
+    return found;
+  };
+  for (const char* selector :
+       {"half=0", "few=7", "few in (1,2,3)", "rare", "half=1,few=3", "rare,half=0", "half,rare"}) {
+    for (const char* namespace_ : {"", "n0", "n3", "n8", "none"}) {
+      SCOPED_TRACE(std::string(selector) + " in " + namespace_);
+      std::vector<std::string> searched;
+      for (const auto& item : store->list("v1", "ConfigMap", {}).value().items) {
+        const kn::ObjectMeta& metadata = item.metadata();
+        if (!selects(selector, metadata.labels)) continue;
+        if (*namespace_ != 0 && metadata.namespace_ != namespace_) continue;
+        searched.push_back(item.ref().to_string());
+      }
+      kn::ListOptions options;
+      options.namespace_ = namespace_;
+      options.labels = LabelSelector::parse(selector).value();
+      for (const std::size_t limit : {0, 1, 7, 500}) {
+        if (limit == 1 && searched.size() > 300) continue;  // takes long
+        options.limit = limit;
+        EXPECT_EQ(all(options), searched) << limit;
+      }
+    }
+  }
+}
+
 // ---------------------------------------------------------------------------- patches
 
 TEST(MergePatch, ExamplesOfTheStandard) {
