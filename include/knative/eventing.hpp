@@ -244,6 +244,9 @@ KNATIVE_EXPORT Result<Filter> make_filter(const TriggerSpec& trigger);
 KNATIVE_EXPORT Broker broker(std::string name);
 /// A Trigger that sends everything from `broker` to `uri`.
 KNATIVE_EXPORT Trigger trigger(std::string name, std::string broker, std::string uri);
+KNATIVE_EXPORT Channel channel(std::string name);
+/// A Subscription that sends everything from `channel` to `uri`.
+KNATIVE_EXPORT Subscription subscription(std::string name, std::string channel, std::string uri);
 
 /// Their rows in the registry of kinds.
 KNATIVE_EXPORT const KindInfo& kind_info(const Broker*);

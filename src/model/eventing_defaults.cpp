@@ -82,6 +82,22 @@ Broker broker(std::string name) {
   return made;
 }
 
+Channel channel(std::string name) {
+  Channel made;
+  made.metadata.name = std::move(name);
+  return made;
+}
+
+Subscription subscription(std::string name, std::string channel, std::string uri) {
+  Subscription made;
+  made.metadata.name = std::move(name);
+  made.spec.channel = {.api_version = std::string(Channel::api_version),
+                       .kind = std::string(Channel::kind),
+                       .name = std::move(channel)};
+  made.spec.subscriber.emplace().uri = std::move(uri);
+  return made;
+}
+
 Trigger trigger(std::string name, std::string broker, std::string uri) {
   Trigger made;
   made.metadata.name = std::move(name);

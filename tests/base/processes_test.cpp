@@ -218,17 +218,21 @@ TEST_F(ProcessesTest, WhoLeftTheGroupDoesNotHoldUpTheEnd) {
   loop_.run(body(env_));
 }
 
+/// Whose number a script says has ended soon after the script.
+Task<void> ends_with(const char* script, Env& env) {
+  std::string out;
+  ProcessOptions options = shell(script);
+  options.on_stdout = [&out](std::string_view piece) { out += piece; };
+  auto process = env.processes.spawn(options).value();
+  EXPECT_TRUE((co_await process->wait()).success());
+  const std::vector<int> pids{std::stoi(out)};
+  co_await expect_gone(env.timers, pids);
+}
+
 TEST_F(ProcessesTest, WhoBeganASessionOfHisOwnEndsWithTheProcess) {
   auto body = [](Env& env) -> Task<void> {
-    std::string out;
     // Twice removed: the one in between has ended by then.
-    const std::string script = "setsid sh -c 'sleep 86399 & echo $!' >&1 & wait; sleep 0.05";
-    ProcessOptions options = shell(script);
-    options.on_stdout = [&out](std::string_view piece) { out += piece; };
-    auto process = env.processes.spawn(options).value();
-    EXPECT_TRUE((co_await process->wait()).success());
-    const std::vector<int> pids{std::stoi(out)};
-    co_await expect_gone(env.timers, pids);
+    co_await ends_with("setsid sh -c 'sleep 86399 & echo $!' >&1 & wait; sleep 0.05", env);
   };
   loop_.run(body(env_));
 }
@@ -250,15 +254,8 @@ TEST_F(ProcessesTest, WhoBeganASessionOfHisOwnEndsWithAProcessThatIsKilled) {
 
 TEST_F(ProcessesTest, WhoBeganASessionOfHisOwnWithAnEmptyEnvironmentEndsWithTheProcess) {
   auto body = [](Env& env) -> Task<void> {
-    std::string out;
-    const std::string script =
-        "env -i /usr/bin/setsid /bin/sh -c 'sleep 86399 & echo $!' >&1 & wait; sleep 0.05";
-    ProcessOptions options = shell(script);
-    options.on_stdout = [&out](std::string_view piece) { out += piece; };
-    auto process = env.processes.spawn(options).value();
-    EXPECT_TRUE((co_await process->wait()).success());
-    const std::vector<int> pids{std::stoi(out)};
-    co_await expect_gone(env.timers, pids);
+    co_await ends_with(
+        "env -i /usr/bin/setsid /bin/sh -c 'sleep 86399 & echo $!' >&1 & wait; sleep 0.05", env);
   };
   loop_.run(body(env_));
 }

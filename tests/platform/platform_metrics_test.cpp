@@ -32,16 +32,8 @@ class PlatformMetrics : public ::testing::Test {
   }
   /// The Channel "orders" with the Subscription "to-hello".
   void deploy_channel() {
-    eventing::Channel channel;
-    channel.metadata.name = "orders";
-    deploy(channel);
-    eventing::Subscription subscription;
-    subscription.metadata.name = "to-hello";
-    subscription.spec.channel = {
-        .api_version = "messaging.knative.dev/v1", .kind = "Channel", .name = "orders"};
-    subscription.spec.subscriber = eventing::Destination{};
-    subscription.spec.subscriber->uri = "http://hello.default.svc.cluster.local";
-    deploy(subscription);
+    deploy(eventing::channel("orders"));
+    deploy(eventing::subscription("to-hello", "orders", "http://hello.default.svc.cluster.local"));
   }
   int call(const std::string& target) {
     http::Request request = http::get(target);

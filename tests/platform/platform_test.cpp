@@ -226,16 +226,9 @@ TEST_F(PlatformInSimulation, a_channel_delivers_to_its_subscription) {
     return http::Response{.status = 202};
   });
   deploy(serving::service("sink", "fn:sink"));
-  eventing::Channel channel;
-  channel.metadata.name = "orders";
-  ASSERT_TRUE(platform_->apply(channel));
-  eventing::Subscription subscription;
-  subscription.metadata.name = "to-sink";
-  subscription.spec.channel = {
-      .api_version = "messaging.knative.dev/v1", .kind = "Channel", .name = "orders"};
-  subscription.spec.subscriber = eventing::Destination{};
-  subscription.spec.subscriber->uri = "http://sink.default.svc.cluster.local";
-  const Result<ObjectRef> ref = platform_->apply(subscription);
+  ASSERT_TRUE(platform_->apply(eventing::channel("orders")));
+  const Result<ObjectRef> ref = platform_->apply(
+      eventing::subscription("to-sink", "orders", "http://sink.default.svc.cluster.local"));
   ASSERT_TRUE(ref) << ref.error().to_string();
   const Result<void> bound = ready(*ref);
   ASSERT_TRUE(bound) << bound.error().to_string();

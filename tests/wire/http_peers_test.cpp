@@ -46,6 +46,14 @@ class HttpPeers : public ::testing::Test {
     return directory / name;
   }
   std::uint16_t free_port() { return env.network.listen(Endpoint{}).value()->endpoint().port; }
+  /// Listens on the port and passes everything on.
+  std::string haproxy_config(std::uint16_t port, const Endpoint& to) {
+    return write("haproxy.cfg",
+                 "defaults\n mode http\n timeout connect 5s\n timeout client 5s\n"
+                 " timeout server 5s\n timeout tunnel 5s\nfrontend f\n bind 127.0.0.1:" +
+                     std::to_string(port) + "\n default_backend b\nbackend b\n server s " +
+                     to.to_string() + "\n");
+  }
   bool listens(std::uint16_t port) {
     auto work = [](Env& in, Endpoint to) -> Task<bool> {
       const Instant deadline = in.timers.now() + 10s;
@@ -150,12 +158,7 @@ TEST_F(HttpPeers, haproxy_as_a_proxy_before_our_server) {
   Server origin(env.executor, env.timers, env.logger, env.network.listen(Endpoint{}).value(),
                 *handler);
   const std::uint16_t port = free_port();
-  const std::string config =
-      write("haproxy.cfg",
-            "defaults\n mode http\n timeout connect 5s\n timeout client 5s\n"
-            " timeout server 5s\nfrontend f\n bind 127.0.0.1:" +
-                std::to_string(port) + "\n default_backend b\nbackend b\n server s " +
-                origin.endpoint().to_string() + "\n");
+  const std::string config = haproxy_config(port, origin.endpoint());
   Peer haproxy(env, {"haproxy", "-db", "-f", config});
   ASSERT_TRUE(haproxy.running());
   ASSERT_TRUE(listens(port)) << haproxy.said;
@@ -177,12 +180,7 @@ TEST_F(HttpPeers, https_to_nginx_through_haproxy_and_a_proxy_that_connects) {
   testing::Proxy connecting(env);
   connecting.to.port = static_cast<std::uint16_t>(std::stoi(secure));
   const std::uint16_t port = free_port();
-  const std::string config =
-      write("haproxy.cfg",
-            "defaults\n mode http\n timeout connect 5s\n timeout client 5s\n"
-            " timeout server 5s\n timeout tunnel 5s\nfrontend f\n bind 127.0.0.1:" +
-                std::to_string(port) + "\n default_backend b\nbackend b\n server s " +
-                connecting.as_proxy().endpoint.to_string() + "\n");
+  const std::string config = haproxy_config(port, connecting.as_proxy().endpoint);
   Peer haproxy(env, {"haproxy", "-db", "-f", config});
   ASSERT_TRUE(haproxy.running());
   ASSERT_TRUE(listens(port)) << haproxy.said;

@@ -14,24 +14,44 @@ http::Request shown(const http::Request& request, int hops) {
   return copy;
 }
 
+// A request for Python, whole and with the hops so far; or what is answered instead.
+struct Arrived {
+  std::optional<http::Response> refused;
+  std::shared_ptr<http::Request> request;
+  int hops = 0;
+};
+
+class PythonFunction : public knative::Function {
+ protected:
+  static knative::Task<Arrived> arrive(http::Request& request,
+                                       const knative::FunctionContext& context) {
+    Arrived arrived;
+    arrived.refused = co_await read_body(request, context);
+    if (arrived.refused) co_return arrived;
+    knative::CurrentHops here;
+    arrived.hops = co_await here;
+    arrived.request = std::make_shared<http::Request>(shown(request, arrived.hops));
+    co_return arrived;
+  }
+};
+
 // A `def`: on a worker thread. One that another function called may have to answer before that
 // gives back its own thread, so it runs on a thread of its depth.
-class BlockingFunction final : public knative::Function {
+class BlockingFunction final : public PythonFunction {
  public:
   BlockingFunction(Callable function, Operation::Post post, std::shared_ptr<Levels> levels)
       : function_(std::move(function)), post_(std::move(post)), levels_(std::move(levels)) {}
 
   knative::Task<http::Response> call(http::Request& request,
                                      const knative::FunctionContext& context) const override {
-    std::optional<http::Response> refused = co_await read_body(request, context);
-    if (refused) co_return std::move(*refused);
-    knative::CurrentHops here;
-    const int hops = co_await here;
-    auto copy = std::make_shared<http::Request>(shown(request, hops));
-    std::function<http::Response()> work = [function = function_, copy, hops] {
+    Arrived arrived = co_await arrive(request, context);
+    if (arrived.refused) co_return std::move(*arrived.refused);
+    const int hops = arrived.hops;
+    std::function<http::Response()> work = [function = function_, hops,
+                                            asked = std::move(arrived.request)] {
       return call_python([&] {
         const HopsScope scope(hops);
-        const py::object result = function(std::move(*copy));
+        const py::object result = function(std::move(*asked));
         return copy_of(result.cast<const http::Response&>());
       });
     };
@@ -70,20 +90,17 @@ class BlockingFunction final : public knative::Function {
 };
 
 // An `async def` function: asked on the messenger's thread, answered from the user's event loop.
-class AsyncFunction final : public knative::Function {
+class AsyncFunction final : public PythonFunction {
  public:
   AsyncFunction(Callable function, Operation::Post post, std::shared_ptr<Messenger> messenger)
       : function_(std::move(function)), post_(std::move(post)), messenger_(std::move(messenger)) {}
 
   knative::Task<http::Response> call(http::Request& request,
                                      const knative::FunctionContext& context) const override {
-    std::optional<http::Response> refused = co_await read_body(request, context);
-    if (refused) co_return std::move(*refused);
-    knative::CurrentHops here;
-    const int hops = co_await here;
-    auto copy = std::make_shared<http::Request>(shown(request, hops));
+    Arrived arrived = co_await arrive(request, context);
+    if (arrived.refused) co_return std::move(*arrived.refused);
     auto exchange = std::make_shared<Exchange<http::Response>>(post_, messenger_);
-    knative::Task<http::Response> answer = ask_python(exchange, function_, copy);
+    knative::Task<http::Response> answer = ask_python(exchange, function_, arrived.request);
     co_return co_await std::move(answer);
   }
 

@@ -107,20 +107,25 @@ TEST_F(PlatformThreadCalls, what_is_durable_is_there_again_after_a_restart) {
   platform_.reset();
 }
 
+/// Of one step in an image.
+build::Build build_of(std::string name, std::string image) {
+  build::Build build;
+  build.metadata.name = std::move(name);
+  build.metadata.namespace_ = "default";
+  build::Step& step = build.spec.steps.emplace_back();
+  step.name = "only";
+  step.image = std::move(image);
+  return build;
+}
+
 TEST_F(PlatformThreadCalls, a_relative_data_directory_is_made_absolute_at_the_door) {
   TemporaryDirectory directory;
   PlatformOptions options;
   options.data_directory = std::filesystem::relative(directory.path()).string();
   options.listen.reset();
   begin(options);
-  build::Build build;
-  build.metadata.name = "where";
-  build.metadata.namespace_ = "default";
-  build::Step step;
-  step.name = "where";
-  step.image = "host";
-  step.command = {"/bin/sh", "-ec", "test -d $WORKSPACE; cd /; test -d $WORKSPACE"};
-  build.spec.steps = {step};
+  build::Build build = build_of("where", "host");
+  build.spec.steps[0].command = {"/bin/sh", "-ec", "test -d $WORKSPACE; cd /; test -d $WORKSPACE"};
   const Result<BuildResult> built = platform_->build(build);
   EXPECT_TRUE(built) << built.error().to_string();
   platform_.reset();
@@ -148,13 +153,7 @@ TEST_F(PlatformThreadCalls, a_build_runs_a_step_of_the_host_program_and_makes_an
       });
   PlatformOptions options;
   begin(std::move(options));
-  build::Build build;
-  build.metadata.name = "made";
-  build.metadata.namespace_ = "default";
-  build::Step step;
-  step.name = "write";
-  step.image = "fn:write";
-  build.spec.steps = {step};
+  build::Build build = build_of("made", "fn:write");
   build.spec.image = "local/made:v1";
   const Result<BuildResult> built = platform_->build(build);
   ASSERT_TRUE(built) << built.error().to_string();

@@ -38,13 +38,20 @@ class Counter {
   int count_ = 0;
 };
 
-TEST(PlatformThread, serves_http_by_host_and_health_and_metrics_by_address) {
+/// A Service that is ready.
+struct Hello {
+  Hello() {
+    functions.http("hello", [](http::Request&) { return http::text("hello"); });
+    platform.apply(serving::service("hello", "fn:hello")).value();
+    platform.wait_ready("hello").value();
+  }
   FunctionTable functions;
-  functions.http("hello", [](http::Request&) { return http::text("hello"); });
-  PlatformThread platform(functions, {}, quiet());
-  platform.apply(serving::service("hello", "fn:hello")).value();
-  platform.wait_ready("hello").value();
-  const Endpoint endpoint = platform.endpoint();
+  PlatformThread platform{functions, {}, quiet()};
+};
+
+TEST(PlatformThread, serves_http_by_host_and_health_and_metrics_by_address) {
+  Hello hello;
+  const Endpoint endpoint = hello.platform.endpoint();
   const std::string close = "Connection: close\r\n\r\n";
   EXPECT_NE(exchange_bytes(endpoint, "GET / HTTP/1.1\r\nHost: hello.default.localhost\r\n" + close)
                 .find("200 OK"),
@@ -58,11 +65,8 @@ TEST(PlatformThread, serves_http_by_host_and_health_and_metrics_by_address) {
 }
 
 TEST(PlatformThread, bad_requests_and_events_are_refused_and_it_goes_on_serving) {
-  FunctionTable functions;
-  functions.http("hello", [](http::Request&) { return http::text("hello"); });
-  PlatformThread platform(functions, {}, quiet());
-  platform.apply(serving::service("hello", "fn:hello")).value();
-  platform.wait_ready("hello").value();
+  Hello hello;
+  PlatformThread& platform = hello.platform;
   const ObjectRef broker = platform.apply(eventing::broker("default")).value();
   platform.ready(broker).value();
   const Endpoint endpoint = platform.endpoint();
