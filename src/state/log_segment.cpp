@@ -6,6 +6,7 @@
 #include <deque>
 #include <iterator>
 
+#include "base/handover.hpp"
 #include "knative/log.hpp"
 #include "state/lasting_trouble.hpp"
 #include "state/log_cursors.hpp"
@@ -670,14 +671,37 @@ struct Opened {
   files::Recovered state;
 };
 
-Result<Opened> open_blocking(const std::shared_ptr<files::Place>& place, std::uint64_t log_id,
-                             std::int64_t now, bool create) {
-  if (!create) {
-    const Result<FileInfo> there = place->files.info(place->directory);
-    if (!there && there.error().code == Errc::not_found) {
-      return fail(Errc::data_loss, place->manifest.path() + ": the log is missing; record 0 is " +
-                                       "the first that is missing");
-    }
+/// A log on its way to somebody who may be dropped meanwhile. A directory that was made for nobody
+/// goes again: whoever comes next may already have looked for what is to be removed.
+struct Opening {
+  std::shared_ptr<files::Place> place;
+  bool made = false;  ///< The directory was not there before.
+  bool got = false;
+  base::Handover handover;
+
+  /// Without the lock it is another's by now.
+  void remove_unwanted() const {
+    if (made && place->lock) static_cast<void>(place->files.remove_all(place->directory));
+  }
+};
+
+/// On the side of who waits.
+struct Opener {
+  std::shared_ptr<Opening> opening;
+
+  ~Opener() {
+    if (opening->handover.leave() && !opening->got) opening->remove_unwanted();
+  }
+};
+
+Result<Opened> open_blocking(Opening& opening, std::uint64_t log_id, std::int64_t now,
+                             bool create) {
+  const std::shared_ptr<files::Place>& place = opening.place;
+  const Result<FileInfo> there = place->files.info(place->directory);
+  opening.made = !there && there.error().code == Errc::not_found;
+  if (opening.made && !create) {
+    return fail(Errc::data_loss, place->manifest.path() + ": the log is missing; record 0 is " +
+                                     "the first that is missing");
   }
   if (Result<void> made = place->files.make_directories(place->directory); !made) {
     return made.error();
@@ -708,8 +732,16 @@ Task<Result<std::unique_ptr<Log>>> open_segment_log(Env& env, Files& files, std:
   const std::uint64_t log_id = env.ids() | 1;  // never 0
   const std::int64_t now = env.timers.wall().time_since_epoch().count();
   const bool create = options.create;
-  auto job = [place, log_id, now, create] { return open_blocking(place, log_id, now, create); };
+  const Opener opener{std::make_shared<Opening>()};
+  opener.opening->place = place;
+  auto job = [opening = opener.opening, log_id, now, create]() -> Result<Opened> {
+    if (!opening->handover.awaited()) return fail(Errc::cancelled, "nobody waits for it");
+    Result<Opened> opened = open_blocking(*opening, log_id, now, create);
+    if (opening->handover.leave()) opening->remove_unwanted();
+    return opened;
+  };
   Result<Opened> opened = co_await env.disk.run(job);
+  opener.opening->got = true;
   if (!opened) co_return opened.error().within("log " + place->directory);
   if (opened->state.truncated > 0) {
     env.logger.log(

@@ -2,9 +2,11 @@
 // reported instead of being served.
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "knative/log.hpp"
 #include "knative/simulation.hpp"
@@ -297,6 +299,68 @@ TEST(SegmentLogCrash, reports_every_flipped_bit_of_a_commit_as_data_loss) {
     }
   }
   EXPECT_GT(flips, 300);
+}
+
+Task<void> open_and_wait(Env& env, bool& opened) {
+  const Result<std::unique_ptr<Log>> log = co_await open_segment_log(env, directory);
+  opened = log.has_value();
+  if (log) co_await env.timers.sleep_for(1h);
+}
+
+TEST(SegmentLogOpening, leaves_nothing_when_it_is_dropped_whenever_that_is) {
+  std::uint64_t turns = 0;
+  for (bool opened = false; !opened; ++turns) {
+    Simulation world(1);
+    TaskSet opening(world.env().executor);
+    opening.add(open_and_wait(world.env(), opened));
+    for (std::uint64_t turn = 0; turn < turns; ++turn) world.step();
+    opening.clear();
+    world.run_for(1min);
+    EXPECT_EQ(world.env().files.info(directory).has_value(), opened) << "after turn " << turns;
+  }
+  EXPECT_GT(turns, 2U);
+}
+
+TEST(SegmentLogOpening, leaves_what_was_there_when_it_is_dropped) {
+  Simulation world(1);
+  bool opened = false;
+  {
+    TaskSet first(world.env().executor);
+    first.add(open_and_wait(world.env(), opened));
+    world.run_for(1min);
+  }
+  EXPECT_TRUE(opened);
+  TaskSet second(world.env().executor);
+  second.add(open_and_wait(world.env(), opened));
+  world.step();
+  second.clear();
+  world.run_for(1min);
+  EXPECT_TRUE(world.env().files.info(directory + "/manifest"));
+}
+
+// On threads the two may leave in any order, at any moment.
+TEST(SegmentLogOpening, leaves_nothing_on_threads_either) {
+  auto open = [](Env& world, std::string where) -> Task<void> {
+    (void)co_await open_segment_log(world, std::move(where));
+  };
+  auto nap = [](Env& world, Duration time) -> Task<void> { co_await world.timers.sleep_for(time); };
+  std::string parent;
+  std::vector<std::string> dropped;
+  {
+    Loop loop;
+    Env& env = loop.env();
+    parent = env.files.make_temporary_directory("knative-log-opening-").value();
+    for (int i = 0; i < 24; ++i) {
+      const std::string where = parent + "/" + std::to_string(i);
+      TaskSet opening(env.executor);
+      opening.add(open(env, where));
+      loop.run(nap(env, std::chrono::microseconds(100 * i)));
+      if (!opening.empty()) dropped.push_back(where);
+    }
+  }  // which waits for its threads
+  EXPECT_FALSE(dropped.empty());
+  for (const std::string& where : dropped) EXPECT_FALSE(std::filesystem::exists(where)) << where;
+  std::filesystem::remove_all(parent);
 }
 
 TEST(SegmentLogCrash, cuts_off_an_incomplete_last_commit_at_any_byte) {
