@@ -34,6 +34,7 @@ namespace knative {
 struct RouteTarget {
   std::string revision;  ///< Key, e.g. "default/hello-00001".
   int percent = 0;
+  std::string uid = {};  ///< Which one of that name; empty: whoever has it.
   friend bool operator==(const RouteTarget&, const RouteTarget&) = default;
 };
 
@@ -42,6 +43,7 @@ struct RouteTag {
   std::string tag;
   std::string revision;
   std::vector<std::string> hosts;
+  std::string uid = {};  ///< As of a target.
   friend bool operator==(const RouteTag&, const RouteTag&) = default;
 };
 

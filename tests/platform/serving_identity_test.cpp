@@ -63,6 +63,29 @@ TEST_F(ServingIdentity, a_service_that_is_made_again_with_traffic_to_nothing_is_
   EXPECT_EQ(call("shop"), "404");
 }
 
+// The Route of before may still be in the table when the new Revision of that name is there.
+TEST_F(ServingIdentity, the_route_of_before_leads_to_nothing_of_the_same_name) {
+  apply(serving::service("shop", "fn:old"));
+  Service again = serving::service("shop", "fn:new");
+  TrafficTarget missing;
+  missing.revision_name = "shop-missing";
+  missing.percent = 100;
+  again.spec.traffic = {missing};
+  remove_at_once("shop");
+  platform_->apply(again).value();
+  constexpr int asked = 60;
+  std::vector<std::string> answers(asked);
+  TaskSet tasks(simulation_.env().executor);
+  for (std::string& answer : answers) {
+    tasks.add(ask(*platform_, answer));
+    simulation_.step();
+  }
+  simulation_.run_for(1min);
+  EXPECT_EQ(state<Service>("shop", "ConfigurationsReady"), "True");
+  for (const std::string& answer : answers) EXPECT_NE(answer, "new");
+  EXPECT_EQ(answers.back(), "404");
+}
+
 TEST_F(ServingIdentity, generations_of_one_name_that_drain_share_nothing) {
   apply(serving::service("shop", "fn:slow"));
   TaskSet tasks(simulation_.env().executor);

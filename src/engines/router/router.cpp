@@ -174,10 +174,17 @@ struct Router::Impl {
     local.targets.clear();
     local.tags.clear();
     for (const RouteTarget& target : local.rule->targets) {
-      local.targets.push_back(activator.find(target.revision));
+      local.targets.push_back(find(target));
     }
-    for (const RouteTag& tag : local.rule->tags) local.tags.push_back(activator.find(tag.revision));
+    for (const RouteTag& tag : local.rule->tags) local.tags.push_back(find(tag));
     local.version = activator.version();
+  }
+  // A rule means the revision that it was made for, not what got the name since.
+  template <class T>
+  Throttler* find(const T& named) const {
+    Throttler* found = activator.find(named.revision);
+    const bool meant = found == nullptr || named.uid.empty() || found->options().uid == named.uid;
+    return meant ? found : nullptr;
   }
   // Rules come and go: now and then forget those that went.
   void sweep() {

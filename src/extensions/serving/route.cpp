@@ -65,7 +65,7 @@ std::string_view service_of(const ObjectMeta& metadata) {
   return label == metadata.labels.end() ? std::string_view() : label->second;
 }
 
-RouteRule rule_of(const Addresses& addresses, const Route& route,
+RouteRule rule_of(const Client& client, const Addresses& addresses, const Route& route,
                   const std::vector<TrafficTarget>& resolved) {
   const auto hosts = [&](const std::string& name) {
     return addresses.hosts(name, route.metadata.namespace_, is_private(route));
@@ -75,9 +75,11 @@ RouteRule rule_of(const Addresses& addresses, const Route& route,
   rule.hosts = hosts(route.metadata.name);
   for (const TrafficTarget& target : resolved) {
     const std::string key = make_key(route.metadata.namespace_, target.revision_name);
-    rule.targets.push_back({key, static_cast<int>(target.percent.value_or(0))});
+    const Result<AnyObject> revision = client.get(ref_to<Revision>(route, target.revision_name));
+    const std::string uid = revision ? revision->metadata().uid : std::string();
+    rule.targets.push_back({key, static_cast<int>(target.percent.value_or(0)), uid});
     if (!target.tag.empty()) {
-      rule.tags.push_back({target.tag, key, hosts(target.tag + "-" + route.metadata.name)});
+      rule.tags.push_back({target.tag, key, hosts(target.tag + "-" + route.metadata.name), uid});
     }
   }
   return rule;
@@ -231,7 +233,11 @@ Task<Result<Requeue>> RouteReconciler::step(Route& route, Interests& waits_for) 
   // After a restart the traffic of before must come back although a target is not ready yet.
   if (!all_there) resolved = before;
   if (resolved.empty()) co_return Requeue::never();
-  if (Result<void> set = lead_there(rule_of(scope().addresses, route, resolved)); !set) {
+  for (const TrafficTarget& target : resolved) {
+    waits_for.insert(ref_to<Revision>(route, target.revision_name));
+  }
+  const RouteRule rule = rule_of(client(), scope().addresses, route, resolved);
+  if (Result<void> set = lead_there(rule); !set) {
     mark_ingress_failed(route.status, "HostConflict", set.error().detail, now());
     add_rivals(route, waits_for);
   } else if (all_there) {

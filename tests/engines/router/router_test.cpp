@@ -488,6 +488,28 @@ TEST_F(RouterTest, NamesakesNeverShareAThrottler) {
   EXPECT_EQ(call->response->body.bytes(), "old");
 }
 
+TEST_F(RouterTest, ARuleMeansTheRevisionThatItWasMadeFor) {
+  Backend old_one(timers, "old");
+  Backend new_one(timers, "new");
+  const auto rule_for = [](const std::string& uid) {
+    RouteRule rule{.name = "r", .hosts = {"r.local"}, .targets = {{"r-1", 100, uid}}, .tags = {}};
+    rule.tags.push_back({"now", "r-1", {"now-r.local"}, uid});
+    return std::vector<RouteRule>{rule};
+  };
+  auto old_throttler = activator.add({.revision = "r-1", .uid = "1"});
+  old_throttler->add_endpoint(borrowed(old_one));
+  route(rule_for("1"));
+  EXPECT_EQ(fetch().body.bytes(), "old");
+  auto throttler = activator.add({.revision = "r-1", .uid = "2"});
+  throttler->add_endpoint(borrowed(new_one));
+  EXPECT_EQ(fetch().status, 404);
+  EXPECT_EQ(fetch("now-r.local").status, 404);
+  route(rule_for("2"));
+  EXPECT_EQ(fetch().body.bytes(), "new");
+  EXPECT_EQ(fetch("now-r.local").body.bytes(), "new");
+  EXPECT_EQ(old_one.served, 1);
+}
+
 TEST_F(RouterTest, ARequestOutlivesItsThrottlerWithItsStreamedBody) {
   bool gone = false;
   auto backend = std::make_shared<Backend>(timers, "one");
