@@ -131,6 +131,27 @@ TEST_F(ImagesTest, a_revision_waits_for_an_image_that_is_still_under_way) {
   EXPECT_TRUE(ready) << ready.error().to_string();
 }
 
+TEST_F(ImagesTest, a_root_that_nobody_waits_for_any_more_goes_whenever_that_is) {
+  platform_.reset();
+  PlatformOptions options;
+  options.data_directory = "/data";
+  begin(std::move(options));
+  platform_->start().value();
+  tag("first");
+  deploy();  // its image is unpacked: from now on there are only clones to make
+  remove<serving::Service>("app");
+  serving::Service service = serving::service("app", "local/tagged:1");
+  service.spec.template_.metadata.annotations["autoscaling.knative.dev/initial-scale"] = "1";
+  for (int turns = 0; turns < 60; ++turns) {
+    const ObjectRef ref = platform_->apply(service).value();
+    for (int turn = 0; turn < turns; ++turn) simulation_.step();
+    platform_->remove(ref).value();
+    simulation_.run_for(2min);
+    const Result<std::vector<FileInfo>> left = simulation_.env().files.list("/data/containers");
+    EXPECT_TRUE(!left || left->empty()) << "removed after turn " << turns;
+  }
+}
+
 TEST_F(ImagesTest, what_a_killed_platform_left_is_swept_by_the_next_start) {
   Files& files = simulation_.env().files;
   for (const char* left : {"/data/builds/build-abc/workspace", "/data/images/.blob-xyz",

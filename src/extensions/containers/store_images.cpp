@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/file_tree.hpp"
+#include "base/handover.hpp"
 
 namespace knative {
 
@@ -19,6 +20,12 @@ Result<std::string> clone_root(Files& files, const std::string& from,
   (void)files.remove_all(*folder);
   return cloned.error();
 }
+
+/// A clone on its way to a container that may be told to stop meanwhile.
+struct Cloning {
+  std::string folder;  ///< Set before the work leaves.
+  base::Handover handover;
+};
 
 ImageDefaults defaults_of(const oci::ImageConfig& config) {
   ImageDefaults defaults;
@@ -46,10 +53,25 @@ struct StoreImages::Clones {
     co_await std::move(removing);
   }
 
+  void remove_later(std::string folder) {
+    if (!closed && !folder.empty()) removals.add(remove(std::move(folder)));
+  }
+
   Env& env;
   const std::string directory;
   bool closed = false;
   TaskSet removals;
+};
+
+/// On the side of the container: what came too late for it goes again.
+struct StoreImages::Waiting {
+  std::shared_ptr<Clones> clones;
+  std::shared_ptr<Cloning> cloning = std::make_shared<Cloning>();
+  bool got = false;
+
+  ~Waiting() {
+    if (cloning->handover.leave() && !got) clones->remove_later(cloning->folder);
+  }
 };
 
 StoreImages::StoreImages(std::shared_ptr<oci::ImageStore> store, oci::UnpackCache& cache, Env& env,
@@ -84,18 +106,23 @@ Task<Result<ImageRoot>> StoreImages::provide(std::string image) {
   const Result<oci::UnpackedImage> unpacked = co_await std::move(unpacking);
   if (!unpacked) co_return unpacked.error();
   const std::shared_ptr<Clones> clones = clones_;
-  auto work = [&files = env_.files, from = unpacked->directory, into = clones->directory] {
-    return clone_root(files, from, into);
+  Waiting waiting{.clones = clones};
+  auto work = [&files = env_.files, from = unpacked->directory, into = clones->directory,
+               cloning = waiting.cloning]() -> Result<std::string> {
+    if (!cloning->handover.awaited()) return fail(Errc::cancelled, "nobody waits for it");
+    Result<std::string> made = clone_root(files, from, into);
+    if (made) cloning->folder = *made;
+    if (cloning->handover.leave() && made) (void)files.remove_all(*made);
+    return made;
   };
   Task<Result<std::string>> cloning = env_.disk.run(work);
   const Result<std::string> folder = co_await std::move(cloning);
+  waiting.got = true;
   if (!folder) co_return folder.error().within("a root for " + image);
   ImageRoot root;
   root.directory = *folder + "/root";
   root.defaults = defaults_of(unpacked->config);
-  auto remove = [clones, folder = *folder](void*) {
-    if (!clones->closed) clones->removals.add(clones->remove(folder));
-  };
+  auto remove = [clones, folder = *folder](void*) { clones->remove_later(folder); };
   root.keep = std::shared_ptr<void>(clones.get(), std::move(remove));
   co_return root;
 }

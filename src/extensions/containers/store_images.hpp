@@ -23,6 +23,7 @@ class StoreImages final : public ImageProvider {
 
  private:
   struct Clones;
+  struct Waiting;
   std::shared_ptr<oci::ImageStore> store_;
   oci::UnpackCache& cache_;
   Env& env_;
