@@ -49,8 +49,8 @@ void apply(std::string& content, const Change& change, std::size_t bytes_max) {
   const std::string_view bytes = std::string_view(change.bytes).substr(0, bytes_max);
   if (bytes.empty()) return;
   const auto offset = static_cast<std::size_t>(change.offset);
-  if (content.size() < offset + bytes.size()) content.resize(offset + bytes.size());
-  content.replace(offset, bytes.size(), bytes);
+  if (content.size() < offset) content.resize(offset);
+  content.replace(offset, std::min(bytes.size(), content.size() - offset), bytes);
 }
 
 void apply(const Transaction& transaction) {

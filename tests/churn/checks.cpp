@@ -264,9 +264,11 @@ void World::check_empty(const std::string& directory) {
 }
 
 void World::check_nothing_left() {
-  Result<ObjectList> left = platform_->store().list("", "", ListOptions{});
-  if (left) {
-    for (const AnyObject& object : left->items) {
+  for (const KindInfo* kind : platform_->kinds().all()) {
+    const ObjectList left = platform_->store()
+                                .list(std::string(kind->api_version), std::string(kind->kind), {})
+                                .value();
+    for (const AnyObject& object : left.items) {
       violate("object-left", object.ref().to_string());
     }
   }
@@ -276,7 +278,9 @@ void World::check_nothing_left() {
     }
   }
   // Unpacked images stay: a cache of what the image store has.
-  for (const char* directory : {"/data/events", "/data/builds"}) check_empty(directory);
+  for (const char* directory : {"/data/events", "/data/builds", "/data/containers"}) {
+    check_empty(directory);
+  }
   const Census now = sim_.census();
   if (!(now == at_rest_)) {
     violate("leak", "at first there were " + at_rest_.to_string() + "; now " + now.to_string());
