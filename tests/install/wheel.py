@@ -23,7 +23,12 @@ BACKEND = ("scikit-build-core>=0.10", "pybind11>=2.10")
 # As deep in the tree and with the flags of the release preset: with ccache, the library is not
 # compiled once more.
 BUILD = ROOT / "build/wheel"
-SETTINGS = (f"build-dir={BUILD}", "cmake.define.KNATIVE_WERROR=ON")
+SETTINGS = [f"build-dir={BUILD}", "cmake.define.KNATIVE_WERROR=ON",
+            "cmake.define.KNATIVE_UNITY=ON"]
+# The bindings neither, where the release preset has found the system's pybind11.
+SYSTEM_PYBIND11 = Path("/usr/lib/cmake/pybind11")
+if SYSTEM_PYBIND11.is_dir():
+    SETTINGS.append(f"cmake.define.pybind11_DIR={SYSTEM_PYBIND11}")
 
 PROGRAM = """
 import threading
