@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT_BYTES_MAX = 20000
+FUZZ_SECONDS = 5
 LONGEST = ("platform_test", "churn_test", "base_test")  # begun first, so that nothing waits for them
 
 
@@ -127,6 +128,27 @@ def extra_lane(totals, binary, limit_seconds):
         totals.close("extra (examples, compile checks)", counts, code, output, seconds)
 
 
+def fuzz_lane(totals, program, limit_seconds):
+    """Every input of the corpus, and what a few seconds make of them: the targets still work."""
+    with tempfile.TemporaryDirectory() as scratch:
+        found, seeds = Path(scratch) / "found", Path(scratch) / "seeds"
+        found.mkdir()
+        seeds.mkdir()
+        name = program.name.removesuffix("_fuzz")
+        corpora = [folder for folder in [ROOT / "tests/corpus" / name] if folder.is_dir()]
+        seeder = ROOT / "tests/fuzz" / f"seed_{name}_corpus.py"
+        if seeder.exists():
+            subprocess.run(["/usr/bin/python3", seeder, seeds], check=True,
+                           stdout=subprocess.DEVNULL)
+            corpora.append(seeds)
+        code, output, seconds = run([program, f"-max_total_time={FUZZ_SECONDS}",
+                                     f"-artifact_prefix={found}/", found, *corpora],
+                                    limit_seconds)
+        for crash in found.glob("*-*"):
+            totals.notes.append(f"FAILED {program.name}: {crash.name}: {crash.read_bytes()[:300]}")
+        totals.close(program.name, (1 if code == 0 else 0, 0, 0), code, output, seconds)
+
+
 def pytest_lane(totals, lane, folder, variables, limit_seconds):
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", **variables)
     with tempfile.TemporaryDirectory() as scratch:
@@ -146,7 +168,11 @@ def lanes(totals, binary, arguments):
     for program in sorted(programs, key=lambda one: (one.name not in LONGEST, one.name)):
         concerned = not chosen or chosen == program.name
         yield (gtest_lane, totals, program, one_filter if concerned else "", arguments.limit)
-    if arguments.only or arguments.units:
+    if arguments.only:
+        return
+    for program in sorted((binary / "fuzz").glob("*_fuzz")):
+        yield (fuzz_lane, totals, program, arguments.limit)
+    if arguments.units:
         return
     yield (extra_lane, totals, binary, arguments.limit)
     yield (pytest_lane, totals, "command", "tests/tools",
