@@ -24,7 +24,9 @@ BACKEND = ("scikit-build-core>=0.10", "pybind11>=2.10")
 # compiled once more.
 BUILD = ROOT / "build/wheel"
 SETTINGS = [f"build-dir={BUILD}", "cmake.define.KNATIVE_WERROR=ON",
-            "cmake.define.KNATIVE_UNITY=ON"]
+            "cmake.define.KNATIVE_UNITY=ON",
+            # By this name the compiler is known to ccache.
+            f"cmake.define.CMAKE_CXX_COMPILER={shutil.which('c++')}"]
 # The bindings neither, where the release preset has found the system's pybind11.
 SYSTEM_PYBIND11 = Path("/usr/lib/cmake/pybind11")
 if SYSTEM_PYBIND11.is_dir():
