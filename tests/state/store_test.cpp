@@ -144,7 +144,7 @@ TEST(StoreLists, PagesOfLargeAndSmallLabelsAreWhatASearchFinds) {
       kn::ListOptions options;
       options.namespace_ = namespace_;
       options.labels = LabelSelector::parse(selector).value();
-      for (const std::size_t limit : {0, 1, 7, 500}) {
+      for (const std::size_t limit : {0u, 1u, 7u, 500u}) {
         if (limit == 1 && searched.size() > 300) continue;  // takes long
         options.limit = limit;
         EXPECT_EQ(all(options), searched) << limit;
