@@ -40,10 +40,11 @@ struct Promise : PromiseBase {
   requires std::is_convertible_v<U&&, T>
   void return_value(U&& result) { value.emplace(std::forward<U>(result)); }
   auto final_suspend() noexcept;
-  T take() {
+  T& get() {
     if (thrown) std::rethrow_exception(thrown);
-    return std::move(*value);
+    return *value;
   }
+  T take() { return std::move(get()); }
 };
 
 template <>
@@ -78,6 +79,8 @@ class Awaiter : AwaiterBase {
     TaskAccess::set_current(*parent->fiber, child);
   }
   T await_resume() { return static_cast<Promise<T>*>(child)->take(); }
+  /// Instead of it: the value where it is, in the task's frame, good as long as this object.
+  auto& value() { return static_cast<Promise<T>*>(child)->get(); }
 };
 
 }  // namespace detail

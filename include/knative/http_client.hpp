@@ -32,6 +32,8 @@ struct ClientOptions {
   /// Told of every failure that `Client::handle` answers for; empty: nobody. Clients of clients
   /// only get the kind of it, without addresses.
   std::function<void(const Error&)> on_failure = {};
+  /// `Client::handle` is a gateway's: `remove_hop_by_hop` is applied to both messages.
+  bool gateway = false;
 };
 
 /// A remote HTTP/1.1 service as a Handler, with a pool of connections. Connection failures

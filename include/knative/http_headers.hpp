@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "knative/version.hpp"
@@ -59,6 +60,20 @@ class KNATIVE_EXPORT Headers {
   Headers(std::initializer_list<Field> fields) {
     for (const Field& field : fields) add(field.name, field.value);
   }
+  Headers(const Headers&) = default;
+  Headers& operator=(const Headers&) = default;
+  /// `other` is empty afterwards.
+  Headers(Headers&& other) noexcept
+      : text_(std::move(other.text_)),
+        lines_(std::move(other.lines_)),
+        names_(std::exchange(other.names_, 0)) {}
+  Headers& operator=(Headers&& other) noexcept {
+    if (this == &other) return *this;
+    text_ = std::move(other.text_);
+    lines_ = std::move(other.lines_);
+    names_ = std::exchange(other.names_, 0);
+    return *this;
+  }
 
   /// The value of the first field of that name.
   std::optional<std::string_view> get(std::string_view name) const noexcept;
@@ -74,6 +89,7 @@ class KNATIVE_EXPORT Headers {
   void clear() noexcept {
     text_.clear();
     lines_.clear();
+    names_ = 0;
   }
 
   std::size_t size() const noexcept { return lines_.size(); }
@@ -100,6 +116,7 @@ class KNATIVE_EXPORT Headers {
   void append(std::string_view name, std::string_view value);
   std::string text_;
   std::vector<Line> lines_;
+  std::uint32_t names_ = 0;  ///< Bits of the names there that the library looks at.
 };
 
 /// Compare header names without case (ASCII).

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -66,7 +67,10 @@ class KNATIVE_EXPORT StreamOp {
   void await_suspend(std::coroutine_handle<P> handle) noexcept {
     waiter_.park(*handle.promise().fiber);
   }
-  Result<std::size_t> await_resume() { return std::move(result_); }
+  Result<std::size_t> await_resume() {
+    if (error_) return std::move(*error_);
+    return bytes_;
+  }
 
   bool is_read() const noexcept { return is_read_; }
   std::span<char> read_buffer() const noexcept { return read_; }
@@ -80,6 +84,11 @@ class KNATIVE_EXPORT StreamOp {
   /// Forget the parked fiber; the operation goes on.
   void unpark() noexcept { waiter_.forget(); }
   /// For stream implementations: finish the operation and wake the fiber.
+  void complete(std::size_t bytes) noexcept {
+    pending_ = false;
+    bytes_ = bytes;
+    waiter_.wake();
+  }
   void complete(Result<std::size_t> result) noexcept;
 
  private:
@@ -88,7 +97,8 @@ class KNATIVE_EXPORT StreamOp {
   std::span<const std::string_view> write_;
   bool is_read_ = false;
   bool pending_ = false;
-  Result<std::size_t> result_ = std::size_t{0};
+  std::size_t bytes_ = 0;
+  std::optional<Error> error_;
   Waiter waiter_;
 };
 

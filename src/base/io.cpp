@@ -82,9 +82,8 @@ bool StreamOp::await_ready() {
 }
 
 void StreamOp::complete(Result<std::size_t> result) noexcept {
-  pending_ = false;
-  result_ = std::move(result);
-  waiter_.wake();
+  if (!result) error_ = std::move(result).error();
+  complete(result ? *result : 0);
 }
 
 Task<Result<std::size_t>> Stream::write_all(std::string_view bytes) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/text.hpp"
+
 namespace knative {
 
 namespace {
@@ -108,20 +110,53 @@ std::shared_ptr<http::Handler> Door::at_url(const http::Url& url) const {
   return ours ? at_host(url.host) : nullptr;
 }
 
+namespace {
+
+Task<http::Response> handle_kept(std::shared_ptr<http::Handler> handler, http::Request& request) {
+  co_return co_await handler->handle(request);
+}
+
+/// Whoever nobody owns keeps what it uses itself, and costs no frame.
+Task<http::Response> pass_on(const std::shared_ptr<http::Handler>& handler,
+                             http::Request& request) {
+  if (handler.use_count() == 0) return handler->handle(request);
+  return handle_kept(handler, request);
+}
+
+Task<http::Response> at_once(http::Response response) { co_return response; }
+
+Task<http::Response> not_here(std::string_view text, std::string_view host = {}) {
+  return at_once(http::error_response(404, std::string(text).append(host)));
+}
+
+/// As `Request::host`, but as it was written.
+std::string_view written_host(const http::Request& request) noexcept {
+  std::string_view host = request.authority();
+  const bool v6 = !host.empty() && host.front() == '[';
+  const std::size_t end = host.find(v6 ? ']' : ':');
+  if (end != std::string_view::npos) host = host.substr(0, v6 ? end + 1 : end);
+  if (host.size() > 1 && host.back() == '.') host.remove_suffix(1);
+  return host;
+}
+
+}  // namespace
+
 Task<http::Response> Door::handle(http::Request& request) {
-  const std::string host = request.host();
-  if (const auto found = hosts_.find(host); found != hosts_.end()) {
-    const std::shared_ptr<http::Handler> keep = found->second.handler;
-    co_return co_await keep->handle(request);
+  std::string_view host = written_host(request);
+  auto found = hosts_.find(host);
+  std::string lowered;
+  if (found == hosts_.end() && std::any_of(host.begin(), host.end(), base::is_upper)) {
+    lowered = request.host();
+    host = lowered;
+    found = hosts_.find(host);
   }
-  if (!is_bare(host)) {
-    co_return http::error_response(404, "no service answers for the host " + host);
+  if (found != hosts_.end()) return pass_on(found->second.handler, request);
+  if (!is_bare(host)) return not_here("no service answers for the host ", host);
+  if (const std::shared_ptr<http::Handler> handler = at_path(request.path())) {
+    return pass_on(handler, request);
   }
-  if (const std::shared_ptr<http::Handler> keep = at_path(request.path())) {
-    co_return co_await keep->handle(request);
-  }
-  co_return http::error_response(
-      404, "no such path here; services answer by their host, e.g. NAME.NAMESPACE.localhost");
+  return not_here(
+      "no such path here; services answer by their host, e.g. NAME.NAMESPACE.localhost");
 }
 
 }  // namespace knative

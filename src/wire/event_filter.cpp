@@ -9,6 +9,7 @@ namespace knative {
 namespace text = event_text;
 
 struct Filter::Node {
+  /// Those up to `legacy_exact` look at the text of one attribute.
   enum class Kind : unsigned char {
     exact,
     prefix,
@@ -32,7 +33,7 @@ namespace {
 
 using Kind = Filter::Node::Kind;
 
-bool matches_text(const Filter::Node& node, std::string_view found) noexcept {
+inline bool matches_text(const Filter::Node& node, std::string_view found) noexcept {
   if (found.empty()) return false;
   switch (node.kind) {
     case Kind::exact:
@@ -53,29 +54,39 @@ bool matches_extension(const Filter::Node& node, const CloudEvent& event) {
   return matches_text(node, to_string(*value));
 }
 
-bool matches_node(const Filter::Node* node, const CloudEvent& event) {
-  if (node == nullptr) return true;
-  switch (node->kind) {
+bool matches_others(const Filter::Node& node, const CloudEvent& event);
+
+inline bool matches_node(const Filter::Node& node, const CloudEvent& event) {
+  if (node.kind > Kind::legacy_exact) return matches_others(node, event);
+  if (node.slot == text::Slot::extension) return matches_extension(node, event);
+  return matches_text(node, text::context_text(event, node.slot));
+}
+
+/// A filter that matches everything has no node.
+inline bool matches_child(const std::shared_ptr<const Filter::Node>& node,
+                          const CloudEvent& event) {
+  return node == nullptr || matches_node(*node, event);
+}
+
+bool matches_others(const Filter::Node& node, const CloudEvent& event) {
+  switch (node.kind) {
     case Kind::all:
-      for (const auto& child : node->children) {
-        if (!matches_node(child.get(), event)) return false;
+      for (const auto& child : node.children) {
+        if (!matches_child(child, event)) return false;
       }
       return true;
     case Kind::any:
-      for (const auto& child : node->children) {
-        if (matches_node(child.get(), event)) return true;
+      for (const auto& child : node.children) {
+        if (matches_child(child, event)) return true;
       }
       return false;
-    case Kind::not_: return !matches_node(node->children.front().get(), event);
-    case Kind::sql: {
-      const cesql::Outcome outcome = node->expression->evaluate(event);
+    case Kind::not_: return !matches_child(node.children.front(), event);
+    default: {
+      const cesql::Outcome outcome = node.expression->evaluate(event);
       cesql::ErrorKind error = outcome.error;
       return cesql::to_boolean(outcome.value, error) && error == cesql::ErrorKind::none;
     }
-    default: break;
   }
-  if (node->slot == text::Slot::extension) return matches_extension(*node, event);
-  return matches_text(*node, text::context_text(event, node->slot));
 }
 
 Result<std::shared_ptr<const Filter::Node>> text_node(Kind kind, std::string_view attribute,
@@ -161,6 +172,6 @@ Result<Filter> Filter::cesql(std::string_view expression) {
   return Filter(std::move(node));
 }
 
-bool Filter::matches(const CloudEvent& event) const { return matches_node(node_.get(), event); }
+bool Filter::matches(const CloudEvent& event) const { return matches_child(node_, event); }
 
 }  // namespace knative

@@ -70,22 +70,6 @@ Slot filter_slot_of(std::string_view name) noexcept {
   return slot_of(name);
 }
 
-std::string_view context_text(const CloudEvent& event, Slot slot) noexcept {
-  switch (slot) {
-    case Slot::id: return event.id();
-    case Slot::source: return event.source();
-    case Slot::type: return event.type();
-    case Slot::specversion: return event.specversion();
-    case Slot::subject: return event.subject();
-    case Slot::time: return event.time();
-    case Slot::dataschema: return event.dataschema();
-    case Slot::datacontenttype: return event.datacontenttype();
-    case Slot::datamediatype: return media_type(event.datacontenttype());
-    case Slot::extension: break;
-  }
-  return {};
-}
-
 std::string_view media_type(std::string_view content_type) noexcept {
   content_type = content_type.substr(0, content_type.find(';'));
   while (!content_type.empty() && (content_type.back() == ' ' || content_type.back() == '\t')) {

@@ -36,11 +36,26 @@ Slot slot_of(std::string_view name) noexcept;
 /// The same for filters, which also know "schemaurl" and "datamediatype".
 Slot filter_slot_of(std::string_view name) noexcept;
 
-/// The text of a context attribute, empty when unset. Not for `Slot::extension`.
-std::string_view context_text(const CloudEvent& event, Slot slot) noexcept;
-
 /// "text/plain; charset=utf-8" without parameters and blanks.
 std::string_view media_type(std::string_view content_type) noexcept;
+
+/// The text of a context attribute, empty when unset. Not for `Slot::extension`. Every filter asks
+/// for one with every event.
+inline std::string_view context_text(const CloudEvent& event, Slot slot) noexcept {
+  switch (slot) {
+    case Slot::id: return event.id();
+    case Slot::source: return event.source();
+    case Slot::type: return event.type();
+    case Slot::specversion: return event.specversion();
+    case Slot::subject: return event.subject();
+    case Slot::time: return event.time();
+    case Slot::dataschema: return event.dataschema();
+    case Slot::datacontenttype: return event.datacontenttype();
+    case Slot::datamediatype: return media_type(event.datacontenttype());
+    case Slot::extension: break;
+  }
+  return {};
+}
 
 /// One or more of a-z and 0-9.
 bool is_attribute_name(std::string_view name) noexcept;

@@ -44,6 +44,23 @@ class ServerBody final : public BodySource {
   std::unique_ptr<Headers> trailers_;
 };
 
+/// Awaits an answer and leaves it where it is, in the frame that made it; so it is not moved from
+/// frame to frame once more.
+class Answering {
+ public:
+  explicit Answering(Task<Response> task) : inner_(std::move(task).operator co_await()) {}
+  bool await_ready() const noexcept { return false; }
+  template <class P>
+  void await_suspend(std::coroutine_handle<P> handle) noexcept {
+    inner_.await_suspend(handle);
+  }
+  void await_resume() const noexcept {}
+  Response& value() { return inner_.value(); }
+
+ private:
+  detail::Awaiter<Response> inner_;
+};
+
 class Connection final : public Fiber, public ServerConnection, private InterimSink {
  public:
   Connection(ServerCore& core, std::unique_ptr<Stream> stream, bool refused)
@@ -110,6 +127,7 @@ class Connection final : public Fiber, public ServerConnection, private InterimS
   bool begin_body();
   void body_arrived(std::size_t bytes, Instant asked) noexcept;
   void end_request() noexcept;
+  void answered(Response& response) noexcept;
   void watch_peer();
   void unwatch_peer() noexcept {
     if (watching_) channel_.unwatch();
@@ -252,14 +270,19 @@ Task<void> Connection::serve() {
     }
     watch_peer();
     working_ = true;
-    Response response;
+    std::optional<Answering> answering;
+    std::optional<Response> failure;
     std::exception_ptr thrown;
+    Response* answer = nullptr;
     try {
-      response = co_await core().handler.handle(request_);
+      Answering& call = answering.emplace(core().handler.handle(request_));
+      co_await call;
+      answer = &call.value();
     } catch (...) {
       thrown = std::current_exception();
     }
     if (peer_left_) co_return;
+    Response& response = answer != nullptr ? *answer : failure.emplace();
     const ResponsePlan how = prepare(response, thrown);
     if (response.tunnel) {
       co_await run_tunnel(std::move(response.tunnel));
@@ -278,11 +301,7 @@ Task<void> Connection::serve() {
         if (!sent || rest.empty()) break;
       }
     }
-    working_ = false;
-    unwatch_peer();
-    used_ = true;
-    response.body = Body();
-    end_request();
+    answered(response);
     if (!sent) co_return;
     if (!how.keep_alive) break;
     if (!reader_.complete() && !co_await drop_unread_body()) break;
@@ -296,11 +315,7 @@ bool Connection::begin_request() {
   const std::string_view target = parser_.target().of(input);
   request_.target.assign(target);
   if (target.empty() || target.front() == '?') request_.target.insert(0, "/");
-  request_.headers.clear();
-  HeadersAccess::reserve(request_.headers, parser_.head_bytes(), fields_.size());
-  for (const FieldSpan& field : fields_) {
-    HeadersAccess::append(request_.headers, field.name(input), field.value(input));
-  }
+  HeadersAccess::assign(request_.headers, parser_, fields_, input);
   if (parser_.lists_fields()) {
     // It ends here: later it would take away what we add ourselves.
     remove_listed_fields(request_.headers);
@@ -368,6 +383,14 @@ void Connection::end_request() noexcept {
     body_ = nullptr;
   }
   request_.body = Body();
+}
+
+void Connection::answered(Response& response) noexcept {
+  working_ = false;
+  unwatch_peer();
+  used_ = true;
+  response.body = Body();
+  end_request();
 }
 
 void Connection::watch_peer() {

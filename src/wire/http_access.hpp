@@ -1,10 +1,15 @@
 /// \file
-/// How the wire floor reaches into `Headers`: unchecked appends of parsed fields, and the text.
+/// How the library reaches into `Headers`: unchecked appends of parsed fields, and the text.
 #pragma once
 
+#include <cstdint>
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "knative/http.hpp"
+#include "wire/http_names.hpp"
+#include "wire/http_parser.hpp"
 
 namespace knative::http {
 
@@ -21,11 +26,19 @@ struct HeadersAccess {
     return std::string_view(headers.text_)
         .substr(line.begin, line.name_length + std::size_t{line.value_length} + 4);
   }
-  /// Make room beforehand, so that a reused object does not grow in steps.
-  static void reserve(Headers& headers, std::size_t bytes, std::size_t fields) {
-    headers.text_.reserve(bytes);
-    headers.lines_.reserve(fields);
-  }
+  /// Bits of the names that are there (http_names.hpp); a shared bit only says that one may be.
+  static std::uint32_t names(const Headers& headers) noexcept { return headers.names_; }
+  /// The fields of a head that was parsed, in the place of those that were there.
+  static void assign(Headers& headers, const wire::HeadParser& head,
+                     const std::vector<wire::FieldSpan>& fields, std::string_view input);
+
+  struct Lengths {
+    std::uint32_t name;
+    std::uint32_t value;
+  };
+  /// Append fields as they are sent; `bits` are those of their names.
+  static void append_text(Headers& headers, std::string_view text, std::span<const Lengths> fields,
+                          std::uint32_t bits);
 };
 
 namespace wire {

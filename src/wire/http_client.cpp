@@ -2,6 +2,7 @@
 // a read in progress, so that its end is known before the next request is put on it.
 #include <algorithm>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -389,9 +390,32 @@ bool refuses(wire::Channel& channel) {
   return input.size() < 10 || input[9] >= '4';
 }
 
+/// How a request's body is sent.
+struct Framed {
+  explicit Framed(const Request& request) {
+    const bool streamed = request.body.streamed();
+    // Trailers of a body in memory need chunks.
+    const bool trailers = !streamed && request.body.trailers() != nullptr;
+    if (!trailers) length = length_of(request);
+    chunked = trailers || (streamed && !length);
+  }
+  std::optional<std::uint64_t> length;
+  bool chunked;
+
+ private:
+  /// Of a body, and of an empty one where the method expects one.
+  static std::optional<std::uint64_t> length_of(const Request& request) {
+    if (request.body.streamed() || !request.body.bytes().empty()) return request.body.length();
+    const std::string_view method = request.method;
+    if (method == "POST" || method == "PUT" || method == "PATCH") return 0;
+    return std::nullopt;
+  }
+};
+
 /// Send a streamed body after the head in `connection.out`.
-Task<Result<Sent>> send_stream(ClientConnection& connection, Body& body, bool chunked,
-                               std::uint64_t left) {
+Task<Result<Sent>> send_stream(ClientConnection& connection, Body& body, const Framed& framed) {
+  const bool chunked = framed.chunked;
+  std::uint64_t left = framed.length.value_or(~std::uint64_t{0});
   BodySource& source = *body.source();
   wire::Channel& channel = connection.channel;
   const Duration timeout = connection.pool->options.body_timeout;
@@ -467,18 +491,14 @@ struct Asked {
   }
 };
 
-/// The response whose head was parsed; the connection goes back, or on into the body or a tunnel.
-Result<Response> take_response(Lease& lease, const Asked& asked, bool body_sent) {
+/// Make `response` the one whose head was parsed; the connection goes back, or on into the body or
+/// a tunnel.
+Result<void> take_response(Lease& lease, const Asked& asked, bool body_sent, Response& response) {
   ClientConnection& connection = *lease;
   wire::ResponseParser& parser = connection.parser;
   wire::Channel& channel = connection.channel;
-  const std::string_view input = channel.input();
-  Response response;
   response.status = parser.status();
-  HeadersAccess::reserve(response.headers, parser.head_bytes(), connection.fields.size());
-  for (const wire::FieldSpan& field : connection.fields) {
-    HeadersAccess::append(response.headers, field.name(input), field.value(input));
-  }
+  HeadersAccess::assign(response.headers, parser, connection.fields, channel.input());
   channel.consume(parser.head_bytes());
   channel.read_deadline().clear();
   if (asked.tunnels(parser.status())) {
@@ -487,7 +507,7 @@ Result<Response> take_response(Lease& lease, const Asked& asked, bool body_sent)
                                          ": the protocol was switched inside the request");
     }
     response.tunnel = std::make_unique<ClientTunnel>(*lease.take());
-    return response;
+    return {};
   }
   wire::BodyReader& reader = connection.reader;
   reader.start(parser.framing(), parser.content_length(), ~std::uint64_t{0});
@@ -519,10 +539,10 @@ Result<Response> take_response(Lease& lease, const Asked& asked, bool body_sent)
       response.body.set_trailers(std::move(*trailers));
     }
     lease.end(connection.reusable);
-    return response;
+    return {};
   }
   response.body = Body(std::make_unique<ClientBody>(*lease.take(), length, std::move(first)));
-  return response;
+  return {};
 }
 
 /// Read heads until the final one is parsed. Interim ones are passed on.
@@ -546,11 +566,8 @@ Task<Result<void>> read_head(ClientConnection& connection, const Asked& asked) {
     if (asked.final(status)) co_return Result<void>();
     if (status == 101) break;
     if (asked.interim != nullptr && status != 100) {
-      const std::string_view input = channel.input();
       Headers headers;
-      for (const wire::FieldSpan& field : connection.fields) {
-        HeadersAccess::append(headers, field.name(input), field.value(input));
-      }
+      HeadersAccess::assign(headers, connection.parser, connection.fields, channel.input());
       remove_hop_by_hop(headers);
       Result<void> told = co_await asked.interim->send(status, headers);
       // Whether anybody wants to hear it does not concern this exchange.
@@ -560,14 +577,6 @@ Task<Result<void>> read_head(ClientConnection& connection, const Asked& asked) {
   }
   co_return fail(Errc::unavailable,
                  connection.pool->endpoint.to_string() + ": unexpected interim response");
-}
-
-/// Content-Length: of a body, and of an empty one where the method expects one.
-std::optional<std::uint64_t> length_to_send(const Request& request) {
-  if (request.body.streamed() || !request.body.bytes().empty()) return request.body.length();
-  const std::string_view method = request.method;
-  if (method == "POST" || method == "PUT" || method == "PATCH") return 0;
-  return std::nullopt;
 }
 
 }  // namespace
@@ -590,38 +599,63 @@ std::size_t Client::idle_connections() const noexcept { return impl_->pool->idle
 
 namespace {
 
-/// `reached`, if not null, tells whether any of the request may have arrived; until then it is as
-/// it was.
-Task<Result<Response>> exchange(std::shared_ptr<Pool> shared, Request& request, bool* reached) {
+/// What a client's client is told: no addresses, they concern nobody outside.
+Response answer_for(const Error& error) {
+  switch (error.code) {
+    case Errc::invalid_argument: return error_response(400, "the request cannot be passed on");
+    case Errc::deadline_exceeded: return error_response(504, "no answer in time");
+    case Errc::resource_exhausted: return unavailable("too many requests", retry_after);
+    default: return error_response(gateway_status_of(error.code), "no answer");
+  }
+}
+
+/// What a failure is for `send`, and for `handle`. `reached`: some of the request may have arrived.
+template <class Answer>
+Answer failed(const Pool& pool, Error error, bool reached) {
+  if constexpr (std::is_same_v<Answer, Response>) {
+    if (pool.options.on_failure) pool.options.on_failure(error);
+    Response response = answer_for(error);
+    response.unreached = !reached && error.code != Errc::invalid_argument;
+    return response;
+  } else {
+    return Answer(std::move(error));
+  }
+}
+
+/// May it be sent again when it may have arrived already?
+bool repeatable(const Request& request) noexcept {
+  return !request.body.streamed() && (request.repeatable || wire::idempotent(request.method));
+}
+
+/// One frame for `send` and `handle`: what differs is what a failure is. The client may be gone
+/// meanwhile, its pool stays.
+template <class Answer>
+Task<Answer> exchange(std::shared_ptr<Pool> shared, Request& request) {
   Pool& pool = *shared;
   BodySource* const source = request.body.source();
-  // Trailers of a body in memory need chunks.
-  const bool trailers = source == nullptr && request.body.trailers() != nullptr;
-  const std::optional<std::uint64_t> length = trailers ? std::nullopt : length_to_send(request);
-  const bool chunked = trailers || (source != nullptr && !length);
-  const bool repeatable =
-      source == nullptr && (request.repeatable || wire::idempotent(request.method));
+  const Framed framed(request);
+  bool reached = false;
   for (bool fresh_only = false;; fresh_only = true) {
     ClientConnection* connection = fresh_only ? nullptr : pool.take_idle();
     if (connection == nullptr) {
       Result<ClientConnection*> acquired = co_await acquire(pool, fresh_only);
-      if (!acquired) co_return std::move(acquired).error();
+      if (!acquired) co_return failed<Answer>(pool, std::move(acquired).error(), reached);
       connection = *acquired;
     }
     Lease lease(connection);
     connection->out.clear();
     Result<void> rendered =
-        wire::render_request(request, length, chunked, pool.host, connection->out);
+        wire::render_request(request, framed.length, framed.chunked, pool.host, connection->out);
     if (!rendered) {
       lease.end(true);
-      co_return std::move(rendered).error();
+      co_return failed<Answer>(pool, std::move(rendered).error(), reached);
     }
     wire::Channel& channel = connection->channel;
     channel.read_ahead();
-    if (reached != nullptr) *reached = true;
+    reached = true;
     Sent sent = Sent::all;
     if (source == nullptr) {
-      std::string_view rest = wire::append_memory(request.body, chunked, connection->out);
+      std::string_view rest = wire::append_memory(request.body, framed.chunked, connection->out);
       for (std::string_view head = connection->out;; head = {}) {
         auto write =
             channel.write(pool.options.body_timeout, head, rest.substr(0, wire::slice_bytes));
@@ -631,13 +665,12 @@ Task<Result<Response>> exchange(std::shared_ptr<Pool> shared, Request& request, 
         if (!done || rest.empty()) break;
       }
     } else {
-      Result<Sent> streamed = co_await send_stream(*connection, request.body, chunked,
-                                                   length.value_or(~std::uint64_t{0}));
-      if (!streamed) co_return std::move(streamed).error();
+      Result<Sent> streamed = co_await send_stream(*connection, request.body, framed);
+      if (!streamed) co_return failed<Answer>(pool, std::move(streamed).error(), reached);
       sent = *streamed;
     }
     channel.read_deadline().set_after(pool.options.response_timeout);
-    Result<void> answered = Result<void>();
+    Result<void> answered;
     const Asked asked(request);
     connection->parser.reset(asked.head, asked.connect);
     // The usual answer arrives in one piece: parsed here, without another frame.
@@ -652,39 +685,30 @@ Task<Result<Response>> exchange(std::shared_ptr<Pool> shared, Request& request, 
         answered = co_await read_head(*connection, asked);
       }
     }
-    if (answered) co_return take_response(lease, asked, sent == Sent::all);
+    if (answered) {
+      Response response;
+      answered = take_response(lease, asked, sent == Sent::all, response);
+      if (!answered) co_return failed<Answer>(pool, std::move(answered).error(), reached);
+      if (pool.options.gateway) remove_hop_by_hop(response.headers);
+      co_return response;
+    }
     const bool stale =
         !anything && connection->used_before && answered.error().code != Errc::deadline_exceeded;
-    if (!stale || !repeatable || fresh_only) co_return std::move(answered).error();
-  }
-}
-
-/// What a client's client is told: no addresses, they concern nobody outside.
-Response answer_for(const Error& error) {
-  switch (error.code) {
-    case Errc::invalid_argument: return error_response(400, "the request cannot be passed on");
-    case Errc::deadline_exceeded: return error_response(504, "no answer in time");
-    case Errc::resource_exhausted: return unavailable("too many requests", retry_after);
-    default: return error_response(gateway_status_of(error.code), "no answer");
+    if (!stale || fresh_only || !repeatable(request)) {
+      co_return failed<Answer>(pool, std::move(answered).error(), reached);
+    }
   }
 }
 
 }  // namespace
 
 Task<Result<Response>> Client::send(Request& request) {
-  return exchange(impl_->pool, request, nullptr);
+  return exchange<Result<Response>>(impl_->pool, request);
 }
 
 Task<Response> Client::handle(Request& request) {
-  const std::shared_ptr<Pool> pool = impl_->pool;  // the client may be gone afterwards
-  bool reached = false;
-  Result<Response> answer = co_await exchange(pool, request, &reached);
-  if (answer) co_return std::move(*answer);
-  const Error& error = answer.error();
-  if (pool->options.on_failure) pool->options.on_failure(error);
-  Response response = answer_for(error);
-  response.unreached = !reached && error.code != Errc::invalid_argument;
-  co_return response;
+  if (impl_->pool->options.gateway) remove_hop_by_hop(request.headers);
+  return exchange<Response>(impl_->pool, request);
 }
 
 }  // namespace knative::http

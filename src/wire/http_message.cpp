@@ -29,6 +29,39 @@ void Headers::append(std::string_view name, std::string_view value) {
   *to = '\n';
   lines_.push_back(Line{static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(name.size()),
                         static_cast<std::uint32_t>(value.size())});
+  names_ |= wire::name_bit(name);
+}
+
+void HeadersAccess::assign(Headers& headers, const wire::HeadParser& head,
+                           const std::vector<wire::FieldSpan>& fields, std::string_view input) {
+  if (fields.empty() || !head.plain()) {
+    headers.clear();
+    headers.text_.reserve(head.head_bytes());
+    for (const wire::FieldSpan& field : fields) {
+      headers.append(field.name(input), field.value(input));
+    }
+    return;
+  }
+  // They stand in the head as they do in `text_`.
+  const std::uint32_t begin = fields.front().name_begin;
+  headers.text_.assign(input.data() + begin, head.head_bytes() - 2 - begin);
+  headers.lines_.resize(fields.size());
+  Headers::Line* line = headers.lines_.data();
+  for (const wire::FieldSpan& field : fields) {
+    *line++ = Headers::Line{field.name_begin - begin, field.name_length, field.value_length};
+  }
+  headers.names_ = head.names();
+}
+
+void HeadersAccess::append_text(Headers& headers, std::string_view text,
+                                std::span<const Lengths> fields, std::uint32_t bits) {
+  auto begin = static_cast<std::uint32_t>(headers.text_.size());
+  headers.text_.append(text);
+  for (const Lengths& field : fields) {
+    headers.lines_.push_back(Headers::Line{begin, field.name, field.value});
+    begin += field.name + field.value + 4;
+  }
+  headers.names_ |= bits;
 }
 
 std::optional<std::string_view> Headers::get(std::string_view name) const noexcept {
@@ -61,7 +94,7 @@ bool Headers::add(std::string_view name, std::string_view value) {
 }
 
 bool Headers::set(std::string_view name, std::string_view value) {
-  if (!wire::is_token(name)) return false;
+  if (!has(name)) return add(name, value);
   // The arguments may be views of the fields that are about to go.
   const std::string kept_name(name);
   const std::string kept_value(value);
@@ -89,6 +122,7 @@ std::size_t Headers::remove(std::string_view name) {
     }
   }
   lines_.resize(to);
+  names_ &= ~wire::name_bit(wanted) | wire::shared_bits;
   return removed;
 }
 
@@ -114,25 +148,10 @@ void remove_hop_by_hop(Headers& headers) {
   static constexpr std::array<std::string_view, 8> names = {
       "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization",
       "te",         "trailer",          "transfer-encoding",  "upgrade"};
-  // Most messages carry none of them: look before touching anything.
-  bool connection = false;
-  std::array<bool, names.size()> present{};
-  for (std::size_t i = 0; i < headers.size(); ++i) {
-    const Headers::Field field = headers.at(i);
-    if (field.name.size() == 10 && wire::equal_ignoring_case(field.name, "connection")) {
-      connection = true;
-      continue;
-    }
-    for (std::size_t k = 0; k < names.size(); ++k) {
-      if (field.name.size() == names[k].size() && wire::equal_ignoring_case(field.name, names[k])) {
-        present[k] = true;
-      }
-    }
-  }
-  if (connection) wire::remove_listed_fields(headers);
-  for (std::size_t k = 0; k < names.size(); ++k) {
-    if (present[k]) headers.remove(names[k]);
-  }
+  const std::uint32_t there = HeadersAccess::names(headers);
+  if ((there & wire::hop_by_hop_names) == 0) return;  // as of most messages
+  if ((there & wire::name_connection) != 0) wire::remove_listed_fields(headers);
+  for (const std::string_view name : names) headers.remove(name);
 }
 
 // ---------------------------------------------------------------------------- body
@@ -215,6 +234,7 @@ std::string Request::query(std::string_view name, std::string_view fallback) con
 }
 
 std::string_view Request::upgrade() const noexcept {
+  if ((HeadersAccess::names(headers) & wire::name_upgrade) == 0) return {};
   const std::optional<std::string_view> protocol = headers.get("Upgrade");
   if (!protocol || version != Version::http_1_1) return {};
   bool listed = false;

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "wire/http_authority.hpp"
+#include "wire/http_names.hpp"
 #include "wire/http_text.hpp"
 
 namespace knative::http::wire {
@@ -23,10 +24,11 @@ void HeadParser::reset() noexcept {
   line_begin_ = scanned_ = 0;
   content_length_ = 0;
   host_ = Span();
+  names_ = 0;
   version_minor_ = 1;
   framing_ = Framing::none;
   start_line_done_ = has_content_length_ = has_transfer_encoding_ = has_host_ = false;
-  keep_alive_ = true;
+  keep_alive_ = plain_ = true;
   close_listed_ = keep_alive_listed_ = upgrade_listed_ = upgrade_field_ = fields_listed_ = false;
   expect_continue_ = expect_other_ = false;
 }
@@ -36,16 +38,17 @@ bool HeadParser::fail(int status, std::size_t offset, std::string_view reason) n
   return false;
 }
 
-Parse HeadParser::next_line(std::string_view buffer, Span& line) noexcept {
-  const char* begin = buffer.data();
+inline Parse HeadParser::next_line(std::string_view buffer, Span& line) noexcept {
+  const char* const begin = buffer.data();
+  const std::size_t line_begin = line_begin_;
   const auto* lf =
       scanned_ < buffer.size()
           ? static_cast<const char*>(std::memchr(begin + scanned_, '\n', buffer.size() - scanned_))
           : nullptr;
   const std::size_t end = lf != nullptr ? static_cast<std::size_t>(lf - begin) : buffer.size();
   // The same bounds whether the line is complete or not, so that cutting does not matter.
-  if (!start_line_done_ && end - line_begin_ > limits_.start_line_bytes_max) {
-    fail(request_ ? 414 : 400, line_begin_ + limits_.start_line_bytes_max, "start line too long");
+  if (!start_line_done_ && end - line_begin > limits_.start_line_bytes_max) {
+    fail(request_ ? 414 : 400, line_begin + limits_.start_line_bytes_max, "start line too long");
     return Parse::failed;
   }
   if (end >= limits_.head_bytes_max) {
@@ -56,16 +59,16 @@ Parse HeadParser::next_line(std::string_view buffer, Span& line) noexcept {
     scanned_ = buffer.size();
     return Parse::more;
   }
-  if (end == line_begin_ || begin[end - 1] != '\r') {
+  if (end == line_begin || begin[end - 1] != '\r') {
     fail(400, end, "line feed without carriage return");
     return Parse::failed;
   }
-  line = Span{u32(line_begin_), u32(end - 1 - line_begin_)};
+  line = Span{u32(line_begin), u32(end - 1 - line_begin)};
   line_begin_ = scanned_ = end + 1;
   return Parse::done;
 }
 
-bool HeadParser::field_line(std::string_view buffer, Span line) {
+inline bool HeadParser::field_line(std::string_view buffer, Span line) {
   const std::string_view text = line.of(buffer);
   if (is_blank(text.front())) return fail(400, line.begin, "folded or indented field");
   const std::size_t name = first_not(text, token_char);
@@ -76,9 +79,17 @@ bool HeadParser::field_line(std::string_view buffer, Span line) {
   }
   if (name == 0) return fail(400, line.begin, "empty field name");
   std::size_t begin = name + 1;
-  while (begin < text.size() && is_blank(text[begin])) ++begin;
   std::size_t end = text.size();
-  while (end > begin && is_blank(text[end - 1])) --end;
+  // Mostly one space, and then the value to its end.
+  const bool plain = begin + 1 < end && text[begin] == ' ' && !is_blank(text[begin + 1]) &&
+                     !is_blank(text[end - 1]);
+  if (plain) {
+    ++begin;
+  } else {
+    plain_ = false;
+    while (begin < text.size() && is_blank(text[begin])) ++begin;
+    while (end > begin && is_blank(text[end - 1])) --end;
+  }
   const std::string_view value = text.substr(begin, end - begin);
   const std::size_t invalid = first_invalid_in_value(value);
   if (invalid < value.size()) {
@@ -87,56 +98,61 @@ bool HeadParser::field_line(std::string_view buffer, Span line) {
   if (fields_.size() == limits_.fields_max) return fail(431, line.begin, "too many fields");
   const FieldSpan field{line.begin, u32(name), u32(line.begin + begin), u32(value.size())};
   fields_.push_back(field);
-  return known_field(buffer, field);
+  const std::uint32_t bit = name_bit(text.substr(0, name));
+  names_ |= bit;
+  return bit == 0 || known_field(buffer, field, bit);
 }
 
-bool HeadParser::known_field(std::string_view buffer, const FieldSpan& field) noexcept {
-  const std::string_view name = field.name(buffer);
+Parse HeadParser::field_lines(std::string_view buffer) {
+  for (;;) {
+    Span line;
+    const Parse found = next_line(buffer, line);
+    if (found != Parse::done || line.length == 0) return found;
+    if (!field_line(buffer, line)) return Parse::failed;
+  }
+}
+
+bool HeadParser::known_field(std::string_view buffer, const FieldSpan& field,
+                             std::uint32_t bit) noexcept {
   const std::string_view value = field.value(buffer);
-  switch (name.size()) {
-    case 4:
-      if (request_ && equal_ignoring_case(name, "host")) {
-        if (has_host_) return fail(400, field.name_begin, "second Host");
-        has_host_ = true;
-        host_ = Span{field.value_begin, field.value_length};
-        const Authority authority = parse_authority(value);
-        if (!authority.valid) {
-          return fail(400, field.value_begin + authority.error_offset, "invalid Host");
-        }
-      }
+  switch (bit) {
+    case name_host: return !request_ || host_field(value, field);
+    case name_expect:
+      (equal_ignoring_case(value, "100-continue") ? expect_continue_ : expect_other_) = true;
       return true;
-    case 6:
-      if (equal_ignoring_case(name, "expect")) {
-        (equal_ignoring_case(value, "100-continue") ? expect_continue_ : expect_other_) = true;
-      }
-      return true;
-    case 7:
-      if (equal_ignoring_case(name, "upgrade")) upgrade_field_ = true;
-      return true;
-    case 10:
-      if (equal_ignoring_case(name, "connection")) connection_field(value);
-      return true;
-    case 14:
-      if (!equal_ignoring_case(name, "content-length")) return true;
+    case name_upgrade: upgrade_field_ = true; return true;
+    case name_connection: connection_field(value); return true;
+    case name_content_length:
       if (has_content_length_) return fail(400, field.name_begin, "second Content-Length");
       if (has_transfer_encoding_) {
         return fail(400, field.name_begin, "Content-Length with Transfer-Encoding");
       }
       return content_length_field(value, field.value_begin);
-    case 17:
-      if (!equal_ignoring_case(name, "transfer-encoding")) return true;
-      if (has_transfer_encoding_) return fail(400, field.name_begin, "second Transfer-Encoding");
-      if (has_content_length_) {
-        return fail(400, field.name_begin, "Transfer-Encoding with Content-Length");
-      }
-      if (version_minor_ == 0) return fail(400, field.name_begin, "Transfer-Encoding in HTTP/1.0");
-      if (!equal_ignoring_case(value, "chunked")) {
-        return fail(400, field.value_begin, "Transfer-Encoding is not exactly chunked");
-      }
-      has_transfer_encoding_ = true;
-      return true;
+    case name_transfer_encoding: return coding_field(value, field);
     default: return true;
   }
+}
+
+bool HeadParser::host_field(std::string_view value, const FieldSpan& field) noexcept {
+  if (has_host_) return fail(400, field.name_begin, "second Host");
+  has_host_ = true;
+  host_ = Span{field.value_begin, field.value_length};
+  const Authority authority = parse_authority(value);
+  if (authority.valid) return true;
+  return fail(400, field.value_begin + authority.error_offset, "invalid Host");
+}
+
+bool HeadParser::coding_field(std::string_view value, const FieldSpan& field) noexcept {
+  if (has_transfer_encoding_) return fail(400, field.name_begin, "second Transfer-Encoding");
+  if (has_content_length_) {
+    return fail(400, field.name_begin, "Transfer-Encoding with Content-Length");
+  }
+  if (version_minor_ == 0) return fail(400, field.name_begin, "Transfer-Encoding in HTTP/1.0");
+  if (!equal_ignoring_case(value, "chunked")) {
+    return fail(400, field.value_begin, "Transfer-Encoding is not exactly chunked");
+  }
+  has_transfer_encoding_ = true;
+  return true;
 }
 
 bool HeadParser::content_length_field(std::string_view value, std::size_t offset) noexcept {
@@ -188,23 +204,20 @@ Parse RequestParser::parse(std::string_view buffer) {
     fail(400, 0, "not an HTTP request");
     return Parse::failed;
   }
-  for (;;) {
+  while (!start_line_done_) {
     Span line;
     const Parse found = next_line(buffer, line);
     if (found != Parse::done) return found;
-    if (!start_line_done_) {
-      if (line.length == 0 && !empty_line_seen_) {
-        empty_line_seen_ = true;  // RFC 9112 section 2.2 asks to bear one.
-        continue;
-      }
-      if (!request_line(buffer, line)) return Parse::failed;
-      start_line_done_ = true;
-    } else if (line.length == 0) {
-      return finish(buffer) ? Parse::done : Parse::failed;
-    } else if (!field_line(buffer, line)) {
-      return Parse::failed;
+    if (line.length == 0 && !empty_line_seen_) {
+      empty_line_seen_ = true;  // RFC 9112 section 2.2 asks to bear one.
+      continue;
     }
+    if (!request_line(buffer, line)) return Parse::failed;
+    start_line_done_ = true;
   }
+  const Parse found = field_lines(buffer);
+  if (found != Parse::done) return found;
+  return finish(buffer) ? Parse::done : Parse::failed;
 }
 
 bool RequestParser::request_line(std::string_view buffer, Span line) {
@@ -321,19 +334,16 @@ Parse ResponseParser::parse(std::string_view buffer) {
     fail(400, 0, "not an HTTP response");
     return Parse::failed;
   }
-  for (;;) {
+  if (!start_line_done_) {
     Span line;
     const Parse found = next_line(buffer, line);
     if (found != Parse::done) return found;
-    if (!start_line_done_) {
-      if (!status_line(buffer, line)) return Parse::failed;
-      start_line_done_ = true;
-    } else if (line.length == 0) {
-      return finish() ? Parse::done : Parse::failed;
-    } else if (!field_line(buffer, line)) {
-      return Parse::failed;
-    }
+    if (!status_line(buffer, line)) return Parse::failed;
+    start_line_done_ = true;
   }
+  const Parse found = field_lines(buffer);
+  if (found != Parse::done) return found;
+  return finish() ? Parse::done : Parse::failed;
 }
 
 bool ResponseParser::status_line(std::string_view buffer, Span line) {

@@ -81,6 +81,10 @@ class HeadParser {
   bool upgrade() const noexcept { return upgrade_listed_ && upgrade_field_; }
   /// Connection lists fields: names that are no options of the connection itself.
   bool lists_fields() const noexcept { return fields_listed_; }
+  /// Every field stands as "name: value", with one space and no other blanks around the value.
+  bool plain() const noexcept { return plain_; }
+  /// Bits of the fields' names (http_names.hpp).
+  std::uint32_t names() const noexcept { return names_; }
 
  protected:
   HeadParser(const ParseLimits& limits, std::vector<FieldSpan>& fields) noexcept
@@ -89,9 +93,13 @@ class HeadParser {
   bool fail(int status, std::size_t offset, std::string_view reason) noexcept;
   /// Find the next complete line, without its CR LF. `more` when there is none yet.
   Parse next_line(std::string_view buffer, Span& line) noexcept;
+  /// Take lines up to the empty one that ends the head.
+  Parse field_lines(std::string_view buffer);
   /// False when it failed.
   bool field_line(std::string_view buffer, Span line);
-  bool known_field(std::string_view buffer, const FieldSpan& field) noexcept;
+  bool known_field(std::string_view buffer, const FieldSpan& field, std::uint32_t bit) noexcept;
+  bool host_field(std::string_view value, const FieldSpan& field) noexcept;
+  bool coding_field(std::string_view value, const FieldSpan& field) noexcept;
   bool content_length_field(std::string_view value, std::size_t offset) noexcept;
   void connection_field(std::string_view value) noexcept;
 
@@ -102,9 +110,11 @@ class HeadParser {
   std::size_t scanned_ = 0;
   std::uint64_t content_length_ = 0;
   Span host_;
+  std::uint32_t names_ = 0;
   int version_minor_ = 1;
   Framing framing_ = Framing::none;
   bool start_line_done_ = false;
+  bool plain_ = true;
   bool has_content_length_ = false;
   bool has_transfer_encoding_ = false;
   bool has_host_ = false;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstring>
 
 #include "wire/http_access.hpp"
 #include "wire/http_authority.hpp"
@@ -13,37 +14,76 @@ namespace knative::http::wire {
 
 namespace {
 
-void append_number(std::uint64_t number, std::string& out) {
-  std::array<char, 20> room{};
-  const auto end = std::to_chars(room.data(), room.data() + room.size(), number).ptr;
-  out.append(room.data(), static_cast<std::size_t>(end - room.data()));
-}
+/// Writes behind a text that grows once, at the beginning.
+class Pen {
+ public:
+  /// Not more than `most` bytes will be put.
+  Pen(std::string& out, std::size_t most) : out_(out) {
+    const std::size_t begin = out.size();
+    out.resize(begin + most);
+    at_ = out.data() + begin;
+  }
+  Pen(const Pen&) = delete;
+  Pen& operator=(const Pen&) = delete;
+  ~Pen() { out_.resize(static_cast<std::size_t>(at_ - out_.data())); }
+
+  Pen& put(std::string_view text) noexcept {
+    if (!text.empty()) std::memcpy(at_, text.data(), text.size());
+    at_ += text.size();
+    return *this;
+  }
+  template <std::size_t N>
+  Pen& put(const char (&text)[N]) noexcept {
+    std::memcpy(at_, text, N - 1);
+    at_ += N - 1;
+    return *this;
+  }
+  Pen& put_number(std::uint64_t number) noexcept {
+    at_ = std::to_chars(at_, at_ + number_bytes_max, number).ptr;
+    return *this;
+  }
+  static constexpr std::size_t number_bytes_max = 20;
+
+ private:
+  std::string& out_;
+  char* at_;
+};
+
+/// The longest lines and words that a head has beside what it is given.
+constexpr std::size_t own_bytes_max = 256;
 
 void two_digits(unsigned number, std::string& out) {
   out.push_back(static_cast<char>('0' + number / 10 % 10));
   out.push_back(static_cast<char>('0' + number % 10));
 }
 
-/// Fields that say how this connection frames messages; ours are written instead.
-bool is_framing(std::string_view name) noexcept {
-  switch (name.size()) {
-    case 10:
-      return equal_ignoring_case(name, "connection") || equal_ignoring_case(name, "keep-alive");
-    case 14: return equal_ignoring_case(name, "content-length");
-    case 17: return equal_ignoring_case(name, "transfer-encoding");
-    default: return false;
-  }
-}
-
-void append_status_line(int status, std::string& out) {
-  if (status == 200) {
-    out.append("HTTP/1.1 200 OK\r\n");
+/// The fields without those of the names in `left_out`.
+void put_fields(const Headers& headers, std::uint32_t left_out, Pen& pen) {
+  const std::string_view text = HeadersAccess::text(headers);
+  if ((HeadersAccess::names(headers) & left_out) == 0) {
+    pen.put(text);
     return;
   }
-  out.append("HTTP/1.1 ");
-  append_number(static_cast<std::uint64_t>(status), out);
-  out.push_back(' ');
-  out.append(reason_phrase(status)).append("\r\n");
+  std::size_t begin = 0;  // of what was not copied yet
+  std::size_t at = 0;
+  for (const Headers::Field field : headers) {
+    const std::size_t end = at + field.name.size() + field.value.size() + 4;
+    if ((name_bit(field.name) & left_out) != 0) {
+      pen.put(text.substr(begin, at - begin));
+      begin = end;
+    }
+    at = end;
+  }
+  pen.put(text.substr(begin));
+}
+
+void put_status_line(int status, Pen& pen) {
+  if (status == 200) {
+    pen.put("HTTP/1.1 200 OK\r\n");
+    return;
+  }
+  pen.put("HTTP/1.1 ").put_number(static_cast<std::uint64_t>(status)).put(" ");
+  pen.put(reason_phrase(status)).put("\r\n");
 }
 
 }  // namespace
@@ -86,48 +126,34 @@ std::string_view DateField::text() {
 void render_response(const Response& response, const ResponsePlan& plan, std::string_view date,
                      std::string_view server_name, std::string& out) {
   const Headers& headers = response.headers;
-  append_status_line(response.status, out);
-  bool framing = false;
-  bool has_date = date.empty();
-  bool has_server = server_name.empty();
-  for (const Headers::Field field : headers) {
-    framing = framing || is_framing(field.name);
-    has_date = has_date || (field.name.size() == 4 && equal_ignoring_case(field.name, "date"));
-    has_server =
-        has_server || (field.name.size() == 6 && equal_ignoring_case(field.name, "server"));
+  Pen pen(out,
+          HeadersAccess::text(headers).size() + date.size() + server_name.size() + own_bytes_max);
+  put_status_line(response.status, pen);
+  put_fields(headers, framing_names, pen);
+  if ((HeadersAccess::names(headers) & name_date) == 0) pen.put(date);
+  if (!server_name.empty() && !headers.has("server")) {
+    pen.put("Server: ").put(server_name).put("\r\n");
   }
-  if (!framing) {
-    out.append(HeadersAccess::text(headers));
-  } else {
-    for (std::size_t i = 0; i < headers.size(); ++i) {
-      if (!is_framing(headers.at(i).name)) out.append(HeadersAccess::line(headers, i));
-    }
-  }
-  if (!has_date) out.append(date);
-  if (!has_server) out.append("Server: ").append(server_name).append("\r\n");
   if (plan.mode == BodyMode::length || plan.mode == BodyMode::head_length) {
-    out.append("Content-Length: ");
-    append_number(plan.length, out);
-    out.append("\r\n");
+    pen.put("Content-Length: ").put_number(plan.length).put("\r\n");
   } else if (plan.mode == BodyMode::chunked) {
-    out.append("Transfer-Encoding: chunked\r\n");
+    pen.put("Transfer-Encoding: chunked\r\n");
   }
   if (plan.tunnel) {
-    if (response.status == 101) out.append("Connection: Upgrade\r\n");
+    if (response.status == 101) pen.put("Connection: Upgrade\r\n");
   } else if (!plan.keep_alive) {
-    out.append("Connection: close\r\n");
+    pen.put("Connection: close\r\n");
   } else if (plan.old_version) {
-    out.append("Connection: keep-alive\r\n");
+    pen.put("Connection: keep-alive\r\n");
   }
-  out.append("\r\n");
+  pen.put("\r\n");
 }
 
 void render_interim(int status, const Headers& headers, std::string& out) {
-  append_status_line(status, out);
-  for (std::size_t i = 0; i < headers.size(); ++i) {
-    if (!is_framing(headers.at(i).name)) out.append(HeadersAccess::line(headers, i));
-  }
-  out.append("\r\n");
+  Pen pen(out, HeadersAccess::text(headers).size() + own_bytes_max);
+  put_status_line(status, pen);
+  put_fields(headers, framing_names, pen);
+  pen.put("\r\n");
 }
 
 void append_last_chunk(const Headers* trailers, std::string& out) {
@@ -219,35 +245,22 @@ Result<void> render_request(const Request& request, std::optional<std::uint64_t>
   } else if (invalid < target.size() ? target != "*" : target.empty()) {
     return fail(Errc::invalid_argument, "target: invalid at byte " + std::to_string(invalid));
   }
-  out.append(request.method).append(" ").append(request.target).append(" HTTP/1.1\r\n");
   const Headers& headers = request.headers;
-  bool host = false;
-  bool skipping = false;
-  for (const Headers::Field field : headers) {
-    host = host || (field.name.size() == 4 && equal_ignoring_case(field.name, "host"));
-    skipping = skipping || is_framing(field.name) ||
-               (field.name.size() == 6 && equal_ignoring_case(field.name, "expect"));
+  Pen pen(out, request.method.size() + target.size() + default_host.size() +
+                   HeadersAccess::text(headers).size() + own_bytes_max);
+  pen.put(request.method).put(" ").put(target).put(" HTTP/1.1\r\n");
+  if ((HeadersAccess::names(headers) & name_host) == 0) {
+    pen.put("Host: ").put(default_host).put("\r\n");
   }
-  if (!host) out.append("Host: ").append(default_host).append("\r\n");
-  if (!skipping) {
-    out.append(HeadersAccess::text(headers));
-  } else {
-    for (std::size_t i = 0; i < headers.size(); ++i) {
-      const std::string_view name = headers.at(i).name;
-      // Expectations are met hop by hop: our server asks for the body itself.
-      if (is_framing(name) || (name.size() == 6 && equal_ignoring_case(name, "expect"))) continue;
-      out.append(HeadersAccess::line(headers, i));
-    }
-  }
+  // Expectations are met hop by hop: our server asks for the body itself.
+  put_fields(headers, framing_names | name_expect, pen);
   if (length) {
-    out.append("Content-Length: ");
-    append_number(*length, out);
-    out.append("\r\n");
+    pen.put("Content-Length: ").put_number(*length).put("\r\n");
   } else if (chunked) {
-    out.append("Transfer-Encoding: chunked\r\n");
+    pen.put("Transfer-Encoding: chunked\r\n");
   }
-  if (skipping && !request.upgrade().empty()) out.append("Connection: Upgrade\r\n");
-  out.append("\r\n");
+  if (!request.upgrade().empty()) pen.put("Connection: Upgrade\r\n");
+  pen.put("\r\n");
   return Result<void>();
 }
 

@@ -144,8 +144,9 @@ std::shared_ptr<const RouteTable> RouteTable::without(std::string_view name) con
 }
 
 std::optional<RouteTable::Match> RouteTable::find(std::string_view host) const {
-  const HostEntry* found =
-      has_upper(host) ? impl_->hosts.find(lowered(host)) : impl_->hosts.find(host);
+  // As most hosts are written; others are looked up again.
+  const HostEntry* found = impl_->hosts.find(host);
+  if (found == nullptr && has_upper(host)) found = impl_->hosts.find(lowered(host));
   if (found == nullptr) return std::nullopt;
   return Match{found->rule, found->id, found->tag};
 }

@@ -1,7 +1,11 @@
 #include <algorithm>
+#include <array>
+#include <cstring>
 #include <unordered_map>
 
 #include "knative/router.hpp"
+#include "wire/http_access.hpp"
+#include "wire/http_text.hpp"
 
 namespace knative {
 namespace {
@@ -33,6 +37,7 @@ bool is_internal(std::string_view name) noexcept {
 }
 
 void strip_internal(http::Headers& headers) {
+  if ((http::HeadersAccess::names(headers) & http::wire::name_own) == 0) return;
   const std::size_t n = headers.size();
   bool any = false;
   for (std::size_t i = 0; i < n && !any; ++i) any = is_internal(headers.at(i).name);
@@ -50,27 +55,53 @@ std::string_view address_of(std::string_view peer) noexcept {
   return peer.substr(0, peer.rfind(':'));
 }
 
-bool is_forwarded(std::string_view name) noexcept {
-  return (name.size() == 9 && http::same_name(name, "Forwarded")) ||
-         (name.size() >= 15 && name[1] == '-' &&
-          http::same_name(name.substr(0, 12), "X-Forwarded-"));
+/// Text of a bounded length.
+class Draft {
+ public:
+  static constexpr std::size_t bytes_max = 512;
+  Draft& put(std::string_view text) noexcept {
+    std::memcpy(bytes_.data() + size_, text.data(), text.size());
+    size_ += text.size();
+    return *this;
+  }
+  std::string_view text() const noexcept { return std::string_view(bytes_.data(), size_); }
+
+ private:
+  std::array<char, bytes_max> bytes_;  // NOLINT: what is not put is not read
+  std::size_t size_ = 0;
+};
+
+/// The fields for a request from a client itself, as most are: nothing to merge, and nothing that
+/// needs quotes. False when it is not such a one.
+bool add_first_forwarded(http::Request& request, std::string_view address) {
+  using http::wire::is_token;
+  http::Headers& headers = request.headers;
+  const std::string_view host = headers.get("Host").value_or(std::string_view());
+  const std::string_view proto = request.scheme;
+  const std::size_t names_and_marks = 128;
+  if ((http::HeadersAccess::names(headers) & http::wire::name_forwarded) != 0) return false;
+  if (host.empty() || !is_token(address) || !is_token(proto)) return false;
+  if (names_and_marks + 2 * (address.size() + host.size() + proto.size()) > Draft::bytes_max) {
+    return false;
+  }
+  const auto length = [](std::string_view text) { return static_cast<std::uint32_t>(text.size()); };
+  Draft draft;
+  draft.put("X-Forwarded-For: ").put(address).put("\r\nX-Forwarded-Proto: ").put(proto);
+  draft.put("\r\nX-Forwarded-Host: ").put(host).put("\r\nForwarded: for=").put(address);
+  draft.put(";host=").put(host).put(";proto=").put(proto).put("\r\n");
+  const std::array<http::HeadersAccess::Lengths, 4> lengths = {
+      {{15, length(address)},
+       {17, length(proto)},
+       {16, length(host)},
+       {9, length(address) + length(host) + length(proto) + 17}}};
+  http::HeadersAccess::append_text(headers, draft.text(), lengths, http::wire::name_forwarded);
+  return true;
 }
 
 void add_forwarded(http::Request& request) {
   const std::string_view address = address_of(request.peer);
-  if (address.empty()) return;
+  if (address.empty() || add_first_forwarded(request, address)) return;
   http::Headers& headers = request.headers;
-  const bool any =
-      std::any_of(headers.begin(), headers.end(),
-                  [](const http::Headers::Field& field) { return is_forwarded(field.name); });
-  if (!any) {  // from a client itself, as most requests are: nothing to look up or merge
-    const std::string host(headers.get("Host").value_or(std::string_view()));
-    headers.add("X-Forwarded-For", address);
-    headers.add("X-Forwarded-Proto", request.scheme);
-    headers.add("X-Forwarded-Host", host);
-    headers.add("Forwarded", forwarded_value(address, host, request.scheme));
-    return;
-  }
   std::string addresses(headers.get("X-Forwarded-For").value_or(std::string_view()));
   addresses.append(addresses.empty() ? "" : ", ").append(address);
   headers.set("X-Forwarded-For", addresses);

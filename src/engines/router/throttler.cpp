@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "engines/router/throttler_state.hpp"
+#include "wire/http_access.hpp"
 
 namespace knative {
 namespace {
@@ -314,6 +315,7 @@ int status_of_body_failure(const Error& error) noexcept {
 
 /// Hops that a request from outside says it has made.
 int hops_said(const http::Request& request) noexcept {
+  if ((http::HeadersAccess::names(request.headers) & http::wire::name_own) == 0) return 0;
   int hops = 0;
   if (const auto text = request.headers.get(hops_header)) {
     std::from_chars(text->data(), text->data() + text->size(), hops);
@@ -358,26 +360,27 @@ Task<std::optional<http::Response>> Throttler::State::take_in(http::Request& req
   co_return std::nullopt;
 }
 
-http::Response Throttler::State::answer_of(GuardedTask<http::Response>& call) noexcept {
+http::Response& Throttler::State::answer_of(GuardedTask<http::Response>& call,
+                                            std::optional<http::Response>& made) noexcept {
   switch (call.end()) {
     case Operation::End::none: break;
     case Operation::End::expired:
       ++counters.timed_out;
-      return http::error_response(504, "request timeout");
+      return made.emplace(http::error_response(504, "request timeout"));
     case Operation::End::looped:
       ++counters.failed;
-      return http::error_response(508, "services call each other without end");
+      return made.emplace(http::error_response(508, "services call each other without end"));
     case Operation::End::aborted:
       ++counters.failed;
-      return http::error_response(502, "the instance stopped while answering");
+      return made.emplace(http::error_response(502, "the instance stopped while answering"));
   }
   try {
+    http::Response& response = call.value();
     ++counters.completed;
-    return call.take();
+    return response;
   } catch (...) {
-    --counters.completed;
     ++counters.failed;
-    return http::error_response(500, "the function failed");
+    return made.emplace(http::error_response(500, "the function failed"));
   }
 }
 
@@ -402,7 +405,12 @@ Task<http::Response> Throttler::State::serve(StateRef self, http::Request& reque
   int hops = request.peer.empty() ? 0 : hops_said(request);
   if (state.options.remote) {
     hops = std::max(hops, co_await CurrentHops());
-    request.headers.set(hops_header, std::to_string(hops + 1));
+    const std::string count = std::to_string(hops + 1);
+    if ((http::HeadersAccess::names(request.headers) & http::wire::name_own) == 0) {
+      http::HeadersAccess::append(request.headers, hops_header, count);
+    } else {
+      request.headers.set(hops_header, count);
+    }
   }
   const ThrottledEndpoint* unreached = nullptr;
   for (int attempt = 1;; ++attempt) {
@@ -425,7 +433,7 @@ Task<http::Response> Throttler::State::serve(StateRef self, http::Request& reque
                                        state.options.hops_max, hops);
       if (const auto deadline = state.answer_deadline(arrival)) state.timers.arm(call, *deadline);
       co_await call;
-      http::Response response = state.answer_of(call);
+      http::Response& response = state.answer_of(call, in_vain);
       if (!response.unreached || attempt == attempts_max) {
         if (response.unreached) state.never_reached();
         state.answered(response.status, arrival);
@@ -436,7 +444,7 @@ Task<http::Response> Throttler::State::serve(StateRef self, http::Request& reque
           response.body = http::Body(std::make_unique<LeasedBody>(
               std::move(lease), std::move(response.body), state.deadline_of(arrival)));
         }
-        co_return response;
+        co_return std::move(response);
       }
     }
     unreached = &lease.endpoint();

@@ -141,7 +141,9 @@ struct Throttler::State {
   Task<std::optional<http::Response>> wait(Lease& lease, Instant arrival);
   /// Before another attempt of a request that did not reach its endpoint.
   Task<void> before_another(int attempt, const ThrottledEndpoint& unreached);
-  http::Response answer_of(GuardedTask<http::Response>& call) noexcept;
+  /// What `call` came to: its own answer, or one that is made in `made`.
+  http::Response& answer_of(GuardedTask<http::Response>& call,
+                            std::optional<http::Response>& made) noexcept;
   /// When an endpoint that is given a request of `arrival` now must have begun to answer.
   std::optional<Instant> answer_deadline(Instant arrival) const noexcept {
     std::optional<Instant> deadline = deadline_of(arrival);
@@ -204,6 +206,8 @@ class GuardedTask final : public Operation {
         hops_max_(hops_max),
         hops_said_(hops_said) {}
   T take() { return inner_.await_resume(); }
+  /// Where it is, good as long as this object.
+  T& value() { return inner_.value(); }
 
   bool await_ready() const noexcept { return false; }
   template <class P>

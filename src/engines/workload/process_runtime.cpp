@@ -152,23 +152,6 @@ struct ProcessRuntime::Impl {
 
 namespace {
 
-/// Answers requests over a connection to the program; held by whoever has one under way.
-class ProcessEndpoint final : public http::Handler {
- public:
-  ProcessEndpoint(Env& env, Endpoint endpoint, const http::ClientOptions& options)
-      : client_(env.executor, env.timers, env.network, std::move(endpoint), options) {}
-
-  Task<http::Response> handle(http::Request& request) override {
-    http::remove_hop_by_hop(request.headers);
-    http::Response response = co_await client_.handle(request);
-    http::remove_hop_by_hop(response.headers);
-    co_return response;
-  }
-
- private:
-  http::Client client_;
-};
-
 /// A program with its port and its watcher.
 class ProcessContainer final : public Container {
  public:
@@ -286,7 +269,10 @@ class ProcessContainer final : public Container {
       if (spec_.response_timeout > Duration::zero()) {
         client.response_timeout = spec_.response_timeout;
       }
-      endpoint_ = std::make_shared<ProcessEndpoint>(runtime_->env, *address(0), client);
+      client.gateway = true;
+      Env& env = runtime_->env;
+      endpoint_ = std::make_shared<http::Client>(env.executor, env.timers, env.network, *address(0),
+                                                 std::move(client));
     }
     return {};
   }
