@@ -113,7 +113,8 @@ std::shared_ptr<http::Handler> Door::at_url(const http::Url& url) const {
 namespace {
 
 Task<http::Response> handle_kept(std::shared_ptr<http::Handler> handler, http::Request& request) {
-  co_return co_await handler->handle(request);
+  const std::shared_ptr<http::Handler> keep = std::move(handler);  // not as long as the frame is
+  co_return co_await keep->handle(request);
 }
 
 /// Whoever nobody owns keeps what it uses itself, and costs no frame.

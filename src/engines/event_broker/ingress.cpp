@@ -23,9 +23,8 @@ http::Response refusal(const Error& error, const BrokerOptions& options) {
   return http::error_response(status, error.detail);
 }
 
-/// The body in memory. One that is still on its way is not waited for when the broker goes.
+/// A streamed body into memory. It is not waited for when the broker goes.
 Task<Result<void>> read(http::Body& body, std::size_t bytes_max, Wakeup& retired) {
-  if (!body.streamed()) co_return co_await body.read_all(bytes_max);
   auto gone = [](Wakeup& event) -> Task<void> { co_await event.wait(); };
   Task<Result<void>> all = body.read_all(bytes_max);
   Task<void> none = gone(retired);
@@ -40,17 +39,18 @@ Task<http::Response> accept(std::shared_ptr<broker::Acceptor> acceptor, http::Re
     acceptor->refused(response.status);
     return response;
   };
+  const auto refuse_large = [&refuse, &options] {
+    return refuse(http::error_response(
+        413, "an event of more than " + std::to_string(options.event_bytes_max) + " bytes"));
+  };
   if (request.method != "POST") co_return other_method(request.method);
   const std::optional<std::uint64_t> length = request.body.length();
-  const std::string too_large =
-      "an event of more than " + std::to_string(options.event_bytes_max) + " bytes";
-  if (length && *length > options.event_bytes_max) {
-    co_return refuse(http::error_response(413, too_large));
+  if (length && *length > options.event_bytes_max) co_return refuse_large();
+  Result<void> body;
+  if (request.body.streamed()) {
+    body = co_await read(request.body, options.event_bytes_max, acceptor->retired);
   }
-  const Result<void> body = co_await read(request.body, options.event_bytes_max, acceptor->retired);
-  if (!body && body.error().code == Errc::resource_exhausted) {
-    co_return refuse(http::error_response(413, too_large));
-  }
+  if (!body && body.error().code == Errc::resource_exhausted) co_return refuse_large();
   if (!body && acceptor->retired.is_set()) co_return refuse(refusal(body.error(), options));
   if (!body) co_return refuse(http::error_response(400, body.error().detail));
   const Result<CloudEvent> event = from_http(request);
