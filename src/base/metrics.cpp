@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <list>
 #include <map>
 #include <optional>
 #include <utility>
@@ -63,17 +64,23 @@ struct Series {
   Counter counter;
   Gauge gauge;
   std::optional<Histogram> histogram;
-  /// Gauges asked for when the text is made, by who gave them (a set, or null for the registry).
-  std::vector<std::pair<const void*, std::function<double()>>> reads;
-  int sets = 0;  ///< That have it.
+  /// Gauges asked for when the text is made. Whoever gave one knows its place: beyond the bound of
+  /// a name thousands share a series.
+  using Reads = std::list<std::function<double()>>;
+  Reads reads;
+  std::optional<Reads::iterator> own_read;  ///< Given without a set.
+  int sets = 0;                             ///< That have it.
 
-  void read_by(const void* owner, std::function<double()> read) {
-    std::erase_if(reads, [owner](const auto& entry) { return entry.first == owner; });
-    if (read) reads.emplace_back(owner, std::move(read));
+  void read_by(std::optional<Reads::iterator>& place, std::function<double()> read) {
+    if (place) {
+      **place = std::move(read);
+    } else {
+      place = reads.insert(reads.end(), std::move(read));
+    }
   }
   double gauge_value() const {
     double sum = gauge.value();
-    for (const auto& entry : reads) sum += entry.second();
+    for (const auto& read : reads) sum += read();
     return sum;
   }
 };
@@ -85,7 +92,15 @@ struct Family {
   std::string help;
   std::vector<std::string> label_names;  // sorted
   std::vector<double> bounds;
-  std::map<LabelValues, std::unique_ptr<Series>> series;
+  using All = std::map<LabelValues, std::unique_ptr<Series>>;
+  All series;
+  /// The series that stands for all others beyond the bound, when there is one.
+  std::optional<All::iterator> other;
+
+  void erase(All::iterator gone) {
+    if (other == gone) other.reset();
+    series.erase(gone);
+  }
 };
 
 MetricLabels sorted(MetricLabels labels) {
@@ -222,7 +237,7 @@ struct Metrics::Impl {
 
   struct Place {
     Family* family;
-    std::map<LabelValues, std::unique_ptr<Series>>::iterator series;
+    Family::All::iterator series;
   };
 
   Series& find(std::string_view name, std::string_view help, Type type, const MetricLabels& labels,
@@ -256,8 +271,11 @@ struct Metrics::Impl {
     auto known = family.series.find(values);
     if (known != family.series.end()) return Place{&family, known};
     // The series that stands for all others does not count against the bound.
-    if (family.series.size() >= series_max) values.assign(labels.size(), "other");
+    const bool full = family.series.size() >= series_max;
+    if (full && family.other) return Place{&family, *family.other};
+    if (full) values.assign(labels.size(), "other");
     const auto added = family.series.try_emplace(std::move(values)).first;
+    if (full) family.other = added;
     std::unique_ptr<Series>& series = added->second;
     if (series == nullptr) {
       series = std::make_unique<Series>();
@@ -289,7 +307,8 @@ Histogram& Metrics::histogram(std::string_view name, std::string_view help,
 
 void Metrics::gauge_from(std::string_view name, std::string_view help, std::function<double()> read,
                          const MetricLabels& labels) {
-  impl_->find(name, help, Type::gauge, labels).read_by(nullptr, std::move(read));
+  Series& series = impl_->find(name, help, Type::gauge, labels);
+  series.read_by(series.own_read, std::move(read));
 }
 
 bool Metrics::remove(std::string_view name, const MetricLabels& labels) {
@@ -297,7 +316,7 @@ bool Metrics::remove(std::string_view name, const MetricLabels& labels) {
   if (family == impl_->families.end()) return false;
   const auto series = family->second.series.find(values_of(sorted(labels)));
   if (series == family->second.series.end() || series->second->sets > 0) return false;
-  family->second.series.erase(series);
+  family->second.erase(series);
   return true;
 }
 
@@ -308,9 +327,12 @@ std::size_t Metrics::remove_labelled(std::string_view label_name, std::string_vi
     const auto found = std::find(family.label_names.begin(), family.label_names.end(), label_name);
     if (found == family.label_names.end()) continue;
     const auto index = static_cast<std::size_t>(found - family.label_names.begin());
-    removed += std::erase_if(family.series, [index, label_value](const auto& series) {
-      return series.first[index] == label_value && series.second->sets == 0;
-    });
+    for (auto series = family.series.begin(); series != family.series.end();) {
+      const auto here = series++;
+      if (here->first[index] != label_value || here->second->sets != 0) continue;
+      family.erase(here);
+      ++removed;
+    }
   }
   return removed;
 }
@@ -372,51 +394,55 @@ std::string MetricsSnapshot::prometheus_text() const {
 // ---------------------------------------------------------------------------- set
 
 struct MetricSet::Impl {
-  Series& find(std::string_view name, std::string_view help, Type type, const MetricLabels& more,
-               std::vector<double> bounds = {}) {
+  struct Mine {
+    Metrics::Impl::Place place;
+    std::optional<Series::Reads::iterator> read;
+  };
+
+  Mine& find(std::string_view name, std::string_view help, Type type, const MetricLabels& more,
+             std::vector<double> bounds = {}) {
     MetricLabels all = labels;
     all.insert(all.end(), more.begin(), more.end());
     const Metrics::Impl::Place place = metrics.place(name, help, type, all, std::move(bounds));
-    Series& series = *place.series->second;
-    const bool known = std::any_of(places.begin(), places.end(), [&series](const auto& mine) {
-      return mine.series->second.get() == &series;
+    const auto known = std::find_if(series.begin(), series.end(), [&place](const Mine& mine) {
+      return mine.place.series == place.series;
     });
-    if (!known) {
-      ++series.sets;
-      places.push_back(place);
-    }
-    return series;
+    if (known != series.end()) return *known;
+    ++place.series->second->sets;
+    return series.emplace_back(Mine{place, std::nullopt});
   }
 
   Metrics::Impl& metrics;
   MetricLabels labels;
-  std::vector<Metrics::Impl::Place> places;
+  std::vector<Mine> series;
 };
 
 MetricSet::MetricSet(Metrics& metrics, MetricLabels labels)
     : impl_(new Impl{*metrics.impl_, std::move(labels), {}}) {}
 
 MetricSet::~MetricSet() {
-  for (const Metrics::Impl::Place& place : impl_->places) {
-    Series& series = *place.series->second;
-    series.read_by(impl_.get(), nullptr);
-    if (--series.sets == 0) place.family->series.erase(place.series);
+  for (const Impl::Mine& mine : impl_->series) {
+    Series& series = *mine.place.series->second;
+    if (mine.read) series.reads.erase(*mine.read);
+    if (--series.sets == 0) mine.place.family->erase(mine.place.series);
   }
 }
 
 Counter& MetricSet::counter(std::string_view name, std::string_view help,
                             const MetricLabels& labels) {
-  return impl_->find(name, help, Type::counter, labels).counter;
+  return impl_->find(name, help, Type::counter, labels).place.series->second->counter;
 }
 
 Histogram& MetricSet::histogram(std::string_view name, std::string_view help,
                                 std::vector<double> bounds, const MetricLabels& labels) {
-  return *impl_->find(name, help, Type::histogram, labels, std::move(bounds)).histogram;
+  const Impl::Mine& mine = impl_->find(name, help, Type::histogram, labels, std::move(bounds));
+  return *mine.place.series->second->histogram;
 }
 
 void MetricSet::gauge_from(std::string_view name, std::string_view help,
                            std::function<double()> read, const MetricLabels& labels) {
-  impl_->find(name, help, Type::gauge, labels).read_by(impl_.get(), std::move(read));
+  Impl::Mine& mine = impl_->find(name, help, Type::gauge, labels);
+  mine.place.series->second->read_by(mine.read, std::move(read));
 }
 
 // ---------------------------------------------------------------------------- answers

@@ -8,20 +8,31 @@ constexpr std::string_view ready = "Ready";
 constexpr std::string_view addressable = "Addressable";
 constexpr std::string_view dead_letter_sink_resolved = "DeadLetterSinkResolved";
 
-ConditionSet broker_set() {
-  return ConditionSet::living({"IngressReady", "TriggerChannelReady", "FilterReady", addressable,
-                               dead_letter_sink_resolved});
+const ConditionSet& broker_set() {
+  static const ConditionSet set =
+      ConditionSet::living({"IngressReady", "TriggerChannelReady", "FilterReady", addressable,
+                            dead_letter_sink_resolved});
+  return set;
 }
-ConditionSet trigger_set() {
-  return ConditionSet::living({"BrokerReady", "SubscriptionReady", "DependencyReady",
-                               "SubscriberResolved", dead_letter_sink_resolved});
+const ConditionSet& trigger_set() {
+  static const ConditionSet set =
+      ConditionSet::living({"BrokerReady", "SubscriptionReady", "DependencyReady",
+                            "SubscriberResolved", dead_letter_sink_resolved});
+  return set;
 }
-ConditionSet event_type_set() { return ConditionSet::living({"ReferenceExists"}); }
-ConditionSet channel_set() {
-  return ConditionSet::living({"BackingChannelReady", addressable, dead_letter_sink_resolved});
+const ConditionSet& event_type_set() {
+  static const ConditionSet set = ConditionSet::living({"ReferenceExists"});
+  return set;
 }
-ConditionSet subscription_set() {
-  return ConditionSet::living({"ReferencesResolved", "AddedToChannel", "ChannelReady"});
+const ConditionSet& channel_set() {
+  static const ConditionSet set =
+      ConditionSet::living({"BackingChannelReady", addressable, dead_letter_sink_resolved});
+  return set;
+}
+const ConditionSet& subscription_set() {
+  static const ConditionSet set =
+      ConditionSet::living({"ReferencesResolved", "AddedToChannel", "ChannelReady"});
+  return set;
 }
 
 // What Broker, Trigger and Channel have in common about their dead letter sink.
@@ -112,7 +123,7 @@ void initialize_conditions(TriggerStatus& status, Timestamp now) {
 }
 void propagate_broker(TriggerStatus& status, const BrokerStatus& broker, Timestamp now) {
   const Condition* found = find_condition(broker.conditions, ready);
-  const ConditionSet set = trigger_set();
+  const ConditionSet& set = trigger_set();
   if (found == nullptr) {
     set.mark_unknown(status.conditions, "BrokerReady", "BrokerNotConfigured",
                      "The Broker has not been reconciled yet.", now);

@@ -16,16 +16,27 @@ constexpr std::string_view routes_ready = "RoutesReady";
 constexpr std::string_view sks_ready = "SKSReady";
 constexpr std::string_view scale_target_initialized = "ScaleTargetInitialized";
 
-ConditionSet revision_set() {
-  return ConditionSet::living({resources_available, container_healthy});
+const ConditionSet& revision_set() {
+  static const ConditionSet set = ConditionSet::living({resources_available, container_healthy});
+  return set;
 }
-ConditionSet configuration_set() { return ConditionSet::living({}); }
-ConditionSet route_set() {
-  return ConditionSet::living({traffic_assigned, ingress_ready, certificate_provisioned});
+const ConditionSet& configuration_set() {
+  static const ConditionSet set = ConditionSet::living({});
+  return set;
 }
-ConditionSet service_set() { return ConditionSet::living({configurations_ready, routes_ready}); }
-ConditionSet autoscaler_set() {
-  return ConditionSet::living({active, scale_target_initialized, sks_ready});
+const ConditionSet& route_set() {
+  static const ConditionSet set =
+      ConditionSet::living({traffic_assigned, ingress_ready, certificate_provisioned});
+  return set;
+}
+const ConditionSet& service_set() {
+  static const ConditionSet set = ConditionSet::living({configurations_ready, routes_ready});
+  return set;
+}
+const ConditionSet& autoscaler_set() {
+  static const ConditionSet set =
+      ConditionSet::living({active, scale_target_initialized, sks_ready});
+  return set;
 }
 
 std::string quoted(std::string_view name) { return '"' + std::string(name) + '"'; }

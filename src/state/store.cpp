@@ -8,11 +8,15 @@
 namespace knative::state {
 namespace {
 
+std::string_view group_of(std::string_view api_version) {
+  const std::size_t slash = api_version.find('/');
+  return slash == std::string_view::npos ? std::string_view() : api_version.substr(0, slash);
+}
+
 std::string kind_name(std::string_view api_version, std::string_view kind) {
   std::string name(kind);
-  const std::size_t slash = api_version.find('/');
-  if (slash != std::string_view::npos) name += '.' + std::string(api_version.substr(0, slash));
-  return name;
+  const std::string_view group = group_of(api_version);
+  return group.empty() ? name : name.append(1, '.').append(group);
 }
 
 Timestamp whole_seconds(WallTime time) {
@@ -68,15 +72,17 @@ StoreCore::StoreCore(Timers& timers, Random& random, StoreOptions options)
       options_(std::move(options)),
       hub_(std::make_shared<Hub>()) {
   options_.history_max = std::max<std::size_t>(options_.history_max, 1);
+  std::set<std::string> names;
   for (const KindInfo* info : kinds().all()) {
     std::string name = kind_name(info->api_version, info->kind);
-    if (!table_names_.emplace(name, tables_.size()).second) continue;  // another version
+    if (!names.insert(name).second) continue;  // another version
     KindTable table;
     table.info = info;
     table.resource = kind_name(info->api_version, info->plural);
     table.name = std::move(name);
     tables_.push_back(std::move(table));
   }
+  for (const KindTable& table : tables_) by_kind_.insert(hash_of(table.info->kind), table);
   hub_->core = this;
 }
 
@@ -85,17 +91,23 @@ StoreCore::~StoreCore() { hub_->close(); }
 // ---------------------------------------------------------------------------- finding
 
 Result<std::size_t> StoreCore::table_of(std::string_view api_version, std::string_view kind) const {
-  if (const std::optional<std::size_t> found = find_table(kind_name(api_version, kind))) {
-    return *found;
-  }
+  if (const auto found = find_table(group_of(api_version), kind)) return *found;
   return fail(Errc::unimplemented, "no matches for kind \"" + std::string(kind) +
                                        "\" in version \"" + std::string(api_version) + '"');
 }
 
 std::optional<std::size_t> StoreCore::find_table(std::string_view name) const {
-  const auto found = table_names_.find(name);
-  if (found == table_names_.end()) return std::nullopt;
-  return found->second;
+  const std::size_t dot = std::min(name.find('.'), name.size());
+  return find_table(name.substr(std::min(dot + 1, name.size())), name.substr(0, dot));
+}
+
+std::optional<std::size_t> StoreCore::find_table(std::string_view group,
+                                                 std::string_view kind) const {
+  const KindTable* found = by_kind_.find(hash_of(kind), [&](const KindTable& table) {
+    return table.info->kind == kind && group_of(table.info->api_version) == group;
+  });
+  if (found == nullptr) return std::nullopt;
+  return static_cast<std::size_t>(found - tables_.data());
 }
 
 Result<StoreCore::Place> StoreCore::place_of(const ObjectRef& ref) const {

@@ -123,6 +123,7 @@ class StoreCore : public Store {
   Result<void> restore_change(Change change);
   void restore_version(Version version);
   std::optional<std::size_t> find_table(std::string_view kind_name) const;
+  std::optional<std::size_t> find_table(std::string_view group, std::string_view kind) const;
 
   const KindTable& table(std::size_t kind) const { return tables_[kind]; }
   const StoreOptions& options() const noexcept { return options_; }
@@ -190,7 +191,7 @@ class StoreCore : public Store {
   Random random_;
   StoreOptions options_;
   std::vector<KindTable> tables_;
-  std::map<std::string, std::size_t, std::less<>> table_names_;
+  HashIndex<const KindTable> by_kind_;
   HashIndex<Entry> by_uid_;
   std::unordered_map<std::string, std::set<std::string>> dependents_;  // By owner's uid.
   std::deque<Change> history_;

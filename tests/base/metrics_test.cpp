@@ -138,6 +138,35 @@ TEST(MetricSet, SeriesStayUntilTheLastOfTwoOwnersIsGone) {
   EXPECT_NE(text.find("depth{app=\"x\"} 2\n"), text.npos) << text;
 }
 
+TEST(MetricSet, BeyondTheBoundGaugesShareASeriesUntilTheLastIsGone) {
+  Metrics metrics(1);
+  metrics.gauge("depth", "Depth.", {{"app", "first"}}).set(100);
+  std::vector<std::unique_ptr<MetricSet>> sets;
+  const auto add = [&](double value) {
+    sets.push_back(std::make_unique<MetricSet>(
+        metrics, MetricLabels{{"app", "x" + std::to_string(static_cast<int>(value))}}));
+    sets.back()->gauge_from("depth", "Depth.", [value] { return value; });
+  };
+  const auto others = [&]() -> std::string {
+    const std::string text = metrics.prometheus_text();
+    const std::string begin = "depth{app=\"other\"} ";
+    const std::size_t at = text.find(begin);
+    if (at == text.npos) return "none";
+    return text.substr(at + begin.size(), text.find('\n', at) - at - begin.size());
+  };
+  for (int i = 1; i <= 9; ++i) add(i);
+  EXPECT_EQ(others(), "45");
+  sets[4]->gauge_from("depth", "Depth.", [] { return 50.0; });  // replaces its 5
+  EXPECT_EQ(others(), "90");
+  sets.erase(sets.begin() + 4);
+  sets.erase(sets.begin());
+  EXPECT_EQ(others(), "39");
+  sets.clear();
+  EXPECT_EQ(others(), "none");
+  add(7);
+  EXPECT_EQ(others(), "7");
+}
+
 TEST(AnswerMetrics, CountsByStatusAndBoundsWhatAFunctionMakesUp) {
   Metrics metrics;
   MetricSet set(metrics, {{"app", "x"}});
