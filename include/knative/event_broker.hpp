@@ -121,7 +121,8 @@ struct TriggerOptions {
   std::size_t span_max = 10'000;
   /// Where a new trigger begins; empty: with the next event that is accepted.
   std::optional<Offset> begin;
-  /// Told to the dead letter sink as `knativeerrordest`: the subscriber's URL or name.
+  /// Told to the dead letter sink as `knativeerrordest`, and to the log: the subscriber's URL or
+  /// name, without secrets (`http::shown_url`).
   std::string subscriber_uri;
   std::string metric_name;  ///< What the trigger's series call it; empty: its name.
 };

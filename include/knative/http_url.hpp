@@ -19,6 +19,10 @@ namespace knative::http {
 /// Decode %XX; with `plus_is_space` also '+'. Wrong escapes stay as they are.
 KNATIVE_EXPORT std::string percent_decode(std::string_view text, bool plus_is_space = false);
 
+/// A URL, right or wrong, as statuses, messages and logs may show it: what stands before the host
+/// is "[redacted]", the query "?redacted". What has no "://" stays as it is.
+KNATIVE_EXPORT std::string shown_url(std::string_view url);
+
 /// A parsed absolute http or https URL. Fragments and user names are refused.
 struct KNATIVE_EXPORT Url {
   std::string scheme = "http";
@@ -28,6 +32,8 @@ struct KNATIVE_EXPORT Url {
   /// Fails with `invalid_argument`, naming the byte offset.
   static Result<Url> parse(std::string_view text);
   std::string to_string() const;
+  /// For strangers' eyes; see `shown_url`.
+  std::string shown() const;
   Endpoint endpoint() const { return Endpoint{host, port, {}}; }
   friend bool operator==(const Url&, const Url&) = default;
 };

@@ -1,6 +1,8 @@
 // Conditions of the Eventing and Messaging kinds: which of them make Ready, and their reasons.
 #include "model/eventing_lifecycle.hpp"
 
+#include "knative/http_url.hpp"
+
 namespace knative::eventing {
 namespace {
 
@@ -37,8 +39,9 @@ const ConditionSet& subscription_set() {
 
 // What Broker, Trigger and Channel have in common about their dead letter sink.
 template <class Status>
-void dead_letter_resolved(const ConditionSet& set, Status& status, std::string uri, Timestamp now) {
-  status.dead_letter_sink_uri = std::move(uri);
+void dead_letter_resolved(const ConditionSet& set, Status& status, const std::string& uri,
+                          Timestamp now) {
+  status.dead_letter_sink_uri = http::shown_url(uri);
   set.mark_true(status.conditions, dead_letter_sink_resolved, now);
 }
 template <class Status>
@@ -105,8 +108,8 @@ void set_address(BrokerStatus& status, std::string url, Timestamp now) {
   status.addresses.clear();
   if (status.address) status.addresses.push_back(*status.address);
 }
-void mark_dead_letter_sink_resolved(BrokerStatus& status, std::string uri, Timestamp now) {
-  dead_letter_resolved(broker_set(), status, std::move(uri), now);
+void mark_dead_letter_sink_resolved(BrokerStatus& status, const std::string& uri, Timestamp now) {
+  dead_letter_resolved(broker_set(), status, uri, now);
 }
 void mark_dead_letter_sink_not_configured(BrokerStatus& status, Timestamp now) {
   dead_letter_not_configured(broker_set(), status, now);
@@ -156,8 +159,8 @@ void mark_dependency_failed(TriggerStatus& status, std::string reason, std::stri
   trigger_set().mark_false(status.conditions, "DependencyReady", std::move(reason),
                            std::move(message), now);
 }
-void mark_subscriber_resolved(TriggerStatus& status, std::string uri, Timestamp now) {
-  status.subscriber_uri = std::move(uri);
+void mark_subscriber_resolved(TriggerStatus& status, const std::string& uri, Timestamp now) {
+  status.subscriber_uri = http::shown_url(uri);
   trigger_set().mark_true(status.conditions, "SubscriberResolved", now);
 }
 void mark_subscriber_unresolved(TriggerStatus& status, std::string reason, std::string message,
@@ -166,8 +169,8 @@ void mark_subscriber_unresolved(TriggerStatus& status, std::string reason, std::
   trigger_set().mark_false(status.conditions, "SubscriberResolved", std::move(reason),
                            std::move(message), now);
 }
-void mark_dead_letter_sink_resolved(TriggerStatus& status, std::string uri, Timestamp now) {
-  dead_letter_resolved(trigger_set(), status, std::move(uri), now);
+void mark_dead_letter_sink_resolved(TriggerStatus& status, const std::string& uri, Timestamp now) {
+  dead_letter_resolved(trigger_set(), status, uri, now);
 }
 void mark_dead_letter_sink_not_configured(TriggerStatus& status, Timestamp now) {
   dead_letter_not_configured(trigger_set(), status, now);
@@ -210,8 +213,8 @@ void mark_backing_channel_failed(ChannelStatus& status, std::string reason, std:
 void set_address(ChannelStatus& status, std::string url, Timestamp now) {
   assign_address(channel_set(), status, std::move(url), now);
 }
-void mark_dead_letter_sink_resolved(ChannelStatus& status, std::string uri, Timestamp now) {
-  dead_letter_resolved(channel_set(), status, std::move(uri), now);
+void mark_dead_letter_sink_resolved(ChannelStatus& status, const std::string& uri, Timestamp now) {
+  dead_letter_resolved(channel_set(), status, uri, now);
 }
 void mark_dead_letter_sink_not_configured(ChannelStatus& status, Timestamp now) {
   dead_letter_not_configured(channel_set(), status, now);

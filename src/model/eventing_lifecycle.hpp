@@ -24,7 +24,7 @@ void mark_filter_failed(BrokerStatus& status, std::string reason, std::string me
                         Timestamp now);
 /// Set the address and Addressable; an empty url makes it False.
 void set_address(BrokerStatus& status, std::string url, Timestamp now);
-void mark_dead_letter_sink_resolved(BrokerStatus& status, std::string uri, Timestamp now);
+void mark_dead_letter_sink_resolved(BrokerStatus& status, const std::string& uri, Timestamp now);
 void mark_dead_letter_sink_not_configured(BrokerStatus& status, Timestamp now);
 void mark_dead_letter_sink_failed(BrokerStatus& status, std::string reason, std::string message,
                                   Timestamp now);
@@ -44,10 +44,10 @@ void mark_not_subscribed(TriggerStatus& status, std::string reason, std::string 
 void mark_dependency_succeeded(TriggerStatus& status, Timestamp now);
 void mark_dependency_failed(TriggerStatus& status, std::string reason, std::string message,
                             Timestamp now);
-void mark_subscriber_resolved(TriggerStatus& status, std::string uri, Timestamp now);
+void mark_subscriber_resolved(TriggerStatus& status, const std::string& uri, Timestamp now);
 void mark_subscriber_unresolved(TriggerStatus& status, std::string reason, std::string message,
                                 Timestamp now);
-void mark_dead_letter_sink_resolved(TriggerStatus& status, std::string uri, Timestamp now);
+void mark_dead_letter_sink_resolved(TriggerStatus& status, const std::string& uri, Timestamp now);
 void mark_dead_letter_sink_not_configured(TriggerStatus& status, Timestamp now);
 void mark_dead_letter_sink_failed(TriggerStatus& status, std::string reason, std::string message,
                                   Timestamp now);
@@ -66,7 +66,7 @@ void mark_backing_channel_ready(ChannelStatus& status, Timestamp now);
 void mark_backing_channel_failed(ChannelStatus& status, std::string reason, std::string message,
                                  Timestamp now);
 void set_address(ChannelStatus& status, std::string url, Timestamp now);
-void mark_dead_letter_sink_resolved(ChannelStatus& status, std::string uri, Timestamp now);
+void mark_dead_letter_sink_resolved(ChannelStatus& status, const std::string& uri, Timestamp now);
 void mark_dead_letter_sink_not_configured(ChannelStatus& status, Timestamp now);
 void mark_dead_letter_sink_failed(ChannelStatus& status, std::string reason, std::string message,
                                   Timestamp now);

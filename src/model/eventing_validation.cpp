@@ -4,6 +4,7 @@
 #include <cctype>
 
 #include "knative/eventing.hpp"
+#include "knative/http_url.hpp"
 #include "model/eventing_codec.hpp"
 #include "model/value_diff.hpp"
 
@@ -68,7 +69,11 @@ FieldErrors validate_destination(const Destination& destination) {
                       "is absent",
                       "uri"));
   }
-  if (has_bad_character(destination.uri)) errors.add(invalid_value(destination.uri, "uri"));
+  if (absolute && http::shown_url(destination.uri).find("://[redacted]@") != std::string::npos) {
+    errors.add(field_error("must not contain a user name or a password", {"uri"}));
+  } else if (has_bad_character(destination.uri)) {
+    errors.add(invalid_value(destination.uri, "uri"));
+  }
   if (destination.ref) errors.add(validate_reference(*destination.ref).via_field("ref"));
   return errors;
 }

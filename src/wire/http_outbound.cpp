@@ -240,11 +240,10 @@ class Journey {
         ((response.status == 301 || response.status == 302) && request_.method == "POST");
     if (!to_get && !in_memory_) return false;
     Result<Url> next = wire::resolve(url_, *location);
-    if (!next) return std::move(next).error().within("redirect from " + url_.to_string());
+    if (!next) return std::move(next).error().within("redirect from " + url_.shown());
     if (url_.scheme == "https" && next->scheme != "https") {
-      return fail(Errc::failed_precondition, "redirect from " + url_.to_string() + " to " +
-                                                 next->to_string() +
-                                                 ": https does not lead to http");
+      return fail(Errc::failed_precondition, "redirect from " + url_.shown() + " to " +
+                                                 next->shown() + ": https does not lead to http");
     }
     visited_.insert(request_.method + " " + url_.to_string());
     if (to_get) become_get();
@@ -254,11 +253,11 @@ class Journey {
     }
     url_ = *std::move(next);
     if (visited_.contains(request_.method + " " + url_.to_string())) {
-      return fail(Errc::failed_precondition, "redirects go round at " + url_.to_string());
+      return fail(Errc::failed_precondition, "redirects go round at " + url_.shown());
     }
     if (static_cast<int>(visited_.size()) > options_.redirects_max) {
       return fail(Errc::failed_precondition, "more than " + std::to_string(options_.redirects_max) +
-                                                 " redirects, the last one to " + url_.to_string());
+                                                 " redirects, the last one to " + url_.shown());
     }
     return true;
   }

@@ -107,7 +107,7 @@ void ServerCore::settle(const Request& request, Response& response,
     what = "invalid status " + std::to_string(response.status);
   }
   logger.log(LogLevel::error, "http", "handler failed",
-             {{"target", request.target}, {"what", std::move(what)}});
+             {{"path", std::string(request.path())}, {"what", std::move(what)}});
   response = error_response(500);
 }
 

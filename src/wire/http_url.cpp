@@ -1,4 +1,5 @@
 // Absolute http and https URLs (RFC 3986, RFC 9110 section 4.2).
+#include <algorithm>
 #include <string>
 
 #include "knative/http.hpp"
@@ -105,14 +106,7 @@ Result<Url> resolve(const Url& base, std::string_view reference) {
 
 Result<Url> Url::parse(std::string_view text) {
   auto wrong = [&text](std::size_t offset, std::string_view why) {
-    std::string shown(text);
-    // User names are refused, and a password beside one, "@" in it or not, is nobody's to read.
-    const std::size_t begin = shown.find("://");
-    const std::size_t at = shown.rfind('@');
-    if (begin != std::string::npos && at != std::string::npos && at > begin) {
-      shown.replace(begin + 3, at - begin - 3, "[redacted]");
-    }
-    return fail(Errc::invalid_argument, "URL \"" + shown.substr(0, 200) +
+    return fail(Errc::invalid_argument, "URL \"" + shown_url(text).substr(0, 200) +
                                             "\": " + std::string(why) + " at byte " +
                                             std::to_string(offset));
   };
@@ -148,6 +142,29 @@ Result<Url> Url::parse(std::string_view text) {
   if (url.target.empty() || url.target.front() != '/') url.target.insert(0, "/");
   return url;
 }
+
+std::string shown_url(std::string_view url) {
+  std::string shown(url);
+  const std::size_t scheme = shown.find("://");
+  if (scheme == std::string::npos) return shown;
+  const std::size_t begin = scheme + 3;
+  std::size_t end = std::min(shown.find_first_of("/?#", begin), shown.size());
+  if (!wire::parse_authority(url.substr(begin, end - begin)).valid) {
+    // Perhaps a password with anything in it.
+    const std::size_t at = shown.rfind('@');
+    if (at != std::string::npos && at >= begin) {
+      shown.replace(begin, at - begin, "[redacted]");
+      end = shown.find('@', begin);
+    }
+  }
+  const std::size_t query = shown.find_first_of("?#", end);
+  if (query != std::string::npos && query + 1 < shown.size()) {
+    shown.replace(query, std::string::npos, "?redacted");
+  }
+  return shown;
+}
+
+std::string Url::shown() const { return shown_url(to_string()); }
 
 std::string Url::to_string() const {
   std::string text = scheme + "://";

@@ -237,10 +237,11 @@ TEST_F(BadInput, a_source_archive_that_leaves_its_folder_is_refused_by_entry) {
 
 // ---------------------------------------------------------------------------- steps
 
-TEST_F(BadInput, a_step_that_fails_is_named_with_exit_code_and_last_words) {
+TEST_F(BadInput, a_step_that_fails_is_named_with_exit_code_and_what_it_wants_to_be_told) {
   build::Build build;
-  build.spec.steps = {sh("prepare", "true"),
-                      sh("compile", "echo begin; echo 'shop.c:3: no such thing' >&2; exit 7")};
+  build.spec.steps = {
+      sh("prepare", "true"),
+      sh("compile", "echo 'shop.c:3: no such thing' > /dev/termination-log; exit 7")};
   expect_in(failed_build(build),
             {"step \"build-step-compile\"", "exit code 7", "shop.c:3: no such thing"});
 }

@@ -83,7 +83,7 @@ std::vector<build::SourceSpec> sources_of(const build::BuildSpec& spec) {
   return {spec.source};
 }
 
-// The end of a step's output as one line, for the condition's message.
+// The end of what a step has said as one line, for the condition's message.
 std::string last_words(std::string_view text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
   const std::size_t line = text.rfind('\n');
@@ -426,9 +426,9 @@ struct Builder::Impl {
     if (!ended) co_return Failure{"StepFailed", ended.error().within(where)};
     if (ended->success()) co_return std::nullopt;
     std::string detail = where + " ended with " + ended->to_string();
-    const std::string words =
-        last_words(terminated.message.empty() ? run.tail_text() : terminated.message);
-    if (!words.empty()) detail += ": " + words;
+    // Conditions are for everybody, the output may hold what is not.
+    const std::string words = last_words(terminated.message);
+    detail += words.empty() ? ", its output tells why" : ": " + words;
     co_return Failure{"StepFailed", fail(Errc::failed_precondition, detail)};
   }
 

@@ -122,8 +122,7 @@ http::Url Session::below(std::string_view path) const {
 // The repository is where the first request was led to. Credentials do not go to another origin.
 Result<void> move_to(Session& session, const http::Url& arrived) {
   if (!arrived.target.ends_with(refs_suffix)) {
-    return fail(Errc::unavailable, "the server redirects to \"" +
-                                       arrived.to_string().substr(0, 300) +
+    return fail(Errc::unavailable, "the server redirects to \"" + arrived.shown().substr(0, 300) +
                                        "\", which is no git repository");
   }
   const http::Url& old = session.url;

@@ -154,7 +154,9 @@ void ResolvedBefore::store(StringMap& annotations, const std::string& terms,
                            const std::map<std::string, std::string>& urls) {
   Value stored;
   stored[terms_member] = terms;
-  for (const auto& [role, url] : urls) stored[role] = url;
+  for (const auto& [role, url] : urls) {
+    if (http::shown_url(url) == url) stored[role] = url;  // everybody reads a status
+  }
   annotations[std::string(resolved_annotation)] = stored.to_json();
 }
 

@@ -366,7 +366,7 @@ Result<void> EventPlane::bind(const std::string& uid, std::int64_t generation,
   TriggerOptions options;
   options.filter = binding.filter;
   options.delivery = binding.delivery;
-  options.subscriber_uri = binding.subscriber_url;
+  options.subscriber_uri = http::shown_url(binding.subscriber_url);
   options.metric_name = binding.metric_name;
   const auto make = [this,
                      mode = binding.mode](const std::string& url) -> Result<std::shared_ptr<Sink>> {

@@ -154,7 +154,7 @@ std::optional<SubscriptionReconciler::Urls> SubscriptionReconciler::resolve_all(
     fresh = fresh && resolved;
     const std::optional<std::string> url = resolved ? *resolved : before.of(role);
     complete = complete && url;
-    if (resolved) shown = *resolved;
+    if (resolved) shown = http::shown_url(*resolved);
     if (url) urls[role] = *url;
   };
   take(subscription.spec.subscriber, "subscriber", physical.subscriber_uri,

@@ -173,7 +173,8 @@ TEST_F(Builds, AFailingStepEndsTheBuild) {
                       sh("third", "echo never")};
   const BuildOutcome outcome = execute(build);
   EXPECT_EQ(outcome.error->code, Errc::failed_precondition);
-  EXPECT_EQ(outcome.error->detail, "step \"build-step-second\" ended with exit code 3: no luck");
+  EXPECT_EQ(outcome.error->detail,
+            "step \"build-step-second\" ended with exit code 3, its output tells why");
   EXPECT_TRUE(succeeded(outcome).is_false());
   EXPECT_EQ(succeeded(outcome).reason, "StepFailed");
   EXPECT_EQ(outcome.status.steps_completed,
@@ -352,7 +353,8 @@ TEST_F(Builds, FunctionsAreSteps) {
   EXPECT_EQ(log_["build-step-read"], "text\n");
   build.spec.steps[0].image = "fn:throw";
   outcome = execute(build);
-  EXPECT_NE(outcome.error->detail.find("broken"), std::string::npos) << outcome.error->detail;
+  EXPECT_NE(log_["build-step-w"].find("broken"), std::string::npos) << log_["build-step-w"];
+  EXPECT_EQ(outcome.error->detail.find("broken"), std::string::npos) << outcome.error->detail;
 }
 
 TEST_F(Builds, TerminationMessagesAreTheResult) {
@@ -383,6 +385,19 @@ TEST_F(Builds, ALongTerminationMessageKeepsItsEndAndWithoutOneTheLogStandsForIt)
   EXPECT_EQ(outcome.status.step_states[1].terminated->message, "first\nno disk\n");
 }
 
+TEST_F(Builds, TheOutputOfAFailedStepIsNowhereInTheStatusUnlessItsPolicySaysSo) {
+  build::Build build;
+  build.metadata.name = "b";
+  build.spec.steps = {sh("a", "echo password=hunter2; echo password=hunter2 >&2; exit 1")};
+  BuildOutcome outcome = execute(build);
+  EXPECT_EQ(succeeded(outcome).message.find("hunter2"), std::string::npos);
+  EXPECT_EQ(outcome.status.step_states[0].terminated->message, "");
+  EXPECT_NE(log_["build-step-a"].find("hunter2"), std::string::npos) << "it is in the log";
+  build.spec.steps[0].termination_message_policy = "FallbackToLogsOnError";
+  outcome = execute(build);
+  EXPECT_NE(succeeded(outcome).message.find("exit code 1: password=hunter2"), std::string::npos);
+}
+
 TEST_F(Builds, TextOfAStepIsAlwaysValidAndItsLinesAreWhole) {
   build::Build build;
   build.metadata.name = "b";
@@ -390,6 +405,7 @@ TEST_F(Builds, TextOfAStepIsAlwaysValidAndItsLinesAreWhole) {
   build.spec.steps = {sh("s",
                          "printf x; i=0; while [ $i -lt 400 ]; do printf '\\303\\251'; "
                          "i=$((i+1)); done; sleep 0.01; printf 'more\\nlatin\\351\\n'; exit 3")};
+  build.spec.steps[0].termination_message_policy = "FallbackToLogsOnError";
   const BuildOutcome outcome = execute(build);
   std::string accents = "x";
   for (int i = 0; i < 400; ++i) accents += "\xc3\xa9";
@@ -398,6 +414,7 @@ TEST_F(Builds, TextOfAStepIsAlwaysValidAndItsLinesAreWhole) {
   build.spec.steps = {sh("s",
                          "i=0; while [ $i -lt 400 ]; do printf '\\303\\251'; i=$((i+1)); done; "
                          "exit 3")};
+  build.spec.steps[0].termination_message_policy = "FallbackToLogsOnError";
   const std::string detail = execute(build).error->detail;
   EXPECT_EQ(detail.substr(detail.size() - 2), "\xc3\xa9");  // cut between two characters
 }
