@@ -100,6 +100,7 @@ struct UnpackOptions {
   std::uint64_t bytes_max = std::uint64_t{8} << 30;  ///< Uncompressed, all layers together.
   std::uint64_t entries_max = 2'000'000;
   std::size_t name_bytes_max = 4096;
+  std::size_t depth_max = 256;  ///< Folders inside folders.
   /// Refuse symbolic links that point outside the root. Images have such links (they mean the
   /// image's root), source archives have no reason to.
   bool refuse_escaping_links = false;

@@ -14,6 +14,8 @@ namespace {
 constexpr std::uint64_t extension_bytes_max = 1 << 20;
 constexpr int links_followed_max = 40;
 constexpr std::size_t copy_bytes = 256 << 10;
+// What may follow the end marker: writers fill their last block, whose size is theirs.
+constexpr std::uint64_t trailing_bytes_max = 64 << 20;
 constexpr std::string_view whiteout_prefix = ".wh.";
 constexpr std::string_view whiteout_opaque = ".wh..wh..opq";
 
@@ -87,6 +89,10 @@ class Reader {
         return fail(Errc::resource_exhausted,
                     "archive has more than " + std::to_string(options_.entries_max) + " entries");
       }
+      // Said before a byte of it is inflated and written.
+      if (entry.size > options_.bytes_max - std::min(bytes_, options_.bytes_max)) {
+        return too_large().within(shown(entry.name));
+      }
       left_ = entry.size;
       padding_ = tar::padding_after(entry.size);
       return std::optional<Entry>(std::move(entry));
@@ -116,12 +122,15 @@ class Reader {
   // Read what follows the end marker, so that the whole stream has been hashed.
   Result<UnpackedLayer> finish() {
     std::array<char, 4096> scratch;
-    while (true) {
+    for (std::uint64_t trailing = 0; trailing <= trailing_bytes_max;) {
       Result<std::size_t> count = some(scratch);
       if (!count) return count.error();
-      if (*count == 0) break;
+      if (*count == 0) return UnpackedLayer{hasher_.finish(), bytes_, entries_};
+      trailing += *count;
     }
-    return UnpackedLayer{hasher_.finish(), bytes_, entries_};
+    return fail(Errc::resource_exhausted, "archive goes on for more than " +
+                                              std::to_string(trailing_bytes_max) +
+                                              " bytes after its end");
   }
 
  private:
@@ -143,10 +152,7 @@ class Reader {
     if (!count) return count;
     hasher_.update(std::string_view(into.data(), *count));
     bytes_ += *count;
-    if (bytes_ > options_.bytes_max) {
-      return fail(Errc::resource_exhausted,
-                  "archive unpacks to more than " + std::to_string(options_.bytes_max) + " bytes");
-    }
+    if (bytes_ > options_.bytes_max) return too_large();
     return count;
   }
 
@@ -182,6 +188,11 @@ class Reader {
       return fail(Errc::data_loss, "archive header has a wrong checksum");
     }
     return true;
+  }
+
+  Error too_large() const {
+    return fail(Errc::resource_exhausted,
+                "archive unpacks to more than " + std::to_string(options_.bytes_max) + " bytes");
   }
 
   static Error no_archive() { return fail(Errc::invalid_argument, "not a tar archive"); }
@@ -291,8 +302,24 @@ class Extractor {
   Result<std::string> resolve(const std::vector<std::string>& names, std::string_view entry) {
     const std::string key = join(names);
     if (const auto known = resolved_.find(key); known != resolved_.end()) return known->second;
+    if (names.size() > options_.depth_max) {
+      return fail(
+          Errc::resource_exhausted,
+          shown(entry) + ": is more than " + std::to_string(options_.depth_max) + " folders deep");
+    }
+    // From the nearest folder above that is known.
     std::vector<std::string> pending(names.rbegin(), names.rend());
     std::vector<std::string> real;
+    std::size_t left = names.size();
+    for (std::string above = key; left-- > 0;) {
+      above.resize(left == 0 ? 0 : above.rfind('/'));
+      const auto known = resolved_.find(above);
+      if (known == resolved_.end()) continue;
+      pending.resize(names.size() - left);
+      push_components(known->second, real);
+      std::reverse(real.begin(), real.end());
+      break;
+    }
     int followed = 0;
     while (!pending.empty()) {
       const std::string name = pending.back();

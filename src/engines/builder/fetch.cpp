@@ -16,6 +16,7 @@ using builder::git::Credentials;
 
 constexpr std::size_t copy_bytes = 256 << 10;
 constexpr std::size_t directory_depth_max = 256;
+constexpr int links_followed_max = 40;
 
 bool begins(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
@@ -89,11 +90,32 @@ Result<void> copy_tree(Files& files, const std::string& from, const std::string&
   return {};
 }
 
-// Hashes what passes through.
+// What a path means in the end. Only regular files and folders have one.
+Result<std::pair<std::string, FileType>> file_or_folder(Files& files, std::string path) {
+  for (int links = 0; links <= links_followed_max; ++links) {
+    Result<FileInfo> info = files.info(path);
+    if (!info) return info.error();
+    if (info->type == FileType::regular || info->type == FileType::directory) {
+      return std::pair(std::move(path), info->type);
+    }
+    if (info->type != FileType::symlink) {
+      return fail(Errc::invalid_argument, path + " is neither a file nor a folder");
+    }
+    Result<std::string> target = files.read_symlink(path);
+    if (!target) return target.error();
+    const bool whole = target->starts_with('/');
+    path = whole ? *target : path.substr(0, path.rfind('/') + 1) + *target;
+  }
+  return fail(Errc::invalid_argument, path + ": too many symbolic links");
+}
+
+// Hashes what passes through, until nobody waits for it any more.
 class HashingSource final : public oci::ByteSource {
  public:
-  explicit HashingSource(std::unique_ptr<oci::ByteSource> inner) : inner_(std::move(inner)) {}
+  HashingSource(std::unique_ptr<oci::ByteSource> inner, const std::atomic<bool>& cancelled)
+      : inner_(std::move(inner)), cancelled_(cancelled) {}
   Result<std::size_t> read(std::span<char> into) override {
+    if (cancelled_.load()) return fail(Errc::cancelled, "the fetch was cancelled");
     Result<std::size_t> count = inner_->read(into);
     if (count) hasher_.update(std::string_view(into.data(), *count));
     return count;
@@ -102,17 +124,20 @@ class HashingSource final : public oci::ByteSource {
 
  private:
   std::unique_ptr<oci::ByteSource> inner_;
+  const std::atomic<bool>& cancelled_;
   oci::Hasher hasher_;
 };
 
 Result<std::string> unpack_archive(Files& files, const std::string& path,
-                                   const std::string& directory, const FetcherOptions& limits) {
+                                   const std::string& directory, const FetcherOptions& limits,
+                                   const std::atomic<bool>& cancelled) {
   Result<std::unique_ptr<oci::ByteSource>> file = oci::open_source(files, path);
   if (!file) return file.error();
-  HashingSource source(std::move(*file));
+  HashingSource source(std::move(*file), cancelled);
   oci::UnpackOptions options;
   options.bytes_max = limits.bytes_max;
   options.entries_max = limits.files_max;
+  options.depth_max = directory_depth_max;
   options.refuse_escaping_links = true;
   options.whiteouts = false;
   Result<oci::UnpackedLayer> unpacked = oci::unpack_layer(files, source, directory, options);
@@ -159,7 +184,7 @@ class SourceFetcher final : public Fetcher {
     request.credentials = split_credentials(request.url);
     request.directory = directory;
     request.limits = options_;
-    const std::string shown = request.url;
+    const std::string shown = http::shown_url(request.url);
     if (request.url.empty()) co_return fail(Errc::invalid_argument, "git source: url is missing");
     const std::size_t scheme = request.url.find("://");
     const bool scp_form = scheme == std::string::npos && request.url.front() != '/' &&
@@ -200,7 +225,8 @@ class SourceFetcher final : public Fetcher {
     std::string location = source.gcs->location;
     const Credentials credentials = split_credentials(location);
     const std::string type = source.gcs->type;
-    const std::string where = "source " + location;
+    const std::string shown = http::shown_url(location);
+    const std::string where = "source " + shown;
     if (type != "Archive" && type != "TarGzArchive") {
       co_return fail(Errc::unimplemented, where + ": type \"" + type +
                                               "\" is not supported, only Archive and TarGzArchive");
@@ -224,12 +250,12 @@ class SourceFetcher final : public Fetcher {
     const CancelOnDrop drop;
     auto work = [&files = files_, path, directory, limits = options_, flag = drop.flag,
                  downloaded]() -> Result<std::string> {
-      Result<FileInfo> info = files.info(path);
-      if (!info) return info.error();
-      if (info->type != FileType::directory) {
-        return unpack_archive(files, path, directory, limits);
+      const Result<std::pair<std::string, FileType>> found = file_or_folder(files, path);
+      if (!found) return found.error();
+      if (found->second == FileType::regular) {
+        return unpack_archive(files, found->first, directory, limits, *flag);
       }
-      Result<void> copied = copy_tree(files, path, directory, limits, *flag);
+      Result<void> copied = copy_tree(files, found->first, directory, limits, *flag);
       if (!copied) return copied.error();
       return std::string();
     };
@@ -237,7 +263,7 @@ class SourceFetcher final : public Fetcher {
     Result<std::string> digest = co_await std::move(unpacking);
     if (!digest) co_return digest.error().within(where);
     Fetched fetched;
-    fetched.resolved = {source.name, location, *digest};
+    fetched.resolved = {source.name, shown, *digest};
     co_return fetched;
   }
 

@@ -389,6 +389,73 @@ TEST_F(Archives, ClearErrors) {
   EXPECT_EQ(fetch_archive(path("evil.tar")).error().code, Errc::invalid_argument);
 }
 
+TEST_F(Archives, WhatIsNeitherAFileNorAFolderIsRefusedAndNotReadForEver) {
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  fs::create_symlink("/dev/zero", path("link"));
+  fs::create_symlink("round", path("round"));
+  for (const std::string& location : {std::string("/dev/zero"), path("pipe"), path("link"),
+                                      path("round"), "file://" + path("pipe")}) {
+    const Error error = fetch_archive(location).error();
+    EXPECT_EQ(error.code, Errc::invalid_argument) << error.to_string();
+  }
+  write("src/a", "there");
+  shell("tar -czf src.tgz -C src . && ln -s src.tgz current.tgz && ln -s src current");
+  for (const char* good : {"current.tgz", "current"}) {
+    ASSERT_TRUE(fetch_archive(path(good))) << good;
+    EXPECT_EQ(read("out/a"), "there");
+  }
+}
+
+TEST_F(Archives, ABombIsRefusedBeforeItIsInflated) {
+  fetcher_options_.bytes_max = 10 << 20;
+  shell("truncate -s 64M zeros && tar -czf bomb.tgz zeros && truncate -s 0 zeros");
+  const Error error = fetch_archive(path("bomb.tgz")).error();
+  EXPECT_EQ(error.code, Errc::resource_exhausted) << error.to_string();
+  EXPECT_NE(error.detail.find("\"zeros\""), std::string::npos) << error.detail;
+  EXPECT_FALSE(fs::exists(path("out/zeros")));
+}
+
+TEST_F(Archives, ABombBehindTheEndMarkerIsRefusedToo) {
+  write("a", "a");
+  shell("tar -cf end.tar a && truncate -s 80M end.tar && gzip end.tar");
+  const Error error = fetch_archive(path("end.tar.gz")).error();
+  EXPECT_EQ(error.code, Errc::resource_exhausted) << error.to_string();
+  EXPECT_NE(error.detail.find("after its end"), std::string::npos) << error.detail;
+}
+
+TEST_F(Archives, OneThatIsThousandsOfFoldersDeepIsRefusedAtOnce) {
+  shell(R"(python3 - <<'END'
+import tarfile
+with tarfile.open("deep.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+    for depth in range(1, 2000):
+        entry = tarfile.TarInfo("/".join("a" * depth))
+        entry.type = tarfile.DIRTYPE
+        tar.addfile(entry)
+END)");
+  const Error error = fetch_archive(path("deep.tar")).error();
+  EXPECT_EQ(error.code, Errc::resource_exhausted) << error.to_string();
+  EXPECT_NE(error.detail.find("more than 256 folders deep"), std::string::npos) << error.detail;
+}
+
+TEST_F(Archives, SecretsOfALocationAreInNoStatusAndNoMessage) {
+  write("src/a", "there");
+  shell("tar -czf src.tgz -C src .");
+  Beside server(env(), http::make_handler([this](http::Request& request) {
+                  return request.query("token") == "hunter2" && request.path() == "/a.tgz"
+                             ? http::text(read("src.tgz"))
+                             : http::error_response(404);
+                }),
+                env().network.listen(Endpoint{}).value());
+  const std::string base = "http://" + server.at();
+  const Result<Fetched> fetched = fetch_archive(base + "/a.tgz?token=hunter2");
+  ASSERT_TRUE(fetched) << fetched.error().to_string();
+  EXPECT_EQ(fetched->resolved.url, base + "/a.tgz?redacted");
+  const Error error = fetch_archive(base + "/none.tgz?token=hunter2").error();
+  EXPECT_EQ(error.code, Errc::not_found);
+  EXPECT_EQ(error.detail.find("hunter2"), std::string::npos) << error.detail;
+  EXPECT_NE(error.detail.find(base + "/none.tgz?redacted"), std::string::npos) << error.detail;
+}
+
 TEST_F(Archives, OverHttpsWithRedirectsAndCredentials) {
   write("src/a/b", "deep");
   shell("tar -czf src.tgz -C src .");
