@@ -57,6 +57,14 @@ class KNATIVE_EXPORT Addresses {
   bool secure_ = false;
 };
 
+/// For whom a host is answered.
+enum class Reach : unsigned char {
+  everyone,
+  /// Callers in this process, and of the listener those on this machine: over loopback or a unix
+  /// socket. A proxy that hands on what comes from elsewhere is such a caller, too.
+  inside,
+};
+
 /// Hands requests to who answers for their host or path.
 class KNATIVE_EXPORT Door final : public http::Handler {
  public:
@@ -64,9 +72,10 @@ class KNATIVE_EXPORT Door final : public http::Handler {
 
   /// Answer for exactly these hosts (lower case, without port) on behalf of `owner`, in the place
   /// of those it had. Fails with `already_exists`, naming host and owner, when another owner has
-  /// one of them or it stands twice among them; then nothing changes.
+  /// one of them or it stands twice among them; then nothing changes. For whom it does not answer,
+  /// there is no such host.
   Result<void> set_hosts(std::string_view owner, std::vector<std::string> hosts,
-                         std::shared_ptr<http::Handler> handler);
+                         std::shared_ptr<http::Handler> handler, Reach reach = Reach::everyone);
   /// Give up every host of `owner`.
   void remove_hosts(std::string_view owner);
   /// Answer for a path and what lies below it on the bare address ("/metrics"); the longest path
@@ -85,8 +94,10 @@ class KNATIVE_EXPORT Door final : public http::Handler {
   /// Call `added` with every host from now on that was not one before.
   void on_host(std::function<void(std::string_view host)> added) { added_ = std::move(added); }
 
-  /// 404 for a host or path that nobody answers for.
-  Task<http::Response> handle(http::Request& request) override;
+  /// 404 for a host or path that nobody answers for. Who calls it is inside.
+  Task<http::Response> handle(http::Request& request) override { return answer(request, false); }
+  /// What a listener serves: the same, for each peer what reaches it. Lives as long as the door.
+  http::Handler& front() noexcept { return front_; }
 
  private:
   struct Text {
@@ -98,8 +109,23 @@ class KNATIVE_EXPORT Door final : public http::Handler {
   struct Entry {
     std::string owner;
     std::shared_ptr<http::Handler> handler;
+    Reach reach;
   };
+  class Front final : public http::Handler {
+   public:
+    explicit Front(Door& door) : door_(door) {}
+    Task<http::Response> handle(http::Request& request) override {
+      return door_.answer(request, true);
+    }
+
+   private:
+    Door& door_;
+  };
+  /// `arrived`: at a listener, from the request's peer.
+  Task<http::Response> answer(http::Request& request, bool arrived);
+
   const Addresses& addresses_;
+  Front front_{*this};
   std::function<void(std::string_view host)> added_;
   std::unordered_map<std::string, Entry, Text, std::equal_to<>> hosts_;
   std::unordered_map<std::string, std::vector<std::string>, Text, std::equal_to<>> owners_;

@@ -218,7 +218,7 @@ Result<void> Platform::Impl::open_listener() {
   if (listener_tls) listener = listener_tls->wrap(std::move(*listener));
   if (!listener) return listener.error().within("listen_tls");
   server = std::make_unique<http::Server>(world.executor, world.timers, world.logger,
-                                          std::move(*listener), entrance, settings.server);
+                                          std::move(*listener), entrance.front(), settings.server);
   urls.set_port(server->endpoint().port);
   return {};
 }

@@ -15,6 +15,14 @@ bool is_bare(std::string_view host) {
   return host.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
+/// Whether a connection's peer is on this machine: "127.0.0.1:80", "[::1]:80", "unix".
+bool is_here(std::string_view peer) {
+  for (const std::string_view start : {"127.", "[::1]", "[::ffff:127.", "unix"}) {
+    if (peer.starts_with(start)) return true;
+  }
+  return false;
+}
+
 constexpr std::uint16_t http_port = 80;
 constexpr std::uint16_t https_port = 443;
 
@@ -43,7 +51,7 @@ std::vector<std::string> Addresses::hosts(std::string_view name, std::string_vie
 }
 
 Result<void> Door::set_hosts(std::string_view owner, std::vector<std::string> hosts,
-                             std::shared_ptr<http::Handler> handler) {
+                             std::shared_ptr<http::Handler> handler, Reach reach) {
   std::sort(hosts.begin(), hosts.end());
   if (const auto twice = std::adjacent_find(hosts.begin(), hosts.end()); twice != hosts.end()) {
     return fail(Errc::already_exists,
@@ -61,7 +69,7 @@ Result<void> Door::set_hosts(std::string_view owner, std::vector<std::string> ho
     }
   }
   remove_hosts(owner);
-  for (const std::string& host : hosts) hosts_[host] = Entry{std::string(owner), handler};
+  for (const std::string& host : hosts) hosts_[host] = Entry{std::string(owner), handler, reach};
   if (!hosts.empty()) owners_[std::string(owner)] = std::move(hosts);
   return {};
 }
@@ -107,7 +115,10 @@ std::shared_ptr<http::Handler> Door::at_url(const http::Url& url) const {
   const bool listener = secure == addresses_.secure();
   const bool ours = (listener && url.port == addresses_.port()) ||
                     (secure ? listener && url.port == https_port : url.port == http_port);
-  return ours ? at_host(url.host) : nullptr;
+  if (!ours) return nullptr;
+  std::string_view host = url.host;
+  if (host.ends_with('.')) host.remove_suffix(1);  // the same name
+  return at_host(host);
 }
 
 namespace {
@@ -142,7 +153,7 @@ std::string_view written_host(const http::Request& request) noexcept {
 
 }  // namespace
 
-Task<http::Response> Door::handle(http::Request& request) {
+Task<http::Response> Door::answer(http::Request& request, bool arrived) {
   std::string_view host = written_host(request);
   auto found = hosts_.find(host);
   std::string lowered;
@@ -151,7 +162,10 @@ Task<http::Response> Door::handle(http::Request& request) {
     host = lowered;
     found = hosts_.find(host);
   }
-  if (found != hosts_.end()) return pass_on(found->second.handler, request);
+  if (found != hosts_.end() &&
+      (found->second.reach == Reach::everyone || !arrived || is_here(request.peer))) {
+    return pass_on(found->second.handler, request);
+  }
   if (!is_bare(host)) return not_here("no service answers for the host ", host);
   if (const std::shared_ptr<http::Handler> handler = at_path(request.path())) {
     return pass_on(handler, request);

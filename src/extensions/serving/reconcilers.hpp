@@ -94,7 +94,7 @@ class RouteReconciler final : public Frame<serving::Route> {
   Task<Result<void>> forget(const std::string& key, const std::string& uid) override;
   bool resolve(serving::Route& route, std::vector<serving::TrafficTarget>& resolved,
                Interests& waits_for);
-  Result<void> lead_there(const RouteRule& rule);
+  Result<void> lead_there(const serving::Route& route, const RouteRule& rule);
   Task<Result<void>> label_revisions(const serving::Route& route,
                                      std::vector<serving::TrafficTarget> before);
   Task<Result<void>> release_revisions(const std::string& key);

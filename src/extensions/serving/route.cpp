@@ -193,14 +193,15 @@ Task<Result<void>> RouteReconciler::release_revisions(const std::string& key) {
 }
 
 // The door and the router change together. What the router refuses is led nowhere.
-Result<void> RouteReconciler::lead_there(const RouteRule& rule) {
+Result<void> RouteReconciler::lead_there(const Route& route, const RouteRule& rule) {
   std::vector<std::string> hosts = rule.hosts;
   for (const RouteTag& tag : rule.tags) {
     hosts.insert(hosts.end(), tag.hosts.begin(), tag.hosts.end());
   }
   // The plane outlives the door's use of it: nobody owns its router.
   const std::shared_ptr<http::Handler> router(std::shared_ptr<void>(), &plane_.router());
-  Result<void> set = door_.set_hosts(door_owner(rule.name), std::move(hosts), router);
+  const Reach reach = is_private(route) ? Reach::inside : Reach::everyone;
+  Result<void> set = door_.set_hosts(door_owner(rule.name), std::move(hosts), router, reach);
   if (set) {
     set = plane_.set_route(rule);
     if (!set) door_.remove_hosts(door_owner(rule.name));
@@ -237,7 +238,7 @@ Task<Result<Requeue>> RouteReconciler::step(Route& route, Interests& waits_for) 
     waits_for.insert(ref_to<Revision>(route, target.revision_name));
   }
   const RouteRule rule = rule_of(client(), scope().addresses, route, resolved);
-  if (Result<void> set = lead_there(rule); !set) {
+  if (Result<void> set = lead_there(route, rule); !set) {
     mark_ingress_failed(route.status, "HostConflict", set.error().detail, now());
     add_rivals(route, waits_for);
   } else if (all_there) {
