@@ -11,7 +11,8 @@
 
 namespace knative {
 
-/// ConfigMap config-autoscaler with its defaults, and `progress-deadline` of config-deployment.
+/// ConfigMap config-autoscaler with its defaults, `progress-deadline` of config-deployment, and
+/// what only the host says: `instances_max`.
 struct AutoscalerConfig {
   double container_concurrency_target_percentage = 70;
   double container_concurrency_target_default = 100;
@@ -34,6 +35,9 @@ struct AutoscalerConfig {
   int max_scale_limit = 0;  ///< 0: no limit.
   Duration scale_down_delay{0};
   Duration progress_deadline = std::chrono::seconds(600);
+  /// Of one Revision, at least 1: more are never started. Whoever asks for more is warned when it
+  /// is applied, in the status too.
+  int instances_max = 1000;
 
   /// Read the data of the ConfigMap over what `base` says; unknown keys are ignored. Fails with
   /// `invalid_argument` naming the first key that is malformed or out of its range.

@@ -206,6 +206,7 @@ struct Config {
   std::int64_t container_concurrency_max = 1000;
   bool allow_container_concurrency_zero = true;
   bool allow_zero_initial_scale = false;
+  std::int32_t instances_max = 0;  ///< More of a Revision are not started; 0: no bound.
   bool enable_service_links = false;
 };
 

@@ -157,7 +157,8 @@ class KNATIVE_EXPORT Store {
   /// new version.
   virtual Result<AnyObject> update(AnyObject object) = 0;
   /// Create, or replace spec, labels and annotations. Keeps the status; finalizers and owner
-  /// references too when `object` has none. A resourceVersion in `object` must be the current one.
+  /// references too when `object` has none. A resourceVersion in `object` must be the current one
+  /// (`conflict`, also when there is no such object).
   virtual Result<AnyObject> apply(AnyObject object) = 0;
   /// Replace the status and nothing else.
   virtual Result<AnyObject> update_status(AnyObject object) = 0;

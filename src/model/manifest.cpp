@@ -2,6 +2,8 @@
 #include "knative/manifest.hpp"
 
 #include <algorithm>
+#include <array>
+#include <map>
 
 #include "model/yaml_document.hpp"
 
@@ -88,6 +90,7 @@ class Reader {
         problems_(problems) {}
 
   void read(const Value& value, const SourceMap& source) {
+    ++document_;
     if (value.is_null()) return;
     if (const Value* items = list_items(value)) {
       const std::string& kind = value.find("kind")->as_string();
@@ -155,7 +158,27 @@ class Reader {
     const FieldErrors merged = errors.merged();
     add_field_errors(merged, FieldError::Level::error, source, problems_);
     add_field_errors(merged, FieldError::Level::warning, source, warnings_);
+    if (object) note_repeated(*object, source, prefix);
     if (object) objects_.push_back(*std::move(object));
+  }
+
+  // Objects are applied in turn; says so when that hides what an earlier document wants.
+  void note_repeated(const AnyObject& object, const SourceMap& source, const std::string& prefix) {
+    ObjectRef ref = object.ref();
+    if (ref.name.empty()) return;
+    if (ref.namespace_.empty() && object.info().namespaced) ref.namespace_ = default_namespace;
+    const std::string group = ref.api_version.substr(0, ref.api_version.rfind('/'));
+    const Seen here{document_, source.find(prefix)};
+    const auto [first, fresh] =
+        seen_.emplace(std::array{group, ref.kind, ref.namespace_, ref.name}, here);
+    if (fresh) return;
+    const auto place_of = [](const Seen& seen) {
+      return "document " + std::to_string(seen.document) + ", line " + std::to_string(seen.at.line);
+    };
+    warnings_.push_back({here.at, ref.kind + " \"" + ref.name + "\" is given twice: what " +
+                                      place_of(first->second) + " says is replaced by " +
+                                      place_of(here)});
+    first->second = here;
   }
 
   // Whether nobody registered this kind; says so.
@@ -169,11 +192,19 @@ class Reader {
     return true;
   }
 
+  struct Seen {
+    std::size_t document;
+    Position at;
+  };
+  static constexpr std::string_view default_namespace = "default";
+
   const ParseOptions& options_;
   const KindRegistry& kinds_;
   std::vector<Problem>& problems_;
   std::vector<Problem> warnings_;
   std::vector<AnyObject> objects_;
+  std::size_t document_ = 0;
+  std::map<std::array<std::string, 4>, Seen> seen_;  // group, kind, namespace, name
 };
 
 // `read`, with the file's name in front of what is wrong.

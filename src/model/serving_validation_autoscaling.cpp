@@ -67,6 +67,20 @@ std::optional<std::int32_t> scale(FieldErrors& errors, const Annotation& annotat
   return static_cast<std::int32_t>(*number);
 }
 
+// What is more than the platform ever starts.
+void check_reachable(FieldErrors& errors, const StringMap& annotations, const Config& config) {
+  if (config.instances_max == 0) return;
+  for (const char* name : {"min-scale", "max-scale", "initial-scale", "activation-scale"}) {
+    const Annotation annotation = find(annotations, name);
+    if (!annotation) continue;
+    const std::optional<std::int32_t> number = parse_number<std::int32_t>(*annotation.value);
+    if (!number || *number <= config.instances_max) continue;
+    errors.add(field_error("is cut to " + std::to_string(config.instances_max), {annotation.key},
+                           "no more instances of one Revision are started here")
+                   .as_warning());
+  }
+}
+
 void check_scales(FieldErrors& errors, const StringMap& annotations, const Config& config) {
   const Annotation min_key = find(annotations, "min-scale");
   const Annotation max_key = find(annotations, "max-scale");
@@ -187,6 +201,7 @@ FieldErrors validate_autoscaling(const StringMap& annotations, const Config& con
   if (first == annotations.end() || !first->first.starts_with(prefix)) return errors;
   check_class(errors, annotations);
   check_scales(errors, annotations, config);
+  check_reachable(errors, annotations, config);
   check_floats(errors, annotations);
   check_duration(errors, find(annotations, "window"), std::chrono::seconds(6), true);
   check_duration(errors, find(annotations, "scale-to-zero-pod-retention-period"), Duration::zero(),

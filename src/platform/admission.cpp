@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "knative/autoscaler.hpp"
+#include "knative/container.hpp"
 #include "knative/core.hpp"
 #include "knative/serving.hpp"
 #include "model/whole_object.hpp"
@@ -48,6 +49,38 @@ FieldErrors ignored_of(const serving::RevisionSpec& spec, std::string_view where
   return ignored;
 }
 
+// Of the probes of a function: it is called, so a port of its own is not asked.
+FieldErrors ignored_ports(const serving::RevisionSpec& spec, std::string_view where) {
+  FieldErrors ignored;
+  const core::Container* serving = spec.serving_container();
+  if (serving == nullptr || !serving->image.starts_with(function_image_prefix)) return ignored;
+  core::ContainerPort served{.container_port = 8080};
+  if (!serving->ports.empty()) served = serving->ports.front();
+  const auto check = [&](const IntOrString& port, const std::string& host,
+                         const std::string& field) {
+    const bool own = port.is_string() ? port.name() == served.name
+                                      : port.is_zero() || port.number() == served.container_port;
+    if (own || !host.empty()) return;
+    ignored.add(field_error("has no effect", {field + ".port"},
+                            "a function of the host program is called, it has no ports")
+                    .as_warning());
+  };
+  const std::pair<const std::optional<core::Probe>&, const char*> probes[] = {
+      {serving->readiness_probe, "readinessProbe"},
+      {serving->liveness_probe, "livenessProbe"},
+      {serving->startup_probe, "startupProbe"}};
+  for (const auto& [probe, name] : probes) {
+    if (!probe) continue;
+    const std::string field = name;
+    if (probe->http_get) check(probe->http_get->port, probe->http_get->host, field + ".httpGet");
+    if (probe->tcp_socket) {
+      check(probe->tcp_socket->port, probe->tcp_socket->host, field + ".tcpSocket");
+    }
+  }
+  const auto index = static_cast<std::size_t>(serving - spec.containers.data());
+  return std::move(ignored).via_field_index(std::string(where) + "containers", index);
+}
+
 template <class T>
 FieldErrors admit_serving(AnyObject& object, const serving::Config& config,
                           const ContainerRuntimes* runtimes) {
@@ -58,6 +91,7 @@ FieldErrors admit_serving(AnyObject& object, const serving::Config& config,
   errors = with_marks(std::move(errors), object.check_marks());
   const std::string_view where = T::kind == "Revision" ? "spec." : "spec.template.spec.";
   errors.add(ignored_of(spec_of(typed), where, runtimes, errors));
+  errors.add(ignored_ports(spec_of(typed), where));
   return errors;
 }
 
@@ -95,6 +129,7 @@ std::function<FieldErrors(AnyObject& object)> admission_rules(const AutoscalerCo
   return [&autoscaler, runtimes = std::move(runtimes)](AnyObject& object) {
     serving::Config config;
     config.allow_zero_initial_scale = autoscaler.allow_zero_initial_scale;
+    config.instances_max = std::max(1, autoscaler.instances_max);
     if (object.get_if<serving::Service>() != nullptr) {
       return admit_serving<serving::Service>(object, config, runtimes());
     }

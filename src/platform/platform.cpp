@@ -92,6 +92,7 @@ Result<std::vector<AnyObject>> Platform::Impl::parse(const std::vector<manifest:
                                                      const ApplyOptions& options,
                                                      std::vector<std::string>& warnings) {
   std::vector<AnyObject> objects;
+  std::map<std::string, std::string> sources_of;
   std::string problems;
   for (const manifest::Source& source : sources) {
     manifest::ParseOptions parsing;
@@ -107,7 +108,16 @@ Result<std::vector<AnyObject>> Platform::Impl::parse(const std::vector<manifest:
       problems += parsed.error().detail;
       continue;
     }
-    std::move(parsed->begin(), parsed->end(), std::back_inserter(objects));
+    for (AnyObject& object : *parsed) {
+      const std::string name = object.ref().to_string();
+      const auto [first, fresh] = sources_of.emplace(name, source.name);
+      if (!fresh && first->second != source.name) {  // within one the parser says it
+        warnings.push_back(source.name + ": " + name + " is also in " + first->second +
+                           ": what that says is replaced");
+        first->second = source.name;
+      }
+      objects.push_back(std::move(object));
+    }
   }
   if (!problems.empty()) return fail(Errc::invalid_argument, std::move(problems));
   return objects;

@@ -274,7 +274,11 @@ Result<AnyObject> StoreCore::apply(AnyObject object) {
   if (!place) return place.error();
   const AnyObject* found = find(*place);
   if (found == nullptr) {
-    if (!std::as_const(object).metadata().resource_version.empty()) return not_found(*place);
+    const std::string& version = std::as_const(object).metadata().resource_version;
+    if (!version.empty()) {
+      return conflict(*place, "Precondition failed: metadata.resourceVersion is \"" + version +
+                                  "\", but there is no such object; leave it out to create one");
+    }
     return create(std::move(object));
   }
   const AnyObject current = *found;

@@ -245,6 +245,15 @@ TYPED_TEST(StoreContract, ApplyReplacesWhatAUserDeclares) {
   EXPECT_EQ(this->store->apply(again).error().code, Errc::conflict);
 }
 
+TYPED_TEST(StoreContract, AVersionOfAnObjectThatIsNotThereIsAConflictThatNamesIt) {
+  Service given = service("nobody", "fn:hello");
+  given.metadata.resource_version = "7";
+  EXPECT_EQ(this->store->apply(given).error().to_string(),
+            "conflict: Operation cannot be fulfilled on services.serving.knative.dev \"nobody\": "
+            "Precondition failed: metadata.resourceVersion is \"7\", but there is no such object; "
+            "leave it out to create one");
+}
+
 TYPED_TEST(StoreContract, UpdateRulesOfKindsHold) {
   kn::serving::Revision revision;
   revision.metadata.name = "hello-00001";

@@ -119,6 +119,34 @@ TEST_F(ApplyPath, unknown_kinds_are_left_out_with_a_warning_when_that_is_wanted)
             "/m/deep/d.yaml:1:1: left out: no kind \"Deployment\" in version \"apps/v1\"");
 }
 
+TEST_F(ApplyPath, the_same_object_given_twice_is_warned_about_with_both_places) {
+  std::vector<std::string> warnings;
+  PlatformOptions options;
+  options.on_warning = [&](std::string_view, std::string_view text) {
+    warnings.emplace_back(text);
+  };
+  begin(std::move(options));
+  write("/m/a.yaml", broker("a") + "---\n" + broker("b") + "---\n" + broker("a"));
+  write("/m/b.yaml", broker("c") + "---\n" + broker("b"));
+  EXPECT_EQ(names("/m"), (Names{"a", "b", "a", "c", "b"})) << "all are applied, in turn";
+  EXPECT_EQ(warnings,
+            (Names{"/m/a.yaml:9:1: Broker \"a\" is given twice: what document 1, line 1 says is "
+                   "replaced by document 3, line 9",
+                   "/m/b.yaml: Broker.eventing.knative.dev b is also in /m/a.yaml: what that says "
+                   "is replaced"}));
+}
+
+TEST_F(ApplyPath, a_version_of_an_object_that_is_not_there_is_named_as_the_precondition) {
+  write("/m/a.yaml",
+        "apiVersion: eventing.knative.dev/v1\nkind: Broker\n"
+        "metadata: {name: a, resourceVersion: '7'}\n");
+  const Result<std::vector<ObjectRef>> refs = platform_->apply_path("/m/a.yaml");
+  ASSERT_FALSE(refs);
+  EXPECT_EQ(refs.error().code, Errc::conflict);
+  EXPECT_NE(refs.error().detail.find("metadata.resourceVersion is \"7\""), std::string::npos)
+      << refs.error().detail;
+}
+
 TEST_F(ApplyPath, what_has_no_effect_is_told_to_the_caller_and_stands_in_the_status) {
   std::vector<std::string> warnings;
   PlatformOptions options;

@@ -77,6 +77,25 @@ const Written list[] = {
      config("knative-eventing", "config-br-defaults", "default-br-config: x")},
     {"autoscaling.knative.dev/nobody", Fate::warned,
      service("", "", "autoscaling.knative.dev/nobody: x")},
+    {"autoscaling.knative.dev/min-scale", Fate::warned,
+     service("", "", "autoscaling.knative.dev/min-scale: '999999999'")},
+    {"autoscaling.knative.dev/max-scale", Fate::warned,
+     service("", "", "autoscaling.knative.dev/max-scale: '999999999'")},
+    {"autoscaling.knative.dev/max-scale", Fate::acts,
+     service("", "", "autoscaling.knative.dev/max-scale: '1000'")},
+    {"readinessProbe.httpGet.port", Fate::warned,
+     service("        readinessProbe: {httpGet: {path: /, port: 9999}}\n")},
+    {"livenessProbe.tcpSocket.port", Fate::warned,
+     service("        livenessProbe: {tcpSocket: {port: 9999}}\n")},
+    {"startupProbe.httpGet.port", Fate::warned,
+     service("        startupProbe: {httpGet: {path: /, port: 9999}}\n")},
+    {"readinessProbe.httpGet.port", Fate::acts,
+     service("        readinessProbe: {httpGet: {path: /, port: 8080}}\n")},
+    {"subscriber.uri", Fate::refused,
+     eventing("Trigger", "spec: {broker: b, subscriber: {uri: \"http://ada:hunter2@host/\"}}\n")},
+    {"deadLetterSink.uri", Fate::refused,
+     eventing("Broker",
+              "spec: {delivery: {deadLetterSink: {uri: \"http://ada:hunter2@host/\"}}}\n")},
     {"spec.deliver", Fate::refused, eventing("Broker", "spec: {deliver: {}}\n")},
 };
 
@@ -133,6 +152,7 @@ TEST_F(NoSilence, what_is_accepted_acts_or_is_refused_or_warned_about_by_name) {
     if (fate != Fate::acts) {
       EXPECT_NE(said.find(written.what), std::string::npos) << said;
     }
+    EXPECT_EQ(said.find("hunter2"), std::string::npos) << "a secret: " << said;
   }
 }
 

@@ -245,6 +245,28 @@ TEST_F(PlatformInSimulation, publishing_to_an_unknown_broker_is_not_found) {
   EXPECT_EQ(sent.error().code, Errc::not_found);
 }
 
+TEST(PlatformScale, a_missing_function_at_an_enormous_scale_fills_neither_log_nor_machine) {
+  std::size_t lines = 0;
+  SimulationOptions world;
+  world.log_level = LogLevel::debug;
+  world.log_sink = [&lines](const LogRecord&) { ++lines; };
+  Simulation simulation(7, std::move(world));
+  FunctionTable functions;
+  PlatformOptions options;
+  options.listen.reset();
+  std::string warnings;
+  options.on_warning = [&](std::string_view, std::string_view text) { warnings.append(text); };
+  Platform platform(simulation.env(), functions, options);
+  serving::Service many = serving::service("many", "fn:missing");
+  many.spec.template_.metadata.annotations["autoscaling.knative.dev/min-scale"] = "999999999";
+  ASSERT_TRUE(platform.apply(many));
+  EXPECT_NE(warnings.find("is cut to 1000"), std::string::npos) << warnings;
+  simulation.run_for(5min);
+  EXPECT_GT(lines, 0U);
+  EXPECT_LT(lines, 200U);
+  EXPECT_EQ(platform.scale("many"), 0);
+}
+
 TEST(PlatformLoad, a_load_by_the_name_of_a_service_finds_the_platform_of_the_simulation) {
   Simulation simulation(42);
   FunctionTable functions;

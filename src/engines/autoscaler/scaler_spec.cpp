@@ -265,6 +265,11 @@ Result<ScalerSpec> resolve_scaler_spec(const AutoscalerConfig& config, const Map
                config.max_scale_limit > 0 ? config.max_scale_limit : count_max);
   reader.require(spec.max_scale == 0 || spec.min_scale <= spec.max_scale,
                  "autoscaling.knative.dev/min-scale: larger than max-scale");
+  const int most = std::max(1, config.instances_max);
+  spec.max_scale = spec.max_scale == 0 ? most : std::min(spec.max_scale, most);
+  for (int* scale : {&spec.min_scale, &decider.initial_scale, &decider.activation_scale}) {
+    *scale = std::min(*scale, most);
+  }
   spec.enable_scale_to_zero = config.enable_scale_to_zero;
   spec.grace_period = config.scale_to_zero_grace_period;
   spec.pod_retention = config.scale_to_zero_pod_retention_period;

@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "engines/event_broker/complaints.hpp"
+#include "base/complaints.hpp"
 #include "knative/event_broker.hpp"
 
 namespace knative::broker {
@@ -135,7 +135,7 @@ class Trigger {
   bool stopping_ = false;
   TriggerStats stats_;
   std::optional<Series> series_;
-  Complaints complaints_;
+  base::Complaints complaints_{20, 1};
   Wakeup room_;
   Wakeup set_;
   Wakeup moved_;

@@ -24,6 +24,8 @@ class Prober {
   /// Wait until the readiness probe gives up (`now_ready` true) or succeeds again. Never, when
   /// readiness is not asked for periodically.
   Task<void> until_readiness(bool now_ready);
+  /// What was wrong when it was asked last and something was.
+  const std::string& last_problem() const noexcept { return last_problem_; }
 
  private:
   /// Ask until it succeeds often enough (true), or `failures_max` times not in a row (false).

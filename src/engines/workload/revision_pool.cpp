@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/complaints.hpp"
 #include "engines/workload/probes.hpp"
 #include "engines/workload/wait_for.hpp"
 
@@ -86,8 +87,7 @@ struct RevisionPool::Impl {
       const Duration delay = slot.schedule.failed(timers.now());
       ++restarts;
       last_error = *problem;
-      env.logger.log(LogLevel::warning, "workload", "instance failed",
-                     {{"revision", spec.container.name}, {"error", problem->to_string()}});
+      complain("instance failed", problem->to_string());
       if (!slot.stop.is_set()) slot.state = State::starting;
       listener.instance_failed(*problem, slot.schedule.failures());
       listener.pool_changed();
@@ -153,8 +153,7 @@ struct RevisionPool::Impl {
   Task<void> keep_ready(Slot& slot, Prober& prober) {
     while (true) {
       co_await prober.until_readiness(true);
-      env.logger.log(LogLevel::warning, "workload", "instance is not ready any more",
-                     {{"revision", spec.container.name}});
+      complain("instance is not ready any more", prober.last_problem());
       if (slot.stop.is_set()) co_return;
       slot.state = State::starting;
       slot.leaving = listener.endpoint_draining(slot.announced);
@@ -164,6 +163,16 @@ struct RevisionPool::Impl {
       slot.leaving.reset();
       announce(slot);
     }
+  }
+
+  /// However many instances there are, and however often they fail, the log stays readable.
+  void complain(std::string_view what, std::string error) {
+    const std::optional<std::uint64_t> unsaid = complaints.next(timers.now());
+    if (!unsaid) return;
+    env.logger.log(LogLevel::warning, "workload", what,
+                   {{"revision", spec.container.name},
+                    {"error", std::move(error)},
+                    {"unsaid", std::to_string(*unsaid)}});
   }
 
   Task<void> drain(Slot& slot) {
@@ -199,6 +208,7 @@ struct RevisionPool::Impl {
   std::uint64_t next_order = 0;
   std::uint64_t restarts = 0;
   std::optional<Error> last_error;
+  base::Complaints complaints{10, 0.1};
   std::vector<std::unique_ptr<Slot>> slots;
   TaskSet tasks;
 };

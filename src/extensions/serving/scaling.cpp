@@ -82,8 +82,10 @@ RevisionOptions limits_of(const serving::Revision& revision) {
 
 // Requests in progress may go on for as long as the Revision says; lines of all instances go
 // where the platform's output goes, under the Revision's name.
-RevisionPoolOptions pool_options_of(const RevisionOptions& limits, const Scaling::Output& output) {
+RevisionPoolOptions pool_options_of(const RevisionOptions& limits, const AutoscalerConfig& config,
+                                    const Scaling::Output& output) {
   RevisionPoolOptions options;
+  options.instances_max = std::max(1, config.instances_max);
   if (output) {
     options.on_output = [output, key = limits.revision](std::string_view, std::string_view line) {
       output(key, line);
@@ -133,7 +135,8 @@ struct Scaling::Unit final : EndpointListener, StatSource, ScaleTarget {
         uid(limits.uid),
         scaler(scaling),
         queue(o.open_(limits)),
-        pool(o.env_, o.runtime_, *this, std::move(instance), pool_options_of(limits, o.output_)) {}
+        pool(o.env_, o.runtime_, *this, std::move(instance),
+             pool_options_of(limits, o.config_, o.output_)) {}
 
   using Handler = std::shared_ptr<http::Handler>;
   void endpoint_ready(const Handler& endpoint) override {

@@ -20,8 +20,24 @@ ScalerSpec resolve(const Map& short_annotations, std::int64_t concurrency = 0,
 TEST(ScalerSpec, DefaultsAreKnatives) {
   const ScalerSpec spec = resolve({});
   EXPECT_EQ(spec.decider, DeciderSpec{});
-  EXPECT_EQ(spec, ScalerSpec{});
+  ScalerSpec knatives;
+  knatives.max_scale = AutoscalerConfig{}.instances_max;  // ours: there is an end to everything
+  EXPECT_EQ(spec, knatives);
   EXPECT_EQ(AutoscalerConfig::parse({}).value(), AutoscalerConfig{});
+}
+
+TEST(ScalerSpec, ScalesAreCutToWhatThePlatformStarts) {
+  AutoscalerConfig config;
+  config.instances_max = 20;
+  for (const char* key : {"min-scale", "max-scale", "initial-scale", "activation-scale"}) {
+    const ScalerSpec spec = resolve({{key, "999999999"}}, 0, config);
+    EXPECT_LE(spec.min_scale, 20) << key;
+    EXPECT_EQ(spec.max_scale, 20) << key;
+    EXPECT_LE(spec.decider.initial_scale, 20) << key;
+    EXPECT_LE(spec.decider.activation_scale, 20) << key;
+  }
+  EXPECT_EQ(resolve({{"min-scale", "999999999"}}, 0, config).min_scale, 20);
+  EXPECT_EQ(resolve({{"max-scale", "7"}}, 0, config).max_scale, 7);
 }
 
 TEST(ScalerSpec, ConcurrencyTarget) {

@@ -1,6 +1,6 @@
 /// \file
 /// How often somebody may complain: a burst, then at a steady pace; the others are counted.
-/// Private to the event broker.
+/// Private to the library.
 #pragma once
 
 #include <algorithm>
@@ -9,19 +9,19 @@
 
 #include "knative/env.hpp"
 
-namespace knative::broker {
+namespace knative::base {
 
 /// Pure: takes time as an argument.
 class Complaints {
  public:
-  static constexpr double burst = 20;
-  static constexpr double per_second = 1;
+  explicit Complaints(double burst, double per_second) noexcept
+      : burst_(burst), per_second_(per_second), left_(burst) {}
 
   /// Empty: say nothing. Otherwise how many were not said since the last one.
   std::optional<std::uint64_t> next(Instant now) noexcept {
     if (last_) {
       const double seconds = std::chrono::duration<double>(now - *last_).count();
-      left_ = std::min(burst, left_ + seconds * per_second);
+      left_ = std::min(burst_, left_ + seconds * per_second_);
     }
     last_ = now;
     if (left_ < 1) {
@@ -35,9 +35,11 @@ class Complaints {
   }
 
  private:
-  double left_ = burst;
+  double burst_;
+  double per_second_;
+  double left_;
   std::uint64_t unsaid_ = 0;
   std::optional<Instant> last_;
 };
 
-}  // namespace knative::broker
+}  // namespace knative::base
