@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <knative/version.hpp>
+#include <optional>
 #include <set>
 #include <string_view>
 
@@ -15,40 +16,68 @@ constexpr const char* usage =
     "usage: knative COMMAND [OPTIONS]\n"
     "\n"
     "  up       run a platform with manifests until interrupted\n"
-    "             -f, --filename PATH     file, directory or - for the standard input (may be\n"
-    "                                     repeated); nothing is applied unless all is valid\n"
-    "             -R, --recursive         directories with those in them\n"
-    "             --skip-unknown-kinds    leave out, with a warning, what is of no known kind\n"
-    "             --allow-zero-initial-scale  take the annotation initial-scale: \"0\"\n"
-    "             --listen HOST:PORT      default 127.0.0.1:8080; loopback only, unless\n"
-    "             --listen-beyond-loopback  says that strangers may connect\n"
-    "             --tls                   serve https only, by an authority of its own, whose\n"
-    "                                     certificate is tls/authority.pem in the data directory\n"
-    "             --tls-cert FILE --tls-key FILE  by this certificate (its issuers after it) and\n"
-    "                                     key, PEM; new ones in the same files are taken up\n"
-    "             --tls-client-ca FILE    let in only who shows a certificate of these "
-    "authorities\n"
-    "             --trust FILE            PEM of authorities to trust for https that goes out,\n"
-    "                                     besides the system's (may be repeated)\n"
-    "             --proxies-from-environment  go out through http_proxy, https_proxy, no_proxy\n"
-    "             --data-dir DIR          keep objects, images and events there\n"
-    "             --domain DOMAIN         default localhost\n"
-    "             --timeout DURATION      to become ready, e.g. 90 or 2m; default 60 seconds\n"
     "  demo     show commit, image, URL and event, with times\n"
-    "             --repo URL --revision REV   with your own repository\n"
-    "             --quick                 do not wait for the fall to zero\n"
     "  version  print the version\n"
-    "  help     print this\n";
+    "  help     print this, or the options of a command: knative help up\n";
 
-int help() {
-  std::fputs(usage, stdout);
+constexpr const char* up_usage =
+    "usage: knative up [OPTIONS]\n"
+    "\n"
+    "Run a platform with manifests until interrupted.\n"
+    "\n"
+    "  -f, --filename PATH     file, directory or - for the standard input (may be\n"
+    "                          repeated); nothing is applied unless all is valid\n"
+    "  -R, --recursive         directories with those in them\n"
+    "  --skip-unknown-kinds    leave out, with a warning, what is of no known kind\n"
+    "  --allow-zero-initial-scale  take the annotation initial-scale: \"0\"\n"
+    "  --listen HOST:PORT      default 127.0.0.1:8080; loopback only, unless\n"
+    "  --listen-beyond-loopback  says that strangers may connect\n"
+    "  --tls                   serve https only, by an authority of its own, whose\n"
+    "                          certificate is tls/authority.pem in the data directory\n"
+    "  --tls-cert FILE --tls-key FILE  by this certificate (its issuers after it) and\n"
+    "                          key, PEM; new ones in the same files are taken up\n"
+    "  --tls-client-ca FILE    let in only who shows a certificate of these authorities\n"
+    "  --trust FILE            PEM of authorities to trust for https that goes out,\n"
+    "                          besides the system's (may be repeated)\n"
+    "  --proxies-from-environment  go out through http_proxy, https_proxy, no_proxy\n"
+    "  --data-dir DIR          keep objects, images and events there\n"
+    "  --domain DOMAIN         default localhost\n"
+    "  --timeout DURATION      to become ready, e.g. 90 or 2m; default 60 seconds\n";
+
+constexpr const char* demo_usage =
+    "usage: knative demo [OPTIONS]\n"
+    "\n"
+    "Show commit, image, URL and event, with times.\n"
+    "\n"
+    "  --repo URL --revision REV   with your own repository\n"
+    "  --sample DIR                with an application in a directory\n"
+    "  --quick                     do not wait for the fall to zero\n";
+
+constexpr const char* version_usage =
+    "usage: knative version\n"
+    "\n"
+    "Print the version.\n";
+
+const char* usage_of(std::string_view command) {
+  if (command == "up") return up_usage;
+  if (command == "demo") return demo_usage;
+  if (command == "version") return version_usage;
+  return usage;
+}
+
+int help(std::string_view command) {
+  std::fputs(usage_of(command), stdout);
   return 0;
 }
 
-bool asks_for_help(int argc, char** argv) {
-  if (argc > 1 && argv[1] == std::string_view("help")) return true;
-  return std::any_of(argv + std::min(argc, 1), argv + argc,
-                     [](std::string_view word) { return word == "--help" || word == "-h"; });
+// The command whose options are asked for ("": all commands); nothing when no help is wanted.
+std::optional<std::string_view> asks_for_help(int argc, char** argv) {
+  const std::string_view first = argc > 1 ? argv[1] : "";
+  if (first == "help") return argc > 2 ? argv[2] : "";
+  const bool asks = std::any_of(argv + std::min(argc, 1), argv + argc, [](std::string_view word) {
+    return word == "--help" || word == "-h";
+  });
+  return asks ? std::optional(first) : std::nullopt;
 }
 
 struct Spec {
@@ -119,7 +148,7 @@ int wait_for_signal() {
 int main(int argc, char** argv) {
   const std::string name = argc > 1 ? argv[1] : "";
   command::Arguments arguments;
-  if (asks_for_help(argc, argv)) return help();
+  if (const auto wanted = asks_for_help(argc, argv)) return help(*wanted);
   if (name == "version" || name == "--version") {
     std::printf("knative %s\n", KNATIVE_VERSION_STRING);
     return 0;

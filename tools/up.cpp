@@ -77,12 +77,16 @@ kn::Result<Sources> read_all(kn::Platform& platform, const Arguments& arguments)
 
 // Seconds, or a duration as manifests write it.
 kn::Result<kn::Duration> parse_timeout(std::string text) {
-  if (text.find_first_not_of("0123456789") == text.npos) text += "s";
-  kn::Result<kn::Duration> timeout = kn::parse_duration(text);
-  if (timeout && *timeout < kn::Duration(0)) {
-    return kn::fail(kn::Errc::invalid_argument, "must not be negative: " + text);
-  }
-  return timeout;
+  const std::string given = text;
+  const std::size_t sign = text.starts_with('-') || text.starts_with('+') ? 1 : 0;
+  const bool number = text.size() > sign && text.find_first_not_of("0123456789", sign) == text.npos;
+  if (number) text += "s";
+  const kn::Result<kn::Duration> timeout = kn::parse_duration(text);
+  const std::string why = !timeout                     ? timeout.error().detail
+                          : *timeout < kn::Duration(0) ? "must not be negative: " + given
+                                                       : std::string();
+  if (why.empty()) return timeout;
+  return kn::fail(kn::Errc::invalid_argument, why + "; give seconds, or e.g. 90s or 1m30s");
 }
 
 // The listener's certificates, when TLS is asked for.

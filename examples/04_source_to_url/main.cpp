@@ -16,7 +16,7 @@ int main(int argc, char** argv) {
     std::filesystem::create_directories(scratch);
     const std::string git =
         "git -c user.name=example -c user.email=example@localhost -C " + repository + " ";
-    const std::string commands = "cp -r examples/sample-app " + repository + " && " + git +
+    const std::string commands = "cp -r '" SAMPLE_APP "' " + repository + " && " + git +
                                  "init -q && " + git + "add -A && " + git + "commit -qm app";
     if (std::system(commands.c_str()) != 0) return 1;
   }

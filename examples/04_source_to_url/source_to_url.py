@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import knative as kn
 
@@ -11,7 +12,8 @@ with tempfile.TemporaryDirectory() as scratch, kn.Platform() as platform:
     if len(sys.argv) > 1:
         repository = sys.argv[1]
     else:
-        repository = shutil.copytree("examples/sample-app", scratch + "/app")
+        sample = Path(__file__).resolve().parents[1] / "sample-app"
+        repository = shutil.copytree(sample, scratch + "/app")
         git = ["git", "-C", repository, "-c", "user.name=example",
                "-c", "user.email=example@localhost"]
         for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "app"]):

@@ -111,6 +111,8 @@ spec:
     (["up", "--listen", "0.0.0.0:0"], 1, "--listen-beyond-loopback allows it"),
     (["up", "--listen", "127.0.0.1:0", "--timeout", "soon"], 1, "--timeout: "),
     (["up", "--listen", "127.0.0.1:0", "--timeout=-1s"], 1, "must not be negative"),
+    (["up", "--listen", "127.0.0.1:0", "--timeout", "-3"], 1,
+     "--timeout: must not be negative: -3; give seconds, or e.g. 90s or 1m30s"),
     (["up", "--listen", "127.0.0.1:0", "-f", "/nowhere.yaml"], 1,
      "/nowhere.yaml: No such file or directory"),
     (["up", "--listen", "127.0.0.1:0", "--tls-cert", "/nowhere.pem", "--tls-key", "/k"], 1,
@@ -126,12 +128,18 @@ def test_a_wrong_command_line_is_one_clear_error(arguments, code, words):
     assert words in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["help"], ["--help"], ["-h"], ["up", "--help"],
-                                       ["demo", "-h"]])
-def test_help_is_printed_when_asked_for(arguments):
+@pytest.mark.parametrize("arguments, command, option", [
+    (["help"], "COMMAND", "version"), (["--help"], "COMMAND", "up"), (["-h"], "COMMAND", "demo"),
+    (["up", "--help"], "up", "--filename"), (["help", "up"], "up", "--timeout"),
+    (["up", "-f", "x", "-h"], "up", "--listen"), (["demo", "-h"], "demo", "--repo"),
+    (["version", "--help"], "version", "version")])
+def test_help_is_of_the_command_that_it_is_asked_for(arguments, command, option):
     done = run(*arguments)
     assert done.returncode == 0
-    assert done.stdout.startswith("usage: knative COMMAND")
+    assert done.stdout.startswith(f"usage: knative {command}")
+    assert option in done.stdout
+    other = {"up": "--repo", "demo": "--filename"}.get(command)
+    assert other is None or other not in done.stdout
 
 
 def test_version_is_the_projects():
