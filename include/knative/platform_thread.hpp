@@ -23,7 +23,9 @@ namespace knative {
 
 /// A platform that owns its loop on a thread of its own. Every member may be called from any
 /// thread and blocks until done; handlers run on the loop's thread. The destructor stops the
-/// platform and joins the thread.
+/// platform and joins the thread. A call from another thread begins with no hops behind it, also
+/// from a function's (`http_blocking`): functions that call each other so are not told from those
+/// that never end, and are bounded by the threads of the `Offload` alone.
 class KNATIVE_EXPORT PlatformThread {
  public:
   explicit PlatformThread(FunctionTable& functions, PlatformOptions options = {},

@@ -128,6 +128,18 @@ Result<void> Platform::Impl::open_directory() {
 }
 
 /// What would otherwise be found when something goes out first.
+// They are in every host.
+Result<void> Platform::Impl::check_names() const {
+  if (const std::string wrong = check_dns1123_subdomain(settings.domain); !wrong.empty()) {
+    return fail(Errc::invalid_argument, "domain \"" + settings.domain + "\": " + wrong);
+  }
+  const std::string& space = settings.default_namespace;
+  if (const std::string wrong = check_dns1123_label(space); !wrong.empty()) {
+    return fail(Errc::invalid_argument, "default_namespace \"" + space + "\": " + wrong);
+  }
+  return {};
+}
+
 Result<void> Platform::Impl::check_outbound() const {
   const std::string& trusted = settings.outbound.tls.trust.certificates;
   if (trusted.empty()) return {};
@@ -227,7 +239,8 @@ Result<void> Platform::Impl::start() {
   if (stopped) return fail(Errc::failed_precondition, "the platform was stopped");
   if (started) return {};
   if (start_error) return *start_error;
-  Result<void> done = check_outbound();
+  Result<void> done = check_names();
+  if (done) done = check_outbound();
   if (done) done = add_kinds();
   if (done) done = open_directory();
   if (done) done = open_tls();

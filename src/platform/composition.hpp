@@ -32,6 +32,7 @@ struct Platform::Impl final : Installer {
   /// Those that were installed by the time it is asked.
   std::function<const ContainerRuntimes*()> runtimes();
   Result<void> open_directory();
+  Result<void> check_names() const;
   Result<void> check_outbound() const;
   Result<void> open_tls();
   Result<void> open_store();

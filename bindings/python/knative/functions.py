@@ -135,6 +135,9 @@ def run_later(loop: asyncio.AbstractEventLoop,
             raise
         except Exception as error:
             answer.fail(error)
+        except BaseException as error:  # Ctrl-C and the like end the loop, and the call with it
+            answer.fail(error)
+            raise
 
     def begin(argument: N, answer: Any) -> None:
         task = loop.create_task(work(argument, answer))

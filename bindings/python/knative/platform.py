@@ -244,7 +244,8 @@ class Platform:
     Close it, or use `with`: a platform runs until it is closed or the program ends. Ctrl-C
     interrupts every call that waits. Functions that call each other without end get 508, and
     events that go round a dead letter: how many calls led to a function is in its context
-    (contextvars).
+    (contextvars). A thread does not inherit that: one that a function starts goes on from it with
+    `threading.Thread(target=contextvars.copy_context().run, args=(work,))`, or begins anew.
     """
 
     @takes(env=optional(_simulation), **PLATFORM)
@@ -412,7 +413,7 @@ class Platform:
 
     @takes(service=text)
     def scale(self, service: str) -> int:
-        """Ready instances of a Service."""
+        """Ready instances of a Service or Route. Raises NotFound when there is none of that name."""
         return self._native.scale(service).result()
 
     def metrics_text(self) -> str:

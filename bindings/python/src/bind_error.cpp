@@ -32,9 +32,20 @@ std::exception_ptr native_exception(const py::handle& exception) {
   return std::make_exception_ptr(std::runtime_error(text));
 }
 
+namespace {
+
+// Signals are seen by the main thread only: elsewhere a KeyboardInterrupt is one that a handler has
+// made up, and nothing but its failure.
+bool on_main_thread() {
+  const py::module_ threading = py::module_::import("threading");
+  return threading.attr("current_thread")().is(threading.attr("main_thread")());
+}
+
+}  // namespace
+
 void throw_without_python(py::error_already_set& thrown) {
   // Ctrl-C that hit a handler is meant for the program: the main thread looks for it again.
-  if (thrown.matches(PyExc_KeyboardInterrupt)) PyErr_SetInterrupt();
+  if (thrown.matches(PyExc_KeyboardInterrupt) && on_main_thread()) PyErr_SetInterrupt();
   std::rethrow_exception(native_exception(thrown.value()));
 }
 

@@ -321,8 +321,24 @@ Pending url(const Host& self, const py::tuple& ref) {
       now([ref = ref_of(ref)](Platform& platform) { return plain(platform.url(ref)); }));
 }
 
+// Of a Service or a Route, "NAME" or "NAME.NAMESPACE".
+knative::Result<int> scale_of(Platform& platform, const std::string& service) {
+  const std::size_t dot = std::min(service.find('.'), service.size());
+  const std::string name = service.substr(0, dot);
+  const std::string namespace_ = service.substr(std::min(dot + 1, service.size()));
+  const knative::Result<AnyObject> found =
+      platform.get(platform.ref<knative::serving::Service>(name, namespace_));
+  if (!found && !platform.get(platform.ref<knative::serving::Route>(name, namespace_))) {
+    return found.error();
+  }
+  return platform.scale(service);
+}
+
 Pending scale(const Host& self, const std::string& service) {
-  return self.begin(now([service](Platform& platform) { return plain(platform.scale(service)); }));
+  return self.begin(now([service](Platform& platform) {
+    return taking(scale_of(platform, service),
+                  [](int ready) -> py::object { return py::int_(ready); });
+  }));
 }
 
 Pending authority(const Host& self) {

@@ -70,6 +70,36 @@ def test_a_function_that_raises_is_500_and_a_log_line(platform, caplog):
     assert platform.invoke("hello").status == 200
 
 
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_what_a_function_raises_is_its_failure_and_never_the_callers(raised, caplog):
+    functions = kn.Functions()
+
+    @functions.http("rude")
+    def rude(request):
+        raise raised("no luck today")
+
+    with kn.Platform(functions=functions) as platform:
+        platform.apply(kn.serving.Service("rude", image="fn:rude")).wait_ready(10)
+        with caplog.at_level(logging.ERROR, "knative"):
+            for _ in range(3):
+                assert platform.invoke("rude").status == 500
+    assert "no luck today" in caplog.text
+
+
+def test_the_scale_of_what_is_not_there_is_not_found(platform):
+    with pytest.raises(kn.NotFound, match="nosuch"):
+        platform.scale("nosuch")
+    with pytest.raises(kn.NotFound):
+        platform.scale("hello.nowhere")
+
+
+@pytest.mark.parametrize("domain", ["a b", "", ".example.com", "a..b", "Example.com", "a/b", "a:80"])
+def test_a_domain_that_is_no_name_is_refused(domain):
+    with pytest.raises(kn.InvalidArgument, match="domain"):
+        with kn.Platform(domain=domain):
+            pass
+
+
 def test_a_function_that_returns_nonsense_is_500(caplog):
     functions = kn.Functions()
     functions.http("odd")(lambda request: object())
