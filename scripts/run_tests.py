@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT_BYTES_MAX = 20000
 FUZZ_SECONDS = 5
+PYTHON_THREADS = ("test_aio.py", "test_loops.py", "test_platform.py", "test_trials.py")
 LONGEST = ("platform_test", "churn_test", "base_test")  # begun first, so that nothing waits for them
 
 
@@ -149,19 +150,34 @@ def fuzz_lane(totals, program, limit_seconds):
         totals.close(program.name, (1 if code == 0 else 0, 0, 0), code, output, seconds)
 
 
-def pytest_lane(totals, lane, folder, variables, limit_seconds):
+def pytest_lane(totals, lane, tests, variables, limit_seconds):
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", **variables)
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
         code, output, seconds = run(["/usr/bin/python3", "-m", "pytest", "-q", "-p",
-                                     "no:cacheprovider", f"--junitxml={report}", folder],
+                                     "no:cacheprovider", f"--junitxml={report}", *tests],
                                     limit_seconds, environment)
         counts = junit_counts(totals, lane, report)
         totals.close(lane, counts, code, output, seconds)
 
 
+def sanitized_python(totals, binary, limit_seconds):
+    """The tests of the Python module that have threads, under the thread sanitizer."""
+    library = subprocess.run(["g++", "-print-file-name=libtsan.so"], capture_output=True, text=True,
+                             check=True).stdout.strip()
+    variables = {"PYTHONPATH": str(binary / "python"), "KNATIVE_SOURCE_DIR": str(ROOT),
+                 "LD_PRELOAD": os.path.realpath(library)}
+    # The sanitizer lets no forked child begin threads, as the one does that makes a platform.
+    tests = ["-k", "not (forked and makes)",
+             *(f"bindings/python/tests/{name}" for name in PYTHON_THREADS)]
+    return (pytest_lane, totals, "python, tsan", tests, variables, limit_seconds)
+
+
 def lanes(totals, binary, arguments):
     """What is to be run, the longest first: (function, arguments...)."""
+    if arguments.sanitized_python:
+        yield sanitized_python(totals, binary, arguments.limit)
+        return
     chosen, _, one_filter = arguments.filter.rpartition("=")
     programs = [program for program in (binary / "tests").glob("*_test")
                 if not arguments.only or program.name in arguments.only]
@@ -175,10 +191,10 @@ def lanes(totals, binary, arguments):
     if arguments.units:
         return
     yield (extra_lane, totals, binary, arguments.limit)
-    yield (pytest_lane, totals, "command", "tests/tools",
+    yield (pytest_lane, totals, "command", ["tests/tools"],
            {"KNATIVE_COMMAND": str(binary / "knative")}, arguments.limit)
     if not arguments.no_python:
-        yield (pytest_lane, totals, "python", "bindings/python/tests",
+        yield (pytest_lane, totals, "python", ["bindings/python/tests"],
                {"PYTHONPATH": str(binary / "python"), "KNATIVE_SOURCE_DIR": str(ROOT)},
                arguments.limit)
 
@@ -192,6 +208,8 @@ def main():
     parser.add_argument("--no-python", action="store_true", help="leave out the Python module")
     parser.add_argument("--units", action="store_true",
                         help="only the test programs, and build nothing else")
+    parser.add_argument("--sanitized-python", action="store_true",
+                        help="only the tests of the Python module, for the preset tsan")
     parser.add_argument("--no-build", action="store_true")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(),
                         help="compilers, and lanes, at a time")
@@ -201,7 +219,8 @@ def main():
     binary = ROOT / "build" / arguments.preset
     if not arguments.no_build:
         python = "OFF" if arguments.no_python else "ON"
-        targets = (arguments.only or ["unit_tests"]) if arguments.units else ["all"]
+        targets = (["knative-python"] if arguments.sanitized_python
+                   else ["all"] if not arguments.units else arguments.only or ["unit_tests"])
         build(arguments.preset, [f"-DKNATIVE_PYTHON={python}",
                                  "-DPython_EXECUTABLE=/usr/bin/python3"], arguments.jobs, targets)
     totals = Totals()
