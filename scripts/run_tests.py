@@ -166,7 +166,8 @@ def sanitized_python(totals, binary, limit_seconds):
     library = subprocess.run(["g++", "-print-file-name=libtsan.so"], capture_output=True, text=True,
                              check=True).stdout.strip()
     variables = {"PYTHONPATH": str(binary / "python"), "KNATIVE_SOURCE_DIR": str(ROOT),
-                 "LD_PRELOAD": os.path.realpath(library)}
+                 "LD_PRELOAD": os.path.realpath(library),
+                 "TSAN_OPTIONS": f"suppressions={ROOT}/tests/support/tsan_python.supp"}
     # The sanitizer lets no forked child begin threads, as the one does that makes a platform.
     tests = ["-k", "not (forked and makes)",
              *(f"bindings/python/tests/{name}" for name in PYTHON_THREADS)]
