@@ -228,7 +228,7 @@ def _call(name: str, kind: str, function: Callable[..., Any],
         try:
             with calls.running(name):
                 return inner(native)._to_native()
-        except Exception:
+        except BaseException:  # of this call alone: the thread is the platform's
             return _failed(name)._to_native()
 
     return call
