@@ -82,8 +82,12 @@ bool StreamOp::await_ready() {
 }
 
 void StreamOp::complete(Result<std::size_t> result) noexcept {
-  if (!result) error_ = std::move(result).error();
-  complete(result ? *result : 0);
+  if (result) {
+    complete(*result);
+    return;
+  }
+  error_ = std::move(result).error();
+  complete(0);
 }
 
 Task<Result<std::size_t>> Stream::write_all(std::string_view bytes) {
