@@ -134,8 +134,10 @@ Task<void> ServerCore::accept_all() {
     while (refusing >= refusing_max) co_await until_changed();
     Result<std::unique_ptr<Stream>> stream = co_await listener->accept();
     if (!stream) {
-      logger.log(LogLevel::warning, "http", "accept failed",
-                 {{"error", stream.error().to_string()}});
+      if (const auto unsaid = accept_complaints_.next(timers.now())) {
+        logger.log(LogLevel::warning, "http", "accept failed",
+                   {{"error", stream.error().to_string()}, {"unsaid", std::to_string(*unsaid)}});
+      }
       // Mostly too many open files: what is idle goes, else something has to end by itself.
       if (!make_room()) co_await until_changed();
       continue;

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/complaints.hpp"
 #include "knative/http_server.hpp"
 #include "wire/http_render.hpp"
 
@@ -65,6 +66,8 @@ struct ServerCore {
  private:
   bool admit() noexcept;
   Task<void> until_changed();
+
+  base::Complaints accept_complaints_{10, 0.1};
 };
 
 /// One connection. Made with `new`; `ServerCore::remove` destroys it.

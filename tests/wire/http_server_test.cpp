@@ -671,5 +671,32 @@ TEST(HttpServer, every_read_and_write_may_fail) {
   }
 }
 
+// Nothing can be accepted for want of descriptors.
+class NoDescriptors final : public Listener {
+ public:
+  Task<Result<std::unique_ptr<Stream>>> accept() override {
+    ++asked;
+    co_return fail(Errc::resource_exhausted, "Too many open files");
+  }
+  Endpoint endpoint() const override { return {}; }
+  int asked = 0;
+};
+
+TEST(HttpServer, a_lack_of_descriptors_does_not_fill_the_log) {
+  Simulation sim{1};
+  Env& env = sim.env();
+  auto made = std::make_unique<NoDescriptors>();
+  const NoDescriptors& listener = *made;
+  const auto nobody = make_handler([](Request&) { return text("nobody"); });
+  Server server(env.executor, env.timers, env.logger, std::move(made), *nobody);
+  sim.run_for(60s);
+  EXPECT_GT(listener.asked, 100);
+  const std::string trace = sim.trace().to_string();
+  int said = 0;
+  for (std::size_t at = 0; (at = trace.find("accept failed", at)) != trace.npos; ++at) ++said;
+  EXPECT_GE(said, 10);
+  EXPECT_LE(said, 17);
+}
+
 }  // namespace
 }  // namespace knative::http
