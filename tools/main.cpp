@@ -110,7 +110,11 @@ bool parse(int argc, char** argv, const Spec& spec, command::Arguments& out) {
       }
       out.values[name].push_back(value);
     } else {
-      std::fprintf(stderr, "knative %s: unknown option %s\n", argv[1], argv[i]);
+      const bool option = name.starts_with("-");
+      std::fprintf(
+          stderr, "knative %s: %s %s%s\n", argv[1],
+          option ? "unknown option" : "unexpected argument", argv[i],
+          !option && spec.with_value.contains("--filename") ? "; files are given with -f" : "");
       return false;
     }
   }

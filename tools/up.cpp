@@ -21,6 +21,12 @@ int complain(const kn::Error& error) {
   return 1;
 }
 
+// The command line is wrong.
+int misused(const kn::Error& error) {
+  (void)complain(error);
+  return 2;
+}
+
 // Say what became of every object, each as soon as it is known; together they have `timeout`.
 kn::Task<void> report(kn::Platform& platform, std::vector<kn::ObjectRef> refs,
                       kn::Duration timeout) {
@@ -90,14 +96,23 @@ kn::Result<kn::Duration> parse_timeout(std::string text) {
 }
 
 // The listener's certificates, when TLS is asked for.
-std::optional<kn::ListenTls> listen_tls(const Arguments& arguments) {
+kn::Result<std::optional<kn::ListenTls>> listen_tls(const Arguments& arguments) {
+  for (const auto& [given, other] :
+       {std::pair{"--tls-cert", "--tls-key"}, std::pair{"--tls-key", "--tls-cert"}}) {
+    if (!arguments.get(given).empty() && arguments.get(other).empty()) {
+      return kn::fail(kn::Errc::invalid_argument,
+                      std::string(given) + ": " + other + " belongs to it");
+    }
+  }
   kn::ListenTls tls;
   tls.files.certificates = arguments.get("--tls-cert");
   tls.files.private_key = arguments.get("--tls-key");
   tls.files.trusted = arguments.get("--tls-client-ca");
   const bool files = !tls.files.certificates.empty() || !tls.files.private_key.empty() ||
                      !tls.files.trusted.empty();
-  return files || arguments.has("--tls") ? std::optional(std::move(tls)) : std::nullopt;
+  std::optional<kn::ListenTls> wanted;
+  if (files || arguments.has("--tls")) wanted = std::move(tls);
+  return wanted;
 }
 
 // Whom to trust and which proxies to take for what goes out.
@@ -142,15 +157,17 @@ int up(const Arguments& arguments) {
   kn::PlatformOptions options;
   kn::Result<kn::Endpoint> endpoint =
       kn::Endpoint::parse(arguments.get("--listen", "127.0.0.1:8080"));
-  if (!endpoint) return complain(endpoint.error().within("--listen"));
+  if (!endpoint) return misused(endpoint.error().within("--listen"));
   options.listen = *endpoint;
   options.listen_beyond_loopback = arguments.has("--listen-beyond-loopback");
   if (!options.listen_beyond_loopback && !endpoint->is_loopback()) {
-    return complain(kn::fail(kn::Errc::failed_precondition,
-                             "--listen " + endpoint->to_string() +
-                                 ": strangers could connect; --listen-beyond-loopback allows it"));
+    return misused(kn::fail(kn::Errc::failed_precondition,
+                            "--listen " + endpoint->to_string() +
+                                ": strangers could connect; --listen-beyond-loopback allows it"));
   }
-  options.listen_tls = listen_tls(arguments);
+  kn::Result<std::optional<kn::ListenTls>> tls = listen_tls(arguments);
+  if (!tls) return misused(tls.error());
+  options.listen_tls = std::move(*tls);
   options.data_directory = arguments.get("--data-dir");
   options.domain = arguments.get("--domain", "localhost");
   options.on_output = [](std::string_view source, std::string_view line) {
@@ -164,7 +181,7 @@ int up(const Arguments& arguments) {
   };
   options.autoscaler.allow_zero_initial_scale = arguments.has("--allow-zero-initial-scale");
   const kn::Result<kn::Duration> timeout = parse_timeout(arguments.get("--timeout", "60"));
-  if (!timeout) return complain(timeout.error().within("--timeout"));
+  if (!timeout) return misused(timeout.error().within("--timeout"));
 
   kn::FunctionTable functions;
   kn::LoopOptions loop;
@@ -189,6 +206,9 @@ int up(const Arguments& arguments) {
   kn::Result<std::vector<kn::ObjectRef>> applied = std::vector<kn::ObjectRef>{};
   platform.call([&](kn::Platform& inner) { applied = inner.apply_texts(*sources, applying); });
   if (!applied) return complain(applied.error());
+  if (applied->empty() && arguments.has("--filename")) {
+    std::fprintf(stderr, "warning: -f: there are no objects in what is named\n");
+  }
   announce(platform, secure);
   // Beside the waiting for a signal: an interrupt must not wait for what never becomes ready.
   std::optional<kn::TaskSet> reports;

@@ -26,10 +26,10 @@ def run(*arguments, **options):
 class Up:
     """A running `knative up`; lines of its output are read as they are needed."""
 
-    def __init__(self, *arguments, stdin=subprocess.DEVNULL):
+    def __init__(self, *arguments, stdin=subprocess.DEVNULL, cwd=None):
         self.process = subprocess.Popen(
             [COMMAND, "up", "--listen", "127.0.0.1:0", *map(str, arguments)],
-            stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=cwd)
         self.text = ""
         self.base = self.until(r"listening on (https?://\S+)\n")[1]
 
@@ -107,17 +107,22 @@ spec:
     (["upp"], 2, 'unknown command "upp"'),
     (["up", "--lisen", "x"], 2, "unknown option --lisen"),
     (["up", "--listen"], 2, "--listen needs a value"),
-    (["up", "--listen", "foo"], 1, '--listen: endpoint "foo": the port is missing'),
-    (["up", "--listen", "0.0.0.0:0"], 1, "--listen-beyond-loopback allows it"),
-    (["up", "--listen", "127.0.0.1:0", "--timeout", "soon"], 1, "--timeout: "),
-    (["up", "--listen", "127.0.0.1:0", "--timeout=-1s"], 1, "must not be negative"),
-    (["up", "--listen", "127.0.0.1:0", "--timeout", "-3"], 1,
+    (["up", "--listen", "foo"], 2, '--listen: endpoint "foo": the port is missing'),
+    (["up", "--listen", "0.0.0.0:0"], 2, "--listen-beyond-loopback allows it"),
+    (["up", "--listen", "127.0.0.1:0", "--timeout", "soon"], 2, "--timeout: "),
+    (["up", "--listen", "127.0.0.1:0", "--timeout=-1s"], 2, "must not be negative"),
+    (["up", "--listen", "127.0.0.1:0", "--timeout", "-3"], 2,
      "--timeout: must not be negative: -3; give seconds, or e.g. 90s or 1m30s"),
     (["up", "--listen", "127.0.0.1:0", "-f", "/nowhere.yaml"], 1,
      "/nowhere.yaml: No such file or directory"),
     (["up", "--listen", "127.0.0.1:0", "--tls-cert", "/nowhere.pem", "--tls-key", "/k"], 1,
      "/nowhere.pem: No such file or directory"),
-    (["up", "--listen", "127.0.0.1:0", "--tls-key", "/k"], 1, "certificates: no file"),
+    (["up", "--listen", "127.0.0.1:0", "--tls-key", "/k"], 2,
+     "--tls-key: --tls-cert belongs to it"),
+    (["up", "--listen", "127.0.0.1:0", "--tls-cert", "/c"], 2,
+     "--tls-cert: --tls-key belongs to it"),
+    (["up", "my.yaml"], 2, "unexpected argument my.yaml; files are given with -f"),
+    (["demo", "my.yaml"], 2, "unexpected argument my.yaml\n"),
     (["up", "--listen", "127.0.0.1:0", "--trust", "/dev/null"], 1, "--trust: /dev/null"),
     (["demo", "--sample", "/nowhere"], 1, "/nowhere: No such file or directory"),
     (["demo", "--repo", "/nowhere"], 1, "/nowhere"),
@@ -186,6 +191,31 @@ def test_unknown_kinds_are_left_out_when_asked_and_what_has_no_effect_is_said(up
     running.until(r"Broker default/default +ready")
     assert 'b.yaml:1:1: left out: no kind "Deployment"' in running.text
     assert "has no effect: spec.config; the log of the Broker" in running.text
+    assert running.end() == 0
+
+
+def test_the_examples_manifests_come_up_and_events_reach_the_application(up):
+    running = up("-f", SAMPLE.parent / "06_manifests", cwd=SAMPLE.parents[1])
+    running.until(r"Trigger default/orders +ready")
+    assert running.send("app.default.localhost") == (200, "hello from app-00001\n")
+    event = {"ce-specversion": "1.0", "ce-type": "order.created", "ce-source": "/t", "ce-id": "1",
+             "content-type": "application/json"}
+    status, _ = running.send("broker-ingress.knative-eventing.localhost", "/default/default",
+                             data=b'{"id": 7}', headers=event)
+    assert status == 202
+    delivered = re.compile(r'^knative_broker_deliveries_total\{.*result="delivered".*\} 1$', re.M)
+    deadline = time.monotonic() + SECONDS_MAX
+    while not delivered.search(running.send("127.0.0.1", "/metrics")[1]):
+        assert time.monotonic() < deadline, running.text
+        time.sleep(0.01)
+    assert running.end() == 0
+
+
+def test_manifests_without_an_object_are_said(up, tmp_path):
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+    running = up("-f", tmp_path / "empty.yaml")
+    running.until("up; interrupt to stop")
+    assert "warning: -f: there are no objects in what is named" in running.text
     assert running.end() == 0
 
 
