@@ -108,6 +108,18 @@ Result<void> check_required(std::string_view name, std::string_view value) {
   return check_text(name, value);
 }
 
+/// Brackets are around an address and nowhere else, and only a port comes behind (RFC 3986 section
+/// 3.2.2).
+bool is_authority(std::string_view text) {
+  const std::size_t user = text.rfind('@');
+  if (user != text.npos) text.remove_prefix(user + 1);
+  if (!text.starts_with('[')) return text.find_first_of("[]") == text.npos;
+  const std::size_t end = text.find(']');
+  if (end == text.npos || end == 1) return false;
+  const std::string_view port = text.substr(end + 1);
+  return port.empty() || (port[0] == ':' && port.find_first_not_of("0123456789", 1) == port.npos);
+}
+
 /// RFC 3986 characters; letters beyond ASCII are let through, as everyone does.
 Result<void> check_uri(std::string_view name, std::string_view value, bool absolute) {
   const auto is_hex = [](char c) {
@@ -120,6 +132,15 @@ Result<void> check_uri(std::string_view name, std::string_view value, bool absol
     if (c == ' ' || std::string_view("\"<>\\^`{|}").find(c) != std::string_view::npos ||
         broken_escape) {
       return text::bad(name, "no URI: unexpected character at byte " + std::to_string(at));
+    }
+  }
+  const std::size_t authority = value.find("//");
+  const bool network_path = authority == 0 || (authority != value.npos && authority > 0 &&
+                                               value.find(':') == authority - 1);
+  if (network_path) {
+    const std::string_view rest = value.substr(authority + 2);
+    if (!is_authority(rest.substr(0, rest.find_first_of("/?#")))) {
+      return text::bad(name, "no URI: wrong host at byte " + std::to_string(authority + 2));
     }
   }
   if (!absolute) return {};

@@ -57,6 +57,14 @@ TEST(CloudEvent, validation_names_the_attribute) {
   EXPECT_EQ(why(order().set_specversion("0.3")), "");
   EXPECT_TRUE(why(order().set_source("a b")).starts_with("source: "));
   EXPECT_TRUE(why(order().set_source("/%zz")).starts_with("source: "));
+  for (const char* wrong :
+       {"http://[x", "http://x]/", "//[]/", "http://[::1]x/", "http://a@[::1"}) {
+    EXPECT_TRUE(why(order().set_source(wrong)).starts_with("source: no URI: wrong host")) << wrong;
+  }
+  for (const char* right :
+       {"http://[::1]:8080/x", "//a@[::1]", "urn:a//[b", "/a//[b]", "x?y=//[", "http://a/[x]"}) {
+    EXPECT_EQ(why(order().set_source(right)), "") << right;
+  }
   EXPECT_TRUE(why(order().set_type("a\nb")).starts_with("type: "));
   EXPECT_TRUE(why(order().set_id("\xff")).starts_with("id: "));
   EXPECT_TRUE(why(order().set_subject("\xef\xbf\xbf")).starts_with("subject: "));  // U+FFFF
