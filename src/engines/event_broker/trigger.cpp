@@ -353,6 +353,7 @@ Task<bool> Trigger::dead_letter(const Terms& terms, const CloudEvent& event, int
                     {"event", event.id()},
                     {"source", event.source()},
                     {"status", std::to_string(failed.status)},
+                    {"cause", failed.cause().substr(0, cause_bytes_max)},
                     {"reason", trouble}});
   co_return true;
 }

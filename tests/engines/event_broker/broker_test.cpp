@@ -523,6 +523,8 @@ TEST_F(BrokerTest, every_failed_attempt_is_counted_and_logged_with_its_cause_wit
   EXPECT_EQ(lines[2]["status"], "500");
   EXPECT_EQ(lines[2]["cause"], "out of order");
   EXPECT_EQ(lines[2]["subscriber"], "http://broken.example/");
+  EXPECT_EQ(lines[4]["cause"],
+            "out of order");  // of the end: here it was a refusal, or too many hops
   EXPECT_EQ(made.trigger_stats("t")->failures, 4u);
   lines.clear();
   for (int i = 0; i < 200; ++i) loud.run(made.publish(one)).value();
