@@ -1,4 +1,4 @@
-# What the compiled module exports. The package wraps all of it; tests/test_stubs.py compares the
+# What the compiled module exports. The package wraps all of it; tests/test_declared_types.py compares the
 # two name by name.
 from contextvars import ContextVar
 from typing import Any, Callable, Generic, List, Optional, Tuple, TypeVar

@@ -6,7 +6,7 @@
     async def main():
         async with kn.aio.Platform(functions=functions) as platform:
             service = await platform.apply(kn.serving.Service("hello", image="fn:hello"))
-            await service.ready()
+            await service.wait_ready()
             reply = await platform.invoke("hello", kn.http.get("/?name=ada"))
 
 `async def` functions and subscribers run as tasks of the event loop that the platform was opened
@@ -77,9 +77,9 @@ class Applied:
         self.ref = ref
 
     @takes(timeout=duration)
-    async def ready(self, timeout: Seconds = 60.0) -> Applied:
+    async def wait_ready(self, timeout: Seconds = 60.0) -> Applied:
         """Wait until it is ready; `FailedPrecondition` says why it cannot be."""
-        await self._platform.ready(self, timeout)
+        await self._platform.wait_ready(self, timeout)
         return self
 
     async def durable(self) -> Applied:
@@ -214,7 +214,7 @@ class Platform:
         return [Applied(self, ref) for ref in refs]
 
     @takes(what=_what, timeout=duration)
-    async def ready(self, what: Applied | Ref, timeout: Seconds = 60.0) -> None:
+    async def wait_ready(self, what: Applied | Ref, timeout: Seconds = 60.0) -> None:
         """Wait until it is ready; `FailedPrecondition` says why it cannot be."""
         ref = what.ref if isinstance(what, Applied) else what
         await _value(self._running.ready(ref, seconds(timeout)))

@@ -32,8 +32,8 @@ def test_deploy_call_and_read():
     async def main():
         async with kn.aio.Platform(functions=functions) as platform:
             service = await platform.apply(kn.serving.Service("hello", image="fn:hello"))
-            await platform.ready(service, timeout=10)
-            await (await platform.apply(kn.serving.Service("plain", image="fn:plain"))).ready(10)
+            await platform.wait_ready(service, timeout=10)
+            await (await platform.apply(kn.serving.Service("plain", image="fn:plain"))).wait_ready(10)
             reply = await platform.invoke("hello", kn.http.get("/?name=ada"))
             assert (reply.status, reply.text) == (200, "hello ada")
             assert loops == [asyncio.get_running_loop()]
@@ -83,7 +83,7 @@ def test_a_hundred_calls_into_functions_that_call_each_other():
             platforms.append(platform)
             for name in ("outer", "inner"):
                 service = kn.serving.Service(name, image="fn:" + name)
-                await (await platform.apply(service)).ready()
+                await (await platform.apply(service)).wait_ready()
             replies = await asyncio.gather(*(platform.invoke("outer", kn.http.get(f"/?n={n}"))
                                              for n in range(100)))
             assert [reply.text for reply in replies] == [f"outer {n}" for n in range(100)]
@@ -134,9 +134,9 @@ def test_an_event_function_may_be_a_coroutine():
         async with kn.aio.Platform(functions=functions) as platform:
             await platform.apply(kn.eventing.Broker("default"))
             service = kn.serving.Service("sink", image="fn:sink")
-            await (await platform.apply(service)).ready()
+            await (await platform.apply(service)).wait_ready()
             trigger = kn.eventing.Trigger("to-sink", filter={"type": "a"}, subscriber=service)
-            await (await platform.apply(trigger)).ready()
+            await (await platform.apply(trigger)).wait_ready()
             seen: asyncio.Queue[kn.CloudEvent] = asyncio.Queue()
             await platform.subscribe("default", seen.put, filter=kn.Filter.exact(type="seen"))
             await platform.publish("default", kn.CloudEvent("a", "/b", {"x": 1}))
@@ -158,7 +158,7 @@ def test_a_coroutine_that_raises_is_500_and_a_log_line(caplog):
 
     async def main():
         async with kn.aio.Platform(functions=functions) as platform:
-            await (await platform.apply(kn.serving.Service("bad", image="fn:bad"))).ready()
+            await (await platform.apply(kn.serving.Service("bad", image="fn:bad"))).wait_ready()
             with caplog.at_level(logging.ERROR, "knative"):
                 assert (await platform.invoke("bad")).status == 500
             assert "no luck today" in caplog.text
@@ -184,7 +184,7 @@ def test_cancelling_drops_the_call_and_the_task_of_the_function():
                 raise
 
         async with kn.aio.Platform(functions=functions) as platform:
-            await (await platform.apply(kn.serving.Service("hangs", image="fn:hangs"))).ready()
+            await (await platform.apply(kn.serving.Service("hangs", image="fn:hangs"))).wait_ready()
             call = asyncio.ensure_future(platform.invoke("hangs"))
             await begun.wait()
             call.cancel()
@@ -193,7 +193,7 @@ def test_cancelling_drops_the_call_and_the_task_of_the_function():
             await cancelled.wait()
             build = await platform.apply(SLOW)
             with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(build.ready(600), 0.05)
+                await asyncio.wait_for(build.wait_ready(600), 0.05)
             assert (await platform.invoke("nobody")).status == 404
 
     limited(main())
@@ -207,7 +207,7 @@ def test_errors_are_those_of_the_plain_platform(tmp_path):
                 await platform.apply({"apiVersion": "serving.knative.dev/v1", "kind": "Service",
                                       "metadata": {"name": "a"}, "spec": {"trafic": []}})
             with pytest.raises(kn.DeadlineExceeded):
-                await (await platform.apply(SLOW)).ready(0.01)
+                await (await platform.apply(SLOW)).wait_ready(0.01)
             with pytest.raises(kn.FailedPrecondition):
                 await kn.aio.Platform(data_directory=tmp_path).start()
             with pytest.raises(kn.FailedPrecondition, match="open"):
@@ -231,8 +231,8 @@ def test_closing_while_calls_wait_cancels_them():
             await asyncio.sleep(600)
 
         async with kn.aio.Platform(functions=functions) as platform:
-            await (await platform.apply(kn.serving.Service("hangs", image="fn:hangs"))).ready()
-            waits = asyncio.ensure_future((await platform.apply(SLOW)).ready(600))
+            await (await platform.apply(kn.serving.Service("hangs", image="fn:hangs"))).wait_ready()
+            waits = asyncio.ensure_future((await platform.apply(SLOW)).wait_ready(600))
             call = asyncio.ensure_future(platform.invoke("hangs"))
             await begun.wait()
             await platform.close(grace=0.1)
@@ -259,8 +259,8 @@ def test_an_event_loop_that_ends_first_harms_nobody(capfd):
         platform = kn.aio.Platform(functions=functions)
         platforms.append(platform)
         await platform.start()
-        await (await platform.apply(kn.serving.Service("hello", image="fn:hello"))).ready()
-        waiting = asyncio.ensure_future((await platform.apply(SLOW)).ready(600))
+        await (await platform.apply(kn.serving.Service("hello", image="fn:hello"))).wait_ready()
+        waiting = asyncio.ensure_future((await platform.apply(SLOW)).wait_ready(600))
         await asyncio.sleep(0)
         del waiting
 
@@ -268,7 +268,7 @@ def test_an_event_loop_that_ends_first_harms_nobody(capfd):
 
     async def others():
         with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(platforms[0].ready(("build.knative.dev/v1alpha1", "Build",
+            await asyncio.wait_for(platforms[0].wait_ready(("build.knative.dev/v1alpha1", "Build",
                                                        "default", "slow")), 0.01)
         # Its functions have lost their loop: a failure, not a hang.
         assert (await platforms[0].invoke("hello")).status == 500

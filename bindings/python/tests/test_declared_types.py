@@ -1,4 +1,4 @@
-"""The stub of the compiled module says what the module has, name by name."""
+"""_native.pyi says what the compiled module has, name by name."""
 
 import ast
 import inspect
@@ -17,9 +17,9 @@ def public(names):
     return {name for name in names if not name.startswith("__") or name == "__eq__"} - AUTOMATIC
 
 
-def stub():
-    """Classes with their members, functions and variables; type variables and aliases are the
-    stub's own."""
+def declared():
+    """Classes with their members, functions and variables; type variables and aliases are
+    the file's own."""
     classes, functions, variables = {}, {}, set()
     for node in ast.parse((PACKAGE / "_native.pyi").read_text()).body:
         if isinstance(node, ast.ClassDef):
@@ -45,8 +45,8 @@ def native_parameters(function):
     return parameters(call)
 
 
-def test_the_module_and_its_stub_have_the_same_names():
-    classes, functions, variables = stub()
+def test_the_module_has_the_names_that_are_declared():
+    classes, functions, variables = declared()
     members = {name: value for name, value in vars(_native).items()
                if not name.startswith("__")}
     assert {name for name, value in members.items() if inspect.isclass(value)} == set(classes)
@@ -55,8 +55,8 @@ def test_the_module_and_its_stub_have_the_same_names():
             if not inspect.isclass(value) and not inspect.isroutine(value)} == variables
 
 
-def test_every_class_has_the_members_that_its_stub_says():
-    classes, _, _ = stub()
+def test_every_class_has_the_members_that_are_declared():
+    classes, _, _ = declared()
     for name, members in classes.items():
         native = vars(getattr(_native, name))
         assert public(native) == public(members), name
@@ -69,8 +69,8 @@ def test_every_class_has_the_members_that_its_stub_says():
             assert isinstance(native[member], staticmethod) == is_static, f"{name}.{member}"
 
 
-def test_functions_and_methods_take_the_parameters_that_the_stub_says():
-    classes, functions, _ = stub()
+def test_functions_and_methods_take_the_parameters_that_are_declared():
+    classes, functions, _ = declared()
     for name, node in functions.items():
         assert native_parameters(getattr(_native, name)) == parameters(node), name
     for class_name, members in classes.items():

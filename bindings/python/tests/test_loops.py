@@ -48,7 +48,7 @@ def test_an_async_def_that_invokes_itself_gets_508():
     async def main():
         async with kn.aio.Platform(functions=functions, listen=None) as platform:
             platforms.append(platform)
-            await (await platform.apply(kn.serving.Service("again", image="fn:again"))).ready(30)
+            await (await platform.apply(kn.serving.Service("again", image="fn:again"))).wait_ready(30)
             assert (await platform.invoke("again")).status == 508
 
     asyncio.run(asyncio.wait_for(main(), 60))
@@ -69,7 +69,7 @@ def test_an_async_def_that_invokes_itself_without_waiting_comes_to_an_end():
     async def main():
         async with kn.aio.Platform(functions=functions, listen=None) as platform:
             platforms.append(platform)
-            await (await platform.apply(kn.serving.Service("again", image="fn:again"))).ready(30)
+            await (await platform.apply(kn.serving.Service("again", image="fn:again"))).wait_ready(30)
             await platform.invoke("again")
             while 508 not in replies:
                 await asyncio.sleep(0.01)
@@ -223,14 +223,14 @@ def test_brokers_whose_event_functions_publish_to_each_other_end_in_a_dead_lette
             platforms.append(platform)
             for name in ("letters", "to-one", "to-two"):
                 service = kn.serving.Service(name, image="fn:" + name)
-                await (await platform.apply(service)).ready(30)
+                await (await platform.apply(service)).wait_ready(30)
             delivery = {"retry": 0, "deadLetterSink": kn.eventing.destination(
                 kn.serving.Service("letters"))}
             for broker, to in (("one", "to-two"), ("two", "to-one")):
-                await (await platform.apply(kn.eventing.Broker(broker))).ready(30)
+                await (await platform.apply(kn.eventing.Broker(broker))).wait_ready(30)
                 await (await platform.apply(kn.eventing.Trigger(
                     "t-" + broker, broker=broker, subscriber=kn.serving.Service(to),
-                    delivery=delivery))).ready(30)
+                    delivery=delivery))).wait_ready(30)
             await platform.publish("one", kn.CloudEvent("ping", "/first"))
             loop = asyncio.get_running_loop()
             assert await loop.run_in_executor(None, came.wait, 60)
