@@ -30,6 +30,15 @@ class ApplyPath : public PlatformFixture {
     return refs ? Errc::internal : refs.error().code;
   }
   std::size_t brokers() { return platform_->list<eventing::Broker>().value().size(); }
+  /// A platform whose warnings are kept, without what they are about.
+  void begin_with_warnings() {
+    PlatformOptions options;
+    options.on_warning = [this](std::string_view, std::string_view text) {
+      warnings_.emplace_back(text);
+    };
+    begin(std::move(options));
+  }
+  std::vector<std::string> warnings_;
 };
 
 using Names = std::vector<std::string>;
@@ -101,12 +110,7 @@ TEST_F(ApplyPath, the_problems_of_all_files_are_told_at_once_and_nothing_is_appl
 }
 
 TEST_F(ApplyPath, unknown_kinds_are_left_out_with_a_warning_when_that_is_wanted) {
-  std::vector<std::string> warnings;
-  PlatformOptions options;
-  options.on_warning = [&](std::string_view, std::string_view text) {
-    warnings.emplace_back(text);
-  };
-  begin(std::move(options));
+  begin_with_warnings();
   write("/m/a.yaml", broker("a"));
   write("/m/deep/d.yaml", "apiVersion: apps/v1\nkind: Deployment\n");
   const std::vector<manifest::Source> sources = platform_->read_manifests("/m", true).value();
@@ -114,22 +118,17 @@ TEST_F(ApplyPath, unknown_kinds_are_left_out_with_a_warning_when_that_is_wanted)
   ApplyOptions skip;
   skip.skip_unknown_kinds = true;
   EXPECT_EQ(platform_->apply_texts(sources, skip).value().size(), 1u);
-  ASSERT_EQ(warnings.size(), 1u);
-  EXPECT_EQ(warnings[0],
+  ASSERT_EQ(warnings_.size(), 1u);
+  EXPECT_EQ(warnings_[0],
             "/m/deep/d.yaml:1:1: left out: no kind \"Deployment\" in version \"apps/v1\"");
 }
 
 TEST_F(ApplyPath, the_same_object_given_twice_is_warned_about_with_both_places) {
-  std::vector<std::string> warnings;
-  PlatformOptions options;
-  options.on_warning = [&](std::string_view, std::string_view text) {
-    warnings.emplace_back(text);
-  };
-  begin(std::move(options));
+  begin_with_warnings();
   write("/m/a.yaml", broker("a") + "---\n" + broker("b") + "---\n" + broker("a"));
   write("/m/b.yaml", broker("c") + "---\n" + broker("b"));
   EXPECT_EQ(names("/m"), (Names{"a", "b", "a", "c", "b"})) << "all are applied, in turn";
-  EXPECT_EQ(warnings,
+  EXPECT_EQ(warnings_,
             (Names{"/m/a.yaml:9:1: Broker \"a\" is given twice: what document 1, line 1 says is "
                    "replaced by document 3, line 9",
                    "/m/b.yaml: Broker.eventing.knative.dev b is also in /m/a.yaml: what that says "

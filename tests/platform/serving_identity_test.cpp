@@ -50,13 +50,18 @@ TEST_F(ServingIdentity, a_service_that_is_made_again_in_one_turn_runs_its_new_fu
   EXPECT_EQ(call("shop"), "new");
 }
 
-TEST_F(ServingIdentity, a_service_that_is_made_again_with_traffic_to_nothing_is_not_routed) {
-  apply(serving::service("shop", "fn:old"));
-  Service again = serving::service("shop", "fn:new");
-  TrafficTarget missing;
+/// Another one of the same name.
+Service with_traffic_to_nothing() {
+  Service made = serving::service("shop", "fn:new");
+  TrafficTarget& missing = made.spec.traffic.emplace_back();
   missing.revision_name = "shop-missing";
   missing.percent = 100;
-  again.spec.traffic = {missing};
+  return made;
+}
+
+TEST_F(ServingIdentity, a_service_that_is_made_again_with_traffic_to_nothing_is_not_routed) {
+  apply(serving::service("shop", "fn:old"));
+  const Service again = with_traffic_to_nothing();
   remove_at_once("shop");
   apply(again);
   EXPECT_EQ(state<Service>("shop", "RoutesReady"), "False RevisionMissing");
@@ -66,11 +71,7 @@ TEST_F(ServingIdentity, a_service_that_is_made_again_with_traffic_to_nothing_is_
 // The Route of before may still be in the table when the new Revision of that name is there.
 TEST_F(ServingIdentity, the_route_of_before_leads_to_nothing_of_the_same_name) {
   apply(serving::service("shop", "fn:old"));
-  Service again = serving::service("shop", "fn:new");
-  TrafficTarget missing;
-  missing.revision_name = "shop-missing";
-  missing.percent = 100;
-  again.spec.traffic = {missing};
+  const Service again = with_traffic_to_nothing();
   remove_at_once("shop");
   platform_->apply(again).value();
   constexpr int asked = 60;
