@@ -297,7 +297,7 @@ class PosixFiles final : public PosixFilesBase {
       const char* parent = ::secure_getenv("TMPDIR");
       path = std::string(parent != nullptr && *parent == '/' ? parent : "/tmp") + "/" + path;
     }
-    path += "XXXXXX";
+    path.append(6, 'X');  // for mkdtemp to fill in
     if (::mkdtemp(path.data()) == nullptr) return posix_error(errno, path);
     return path;
   }
