@@ -284,11 +284,9 @@ class SegmentLog final : public Log {
       }
     }
     if (!writing_.error()) co_return Result<void>();
-    // Written to see whether writing works: a cursor that is not there is removed.
-    std::string nobody = "probe";
-    while (cursors_.find(nobody)) nobody += '?';
-    Task<Result<void>> writing = set_cursor(std::move(nobody), std::nullopt);
-    co_return co_await std::move(writing);
+    // Written to see whether writing works, also when there is nothing in it.
+    const std::shared_ptr<Batch> batch = open_batch();
+    co_return co_await outcome_of(batch);
   }
 
   LogStats stats() const override {
@@ -366,6 +364,10 @@ class SegmentLog final : public Log {
       batch->frame.add(format::RecordType::cursor_removed, name);
     }
     batch->cursors.emplace_back(std::move(name), next);
+    co_return co_await outcome_of(batch);
+  }
+
+  Task<Result<void>> outcome_of(std::shared_ptr<Batch> batch) {
     wake_.notify_all();
     co_await batch->done.wait();
     if (batch->error) co_return *batch->error;
