@@ -43,7 +43,7 @@ bool is_in(const Key& key, std::string_view namespace_) {
 /// takes: `limit` and one more, as it seems (0: all).
 template <class Offer>
 void offer_in_order(std::vector<const Entry*>& found, std::size_t limit, const Offer& offer) {
-  std::size_t step = limit == 0 ? found.size() : limit + 1;
+  std::size_t step = limit == 0 || limit >= found.size() ? found.size() : limit + 1;
   for (auto at = found.begin(); at != found.end();) {
     step = std::min(step, static_cast<std::size_t>(found.end() - at));
     const auto sorted = at + static_cast<std::ptrdiff_t>(step);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 
 #include "knative/core.hpp"
@@ -151,6 +152,22 @@ TEST(StoreLists, PagesOfLargeAndSmallLabelsAreWhatASearchFinds) {
       }
     }
   }
+}
+
+TEST(StoreLists, AListByLabelWithTheHighestLimitEnds) {
+  kn::Loop loop;
+  auto store = kn::memory_store(loop.env().timers, loop.env().ids);
+  for (int i = 0; i < 3; ++i) {
+    kn::core::ConfigMap object = config("m" + std::to_string(i), "");
+    object.metadata.labels["app"] = "x";
+    (void)store->create(object).value();
+  }
+  kn::ListOptions options;
+  options.labels = LabelSelector::parse("app=x").value();
+  options.limit = std::numeric_limits<std::size_t>::max();
+  const kn::ObjectList list = store->list("v1", "ConfigMap", options).value();
+  EXPECT_EQ(list.items.size(), 3u);
+  EXPECT_EQ(list.continue_token, "");
 }
 
 // ---------------------------------------------------------------------------- patches
