@@ -405,7 +405,7 @@ struct MetricSet::Impl {
     all.insert(all.end(), more.begin(), more.end());
     const Metrics::Impl::Place place = metrics.place(name, help, type, all, std::move(bounds));
     const auto known = std::find_if(series.begin(), series.end(), [&place](const Mine& mine) {
-      return mine.place.series == place.series;
+      return mine.place.series->second == place.series->second;
     });
     if (known != series.end()) return *known;
     ++place.series->second->sets;

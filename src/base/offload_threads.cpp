@@ -51,7 +51,7 @@ class Workers final : public ThreadOffload {
   }
 
   void start_thread() {
-    const base::BlockSignals blocked;
+    const BlockSignals blocked;
     threads_.emplace_back([this] { run(); });
   }
 

@@ -90,8 +90,9 @@ void StoreCore::orphan_dependents(const std::string& uid) {
   if (found == dependents_.end()) return;
   const std::set<std::string> dependents = found->second;
   for (const std::string& dependent : dependents) {
-    const Place place = place_of(*find_uid(dependent));
-    AnyObject object = *find(place);
+    const Entry& found_dependent = *find_uid(dependent);
+    const Place place = place_of(found_dependent);
+    AnyObject object = found_dependent.object;
     std::erase_if(object.metadata().owner_references,
                   [&](const OwnerReference& owner) { return owner.uid == uid; });
     commit(WatchEventType::modified, place, std::move(object));
@@ -103,7 +104,7 @@ void StoreCore::drop_owner(const std::string& dependent, const std::string& owne
   const Entry* found = find_uid(dependent);
   if (found == nullptr) return;
   const Place place = place_of(*found);
-  AnyObject object = *find(place);
+  AnyObject object = found->object;
   const auto& owners = std::as_const(object).metadata().owner_references;
   const bool other_owner = std::any_of(
       owners.begin(), owners.end(),
@@ -135,7 +136,7 @@ void StoreCore::check_foreground(const std::string& uid) {
   const Entry* found = find_uid(uid);
   if (found == nullptr) return;
   const Place place = place_of(*found);
-  AnyObject object = *find(place);
+  AnyObject object = found->object;
   const ObjectMeta& metadata = std::as_const(object).metadata();
   if (!metadata.deletion_timestamp || !has_finalizer(metadata, foreground_finalizer) ||
       has_blocking_dependents(uid)) {
