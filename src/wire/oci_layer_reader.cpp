@@ -302,11 +302,6 @@ class Extractor {
   Result<std::string> resolve(const std::vector<std::string>& names, std::string_view entry) {
     const std::string key = join(names);
     if (const auto known = resolved_.find(key); known != resolved_.end()) return known->second;
-    if (names.size() > options_.depth_max) {
-      return fail(
-          Errc::resource_exhausted,
-          shown(entry) + ": is more than " + std::to_string(options_.depth_max) + " folders deep");
-    }
     // From the nearest folder above that is known.
     std::vector<std::string> pending(names.rbegin(), names.rend());
     std::vector<std::string> real;
@@ -330,6 +325,11 @@ class Extractor {
         continue;
       }
       real.push_back(name);
+      if (real.size() > options_.depth_max) {
+        return fail(Errc::resource_exhausted, shown(entry) + ": is more than " +
+                                                  std::to_string(options_.depth_max) +
+                                                  " folders deep");
+      }
       const std::string path = absolute(join(real));
       Result<FileInfo> info = files_.info(path);
       if (!info && info.error().code != Errc::not_found) return info.error();

@@ -276,6 +276,16 @@ TEST_F(LayerTest, LinkLoopsEnd) {
             Errc::invalid_argument);
 }
 
+TEST_F(LayerTest, LinksLeadNoDeeperThanTheBoundOfFolders) {
+  const std::vector<Raw> linked = {{.name = "a/b/c/", .type = '5', .content = ""},
+                                   {.name = "l", .type = '2', .content = "", .link = "a/b/c"},
+                                   {.name = "l/d/e/f", .content = "x"}};
+  EXPECT_TRUE(unpack(raw_tar(linked), "five", {.depth_max = 5}));
+  const Error error = unpack(raw_tar(linked), "four", {.depth_max = 4}).error();
+  EXPECT_EQ(error.code, Errc::resource_exhausted);
+  EXPECT_NE(error.detail.find("more than 4 folders deep"), std::string::npos) << error.detail;
+}
+
 TEST_F(LayerTest, SourceArchivesMayNotLinkOutside) {
   const UnpackOptions strict{.refuse_escaping_links = true};
   for (const char* target : {"/etc/passwd", "../x", "a/../../x"}) {
