@@ -109,7 +109,11 @@ Result<std::vector<AnyObject>> Platform::Impl::parse(const std::vector<manifest:
       continue;
     }
     for (AnyObject& object : *parsed) {
-      const std::string name = object.ref().to_string();
+      ObjectRef ref = object.ref();
+      if (ref.namespace_.empty() && object.info().namespaced) {
+        ref.namespace_ = settings.default_namespace;
+      }
+      const std::string name = ref.to_string();
       const auto [first, fresh] = sources_of.emplace(name, source.name);
       if (!fresh && first->second != source.name) {  // within one the parser says it
         warnings.push_back(source.name + ": " + name + " is also in " + first->second +

@@ -127,12 +127,17 @@ TEST_F(ApplyPath, the_same_object_given_twice_is_warned_about_with_both_places) 
   begin_with_warnings();
   write("/m/a.yaml", broker("a") + "---\n" + broker("b") + "---\n" + broker("a"));
   write("/m/b.yaml", broker("c") + "---\n" + broker("b"));
-  EXPECT_EQ(names("/m"), (Names{"a", "b", "a", "c", "b"})) << "all are applied, in turn";
+  write("/m/c.yaml",
+        "apiVersion: eventing.knative.dev/v1\nkind: Broker\n"
+        "metadata: {name: c, namespace: default}\n");
+  EXPECT_EQ(names("/m"), (Names{"a", "b", "a", "c", "b", "c"})) << "all are applied, in turn";
   EXPECT_EQ(warnings_,
             (Names{"/m/a.yaml:9:1: Broker \"a\" is given twice: what document 1, line 1 says is "
                    "replaced by document 3, line 9",
-                   "/m/b.yaml: Broker.eventing.knative.dev b is also in /m/a.yaml: what that says "
-                   "is replaced"}));
+                   "/m/b.yaml: Broker.eventing.knative.dev default/b is also in /m/a.yaml: what "
+                   "that says is replaced",
+                   "/m/c.yaml: Broker.eventing.knative.dev default/c is also in /m/b.yaml: what "
+                   "that says is replaced"}));
 }
 
 TEST_F(ApplyPath, a_version_of_an_object_that_is_not_there_is_named_as_the_precondition) {
