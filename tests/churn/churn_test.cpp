@@ -181,10 +181,11 @@ int play_many(const Arguments& arguments) {
     plan.seed = arguments.from + played;
     const std::uint64_t next = std::min(arguments.count, played / batch * batch + batch);
     std::fflush(nullptr);
+    at = plan.seed;
     const pid_t child = ::fork();
     if (child == 0) play_batch(plan, arguments.from + next, at);
     int status = 0;
-    ::waitpid(child, &status, 0);
+    if (child < 0 || ::waitpid(child, &status, 0) != child) return 2;
     played = status == 0 ? next : at - arguments.from + 1;
     if (status != 0) {
       ++failed;
