@@ -127,7 +127,6 @@ Result<void> Platform::Impl::open_directory() {
   return {};
 }
 
-/// What would otherwise be found when something goes out first.
 // They are in every host.
 Result<void> Platform::Impl::check_names() const {
   if (const std::string wrong = check_dns1123_subdomain(settings.domain); !wrong.empty()) {
@@ -140,6 +139,7 @@ Result<void> Platform::Impl::check_names() const {
   return {};
 }
 
+// What would otherwise be found when something goes out first.
 Result<void> Platform::Impl::check_outbound() const {
   const std::string& trusted = settings.outbound.tls.trust.certificates;
   if (trusted.empty()) return {};

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/text.hpp"
+#include "wire/http_authority.hpp"
 
 namespace knative {
 
@@ -141,20 +142,10 @@ Task<http::Response> not_here(std::string_view text, std::string_view host = {})
   return at_once(http::error_response(404, std::string(text).append(host)));
 }
 
-/// As `Request::host`, but as it was written.
-std::string_view written_host(const http::Request& request) noexcept {
-  std::string_view host = request.authority();
-  const bool v6 = !host.empty() && host.front() == '[';
-  const std::size_t end = host.find(v6 ? ']' : ':');
-  if (end != std::string_view::npos) host = host.substr(0, v6 ? end + 1 : end);
-  if (host.size() > 1 && host.back() == '.') host.remove_suffix(1);
-  return host;
-}
-
 }  // namespace
 
 Task<http::Response> Door::answer(http::Request& request, bool arrived) {
-  std::string_view host = written_host(request);
+  std::string_view host = http::wire::host_of(request.authority());
   auto found = hosts_.find(host);
   std::string lowered;
   if (found == hosts_.end() && std::any_of(host.begin(), host.end(), base::is_upper)) {

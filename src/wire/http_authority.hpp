@@ -20,6 +20,17 @@ struct Authority {
 /// Never fails in another way than `valid == false`; the host is not empty when valid.
 Authority parse_authority(std::string_view text);
 
+/// The host of "host[:port]", as it is written: an address with its brackets, a name without the
+/// dot that a full one may end in.
+constexpr std::string_view host_of(std::string_view authority) noexcept {
+  const bool v6 = authority.starts_with('[');
+  const std::size_t end = authority.find(v6 ? ']' : ':');
+  std::string_view host =
+      end == authority.npos ? authority : authority.substr(0, v6 ? end + 1 : end);
+  if (host.size() > 1 && host.ends_with('.')) host.remove_suffix(1);
+  return host;
+}
+
 /// The position of the first '%' that is not followed by two hexadecimal digits; the size of
 /// the text when there is none.
 std::size_t first_bad_escape(std::string_view text) noexcept;

@@ -4,6 +4,7 @@
 
 #include "knative/http.hpp"
 #include "wire/http_access.hpp"
+#include "wire/http_authority.hpp"
 #include "wire/http_text.hpp"
 
 namespace knative::http {
@@ -248,14 +249,7 @@ std::string_view Request::upgrade() const noexcept {
 }
 
 std::string Request::host() const {
-  std::string_view text = authority();
-  if (!text.empty() && text.front() == '[') {
-    text = text.substr(0, text.find(']') + 1);
-  } else {
-    text = text.substr(0, text.find(':'));
-  }
-  if (text.size() > 1 && text.back() == '.') text.remove_suffix(1);
-  std::string lower(text);
+  std::string lower(wire::host_of(authority()));
   for (char& c : lower) c = wire::to_lower(c);
   return lower;
 }

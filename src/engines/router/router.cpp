@@ -5,6 +5,7 @@
 
 #include "knative/router.hpp"
 #include "wire/http_access.hpp"
+#include "wire/http_authority.hpp"
 #include "wire/http_text.hpp"
 
 namespace knative {
@@ -18,17 +19,6 @@ constexpr std::size_t sweep_min = 64;
 constexpr std::string_view internal_headers[] = {
     "Knative-Serving-Revision", "Knative-Serving-Namespace", "Knative-Serving-Default-Route",
     "K-Original-Host",          "K-Proxy-Request",           "K-Passthrough-Lb"};
-
-std::string_view host_of(const http::Request& request) noexcept {
-  std::string_view host = request.headers.get("Host").value_or(std::string_view());
-  if (!host.empty() && host.front() == '[') {
-    const auto end = host.find(']');
-    return end == std::string_view::npos ? host : host.substr(0, end + 1);
-  }
-  host = host.substr(0, host.find(':'));
-  if (!host.empty() && host.back() == '.') host.remove_suffix(1);
-  return host;
-}
 
 bool is_internal(std::string_view name) noexcept {
   if (name.size() < 2 || (name.front() != 'K' && name.front() != 'k')) return false;
@@ -47,8 +37,8 @@ void strip_internal(http::Headers& headers) {
 
 /// "10.0.0.1" of "10.0.0.1:4242", "::1" of "[::1]:4242"; empty for Unix sockets.
 std::string_view address_of(std::string_view peer) noexcept {
-  if (peer.empty() || peer.front() == '/' || peer.substr(0, 5) == "unix:") return {};
-  if (peer.front() == '[') {
+  if (peer.starts_with("unix")) return {};
+  if (peer.starts_with('[')) {
     const auto end = peer.find(']');
     return end == std::string_view::npos ? std::string_view() : peer.substr(1, end - 1);
   }
@@ -276,7 +266,7 @@ void Router::set_table(std::shared_ptr<const RouteTable> table) {
 const std::shared_ptr<const RouteTable>& Router::table() const noexcept { return impl_->table; }
 
 Task<http::Response> Router::handle(http::Request& request) {
-  const std::string_view host = host_of(request);
+  const std::string_view host = http::wire::host_of(request.authority());
   const auto match = impl_->table ? impl_->table->find(host) : std::nullopt;
   if (!match) return no_route(host);
   strip_internal(request.headers);

@@ -221,6 +221,20 @@ TEST_F(RouterTest, AddsForwardedToRequestsThatCameStraightFromAClient) {
   EXPECT_EQ(backend.last.get("Forwarded"), "for=10.0.0.1;host=r.local:8080;proto=http");
 }
 
+TEST_F(RouterTest, APeerOfAUnixSocketHasNoAddressToForward) {
+  Backend backend(timers, "one");
+  activator.add({.revision = "r-1"})->add_endpoint(borrowed(backend));
+  route_all_to("r-1");
+  for (const char* peer : {"unix", "unix:", "unix:/run/a.sock"}) {
+    Call call(sim.env().executor);
+    call.request.headers = {{"Host", "r.local"}};
+    call.request.peer = peer;
+    call.tasks.add(perform(router, call));
+    sim.run_for(1ms);
+    EXPECT_EQ(backend.last, (http::Headers{{"Host", "r.local"}})) << peer;
+  }
+}
+
 TEST_F(RouterTest, RequestsToZeroWaitAndTellTheDemandOnce) {
   Backend backend(timers, "one");
   Throttler& throttler = *activator.add({.revision = "r-1"});
