@@ -271,7 +271,7 @@ struct Metrics::Impl {
     auto known = family.series.find(values);
     if (known != family.series.end()) return Place{&family, known};
     // The series that stands for all others does not count against the bound.
-    const bool full = family.series.size() >= series_max;
+    const bool full = family.series.size() - (family.other ? 1 : 0) >= series_max;
     if (full && family.other) return Place{&family, *family.other};
     if (full) values.assign(labels.size(), "other");
     const auto added = family.series.try_emplace(std::move(values)).first;

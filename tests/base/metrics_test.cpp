@@ -167,6 +167,23 @@ TEST(MetricSet, BeyondTheBoundGaugesShareASeriesUntilTheLastIsGone) {
   EXPECT_EQ(others(), "7");
 }
 
+TEST(MetricSet, RoomThatASeriesLeavesIsTakenWhileOthersStillShareOne) {
+  Metrics metrics(2);
+  const auto held = [&metrics](std::string name) {
+    auto set = std::make_unique<MetricSet>(metrics, MetricLabels{{"app", std::move(name)}});
+    set->counter("seen", "Seen.").add(1);
+    return set;
+  };
+  const auto first = held("first");
+  auto second = held("second");
+  const auto shared = held("third");
+  second.reset();
+  const auto fourth = held("fourth");
+  const std::string text = metrics.prometheus_text();
+  EXPECT_NE(text.find("seen{app=\"fourth\"} 1\n"), text.npos) << text;
+  EXPECT_NE(text.find("seen{app=\"other\"} 1\n"), text.npos) << text;
+}
+
 TEST(AnswerMetrics, CountsByStatusAndBoundsWhatAFunctionMakesUp) {
   Metrics metrics;
   MetricSet set(metrics, {{"app", "x"}});
