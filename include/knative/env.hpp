@@ -55,9 +55,10 @@ struct Env {
 struct LoopOptions {
   /// Seed of `Env::random`; without one it is taken from the operating system.
   std::optional<std::uint64_t> seed;
-  int offload_threads_max = 2;  ///< Of `Env::offload`; started when first needed.
-  int disk_threads_max = 4;     ///< Of `Env::disk`; the same.
-  LogSink log_sink;             ///< Empty: `stderr_log_sink()`.
+  /// Of `Env::offload`, where blocking functions of the host run, too; started when first needed.
+  int offload_threads_max = 16;
+  int disk_threads_max = 4;  ///< Of `Env::disk`; the same.
+  LogSink log_sink;          ///< Empty: `stderr_log_sink()`.
   LogLevel log_level = LogLevel::info;
 };
 
