@@ -41,6 +41,7 @@ std::string bound_between(std::string_view before, std::string_view after) {
 OrderedObjects::~OrderedObjects() {
   for (const Top& top : tops_) {
     for (std::size_t i = 0; i < top.block->count; ++i) delete top.block->entries[i];
+    delete top.block;
   }
 }
 
@@ -53,28 +54,22 @@ std::size_t OrderedObjects::block_of(std::string_view path) const {
   const int order = path.substr(0, top_skip_).compare(common);
   if (order != 0) return order < 0 ? 0 : tops_.size() - 1;
   const Chunk chunk = chunk_of(path, top_skip_);
-  auto after = std::lower_bound(tops_.begin() + 1, tops_.end(), chunk,
-                                [](const Top& top, Chunk of) { return top.chunk < of; });
-  if (after != tops_.end() && after->chunk == chunk) {
-    const auto last = std::upper_bound(after, tops_.end(), chunk,
-                                       [](Chunk of, const Top& top) { return of < top.chunk; });
-    after = std::upper_bound(
-        after, last, path, [](std::string_view of, const Top& top) { return of < top.block->low; });
-  }
+  const auto after = std::upper_bound(tops_.begin() + 1, tops_.end(), path,
+                                      [chunk](std::string_view of, const Top& top) {
+                                        if (chunk != top.chunk) return chunk < top.chunk;
+                                        return of < top.block->low;
+                                      });
   return static_cast<std::size_t>(after - tops_.begin()) - 1;
 }
 
 std::size_t OrderedObjects::lower_bound_in(const Block& block, std::string_view path) {
   const Chunk chunk = chunk_of(path, block.skip);
-  const auto begin = block.chunks.begin();
-  const auto end = begin + static_cast<std::ptrdiff_t>(block.count);
-  const auto found = std::lower_bound(begin, end, chunk);
-  auto at = static_cast<std::size_t>(found - begin);
-  if (found == end || *found != chunk) return at;
-  auto last = static_cast<std::size_t>(std::upper_bound(found, end, chunk) - begin);
+  std::size_t at = 0;
+  std::size_t last = block.count;
   while (at < last) {
     const std::size_t middle = at + (last - at) / 2;
-    if (block.entries[middle]->key.path() < path) {
+    const Chunk there = block.chunks[middle];
+    if (there != chunk ? there < chunk : block.entries[middle]->key.path() < path) {
       at = middle + 1;
     } else {
       last = middle;
@@ -148,9 +143,11 @@ Entry& OrderedObjects::insert(std::unique_ptr<Entry> entry) {
 OrderedObjects::Position OrderedObjects::make_room(Position position, std::string_view path) {
   Block& block = *tops_[position.block].block;
   auto next = std::make_unique<Block>();
-  const bool grows_at_the_end = position.block + 1 == tops_.size() && position.at == block_max;
-  // Keys that come in order leave full blocks behind.
-  const std::size_t keep = grows_at_the_end ? block_max : block_max / 2;
+  // Cut where the key belongs, if not too near an edge: keys that come in order, wherever that is,
+  // leave full blocks behind and each is moved once.
+  const std::size_t keep = position.at == block_max
+                               ? block_max
+                               : std::clamp(position.at, block_max / 4, 3 * block_max / 4);
   const std::string_view before = block.entries[keep - 1]->key.path();
   next->low = bound_between(before, keep == block_max ? path : block.entries[keep]->key.path());
   next->count = block_max - keep;
@@ -209,12 +206,14 @@ void OrderedObjects::refresh(std::size_t at) {
 }
 
 void OrderedObjects::add_block(std::size_t at, std::unique_ptr<Block> block) {
-  const Chunk chunk = chunk_of(block->low, top_skip_);
-  tops_.insert(tops_.begin() + static_cast<std::ptrdiff_t>(at), Top{chunk, std::move(block)});
+  const Top top{chunk_of(block->low, top_skip_), block.get()};
+  tops_.insert(tops_.begin() + static_cast<std::ptrdiff_t>(at), top);
+  (void)block.release();
   if (at == 1 || at + 1 == tops_.size()) refresh_tops();
 }
 
 void OrderedObjects::remove_block(std::size_t at) {
+  delete tops_[at].block;
   tops_.erase(tops_.begin() + static_cast<std::ptrdiff_t>(at));
   if (tops_.size() < 3) refresh_tops();
 }

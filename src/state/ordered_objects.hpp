@@ -93,7 +93,7 @@ class OrderedObjects {
   };
   struct Top {
     Chunk chunk = 0;  // Of `low`, behind `top_skip_` bytes; of no meaning in the first.
-    std::unique_ptr<Block> block;
+    Block* block = nullptr;  // Owned; plain, so that many tops are moved at once.
   };
   struct Position {
     std::size_t block = 0;

@@ -394,10 +394,10 @@ const AnyObject& StoreCore::commit(WatchEventType type, const Place& place, AnyO
   change.type = type;
   change.kind = place.kind;
   change.object = object;
-  Entry* entry = table.objects.find(place.key);
-  if (entry == nullptr) {
+  if (type == WatchEventType::added) {
     add_entry(place, object);
   } else {
+    Entry* entry = table.objects.find(place.key);
     const AnyObject before = std::exchange(entry->object, object);
     const ObjectMeta& old = before.metadata();
     const bool deleted = type == WatchEventType::deleted;
