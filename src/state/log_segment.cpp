@@ -720,6 +720,8 @@ Result<Opened> open_blocking(Opening& opening, std::uint64_t log_id, std::int64_
   Result<std::unique_ptr<File>> lock = place->files.lock(place->directory + "/lock");
   if (!lock) return lock.error();
   place->lock = std::move(*lock);
+  // Somebody may have begun the log, and gone again, between the look and the lock.
+  if (place->files.info(place->manifest.path())) opening.made = false;
   Result<files::Recovered> state = files::recover(*place, log_id, now, create);
   if (!state) return state.error();
   return Opened{place, std::move(*state)};

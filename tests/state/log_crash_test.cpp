@@ -11,6 +11,7 @@
 #include "knative/log.hpp"
 #include "knative/simulation.hpp"
 #include "state/small_log.hpp"
+#include "support/forwarding_files.hpp"
 
 namespace knative {
 namespace {
@@ -336,6 +337,42 @@ TEST(SegmentLogOpening, leaves_what_was_there_when_it_is_dropped) {
   second.clear();
   world.run_for(1min);
   EXPECT_TRUE(world.env().files.info(directory + "/manifest"));
+}
+
+/// Somebody else makes the directory, with a log in it that he has closed again.
+class MadeByAnother final : public testing_support::ForwardingFiles {
+ public:
+  using ForwardingFiles::ForwardingFiles;
+  Result<void> make_directories(const std::string& path) override {
+    return files_.rename(away, path);
+  }
+  static inline const std::string away = directory + ".away";
+};
+
+TEST(SegmentLogOpening, leaves_what_another_made_meanwhile_when_it_is_dropped) {
+  auto open = [](Env& env, Files& files, bool& opened) -> Task<void> {
+    const Result<std::unique_ptr<Log>> log = co_await open_segment_log(env, files, directory);
+    opened = log.has_value();
+  };
+  std::uint64_t turns = 0;
+  for (bool opened = false; !opened; ++turns) {
+    Simulation world(1);
+    Files& files = world.env().files;
+    MadeByAnother others(files);
+    bool began = false;
+    TaskSet tasks(world.env().executor);
+    tasks.add(open(world.env(), files, began));
+    world.run_for(1min);
+    ASSERT_TRUE(began);
+    files.rename(directory, others.away).value();
+    tasks.add(open(world.env(), others, opened));
+    for (std::uint64_t turn = 0; turn < turns; ++turn) world.step();
+    tasks.clear();
+    world.run_for(1min);
+    EXPECT_TRUE(files.info(directory + "/manifest") || files.info(others.away + "/manifest"))
+        << "after turn " << turns;
+  }
+  EXPECT_GT(turns, 2U);
 }
 
 // On threads the two may leave in any order, at any moment.

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "knative/env.hpp"
+#include "support/forwarding_files.hpp"
 
 namespace knative::testing_support {
 
@@ -81,44 +82,15 @@ class UnsyncedFile final : public File {
   std::vector<std::pair<std::uint64_t, std::string>> pending_;
 };
 
-class UnsyncedFiles final : public Files {
+class UnsyncedFiles final : public ForwardingFiles {
  public:
-  explicit UnsyncedFiles(Files& files) : files_(files) {}
+  using ForwardingFiles::ForwardingFiles;
 
   Result<std::unique_ptr<File>> open(const std::string& path, const OpenOptions& options) override {
     Result<std::unique_ptr<File>> file = files_.open(path, options);
     if (!file) return file;
     return std::unique_ptr<File>(std::make_unique<UnsyncedFile>(std::move(*file)));
   }
-  Result<FileInfo> info(const std::string& path) override { return files_.info(path); }
-  Result<std::vector<FileInfo>> list(const std::string& path) override { return files_.list(path); }
-  Result<void> make_directories(const std::string& path) override {
-    return files_.make_directories(path);
-  }
-  Result<void> make_symlink(const std::string& target, const std::string& path) override {
-    return files_.make_symlink(target, path);
-  }
-  Result<std::string> read_symlink(const std::string& path) override {
-    return files_.read_symlink(path);
-  }
-  Result<void> set_mode(const std::string& path, unsigned mode) override {
-    return files_.set_mode(path, mode);
-  }
-  Result<void> rename(const std::string& from, const std::string& to) override {
-    return files_.rename(from, to);
-  }
-  Result<void> remove(const std::string& path) override { return files_.remove(path); }
-  Result<void> remove_all(const std::string& path) override { return files_.remove_all(path); }
-  Result<void> sync_directory(const std::string& path) override {
-    return files_.sync_directory(path);
-  }
-  Result<std::string> make_temporary_directory(const std::string& prefix) override {
-    return files_.make_temporary_directory(prefix);
-  }
-  Result<std::unique_ptr<File>> lock(const std::string& path) override { return files_.lock(path); }
-
- private:
-  Files& files_;
 };
 
 }  // namespace knative::testing_support
