@@ -103,8 +103,19 @@ FieldErrors check_autoscaler_config(const core::ConfigMap& map, const Autoscaler
   }
   const Result<AutoscalerConfig> parsed =
       AutoscalerConfig::parse({map.data.begin(), map.data.end()}, base);
-  if (parsed) return {};
-  return field_error(parsed.error().detail, {"data"});
+  if (!parsed) return field_error(parsed.error().detail, {"data"});
+  FieldErrors errors;
+  const int most = std::max(1, base.instances_max);
+  const std::pair<std::string_view, int> scales[] = {{"initial-scale", parsed->initial_scale},
+                                                     {"min-scale", parsed->min_scale},
+                                                     {"max-scale", parsed->max_scale}};
+  for (const auto& [key, scale] : scales) {
+    if (scale <= most || !map.data.contains(key)) continue;
+    errors.add(field_error("is cut to " + std::to_string(most), {"data." + std::string(key)},
+                           "no more instances of one Revision are started here")
+                   .as_warning());
+  }
+  return errors;
 }
 
 // All warnings as one message of a condition.
