@@ -47,7 +47,9 @@ std::vector<std::string> Addresses::hosts(std::string_view name, std::string_vie
                                           bool is_private) const {
   const std::string scoped = std::string(name).append(".").append(namespace_);
   std::vector<std::string> all = {scoped + ".svc.cluster.local", scoped + ".svc", scoped};
-  if (!is_private) all.push_back(scoped + "." + domain_);
+  std::string outside = scoped + "." + domain_;  // the domain may be the cluster's own
+  const bool known = std::find(all.begin(), all.end(), outside) != all.end();
+  if (!is_private && !known) all.push_back(std::move(outside));
   return all;
 }
 

@@ -76,6 +76,14 @@ TEST_F(DoorToAll, a_host_with_the_dot_of_a_full_name_is_the_same_name) {
   EXPECT_EQ(from(there, "local", "open.default.localhost.."), 404);
 }
 
+TEST(Door, no_host_stands_twice_when_the_domain_is_the_clusters_own) {
+  const std::vector<std::string> inside = {"a.b.svc.cluster.local", "a.b.svc", "a.b"};
+  EXPECT_EQ(Addresses("svc.cluster.local").hosts("a", "b"), inside);
+  EXPECT_EQ(Addresses("svc").hosts("a", "b"), inside);
+  EXPECT_EQ(Addresses("localhost").hosts("a", "b", true), inside);
+  EXPECT_EQ(Addresses("localhost").hosts("a", "b").size(), 4U);
+}
+
 TEST(Door, a_peer_is_inside_over_loopback_and_unix_sockets) {
   Simulation simulation(7);
   const Addresses addresses("localhost");
