@@ -1,11 +1,12 @@
-// A wake-up as a task, for races and deadlines.
+/// \file
+/// A wake-up as a task, for races and deadlines. Private to the library.
 #pragma once
 
 #include "knative/task.hpp"
 
-namespace knative {
+namespace knative::base {
 
 /// `wakeup` outlives the task.
 inline Task<void> wait_for(Wakeup& wakeup) { co_await wakeup.wait(); }
 
-}  // namespace knative
+}  // namespace knative::base

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/wait_for.hpp"
+
 namespace knative {
 
 namespace {
@@ -162,9 +164,8 @@ void ListenerTls::add_host(std::string_view host) {
 
 /// One new certificate for all names that came in one turn, and one in good time before its end.
 Task<void> ListenerTls::keep_issued() {
-  auto wait = [](Wakeup& changed) -> Task<void> { co_await changed.wait(); };
   for (;;) {
-    Task<void> change = wait(names_changed_);
+    Task<void> change = base::wait_for(names_changed_);
     co_await with_deadline(env_.timers, std::move(change), env_.timers.now() + look_interval);
     const Duration left = renew_at_ - env_.timers.wall();
     const bool in_time = left > Duration(0) && left <= renew_after;  // of a clock that was set back

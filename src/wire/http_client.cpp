@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/wait_for.hpp"
 #include "knative/http.hpp"
 #include "knative/http_client.hpp"
 #include "wire/http_access.hpp"
@@ -333,7 +334,6 @@ Task<Result<std::string_view>> ClientBody::next() {
 /// A fresh connection, or a kept one that becomes free. `fresh_only` passes kept ones by.
 Task<Result<ClientConnection*>> acquire(Pool& pool, bool fresh_only) {
   const Instant deadline = pool.timers.now() + pool.options.connect_timeout;
-  auto wait = [](Wakeup& freed) -> Task<void> { co_await freed.wait(); };
   for (;;) {
     if (pool.closed) co_return fail(Errc::cancelled, "the client is gone");
     if (!fresh_only) {
@@ -344,7 +344,7 @@ Task<Result<ClientConnection*>> acquire(Pool& pool, bool fresh_only) {
       pool.remove(*pool.idle.front());
       continue;
     }
-    Task<void> free = wait(pool.freed);
+    Task<void> free = base::wait_for(pool.freed);
     auto woken = co_await with_deadline(pool.timers, std::move(free), deadline);
     if (!woken) {
       co_return fail(Errc::resource_exhausted, pool.endpoint.to_string() + ": all of " +

@@ -87,6 +87,13 @@ struct Origin {
   std::uint64_t last_used = 0;
 };
 
+/// One more request under way, as long as it lives.
+struct Count {
+  explicit Count(std::size_t& of) noexcept : count(of) { ++count; }
+  ~Count() { --count; }
+  std::size_t& count;
+};
+
 bool redirects(int status) noexcept {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
@@ -187,11 +194,6 @@ Task<Result<Response>> Outbound::Impl::exchange(const Url& url, Request& request
     co_return fail(Errc::resource_exhausted,
                    url.host + ": " + std::to_string(origin->requests) + " requests are under way");
   }
-  struct Count {
-    explicit Count(std::size_t& of) noexcept : count(of) { ++count; }
-    ~Count() { --count; }
-    std::size_t& count;
-  };
   const Count counted(origin->requests);
   const bool whole = proxy != nullptr && url.scheme == "http";
   request.target = whole ? url.to_string() : url.target;
@@ -310,11 +312,6 @@ Task<Result<Response>> Outbound::send(const Url& url, Request& request, SendOpti
     co_return fail(Errc::resource_exhausted,
                    std::to_string(impl->requests) + " requests are under way");
   }
-  struct Count {
-    explicit Count(std::size_t& of) noexcept : count(of) { ++count; }
-    ~Count() { --count; }
-    std::size_t& count;
-  };
   const Count counted(impl->requests);
   const std::vector<Challenge> unasked;
   Journey journey(url, request, impl->options);

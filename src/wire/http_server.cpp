@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "base/wait_for.hpp"
 #include "wire/http_serving.hpp"
 
 namespace knative::http {
@@ -123,8 +124,7 @@ bool ServerCore::admit() noexcept {
 }
 
 Task<void> ServerCore::until_changed() {
-  auto wait = [](Wakeup& wakeup) -> Task<void> { co_await wakeup.wait(); };
-  Task<void> change = wait(changed);
+  Task<void> change = base::wait_for(changed);
   co_await with_deadline(timers, std::move(change), timers.now() + accept_retry_delay);
 }
 

@@ -1,5 +1,5 @@
-# What the compiled module exports. The package wraps all of it; tests/test_declared_types.py compares the
-# two name by name.
+# What the compiled module exports. The package wraps all of it; tests/test_declared_types.py
+# compares the two name by name.
 from contextvars import ContextVar
 from typing import Any, Callable, Generic, List, Optional, Tuple, TypeVar
 

@@ -284,7 +284,7 @@ class Platform:
 
     @takes(service=text)
     async def scale(self, service: str) -> int:
-        """Ready instances of a Service or Route. Raises NotFound when there is none of that name."""
+        """Ready instances of a Service or Route. Raises NotFound when there is none."""
         return await _value(self._running.scale(service))
 
     async def metrics_text(self) -> str:

@@ -413,7 +413,7 @@ class Platform:
 
     @takes(service=text)
     def scale(self, service: str) -> int:
-        """Ready instances of a Service or Route. Raises NotFound when there is none of that name."""
+        """Ready instances of a Service or Route. Raises NotFound when there is none."""
         return self._native.scale(service).result()
 
     def metrics_text(self) -> str:

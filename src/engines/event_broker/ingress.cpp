@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "base/wait_for.hpp"
+
 namespace knative {
 namespace {
 
@@ -25,10 +27,9 @@ http::Response refusal(const Error& error, const BrokerOptions& options) {
 
 /// A streamed body into memory. It is not waited for when the broker goes.
 Task<Result<void>> read(http::Body& body, std::size_t bytes_max, Wakeup& retired) {
-  auto gone = [](Wakeup& event) -> Task<void> { co_await event.wait(); };
   Task<Result<void>> all = body.read_all(bytes_max);
-  Task<void> none = gone(retired);
-  auto raced = co_await race(std::move(all), std::move(none));
+  Task<void> gone = base::wait_for(retired);
+  auto raced = co_await race(std::move(all), std::move(gone));
   if (raced.first) co_return std::move(*raced.first);
   co_return fail(Errc::unavailable, "the broker was removed");
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/next_turn.hpp"
+#include "base/wait_for.hpp"
 #include "knative/scalars.hpp"
 
 namespace knative::broker {
@@ -219,9 +220,8 @@ Task<std::optional<DeliveryAttempt>> Trigger::try_all(const Terms& terms, Sink& 
     const std::optional<Duration> delay = schedule.next(number, attempt, random_);
     if (!delay) co_return attempt;
     ++stats_.retries;
-    auto stopped = [](Wakeup& stop) -> Task<void> { co_await stop.wait(); };
-    Task<void> wait = stopped(stop_);
-    co_await with_deadline(core_.timers, std::move(wait), core_.timers.now() + *delay);
+    Task<void> stopped = base::wait_for(stop_);
+    co_await with_deadline(core_.timers, std::move(stopped), core_.timers.now() + *delay);
   }
 }
 

@@ -1,8 +1,8 @@
 // Programs as processes of this machine.
 #include <algorithm>
 
+#include "base/wait_for.hpp"
 #include "engines/workload/lines.hpp"
-#include "engines/workload/wait_for.hpp"
 #include "knative/container_runtimes.hpp"
 #include "knative/http_client.hpp"
 
@@ -192,7 +192,7 @@ class ProcessContainer final : public Container {
     if (!ended_.is_set()) {
       Timers& timers = runtime_->env.timers;
       process_->signal(signal_terminate);
-      co_await with_deadline(timers, wait_for(ended_), timers.now() + grace);
+      co_await with_deadline(timers, base::wait_for(ended_), timers.now() + grace);
     }
     if (!ended_.is_set()) {
       process_->signal(signal_kill);

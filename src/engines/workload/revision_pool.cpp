@@ -1,8 +1,8 @@
 #include <algorithm>
 
 #include "base/complaints.hpp"
+#include "base/wait_for.hpp"
 #include "engines/workload/probes.hpp"
-#include "engines/workload/wait_for.hpp"
 
 namespace knative {
 
@@ -91,7 +91,7 @@ struct RevisionPool::Impl {
       if (!slot.stop.is_set()) slot.state = State::starting;
       listener.instance_failed(*problem, slot.schedule.failures());
       listener.pool_changed();
-      co_await with_deadline(timers, wait_for(slot.stop), timers.now() + delay);
+      co_await with_deadline(timers, base::wait_for(slot.stop), timers.now() + delay);
     }
     std::erase_if(slots, [&slot](const auto& other) { return other.get() == &slot; });
     listener.pool_changed();
@@ -99,13 +99,14 @@ struct RevisionPool::Impl {
 
   /// One instance from start to end; yields why it ended unless it was stopped.
   Task<std::optional<Error>> live(Slot& slot) {
-    auto starting = race(runtime.start(spec.container, options.on_output), wait_for(slot.stop));
+    auto starting =
+        race(runtime.start(spec.container, options.on_output), base::wait_for(slot.stop));
     auto started = co_await std::move(starting);
     if (!started.first) co_return std::nullopt;
     if (!*started.first) co_return started.first->error();
     slot.container = std::move(**started.first);
     Prober prober(env, *slot.container, spec);
-    auto waiting = race(prober.until_ready(), wait_for(slot.stop));
+    auto waiting = race(prober.until_ready(), base::wait_for(slot.stop));
     auto waited = co_await std::move(waiting);
     std::optional<Error> problem;
     if (waited.first && !*waited.first) problem = waited.first->error();
@@ -129,14 +130,14 @@ struct RevisionPool::Impl {
   /// From ready until it is told to stop (nothing) or is to be replaced (why).
   Task<std::optional<Error>> serve(Slot& slot, Prober& prober) {
     if (!spec.liveness && spec.readiness.period <= Duration::zero()) {
-      auto living = race(slot.container->wait(), wait_for(slot.stop));
+      auto living = race(slot.container->wait(), base::wait_for(slot.stop));
       auto ended = co_await std::move(living);
       if (ended.first) co_return ended_by_itself(*ended.first);
       co_return std::nullopt;
     }
     auto trouble = race(prober.until_unwell(), keep_ready(slot, prober));
     auto lifetime = race(slot.container->wait(), std::move(trouble));
-    auto serving = race(std::move(lifetime), wait_for(slot.stop));
+    auto serving = race(std::move(lifetime), base::wait_for(slot.stop));
     auto outcome = co_await std::move(serving);
     if (!outcome.first) co_return std::nullopt;
     if (outcome.first->first) co_return ended_by_itself(*outcome.first->first);

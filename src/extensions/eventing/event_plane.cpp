@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "base/wait_for.hpp"
 #include "extensions/eventing/ids.hpp"
 #include "knative/reconciler.hpp"
 
@@ -451,8 +452,7 @@ Task<Result<Offset>> EventPlane::publish(std::string key, const CloudEvent& even
     if (failed_.contains(source->uid) || env_.timers.now() >= deadline) {
       co_return fail(Errc::unavailable, key + " takes no events now; its status says why");
     }
-    auto change = [](Wakeup& changed) -> Task<void> { co_await changed.wait(); };
-    Task<void> waiting = change(changed_);
+    Task<void> waiting = base::wait_for(changed_);
     co_await with_deadline(env_.timers, std::move(waiting), deadline);
   }
 }
