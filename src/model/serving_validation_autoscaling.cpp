@@ -50,9 +50,9 @@ std::optional<T> parse_number(const std::string& text) {
   return number;
 }
 
-// A replica count of at least `low`.
+// A replica count of at least `low`; says so when more than that is never started.
 std::optional<std::int32_t> scale(FieldErrors& errors, const Annotation& annotation,
-                                  std::int32_t low) {
+                                  std::int32_t low, const Config& config) {
   if (!annotation) return std::nullopt;
   const std::optional<std::int64_t> number = parse_number<std::int64_t>(*annotation.value);
   if (!number) {
@@ -64,40 +64,31 @@ std::optional<std::int32_t> scale(FieldErrors& errors, const Annotation& annotat
         out_of_bounds(*annotation.value, std::to_string(low), int32_max_text, annotation.key));
     return std::nullopt;
   }
-  return static_cast<std::int32_t>(*number);
-}
-
-// What is more than the platform ever starts.
-void check_reachable(FieldErrors& errors, const StringMap& annotations, const Config& config) {
-  if (config.instances_max == 0) return;
-  for (const char* name : {"min-scale", "max-scale", "initial-scale", "activation-scale"}) {
-    const Annotation annotation = find(annotations, name);
-    if (!annotation) continue;
-    const std::optional<std::int32_t> number = parse_number<std::int32_t>(*annotation.value);
-    if (!number || *number <= config.instances_max) continue;
+  if (config.instances_max != 0 && *number > config.instances_max) {
     errors.add(field_error("is cut to " + std::to_string(config.instances_max), {annotation.key},
                            "no more instances of one Revision are started here")
                    .as_warning());
   }
+  return static_cast<std::int32_t>(*number);
 }
 
 void check_scales(FieldErrors& errors, const StringMap& annotations, const Config& config) {
   const Annotation min_key = find(annotations, "min-scale");
   const Annotation max_key = find(annotations, "max-scale");
-  const std::int32_t min = scale(errors, min_key, 0).value_or(0);
-  const std::int32_t max = scale(errors, max_key, 0).value_or(0);
+  const std::int32_t min = scale(errors, min_key, 0, config).value_or(0);
+  const std::int32_t max = scale(errors, max_key, 0, config).value_or(0);
   if (max != 0 && max < min) {
     errors.add(field_error(
         "max-scale=" + std::to_string(max) + " is less than min-scale=" + std::to_string(min),
         {max_key.key, min_key.key}));
   }
   const Annotation initial_key = find(annotations, "initial-scale");
-  const std::optional<std::int32_t> initial = scale(errors, initial_key, 0);
+  const std::optional<std::int32_t> initial = scale(errors, initial_key, 0, config);
   if (initial && *initial == 0 && !config.allow_zero_initial_scale) {
     errors.add(invalid_value(0, initial_key.key, "initial-scale=0 not allowed by cluster"));
   }
   const Annotation activation_key = find(annotations, "activation-scale");
-  const std::optional<std::int32_t> activation = scale(errors, activation_key, 2);
+  const std::optional<std::int32_t> activation = scale(errors, activation_key, 2, config);
   if (!activation) return;
   if (max != 0 && *activation > max) {
     errors.add(field_error("max-scale=" + std::to_string(max) +
@@ -201,7 +192,6 @@ FieldErrors validate_autoscaling(const StringMap& annotations, const Config& con
   if (first == annotations.end() || !first->first.starts_with(prefix)) return errors;
   check_class(errors, annotations);
   check_scales(errors, annotations, config);
-  check_reachable(errors, annotations, config);
   check_floats(errors, annotations);
   check_duration(errors, find(annotations, "window"), std::chrono::seconds(6), true);
   check_duration(errors, find(annotations, "scale-to-zero-pod-retention-period"), Duration::zero(),

@@ -78,7 +78,7 @@ class OrderedObjects {
   Iterator end() const;
   Iterator lower_bound(const Key& key) const;
   /// At least as many as there are from `key` on in its namespace, or in all when it names none;
-  /// cheap, and of the same order: about four times as many when blocks are hardly filled.
+  /// cheap: every block in between counts as full.
   std::size_t most_from(const Key& key) const;
 
  private:

@@ -270,6 +270,21 @@ TEST(ServingAutoscaling, MaxIsNotLessThanMin) {
   EXPECT_EQ(kn::serving::validate_autoscaling(annotations).to_string(), "");
 }
 
+TEST(ServingAutoscaling, MoreThanIsEverStartedIsSaidAndNotRefused) {
+  kn::serving::Config config;
+  config.instances_max = 20;
+  for (const std::string name : {"min-scale", "maxScale", "initial-scale", "activation-scale"}) {
+    kn::StringMap annotations{{"autoscaling.knative.dev/" + name, "20"}};
+    EXPECT_EQ(kn::serving::validate_autoscaling(annotations, config).to_string(), "") << name;
+    annotations.begin()->second = "21";
+    const kn::FieldErrors errors = kn::serving::validate_autoscaling(annotations, config);
+    EXPECT_TRUE(errors.filter(kn::FieldError::Level::error).empty()) << name;
+    EXPECT_NE(errors.to_string().find("is cut to 20: autoscaling.knative.dev/" + name),
+              std::string::npos)
+        << errors.to_string();
+  }
+}
+
 TEST(ServingUpdates, RevisionSpecIsImmutable) {
   Revision old;
   old.spec = hello().spec.template_.spec;
