@@ -170,6 +170,10 @@ int up(const Arguments& arguments) {
   options.listen_tls = std::move(*tls);
   options.data_directory = arguments.get("--data-dir");
   options.domain = arguments.get("--domain", "localhost");
+  if (const std::string wrong = kn::check_dns1123_subdomain(options.domain); !wrong.empty()) {
+    return misused(
+        kn::fail(kn::Errc::invalid_argument, "--domain: \"" + options.domain + "\": " + wrong));
+  }
   options.on_output = [](std::string_view source, std::string_view line) {
     std::printf("[%.*s] %.*s\n", static_cast<int>(source.size()), source.data(),
                 static_cast<int>(line.size()), line.data());

@@ -121,6 +121,7 @@ spec:
      "--tls-key: --tls-cert belongs to it"),
     (["up", "--listen", "127.0.0.1:0", "--tls-cert", "/c"], 2,
      "--tls-cert: --tls-key belongs to it"),
+    (["up", "--listen", "127.0.0.1:0", "--domain", "a b"], 2, '--domain: "a b": '),
     (["up", "my.yaml"], 2, "unexpected argument my.yaml; files are given with -f"),
     (["demo", "my.yaml"], 2, "unexpected argument my.yaml\n"),
     (["up", "--listen", "127.0.0.1:0", "--trust", "/dev/null"], 1, "--trust: /dev/null"),
