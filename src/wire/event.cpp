@@ -1,6 +1,9 @@
 #include "knative/event.hpp"
 
+#include <algorithm>
+
 #include "wire/event_text.hpp"
+#include "wire/http_authority.hpp"
 
 namespace knative {
 namespace text = event_text;
@@ -122,21 +125,14 @@ bool is_authority(std::string_view text) {
 
 /// RFC 3986 characters; letters beyond ASCII are let through, as everyone does.
 Result<void> check_uri(std::string_view name, std::string_view value, bool absolute) {
-  const auto is_hex = [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-  };
-  for (std::size_t at = 0; at < value.size(); ++at) {
-    const char c = value[at];
-    const bool broken_escape =
-        c == '%' && (value.size() - at < 3 || !is_hex(value[at + 1]) || !is_hex(value[at + 2]));
-    if (c == ' ' || std::string_view("\"<>\\^`{|}").find(c) != std::string_view::npos ||
-        broken_escape) {
-      return text::bad(name, "no URI: unexpected character at byte " + std::to_string(at));
-    }
+  const std::size_t wrong =
+      std::min(value.find_first_of(" \"<>\\^`{|}"), http::wire::first_bad_escape(value));
+  if (wrong < value.size()) {
+    return text::bad(name, "no URI: unexpected character at byte " + std::to_string(wrong));
   }
   const std::size_t authority = value.find("//");
-  const bool network_path = authority == 0 || (authority != value.npos && authority > 0 &&
-                                               value.find(':') == authority - 1);
+  const bool network_path =
+      authority == 0 || (authority != value.npos && value.find(':') == authority - 1);
   if (network_path) {
     const std::string_view rest = value.substr(authority + 2);
     if (!is_authority(rest.substr(0, rest.find_first_of("/?#")))) {
