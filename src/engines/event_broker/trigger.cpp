@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/next_turn.hpp"
+#include "base/text.hpp"
 #include "base/wait_for.hpp"
 #include "knative/scalars.hpp"
 
@@ -15,6 +16,12 @@ constexpr std::string_view error_code_attribute = "knativeerrorcode";
 constexpr std::string_view error_data_attribute = "knativeerrordata";
 constexpr Duration trouble_delay = std::chrono::seconds(1);
 constexpr Duration trouble_delay_max = std::chrono::minutes(5);
+
+/// The cause as text for people, whatever the subscriber answered.
+std::string cause_of(const DeliveryAttempt& failed) {
+  const std::string_view cause = failed.cause();
+  return base::valid_utf8(cause.substr(0, base::utf8_prefix(cause, cause_bytes_max)));
+}
 
 /// The hops an event of the log has left.
 int hops_of(const CloudEvent& event, int otherwise) {
@@ -293,7 +300,7 @@ void Trigger::complain(const Terms& terms, const Letter& letter, int number,
                        const DeliveryAttempt& failed) {
   ++stats_.failures;
   if (series_) series_->failed.add();
-  const std::string cause = failed.cause().substr(0, cause_bytes_max);
+  const std::string cause = cause_of(failed);
   stats_.last_error = std::to_string(failed.status) + " " + cause;
   const std::optional<std::uint64_t> unsaid = complaints_.next(core_.timers.now());
   if (!unsaid) return;
@@ -342,8 +349,8 @@ Task<bool> Trigger::dead_letter(const Terms& terms, const CloudEvent& event, int
       if (series_) series_->dead_lettered.add();
       co_return true;
     }
-    trouble = "the dead letter sink failed: " + std::to_string(last->status) + " " +
-              last->cause().substr(0, cause_bytes_max);
+    trouble =
+        "the dead letter sink failed: " + std::to_string(last->status) + " " + cause_of(*last);
   }
   ++stats_.dropped;
   if (series_) series_->dropped.add();
@@ -353,7 +360,7 @@ Task<bool> Trigger::dead_letter(const Terms& terms, const CloudEvent& event, int
                     {"event", event.id()},
                     {"source", event.source()},
                     {"status", std::to_string(failed.status)},
-                    {"cause", failed.cause().substr(0, cause_bytes_max)},
+                    {"cause", cause_of(failed)},
                     {"reason", trouble}});
   co_return true;
 }

@@ -523,8 +523,7 @@ TEST_F(BrokerTest, every_failed_attempt_is_counted_and_logged_with_its_cause_wit
   EXPECT_EQ(lines[2]["status"], "500");
   EXPECT_EQ(lines[2]["cause"], "out of order");
   EXPECT_EQ(lines[2]["subscriber"], "http://broken.example/");
-  EXPECT_EQ(lines[4]["cause"],
-            "out of order");  // of the end: here it was a refusal, or too many hops
+  EXPECT_EQ(lines[4]["cause"], "out of order");
   EXPECT_EQ(made.trigger_stats("t")->failures, 4u);
   lines.clear();
   for (int i = 0; i < 200; ++i) loud.run(made.publish(one)).value();
@@ -540,6 +539,24 @@ TEST_F(BrokerTest, every_failed_attempt_is_counted_and_logged_with_its_cause_wit
   }
   EXPECT_LT(said, 60u);
   EXPECT_EQ(said + unsaid + 4, made.trigger_stats("t")->failures);
+}
+
+TEST_F(BrokerTest, the_cause_of_a_failure_is_valid_text_whatever_the_subscriber_answered) {
+  make_broker();
+  options.delivery.retry = 0;
+  options.dead_letter.reset();
+  broker->set_trigger("t", options, lent(subscriber)).value();
+  const std::string long_one(199, 'a');
+  for (const auto& [body, shown] :
+       {std::pair(long_one + "\xc3\xa9", long_one),
+        std::pair(std::string("no\xff"), std::string("no\xef\xbf\xbd"))}) {
+    subscriber.statuses = {500};
+    subscriber.body = body;
+    publish(event("one")).value();
+    settle(1s);
+    EXPECT_EQ(stats().last_error, "500 " + shown);
+  }
+  broker.reset();
 }
 
 TEST_F(BrokerTest, ids_that_it_gives_never_repeat_across_restarts_with_the_same_chance) {
