@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <vector>
 
+#include "base/file_descriptor.hpp"
 #include "base/posix_error.hpp"
 
 namespace knative::base {
@@ -17,16 +18,6 @@ namespace {
 
 constexpr std::size_t piece_bytes = 256 << 10;
 constexpr std::size_t kernel_piece_bytes = std::size_t{1} << 30;
-
-struct Descriptor {
-  explicit Descriptor(int number) : fd(number) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-  int fd;
-};
 
 Result<void> copy_by_reading(Files& files, const std::string& from, const std::string& to,
                              unsigned mode) {
@@ -48,9 +39,9 @@ Result<void> copy_by_reading(Files& files, const std::string& from, const std::s
 
 // False: this file system cannot do it, nothing was written.
 Result<bool> copy_in_kernel(const std::string& from, const std::string& to, unsigned mode) {
-  const Descriptor source(::open(from.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  const FileDescriptor source(::open(from.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (source.fd < 0) return posix_error(errno, from);
-  const Descriptor target(::open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+  const FileDescriptor target(::open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
   if (target.fd < 0) return posix_error(errno, to);
   if (::ioctl(target.fd, FICLONE, source.fd) == 0) return true;
   for (bool any = false;; any = true) {
