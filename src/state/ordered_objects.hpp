@@ -92,7 +92,7 @@ class OrderedObjects {
     std::array<Entry*, block_max> entries;
   };
   struct Top {
-    Chunk chunk = 0;  // Of `low`, behind `top_skip_` bytes; of no meaning in the first.
+    Chunk chunk = 0;         // Of `low`, behind `top_skip_` bytes; of no meaning in the first.
     Block* block = nullptr;  // Owned; plain, so that many tops are moved at once.
   };
   struct Position {
