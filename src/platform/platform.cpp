@@ -142,13 +142,14 @@ Result<std::vector<ObjectRef>> Platform::apply_texts(const std::vector<manifest:
   std::vector<std::string> warnings;
   const Result<std::vector<AnyObject>> objects = impl_->parse(sources, options, warnings);
   if (!objects) return objects.error();
+  // Said first: when an object fails, those before it are there all the same.
+  for (const std::string& warning : warnings) impl_->settings.on_warning("", warning);
   std::vector<ObjectRef> refs;
   for (const AnyObject& object : *objects) {
     Result<AnyObject> stored = impl_->local_store->apply(object);
     if (!stored) return stored.error().within(object.ref().to_string());
     refs.push_back(stored->ref());
   }
-  for (const std::string& warning : warnings) impl_->settings.on_warning("", warning);
   return refs;
 }
 

@@ -151,6 +151,17 @@ TEST_F(ApplyPath, a_version_of_an_object_that_is_not_there_is_named_as_the_preco
       << refs.error().detail;
 }
 
+TEST_F(ApplyPath, warnings_about_what_was_applied_are_said_when_a_later_object_fails) {
+  begin_with_warnings();
+  write("/m/a.yaml", broker("a") + "---\n" + broker("a") +
+                         "---\napiVersion: eventing.knative.dev/v1\nkind: Broker\n"
+                         "metadata: {name: b, resourceVersion: '7'}\n");
+  EXPECT_FALSE(platform_->apply_path("/m/a.yaml"));
+  EXPECT_EQ(warnings_,
+            Names{"/m/a.yaml:5:1: Broker \"a\" is given twice: what document 1, line 1 says is "
+                  "replaced by document 2, line 5"});
+}
+
 TEST_F(ApplyPath, what_has_no_effect_is_told_to_the_caller_and_stands_in_the_status) {
   std::vector<std::string> warnings;
   PlatformOptions options;

@@ -418,17 +418,19 @@ Task<Result<void>> EventPlane::unbind(std::string uid) {
 Task<Result<void>> EventPlane::forget_gone() {
   catch_up();
   const std::set<std::string> gone = gone_;
+  Result<void> outcome;
   for (const std::string& uid : gone) {
     Task<Result<void>> forgetting = stored_.contains(uid) ? remove(uid) : unbind(uid);
     const Result<void> forgotten = co_await std::move(forgetting);
     if (!forgotten) {
-      gone_.insert(uid);  // it is tried again
-      co_return forgotten;
+      gone_.insert(uid);  // it is tried again, and holds up no other
+      outcome = forgotten;
+      continue;
     }
     stored_.erase(uid);
     gone_.erase(uid);
   }
-  co_return Result<void>();
+  co_return outcome;
 }
 
 // ---------------------------------------------------------------------------- publishing
