@@ -102,6 +102,33 @@ std::string absolute_path(Files& files, const std::string& path) {
   return result;
 }
 
+std::string parent_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+}
+
+Result<void> make_durable_directory(Files& files, const std::string& path) {
+  std::vector<std::string> missing;
+  std::string there = path;
+  for (; there != "/" && there != "." && !files.info(there); there = parent_of(there)) {
+    missing.push_back(there);
+  }
+  const auto sync_name = [&files](const std::string& directory) -> Result<void> {
+    Result<void> synced = files.sync_directory(parent_of(directory));
+    if (!synced && synced.error().code == Errc::failed_precondition) return {};
+    return synced;
+  };
+  if (there != "/" && there != ".") {
+    if (Result<void> synced = sync_name(there); !synced) return synced;
+  }
+  for (auto next = missing.rbegin(); next != missing.rend(); ++next) {
+    if (Result<void> made = files.make_directories(*next); !made) return made;
+    if (Result<void> synced = sync_name(*next); !synced) return synced;
+  }
+  // Something is there: a directory, or it is refused.
+  return missing.empty() ? files.make_directories(path) : Result<void>();
+}
+
 Result<void> clone_file(Files& files, const std::string& from, const std::string& to,
                         unsigned mode) {
   if (files.native()) {

@@ -12,6 +12,15 @@ namespace knative::base {
 /// simulation at the root.
 std::string absolute_path(Files& files, const std::string& path);
 
+/// The directory that `path` is in: "/" of "/a", "." of "a".
+std::string parent_of(const std::string& path);
+
+/// Make a directory whose name survives a crash. Those above it are made and become durable one
+/// after the other, from above, so that one that is there is so for good, but for its own name:
+/// that is made durable again, because who made it may have been stopped in between. A directory
+/// that may not be read was not made here and is not synced.
+Result<void> make_durable_directory(Files& files, const std::string& path);
+
 /// Copy a regular file to `to`, which must not exist, with its mode. Shares the blocks where the
 /// file system can (reflink), else copies inside the kernel where there is one.
 Result<void> clone_file(Files& files, const std::string& from, const std::string& to,

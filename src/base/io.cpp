@@ -5,6 +5,8 @@
 #include <limits>
 #include <utility>
 
+#include "base/file_tree.hpp"
+
 namespace knative {
 namespace {
 
@@ -147,9 +149,7 @@ Result<void> Files::write_file(const std::string& path, std::string_view bytes, 
     (void)remove(temporary);  // the first failure is the one to tell
     return done;
   }
-  const std::size_t slash = path.rfind('/');
-  if (slash == path.npos) return sync_directory(".");
-  return sync_directory(slash == 0 ? "/" : path.substr(0, slash));
+  return sync_directory(base::parent_of(path));
 }
 
 }  // namespace knative

@@ -115,12 +115,14 @@ class Walk {
 
 void find_undescribed(const Ops& ops, std::vector<const Ops*>& seen,
                       std::vector<std::string>& out) {
+  if (!ops.element && !ops.fields) return;
   if (std::find(seen.begin(), seen.end(), &ops) != seen.end()) return;
   seen.push_back(&ops);
   if (ops.element) find_undescribed(*ops.element, seen, out);
   if (!ops.fields) return;
   const Struct& type = ops.fields();
   std::vector<const Field*> fields;
+  fields.reserve(type.fields.size());
   for (const Field& field : type.fields) fields.push_back(&field);
   std::sort(fields.begin(), fields.end(),
             [](const Field* a, const Field* b) { return a->offset < b->offset; });

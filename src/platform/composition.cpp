@@ -14,23 +14,11 @@ namespace {
 // Of directories that end with their platform.
 constexpr const char* scratch_prefix = "knative-scratch-";
 
-// Make the way to a new directory durable: what is in it is worth nothing without its name. A
-// directory above that may not be read was not made here.
-Result<void> sync_parents(Files& files, std::string directory) {
-  while (directory != "/" && directory != ".") {
-    const std::size_t slash = directory.rfind('/');
-    directory = slash == std::string::npos ? "." : slash == 0 ? "/" : directory.substr(0, slash);
-    Result<void> synced = files.sync_directory(directory);
-    if (!synced && synced.error().code != Errc::failed_precondition) return synced;
-  }
-  return {};
-}
-
 // Objects hold secrets: what is made here is its user's alone; what was there stays as it is.
 Result<void> make_private_directory(Files& files, const std::string& path) {
-  if (files.info(path)) return {};
-  if (Result<void> made = files.make_directories(path); !made) return made;
-  return files.set_mode(path, 0700);
+  const bool there = bool(files.info(path));
+  if (Result<void> made = base::make_durable_directory(files, path); !made) return made;
+  return there ? Result<void>() : files.set_mode(path, 0700);
 }
 
 std::shared_ptr<http::Handler> page(std::function<http::Response()> make) {
@@ -113,14 +101,13 @@ Result<void> Platform::Impl::open_directory() {
     if (!held) return held.error();
     lock = std::move(*held);
     // What a platform that was killed has left beside it.
-    const std::string parent = work_directory.substr(0, work_directory.rfind('/'));
+    const std::string parent = base::parent_of(work_directory);
     base::sweep_directories(world.files, parent, scratch_prefix, false);
     return {};
   }
   work_directory = base::absolute_path(world.files, settings.data_directory);
   settings.data_directory = work_directory;
   if (Result<void> made = make_private_directory(world.files, work_directory); !made) return made;
-  if (Result<void> synced = sync_parents(world.files, work_directory); !synced) return synced;
   Result<std::unique_ptr<File>> locked = world.files.lock(work_directory + "/lock");
   if (!locked) return locked.error().within("data directory " + work_directory);
   lock = std::move(*locked);

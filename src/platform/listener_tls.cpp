@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/file_tree.hpp"
 #include "base/wait_for.hpp"
 
 namespace knative {
@@ -86,7 +87,7 @@ Result<void> ListenerTls::load_authority(const std::string& directory) {
   made = files.write_file(key, authority_->identity().private_key, private_mode);
   if (made) made = files.write_file(certificate, authority_->certificate());
   // Who trusts it does so for long: it survives as the objects do.
-  if (made) made = files.sync_directory(directory.substr(0, directory.rfind('/')));
+  if (made) made = files.sync_directory(base::parent_of(directory));
   return made;
 }
 

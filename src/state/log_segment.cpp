@@ -6,6 +6,7 @@
 #include <deque>
 #include <iterator>
 
+#include "base/file_tree.hpp"
 #include "base/handover.hpp"
 #include "knative/log.hpp"
 #include "state/lasting_trouble.hpp"
@@ -705,18 +706,8 @@ Result<Opened> open_blocking(Opening& opening, std::uint64_t log_id, std::int64_
     return fail(Errc::data_loss, place->manifest.path() + ": the log is missing; record 0 is " +
                                      "the first that is missing");
   }
-  if (Result<void> made = place->files.make_directories(place->directory); !made) {
-    return made.error();
-  }
-  // The way to the directory must survive a crash too. A directory that we may not even read is
-  // not one that we made.
-  std::string parent = place->directory;
-  while (parent != "/" && parent != ".") {
-    const std::size_t slash = parent.rfind('/');
-    parent = slash == std::string::npos ? "." : slash == 0 ? "/" : parent.substr(0, slash);
-    Result<void> synced = place->files.sync_directory(parent);
-    if (!synced && synced.error().code != Errc::failed_precondition) return synced.error();
-  }
+  Result<void> made = base::make_durable_directory(place->files, place->directory);
+  if (!made) return made.error();
   Result<std::unique_ptr<File>> lock = place->files.lock(place->directory + "/lock");
   if (!lock) return lock.error();
   place->lock = std::move(*lock);

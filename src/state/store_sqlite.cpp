@@ -9,6 +9,7 @@
 #include <cstring>
 #include <map>
 
+#include "base/file_tree.hpp"
 #include "state/store_core.hpp"
 
 namespace knative::state {
@@ -177,11 +178,7 @@ class FilesVfs {
     return error.code == Errc::resource_exhausted ? SQLITE_FULL : code;
   }
   Result<void> sync_name(const std::string& path) {
-    const std::size_t slash = path.rfind('/');
-    const std::string parent = slash == std::string::npos ? "."
-                               : slash == 0               ? "/"
-                                                          : path.substr(0, slash);
-    return files_.sync_directory(parent);
+    return files_.sync_directory(base::parent_of(path));
   }
 
   static int open(sqlite3_vfs* vfs, const char* path, sqlite3_file* file, int flags, int* out) {

@@ -238,11 +238,7 @@ Result<void> make_layout(Files& files, const std::string& directory) {
   if (Result<void> made = files.make_directories(in(directory, "blobs/sha256")); !made) return made;
   // Blobs are worth nothing without the names of the folders that lead to them.
   if (Result<void> r = files.sync_directory(in(directory, "blobs")); !r) return r;
-  const std::size_t slash = directory.rfind('/');
-  const std::string parent = slash == std::string::npos ? "."
-                             : slash == 0               ? "/"
-                                                        : directory.substr(0, slash);
-  if (Result<void> r = files.sync_directory(parent); !r) return r;
+  if (Result<void> r = files.sync_directory(base::parent_of(directory)); !r) return r;
   const OpenOptions fresh{.write = true, .create = true, .truncate = true};
   Result<std::unique_ptr<File>> index = files.open(in(directory, index_file), fresh);
   if (!index) return index.error();

@@ -25,6 +25,41 @@ class FileTreeTest : public testing::TestWithParam<bool> {
   std::string root_ = directory_.path();
 };
 
+TEST(FileTree, TheDirectoryThatAPathIsIn) {
+  EXPECT_EQ(parent_of("/a/b"), "/a");
+  EXPECT_EQ(parent_of("/a"), "/");
+  EXPECT_EQ(parent_of("/"), "/");
+  EXPECT_EQ(parent_of("a/b"), "a");
+  EXPECT_EQ(parent_of("a"), ".");
+}
+
+TEST(FileTree, AMadeDirectorySurvivesAPowerFailureWithAllAboveIt) {
+  Simulation world(1);
+  Files& files = world.env().files;
+  files.make_directories("/plain/deep").value();
+  ASSERT_TRUE(make_durable_directory(files, "/data/events/one"));
+  world.power_off();
+  world.crash(CrashMode::lose_all);
+  EXPECT_TRUE(files.info("/data/events/one"));
+  EXPECT_FALSE(files.info("/plain/deep"));
+}
+
+TEST(FileTree, ADirectoryWhoseMakerWasStoppedBecomesDurableWhenItIsMadeAgain) {
+  Simulation world(1);
+  Files& files = world.env().files;
+  ASSERT_TRUE(make_durable_directory(files, "/data"));
+  files.make_directories("/data/events").value();  // and no more
+  ASSERT_TRUE(make_durable_directory(files, "/data/events/one"));
+  world.power_off();
+  world.crash(CrashMode::lose_all);
+  EXPECT_TRUE(files.info("/data/events/one"));
+  files.make_directories("/data/events/two").value();
+  ASSERT_TRUE(make_durable_directory(files, "/data/events/two"));
+  world.power_off();
+  world.crash(CrashMode::lose_all);
+  EXPECT_TRUE(files.info("/data/events/two"));
+}
+
 TEST_P(FileTreeTest, ACloneSharesNothingThatIsWritten) {
   files().make_directories(in("a/deep")).value();
   files().write_file(in("a/deep/file"), "first", 0755).value();

@@ -310,7 +310,7 @@ Task<void> open_and_wait(Env& env, bool& opened) {
 
 TEST(SegmentLogOpening, leaves_nothing_when_it_is_dropped_whenever_that_is) {
   std::uint64_t turns = 0;
-  for (bool opened = false; !opened; ++turns) {
+  for (bool opened = false; !opened && turns < 1000; ++turns) {
     Simulation world(1);
     TaskSet opening(world.env().executor);
     opening.add(open_and_wait(world.env(), opened));
@@ -355,7 +355,7 @@ TEST(SegmentLogOpening, leaves_what_another_made_meanwhile_when_it_is_dropped) {
     opened = log.has_value();
   };
   std::uint64_t turns = 0;
-  for (bool opened = false; !opened; ++turns) {
+  for (bool opened = false; !opened && turns < 1000; ++turns) {
     Simulation world(1);
     Files& files = world.env().files;
     MadeByAnother others(files);
