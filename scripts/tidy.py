@@ -70,7 +70,7 @@ WORLD = {
 FOREIGN = {
     "git2": {"src/engines/builder/fetch_git.cpp"},
     "openssl/": {"src/base/tls_openssl.cpp", "src/base/tls_certificates.cpp",
-                 "src/wire/oci_digest.cpp"},
+                 "src/wire/oci_digest.cpp", "src/engines/builder/git_files.cpp"},
     "sqlite3": {"src/state/store_sqlite.cpp"},
     "yaml.h": {"src/model/manifest_yaml.cpp"},
     "boost/json": {"src/base/value_json.cpp"},

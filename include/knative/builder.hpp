@@ -63,7 +63,8 @@ class KNATIVE_EXPORT Fetcher {
 
 /// Bounds and time limits of fetching.
 struct FetcherOptions {
-  /// Bounds of one source.
+  /// Bounds of one source: of what is transferred, and of what is written to the workspace, where
+  /// files, folders and links count alike. Beyond them: `resource_exhausted`.
   std::uint64_t bytes_max = std::uint64_t{4} << 30;
   std::uint64_t files_max = 1'000'000;
   /// Of git://; `http::Outbound` has its own.
@@ -76,9 +77,12 @@ struct FetcherOptions {
 ///
 /// Git: the revision is a branch, a tag, a full or short commit id, or any ref; empty means the
 /// remote's default branch. The commit is checked out detached, with its repository in ".git".
-/// Hooks and content filters never run, submodules are not fetched. From a server only the wanted
-/// commit is transferred when it allows that; one that is silent for `idle_timeout` fails the fetch
-/// (`deadline_exceeded`) and holds up nobody else.
+/// Hooks, content filters and configuration of anybody have no effect, submodules are not fetched.
+/// A local repository is read where it lies, whoever owns it; its history is not copied. From a
+/// server only the wanted commit is transferred when it allows that; one that is silent for
+/// `idle_timeout` fails the fetch (`deadline_exceeded`) and holds up nobody else. What a commit
+/// comes to is counted before it is written out. What an earlier source left is replaced, but a
+/// link of it that leads away is never followed.
 /// Archive: a gcs source of type Archive or TarGzArchive whose location is a tar file, plain or
 /// gzip, given as path, file://, http:// or https:// URL. A custom source is a step and not fetched
 /// here.

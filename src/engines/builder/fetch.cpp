@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "engines/builder/fetch_git.hpp"
+#include "engines/builder/tree_writer.hpp"
 #include "knative/http.hpp"
 #include "knative/http_outbound.hpp"
 
@@ -9,6 +10,7 @@ namespace knative {
 
 namespace {
 
+using builder::TreeWriter;
 using builder::git::CancelOnDrop;
 using builder::git::Checkout;
 using builder::git::CloneRequest;
@@ -39,55 +41,101 @@ Credentials split_credentials(std::string& url) {
   return credentials;
 }
 
-// Runs beside the loop.
-Result<void> copy_tree(Files& files, const std::string& from, const std::string& to,
-                       const FetcherOptions& limits, const std::atomic<bool>& cancelled) {
-  std::uint64_t bytes = 0;
-  std::uint64_t count = 0;
-  std::vector<std::string> pending{""};
-  std::vector<char> buffer(copy_bytes);
-  while (!pending.empty()) {
-    const std::string relative = std::move(pending.back());
-    pending.pop_back();
-    if (cancelled.load()) return fail(Errc::cancelled, "the fetch was cancelled");
-    Result<std::vector<FileInfo>> entries = files.list(from + relative);
-    if (!entries) return entries.error();
-    for (const FileInfo& entry : *entries) {
-      const std::string name = relative + "/" + entry.name;
-      bytes += entry.size_bytes;
-      if (++count > limits.files_max || bytes > limits.bytes_max || pending.size() > 100'000 ||
-          static_cast<std::size_t>(std::count(name.begin(), name.end(), '/')) >
-              directory_depth_max) {
-        return fail(Errc::resource_exhausted, from + " is larger than a source may be");
+// The path of a location on this machine; a file:// URL is percent-encoded.
+Result<std::string> local_path(std::string_view location) {
+  std::string path(location);
+  if (begins(location, "file://")) {
+    location.remove_prefix(7);
+    if (begins(location, "localhost/")) location.remove_prefix(9);
+    if (!begins(location, "/")) {
+      return fail(Errc::invalid_argument, "a file:// URL of another host");
+    }
+    path = http::percent_decode(location);
+  }
+  if (path.find('\0') != path.npos) return fail(Errc::invalid_argument, "contains a zero byte");
+  return path;
+}
+
+// Copies a folder, counting before it writes. Runs beside the loop.
+class TreeCopy {
+ public:
+  TreeCopy(Files& files, std::string from, TreeWriter to, const FetcherOptions& limits,
+           const std::atomic<bool>& cancelled)
+      : files_(files),
+        from_(std::move(from)),
+        to_(std::move(to)),
+        limits_(limits),
+        cancelled_(cancelled) {}
+
+  Result<void> run() {
+    while (!pending_.empty()) {
+      const std::string folder = std::move(pending_.back());
+      pending_.pop_back();
+      if (cancelled_.load()) return fail(Errc::cancelled, "the fetch was cancelled");
+      Result<std::vector<FileInfo>> entries = files_.list(from_ + "/" + folder);
+      if (!entries) return entries.error();
+      for (const FileInfo& entry : *entries) {
+        Result<void> done = add(entry, folder.empty() ? entry.name : folder + "/" + entry.name);
+        if (!done) return done;
       }
-      Result<void> done;
-      if (entry.type == FileType::directory) {
-        done = files.make_directories(to + name);
-        pending.push_back(name);
-      } else if (entry.type == FileType::symlink) {
-        Result<std::string> target = files.read_symlink(from + name);
-        if (!target) return target.error();
-        done = files.make_symlink(*target, to + name);
-      } else if (entry.type == FileType::regular) {
-        Result<std::unique_ptr<oci::ByteSource>> source = oci::open_source(files, from + name);
-        if (!source) return source.error();
-        const OpenOptions how{
-            .write = true, .create = true, .truncate = true, .mode = entry.mode & 0777u};
-        Result<std::unique_ptr<File>> file = files.open(to + name, how);
-        if (!file) return file.error();
-        std::uint64_t offset = 0;
-        while (done) {
-          Result<std::size_t> got = (*source)->read(buffer);
-          if (!got) return got.error();
-          if (*got == 0) break;
-          done = (*file)->write_at(offset, std::string_view(buffer.data(), *got));
-          offset += *got;
-        }
-      }
-      if (!done) return done;
+    }
+    return {};
+  }
+
+ private:
+  Error too_large() const {
+    return fail(Errc::resource_exhausted, from_ + " is larger than a source may be");
+  }
+
+  Result<void> add(const FileInfo& entry, const std::string& name) {
+    const auto depth = static_cast<std::size_t>(std::count(name.begin(), name.end(), '/'));
+    if (++count_ > limits_.files_max || depth >= directory_depth_max) return too_large();
+    if (entry.type == FileType::directory) {
+      pending_.push_back(name);
+      return to_.folder(name);
+    }
+    if (entry.type == FileType::symlink) {
+      Result<std::string> target = files_.read_symlink(from_ + "/" + name);
+      return target ? to_.link(*target, name) : Result<void>(target.error());
+    }
+    return entry.type == FileType::regular ? copy(entry, name) : Result<void>();
+  }
+
+  Result<void> copy(const FileInfo& entry, const std::string& name) {
+    if (entry.size_bytes > limits_.bytes_max - bytes_) return too_large();
+    Result<std::unique_ptr<oci::ByteSource>> source = oci::open_source(files_, from_ + "/" + name);
+    if (!source) return source.error();
+    Result<std::unique_ptr<File>> file = to_.file(name, entry.mode & 0777u);
+    if (!file) return file.error();
+    std::uint64_t offset = 0;
+    while (true) {
+      Result<std::size_t> got = (*source)->read(buffer_);
+      if (!got) return got.error();
+      if (*got == 0) return {};
+      if (*got > limits_.bytes_max - bytes_) return too_large();  // it has grown
+      Result<void> written = (*file)->write_at(offset, std::string_view(buffer_.data(), *got));
+      if (!written) return written;
+      offset += *got;
+      bytes_ += *got;
     }
   }
-  return {};
+
+  Files& files_;
+  std::string from_;
+  TreeWriter to_;
+  const FetcherOptions& limits_;
+  const std::atomic<bool>& cancelled_;
+  std::vector<std::string> pending_{""};
+  std::vector<char> buffer_ = std::vector<char>(copy_bytes);
+  std::uint64_t count_ = 0;
+  std::uint64_t bytes_ = 0;
+};
+
+Result<void> copy_tree(Files& files, const std::string& from, const std::string& to,
+                       const FetcherOptions& limits, const std::atomic<bool>& cancelled) {
+  Result<TreeWriter> writer = TreeWriter::into(files, to);
+  if (!writer) return writer.error();
+  return TreeCopy(files, from, std::move(*writer), limits, cancelled).run();
 }
 
 // What a path means in the end. Only regular files and folders have one.
@@ -202,18 +250,12 @@ class SourceFetcher final : public Fetcher {
     if (!local) {
       co_return fail(Errc::invalid_argument, "git source " + shown + ": unknown kind of URL");
     }
-    if (local) {
-      Result<FileInfo> info =
-          files_.info(request.url.substr(begins(request.url, "file://") ? 7 : 0));
-      if (!info) {
-        co_return fail(info.error().code,
-                       "git source " + shown + ": the repository does not exist");
-      }
-    }
+    const Result<std::string> path = local_path(request.url);
+    if (!path) co_return path.error().within("git source " + shown);
     const CancelOnDrop drop;
-    auto work = [request, library = library_, flag = drop.flag] {
+    auto work = [&files = files_, request, path = *path, library = library_, flag = drop.flag] {
       library->start();
-      return builder::git::clone(request, *flag);
+      return builder::git::clone_local(files, request, path, *flag);
     };
     Task<Result<Checkout>> cloning = offload_.run(work);
     Result<Checkout> checkout = co_await std::move(cloning);
@@ -241,11 +283,13 @@ class SourceFetcher final : public Fetcher {
       Task<Result<void>> downloading = download(location, credentials, path);
       Result<void> done = co_await std::move(downloading);
       if (!done) co_return done.error().within(where);
-    } else if (begins(location, "file://")) {
-      path = location.substr(7);
-    } else if (location.find("://") != std::string::npos) {
+    } else if (location.find("://") != std::string::npos && !begins(location, "file://")) {
       co_return fail(Errc::unimplemented,
                      where + ": only paths, file://, http:// and https:// are supported");
+    } else {
+      Result<std::string> local = local_path(location);
+      if (!local) co_return local.error().within(where);
+      path = *std::move(local);
     }
     const CancelOnDrop drop;
     auto work = [&files = files_, path, directory, limits = options_, flag = drop.flag,

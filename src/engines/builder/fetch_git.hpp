@@ -1,5 +1,5 @@
-// Git repositories of this machine through libgit2, as blocking calls for a worker thread, and
-// those of others with the loop's own connections. libgit2 itself appears in fetch_git.cpp only.
+// Git repositories of this machine, as blocking calls for a worker thread, and those of others with
+// the loop's own connections. libgit2 keeps objects and appears in fetch_git.cpp only.
 #pragma once
 
 #include <atomic>
@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engines/builder/git_checkout.hpp"
 #include "engines/builder/git_protocol.hpp"
 #include "knative/builder.hpp"
 
@@ -24,11 +25,6 @@ class Library {
   std::once_flag started_;
 };
 
-struct Checkout {
-  std::string commit;
-  std::int64_t time_seconds = 0;
-};
-
 struct Credentials {
   std::string user;
   std::string password;
@@ -42,9 +38,10 @@ struct CloneRequest {
   FetcherOptions limits;
 };
 
-// Fetch and check out through libgit2's own transports: path and file:// only, for they wait for
-// nobody.
-Result<Checkout> clone(const CloneRequest& request, const std::atomic<bool>& cancelled);
+// Check out of the repository at `path`, which is read where it lies: the checkout's own gets the
+// objects of the one commit.
+Result<Checkout> clone_local(Files& files, const CloneRequest& request, const std::string& path,
+                             const std::atomic<bool>& cancelled);
 
 // What arrived from a server: a pack file and what it is of.
 struct ReceivedPack {

@@ -91,6 +91,9 @@ bool is_hex(std::string_view text) {
 bool is_full_id(std::string_view text) { return text.size() == id_digits && is_hex(text); }
 
 Result<Choice> choose(const std::vector<RemoteRef>& refs, std::string_view revision) {
+  if (refs.empty()) {
+    return fail(Errc::not_found, "the repository is empty: it has no branches or tags");
+  }
   if (revision.empty()) revision = "HEAD";
   const std::string name(revision);
   const std::array<std::string, 5> candidates{name, "refs/" + name, "refs/tags/" + name,
@@ -106,9 +109,6 @@ Result<Choice> choose(const std::vector<RemoteRef>& refs, std::string_view revis
       if (ref.id == id && ref.name.find('^') == std::string::npos) return Choice{ref.name, id};
     }
     return Choice{"", id};
-  }
-  if (name == "HEAD" && refs.empty()) {
-    return fail(Errc::not_found, "the repository is empty: it has no commits");
   }
   return unknown_revision(refs, revision);
 }

@@ -16,6 +16,13 @@ namespace knative {
 
 namespace fs = std::filesystem;
 
+// Makes branch "many" of the repository here: a dozen objects, and 10^10 files.
+inline const std::string plant_many_files =
+    "what='100644 blob'; id=$(echo x | git hash-object -w --stdin); "
+    "for level in 0 1 2 3 4 5 6 7 8 9; do id=$(for n in 0 1 2 3 4 5 6 7 8 9; do "
+    "printf \"$what $id\\tn$n\\n\"; done | git mktree); what='040000 tree'; done; "
+    "git update-ref refs/heads/many $(git commit-tree -m many $id)";
+
 class BuilderFixture : public ::testing::Test {
  protected:
   BuilderFixture() {

@@ -63,6 +63,18 @@ class GitSources : public BuilderFixture {
     }
   }
 
+  void expect_empty(const std::string& url) {
+    for (const char* revision : {"", "HEAD", "main", "1234567890123456789012345678901234567890"}) {
+      fs::remove_all(path("none"));
+      const Result<Fetched> fetched = fetch(url, revision, "none");
+      ASSERT_FALSE(fetched) << url << " " << revision;
+      EXPECT_EQ(fetched.error().code, Errc::not_found) << fetched.error().to_string();
+      EXPECT_NE(fetched.error().detail.find("has no branches or tags"), std::string::npos)
+          << fetched.error().detail;
+      EXPECT_TRUE(fs::is_empty(path("none"))) << "nothing is written";
+    }
+  }
+
   std::string first_;
   std::string second_;
 };
@@ -85,9 +97,21 @@ TEST_F(GitSources, MissingRepositoryByPath) {
   EXPECT_FALSE(fetch("file://" + path("plain"), "main", "out2"));
 }
 
-TEST_F(GitSources, AnEmptyRepositoryHasNoRevision) {
-  shell("git init -q -b main empty");
-  EXPECT_EQ(fetch(path("empty"), "").error().code, Errc::not_found);
+TEST_F(GitSources, AnEmptyRepositoryIsSaidSo) {
+  shell("git init -q -b main empty && git init -q --bare -b main empty.git");
+  expect_empty(path("empty"));
+  expect_empty(path("empty.git"));
+  expect_empty("file://" + path("empty"));
+}
+
+TEST_F(GitSources, AConnectionThatIsRefusedIsUnavailable) {
+  const Endpoint any{.host = "127.0.0.1", .port = 0, .path = {}};
+  const std::string closed = env().network.listen(any).value()->endpoint().to_string();
+  for (const std::string scheme : {"http://", "https://", "git://"}) {
+    const Error error = fetch(scheme + closed + "/repo.git", "main").error();
+    EXPECT_EQ(error.code, Errc::unavailable) << error.to_string();
+    EXPECT_NE(error.detail.find(scheme + closed + "/repo.git"), std::string::npos) << error.detail;
+  }
 }
 
 TEST_F(GitSources, ABareRepositoryWorks) {
@@ -174,7 +198,7 @@ TEST_F(HostileTrees, NamesDoNotLeaveTheWorkspace) {
 TEST_F(HostileTrees, DotGitAsALinkIsRefused) {
   plant({{"120000", ".git", "outside"}});
   EXPECT_EQ(fetch(path("repo"), "bad").error().code, Errc::invalid_argument);
-  EXPECT_TRUE(fs::is_directory(fs::symlink_status(path("out/.git"))));
+  EXPECT_TRUE(fs::is_empty(path("out"))) << "nothing is written";
 }
 
 TEST_F(HostileTrees, AFileBehindALinkDoesNotLeaveTheWorkspace) {
@@ -238,6 +262,22 @@ class GitOverHttp : public GitSources {
 
 TEST_F(GitOverHttp, EveryKindOfRevision) { expect_revisions(url("/repo.git")); }
 TEST_F(GitOverHttp, MissingRevision) { expect_missing(url("/repo.git")); }
+
+TEST_F(GitOverHttp, AnEmptyRepositoryIsSaidSo) {
+  shell("git init -q --bare -b main serve/empty.git");
+  expect_empty(url("/empty.git"));
+}
+
+TEST_F(GitOverHttp, MoreFilesThanAreAllowedAreRefusedBeforeOneIsWritten) {
+  shell("cd serve/repo.git && " + plant_many_files);
+  fetcher_options_.files_max = 100'000;
+  const Error error = fetch(url("/repo.git"), "many").error();
+  EXPECT_EQ(error.code, Errc::resource_exhausted) << error.to_string();
+  EXPECT_NE(error.detail.find("more than 100000 files"), std::string::npos) << error.detail;
+  for (const auto& entry : fs::directory_iterator(path("out"))) {
+    EXPECT_EQ(entry.path().filename(), ".git");
+  }
+}
 
 TEST_F(GitOverHttp, OnlyTheWantedCommitIsTransferred) {
   ASSERT_TRUE(fetch(url("/repo.git"), "main"));
@@ -593,9 +633,7 @@ TEST_F(GitDaemon, OnlyTheWantedCommitIsTransferred) {
 
 TEST_F(GitDaemon, AnAbsentAndAnEmptyRepositoryAreSaidSo) {
   EXPECT_FALSE(fetch(url("/nowhere.git"), "main"));
-  const Error error = fetch(url("/empty.git"), "main", "b").error();
-  EXPECT_EQ(error.code, Errc::not_found) << error.to_string();
-  EXPECT_NE(error.detail.find("no branches or tags"), std::string::npos) << error.detail;
+  expect_empty(url("/empty.git"));
 }
 
 // ---------------------------------------------------------------------------- silence
