@@ -187,7 +187,10 @@ struct Builder::Impl {
       if (!source.git && !source.gcs) continue;
       Result<std::string> target = builder::clean_relative(source.target_path, "targetPath");
       if (!target) co_return Failure{"BuildValidationFailed", target.error()};
-      const std::string directory = run.in("workspace") + (target->empty() ? "" : "/" + *target);
+      const std::string workspace = run.in("workspace");
+      target = builder::resolve_inside(files, workspace, *target, "targetPath");
+      if (!target) co_return Failure{"SourceFailed", target.error()};
+      const std::string directory = workspace + (target->empty() ? "" : "/" + *target);
       if (Result<void> made = files.make_directories(directory); !made) {
         co_return Failure{"BuildExecuteFailed", made.error()};
       }
@@ -293,11 +296,24 @@ struct Builder::Impl {
       Result<std::string> sub = builder::clean_relative(mount.sub_path, "subPath of " + what);
       if (!sub) return sub.error();
       std::string real = run.in("volumes/") + std::to_string(volume - volumes.begin());
+      sub = builder::resolve_inside(files, real, *sub, "subPath of " + what);
+      if (!sub) return sub.error();
       if (!sub->empty()) real += "/" + *sub;
       if (Result<void> made = files.make_directories(real); !made) return made.error();
       mounts.push_back({real, mount.mount_path, mount.read_only});
     }
     return mounts;
+  }
+
+  // A missing working directory is made, but nothing outside the build's own folder.
+  Result<void> make_working_directory(const Run& run, const ContainerSpec& spec) {
+    const std::string real = host_paths(spec.mounts, spec.working_directory);
+    const std::string own = run.directory + "/";
+    if (!real.starts_with(own)) return {};
+    Result<std::string> inside =
+        builder::resolve_inside(files, run.directory, real.substr(own.size()), "workingDir");
+    if (!inside) return inside.error();
+    return files.make_directories(own + *inside);
   }
 
   // The step with everything that is known now; what it names is looked up here.
@@ -331,11 +347,7 @@ struct Builder::Impl {
     if (!place.starts_with('/')) {
       place = std::string(builder::workspace_path) + (place.empty() ? "" : "/" + place);
     }
-    // A missing working directory is made, but nothing outside the build's own folder.
-    const std::string real = host_paths(spec->mounts, place);
-    if (real.starts_with(run.directory)) {
-      if (Result<void> made = files.make_directories(real); !made) return made.error();
-    }
+    if (Result<void> made = make_working_directory(run, *spec); !made) return made.error();
     const FieldErrors refused = runtime.unsupported(*spec);
     for (const FieldError& warning : refused.filter(FieldError::Level::warning)) {
       run.log(named.name, "warning: " + warning.to_string());
