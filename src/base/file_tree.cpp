@@ -12,6 +12,7 @@
 
 #include "base/file_descriptor.hpp"
 #include "base/posix_error.hpp"
+#include "base/special_files.hpp"
 
 namespace knative::base {
 namespace {
@@ -55,6 +56,16 @@ Result<bool> copy_in_kernel(const std::string& from, const std::string& to, unsi
   }
 }
 
+// Sockets are left out: nobody listens at the copy.
+Result<void> clone_special(Files& files, const std::string& from, const std::string& to) {
+  SpecialFiles* const specials = special_files(files);
+  if (specials == nullptr) return {};
+  const Result<SpecialFile> file = specials->special(from);
+  if (!file && file.error().code == Errc::unimplemented) return {};
+  if (!file) return file.error();
+  return specials->make_special(to, *file);
+}
+
 Result<void> clone_into(Files& files, const std::string& from, const std::string& to) {
   std::vector<std::string> pending{""};
   std::vector<std::pair<std::string, unsigned>> modes;  // set last: some allow no new entries
@@ -76,6 +87,8 @@ Result<void> clone_into(Files& files, const std::string& from, const std::string
         done = files.make_symlink(*target, to + name);
       } else if (entry.type == FileType::regular) {
         done = clone_file(files, from + name, to + name, entry.mode);
+      } else {
+        done = clone_special(files, from + name, to + name);
       }
       if (!done) return done;
     }

@@ -26,8 +26,8 @@ Result<void> make_durable_directory(Files& files, const std::string& path);
 Result<void> clone_file(Files& files, const std::string& from, const std::string& to,
                         unsigned mode);
 
-/// Copy everything below `from` into the new directory `to`, symbolic links as they are. What is
-/// neither file, directory nor link is left out. On failure what was copied is removed.
+/// Copy everything below `from` into the new directory `to`, symbolic links, pipes and devices
+/// as they are. Sockets are left out. On failure what was copied is removed.
 Result<void> clone_tree(Files& files, const std::string& from, const std::string& to);
 
 /// Remove what others have left: the directories in `parent` whose names begin with `prefix` and

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include <utility>
 
 #include "base/posix_error.hpp"
+#include "base/special_files.hpp"
 
 namespace knative::base {
 
@@ -173,11 +175,30 @@ std::vector<std::string> entry_names(DIR* directory) {
   return names;
 }
 
+/// Deeper folders are moved up before they are emptied: each level holds an open descriptor.
+constexpr unsigned removal_depth_max = 64;
+
+/// What a removal of a tree knows on every level.
+struct Removal {
+  int top = -1;  ///< The folder that deep ones are moved into.
+  unsigned long moved = 0;
+};
+
+int move_aside(int parent, const char* name, Removal& removal) {
+  while (true) {
+    const std::string aside = ".removed-" + std::to_string(removal.moved++);
+    if (::renameat(parent, name, removal.top, aside.c_str()) == 0) return 0;
+    // Another tree may have such a name itself.
+    if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR) return errno;
+  }
+}
+
 /// Remove `name` below the directory `parent` and everything in it. By descriptors, so that a
 /// directory that is swapped for a symbolic link meanwhile leads nowhere.
-int remove_tree(int parent, const char* name) {
+int remove_below(int parent, const char* name, Removal& removal, unsigned depth) {
   if (::unlinkat(parent, name, 0) == 0 || errno == ENOENT) return 0;
   if (errno != EISDIR && errno != EPERM) return errno;
+  if (depth == removal_depth_max) return move_aside(parent, name, removal);
   const int fd = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return errno == ENOENT ? 0 : errno;
   const Directory directory(::fdopendir(fd));
@@ -186,13 +207,41 @@ int remove_tree(int parent, const char* name) {
     ::close(fd);
     return error;
   }
-  for (const std::string& entry : entry_names(directory.get())) {
-    if (const int error = remove_tree(fd, entry.c_str()); error != 0) return error;
+  if (depth == 0) removal.top = fd;
+  for (unsigned long before = removal.moved + 1; before != removal.moved;) {
+    before = removal.moved;
+    ::rewinddir(directory.get());
+    for (const std::string& entry : entry_names(directory.get())) {
+      if (const int error = remove_below(fd, entry.c_str(), removal, depth + 1); error != 0) {
+        return error;
+      }
+    }
+    if (depth != 0) break;
   }
   return ::unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : errno;
 }
 
-class PosixFiles final : public PosixFilesBase {
+int remove_tree(const char* path) {
+  Removal removal;
+  return remove_below(AT_FDCWD, path, removal, 0);
+}
+
+/// 0 when the directory is there now.
+int make_directory(const std::string& path) {
+  if (::mkdir(path.c_str(), 0755) == 0) return 0;
+  const int error = errno;
+  struct stat status;
+  return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode) ? 0 : error;
+}
+
+/// How much of the first `length` bytes of a path names what is above; 0 when nothing does.
+std::size_t parent_length(const std::string& path, std::size_t length) {
+  const std::size_t last = path.find_last_not_of('/', length - 1);
+  const std::size_t slash = last == path.npos ? last : path.rfind('/', last);
+  return slash == path.npos ? 0 : slash;
+}
+
+class PosixFiles final : public PosixFilesBase, public SpecialFiles {
  public:
   Result<std::unique_ptr<File>> open(const std::string& path, const OpenOptions& options) override {
     int flags = O_CLOEXEC | (options.write ? O_RDWR : O_RDONLY);
@@ -228,14 +277,14 @@ class PosixFiles final : public PosixFilesBase {
   }
 
   Result<void> make_directories(const std::string& path) override {
-    for (std::size_t end = 0; end != path.npos;) {
-      end = path.find('/', end + 1);
+    // From the end backwards: of a deep tree nearly everything is there, and each look walks the
+    // whole path.
+    std::size_t end = path.size();
+    while (end > 0 && make_directory(path.substr(0, end)) != 0) end = parent_length(path, end);
+    while (end < path.size()) {
+      end = std::min(path.find('/', end + 1), path.size());
       const std::string part = path.substr(0, end);
-      if (part.empty() || ::mkdir(part.c_str(), 0755) == 0) continue;
-      const int error = errno;
-      struct stat status;
-      if (::stat(part.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) continue;
-      return posix_error(error, part);
+      if (const int error = make_directory(part); error != 0) return posix_error(error, part);
     }
     return {};
   }
@@ -274,7 +323,7 @@ class PosixFiles final : public PosixFilesBase {
   }
 
   Result<void> remove_all(const std::string& path) override {
-    if (const int error = remove_tree(AT_FDCWD, path.c_str()); error != 0) {
+    if (const int error = remove_tree(path.c_str()); error != 0) {
       return posix_error(error, path);
     }
     return {};
@@ -303,6 +352,33 @@ class PosixFiles final : public PosixFilesBase {
   }
 
   bool native() const noexcept override { return true; }
+
+  Result<void> make_special(const std::string& path, const SpecialFile& file) override {
+    const mode_t type = file.kind == SpecialFile::Kind::pipe               ? S_IFIFO
+                        : file.kind == SpecialFile::Kind::character_device ? S_IFCHR
+                                                                           : S_IFBLK;
+    if (::mknod(path.c_str(), type | (file.mode & 0777u), makedev(file.major, file.minor)) == 0) {
+      return set_mode(path, file.mode & 0777u);  // the umask may have taken bits away
+    }
+    if (errno != EPERM) return posix_error(errno, path);
+    return fail(Errc::unimplemented, path + ": a node of this kind may not be made here");
+  }
+
+  Result<SpecialFile> special(const std::string& path) override {
+    struct stat status;
+    if (::lstat(path.c_str(), &status) < 0) return posix_error(errno, path);
+    SpecialFile file;
+    file.mode = status.st_mode & 0777u;
+    if (S_ISFIFO(status.st_mode)) return file;
+    if (!S_ISCHR(status.st_mode) && !S_ISBLK(status.st_mode)) {
+      return fail(Errc::unimplemented, path + ": neither a pipe nor a device");
+    }
+    file.kind = S_ISCHR(status.st_mode) ? SpecialFile::Kind::character_device
+                                        : SpecialFile::Kind::block_device;
+    file.major = major(status.st_rdev);
+    file.minor = minor(status.st_rdev);
+    return file;
+  }
 
   Result<std::unique_ptr<File>> lock(const std::string& path) override {
     const int fd = retry([&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644); });

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <deque>
 
+#include "base/special_files.hpp"
 #include "simulation/world.hpp"
 
 namespace knative::simulation {
@@ -31,6 +32,7 @@ struct Node {
   std::map<std::string, std::shared_ptr<Node>> entries;
   std::map<std::string, std::shared_ptr<Node>> durable_entries;
   bool locked = false;
+  std::optional<base::SpecialFile> special;  // pipes and devices
 };
 using NodePtr = std::shared_ptr<Node>;
 
@@ -106,7 +108,10 @@ class SimFile final : public File {
   bool lock_;
 };
 
-class VirtualDisk final : public DiskWorld, public Files, public SimDisk {
+class VirtualDisk final : public DiskWorld,
+                          public Files,
+                          public SimDisk,
+                          public base::SpecialFiles {
  public:
   VirtualDisk(World& w, std::string host, Random chance, Power& power)
       : world(w),
@@ -138,6 +143,8 @@ class VirtualDisk final : public DiskWorld, public Files, public SimDisk {
   Result<void> sync_directory(const std::string& path) override;
   Result<std::string> make_temporary_directory(const std::string& prefix) override;
   Result<std::unique_ptr<File>> lock(const std::string& path) override;
+  Result<void> make_special(const std::string& path, const base::SpecialFile& file) override;
+  Result<base::SpecialFile> special(const std::string& path) override;
 
   void crash(CrashMode mode) override;
   void set_capacity(std::uint64_t bytes_max) override { capacity_ = bytes_max; }
@@ -436,6 +443,9 @@ Result<std::unique_ptr<File>> VirtualDisk::open_node(const std::string& path,
     if (node->type == FileType::directory) {
       return fail(Errc::failed_precondition, path + ": is a directory");
     }
+    if (node->special) {
+      return fail(Errc::failed_precondition, path + ": is a pipe or a device");
+    }
     if (lock && node->locked) {
       return fail(Errc::failed_precondition, path + ": locked by another holder");
     }
@@ -531,6 +541,33 @@ Result<void> VirtualDisk::make_symlink(const std::string& target, const std::str
   node->data = target;
   commit({EntryChange{place->directory, place->name, std::move(node)}});
   return {};
+}
+
+Result<void> VirtualDisk::make_special(const std::string& path, const base::SpecialFile& file) {
+  if (Result<void> ok = begin(SimOperation::file_change, path); !ok) return ok.error();
+  Result<Place> place = absent(path);
+  if (!place) return place.error();
+  if (file.kind != base::SpecialFile::Kind::pipe) {
+    return fail(Errc::unimplemented, path + ": this machine's programs may make no devices");
+  }
+  auto node = std::make_shared<Node>();
+  node->type = FileType::other;
+  node->mode = file.mode & 0777;
+  node->special = file;
+  commit({EntryChange{place->directory, place->name, std::move(node)}});
+  return {};
+}
+
+Result<base::SpecialFile> VirtualDisk::special(const std::string& path) {
+  if (Result<void> ok = begin(SimOperation::file_query, path); !ok) return ok.error();
+  Result<Place> place = existing(path, false);
+  if (!place) return place.error();
+  if (!place->node->special) {
+    return fail(Errc::unimplemented, path + ": neither a pipe nor a device");
+  }
+  base::SpecialFile file = *place->node->special;
+  file.mode = place->node->mode;
+  return file;
 }
 
 Result<std::string> VirtualDisk::read_symlink(const std::string& path) {

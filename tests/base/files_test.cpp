@@ -1,5 +1,6 @@
 // Files of the real world; what both worlds share is in the contract suite.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,6 +54,39 @@ TEST_F(FilesTest, OpenSaysWhatIsWrong) {
   write.write = true;
   EXPECT_EQ(files_.open(directory_.path(), write).error().code, Errc::failed_precondition);
   EXPECT_EQ(files_.open(directory_ / "a/b", read_only).error().code, Errc::not_found);
+}
+
+// Each level once held an open descriptor, and each folder was made from the root downwards.
+TEST_F(FilesTest, AVeryDeepTreeIsMadeListedAndRemoved) {
+  rlimit limit{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+  rlimit few = limit;
+  few.rlim_cur = std::min<rlim_t>(limit.rlim_cur, 256);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  const std::string top = directory_ / "top";
+  std::string path = top;
+  for (int i = 0; i < 1900; ++i) path += "/d";
+  files_.make_directories(path).value();
+  files_.write_file(path + "/file", "x").value();
+  files_.write_file(top + "/.removed-0", "in the way").value();
+  files_.make_directories(top + "/.removed-1/full").value();
+  EXPECT_EQ(files_.list(path)->size(), 1u);
+  const Result<void> removed = files_.remove_all(top);
+  EXPECT_TRUE(removed) << removed.error().to_string();
+  EXPECT_FALSE(files_.info(top));
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+TEST_F(FilesTest, DirectoriesAreMadeUpToWhatIsInTheWay) {
+  create("file");
+  files_.make_symlink("nowhere", directory_ / "dangling").value();
+  for (const char* name : {"file/a/b", "dangling/a/b"}) {
+    const Error error = files_.make_directories(directory_ / name).error();
+    EXPECT_EQ(error.code, Errc::already_exists) << error.to_string();
+  }
+  files_.make_directories(directory_ / "a//b/c/").value();
+  files_.make_directories(directory_ / "a/b/c/d").value();
+  EXPECT_EQ(files_.info(directory_ / "a/b/c/d")->type, FileType::directory);
 }
 
 TEST_F(FilesTest, ListsSortedWithTypes) {
