@@ -53,7 +53,7 @@ COLUMNS_MAX = 100
 # For hosts that have the foreign library anyway; knative.hpp does not include them.
 OPT_IN_HEADERS = {"asio.hpp"}
 BANNED_IN_HEADERS = re.compile(
-    r'#include\s*[<"](boost/|openssl/|git2|sqlite3|yaml|iostream|ostream|istream|regex|sstream|'
+    r'#include\s*[<"](boost/|openssl/|git2|sqlite3|yaml|zstd|iostream|ostream|istream|regex|sstream|'
     r'ranges|format|fstream)')
 # capability -> pattern; allowed only in the base and simulation rooms
 WORLD = {
@@ -73,6 +73,7 @@ FOREIGN = {
                  "src/wire/oci_digest.cpp", "src/engines/builder/git_files.cpp"},
     "sqlite3": {"src/state/store_sqlite.cpp"},
     "yaml.h": {"src/model/manifest_yaml.cpp"},
+    "zstd": {"src/wire/oci_zstd.cpp"},
     "boost/json": {"src/base/value_json.cpp"},
     "boost/asio": {"include/knative/asio.hpp"},
 }

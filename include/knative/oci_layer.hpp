@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "knative/error.hpp"
 #include "knative/files.hpp"
@@ -75,7 +76,8 @@ class KNATIVE_EXPORT LayerWriter {
   LayerWriter& operator=(const LayerWriter&) = delete;
 
   /// Names are relative with '/', e.g. "app/bin"; `invalid_argument` when empty, absolute, with
-  /// "." or "..", or not after the previous one.
+  /// "." or "..", not after the previous one, or when a component begins with ".wh.": in a layer
+  /// such a name means that something is removed, and no file could come out of it.
   Result<void> add_directory(std::string_view name);
   Result<void> add_file(std::string_view name, std::string_view bytes, bool executable = false);
   /// Exactly `size_bytes` are read from `content`; `failed_precondition` when it has another size.
@@ -97,17 +99,32 @@ class KNATIVE_EXPORT LayerWriter {
 
 /// Bounds of unpacking; beyond them it fails with `resource_exhausted`.
 struct UnpackOptions {
-  std::uint64_t bytes_max = std::uint64_t{8} << 30;  ///< Uncompressed, all layers together.
-  std::uint64_t entries_max = 2'000'000;
+  /// Uncompressed, all layers together, with holes of sparse files and copies of hard links.
+  std::uint64_t bytes_max = std::uint64_t{8} << 30;
+  std::uint64_t entries_max = 2'000'000;  ///< With folders that are only named by what is in them.
   std::size_t name_bytes_max = 4096;
-  std::size_t depth_max = 256;  ///< Folders inside folders.
+  std::size_t depth_max = 2048;  ///< Folders inside folders.
   /// Refuse symbolic links that point outside the root. Images have such links (they mean the
   /// image's root), source archives have no reason to.
   bool refuse_escaping_links = false;
-  /// Obey whiteouts (".wh.name"), as layers of an image do.
+  /// Read what only layers of an image have: whiteouts (".wh.name"), pipes and devices, nothing at
+  /// all for no files, and the mode of the root.
   bool whiteouts = true;
+  /// Make device nodes where this process may. They lead to this machine's hardware.
+  bool make_devices = false;
   /// Drop this many leading components of each name, as `tar --strip-components`.
   std::size_t strip_components = 0;
+};
+
+/// A device or pipe of an archive that was not made.
+struct SkippedFile {
+  enum class Kind : unsigned char { pipe, character_device, block_device };
+  std::string name;  ///< Relative to the root.
+  Kind kind = Kind::pipe;
+  unsigned mode = 0;
+  unsigned major = 0;  ///< Of a device.
+  unsigned minor = 0;
+  friend bool operator==(const SkippedFile&, const SkippedFile&) = default;
 };
 
 /// What `unpack_layer` has read.
@@ -115,15 +132,22 @@ struct UnpackedLayer {
   Digest diff_id;  ///< Of the tar stream as read.
   std::uint64_t tar_bytes = 0;
   std::uint64_t entries = 0;
+  std::uint64_t extra_bytes = 0;     ///< Of files beyond the stream: holes, copies of hard links.
+  std::uint64_t extra_folders = 0;   ///< Made for what is in them, without an entry.
+  std::vector<SkippedFile> skipped;  ///< In the archive's order, at most the first thousand.
 };
 
-/// Unpack a tar stream (plain or gzip, told by its first bytes) over `root`, which must exist.
+/// Unpack a tar stream over `root`, which must exist. It may be plain or in any number of gzip
+/// members or zstd frames, told by its first bytes; POSIX, pax, GNU and older headers are read,
+/// sparse files of GNU's own kind and of pax.
 ///
-/// Nothing is written outside `root`: names that are absolute or contain ".." and hard links to
-/// such names are refused with `invalid_argument`; symbolic links on the way are followed inside
-/// `root` only. Device nodes and pipes are refused. Owners, times, set-id bits and extended
-/// attributes are not applied; a hard link becomes a copy. What is no archive gives
-/// `invalid_argument`, a truncated one `data_loss`.
+/// Nothing is written outside `root`: absolute names and targets of hard links mean the root,
+/// those that lead out of it by ".." are refused with `invalid_argument`, and symbolic links on
+/// the way are followed inside `root` only. Whiteouts hide what is below the layer, wherever in it
+/// they stand. Devices are skipped and reported unless `make_devices`. Owners, times, set-id bits
+/// and extended attributes are not applied; a hard link becomes a copy. What is no archive gives
+/// `invalid_argument`, a truncated one `data_loss`. Memory: some MiB, the window of the zstd
+/// stream (at most 128 MiB), and about 40 bytes for each entry of an image's layer.
 KNATIVE_EXPORT Result<UnpackedLayer> unpack_layer(Files& files, ByteSource& archive,
                                                   const std::string& root,
                                                   const UnpackOptions& options = {});

@@ -1,5 +1,5 @@
 // Gzip both ways: blocks out through libdeflate (whole buffers, fast), streams in through zlib
-// (any member size, bounded memory).
+// (any member size, bounded memory). Also tells how a stream is compressed.
 #include <libdeflate.h>
 #include <zlib.h>
 
@@ -40,24 +40,6 @@ std::string_view BlockCompressor::compress(std::string_view block) {
 namespace {
 
 constexpr std::size_t input_bytes = 64 << 10;
-
-// Gives back the bytes that were looked at, then the rest.
-class Prefixed : public ByteSource {
- public:
-  Prefixed(std::string head, ByteSource& rest) : head_(std::move(head)), rest_(rest) {}
-  Result<std::size_t> read(std::span<char> into) override {
-    if (offset_ == head_.size()) return rest_.read(into);
-    const std::size_t count = std::min(into.size(), head_.size() - offset_);
-    std::memcpy(into.data(), head_.data() + offset_, count);
-    offset_ += count;
-    return count;
-  }
-
- private:
-  std::string head_;
-  std::size_t offset_ = 0;
-  ByteSource& rest_;
-};
 
 class Inflater : public ByteSource {
  public:
@@ -126,19 +108,18 @@ class Inflater : public ByteSource {
   bool done_ = false;
 };
 
-class Owned : public ByteSource {
- public:
-  Owned(std::string head, ByteSource& rest) : inner_(std::move(head), rest) {}
-  Result<std::size_t> read(std::span<char> into) override { return inner_.read(into); }
-
- private:
-  Prefixed inner_;
-};
-
 }  // namespace
 
+Result<std::size_t> Prefixed::read(std::span<char> into) {
+  if (offset_ == head_.size()) return rest_.read(into);
+  const std::size_t count = std::min(into.size(), head_.size() - offset_);
+  std::memcpy(into.data(), head_.data() + offset_, count);
+  offset_ += count;
+  return count;
+}
+
 Result<std::unique_ptr<ByteSource>> decompress(ByteSource& inner) {
-  std::string head(4, '\0');
+  std::string head(6, '\0');
   std::size_t have = 0;
   while (have < head.size()) {
     Result<std::size_t> count = inner.read(std::span<char>(head).subspan(have));
@@ -147,13 +128,17 @@ Result<std::unique_ptr<ByteSource>> decompress(ByteSource& inner) {
     have += *count;
   }
   head.resize(have);
-  if (head == "\x28\xb5\x2f\xfd") {
-    return fail(Errc::unimplemented, "zstd-compressed archives are not supported");
+  if (begins_as_zstd(head)) return decompress_zstd(std::move(head), inner);
+  if (head == std::string_view("\xfd"
+                               "7zXZ\0",
+                               6) ||
+      head.starts_with("BZh")) {
+    return fail(Errc::unimplemented, "archives compressed with xz or bzip2 are not supported");
   }
   if (head.substr(0, 2) == "\x1f\x8b") {
     return std::unique_ptr<ByteSource>(std::make_unique<Inflater>(std::move(head), inner));
   }
-  return std::unique_ptr<ByteSource>(std::make_unique<Owned>(std::move(head), inner));
+  return std::unique_ptr<ByteSource>(std::make_unique<Prefixed>(std::move(head), inner));
 }
 
 }  // namespace knative::oci::tar

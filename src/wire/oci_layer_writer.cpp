@@ -14,6 +14,7 @@ namespace {
 constexpr std::size_t gzip_block_bytes = 1 << 20;
 constexpr std::uint64_t octal_size_max = 077777777777;
 constexpr unsigned executable_bits = 0111;
+constexpr std::size_t name_bytes_max = 64u << 10;
 
 void put_octal(std::span<char> field, std::uint64_t value) {
   std::size_t i = field.size() - 1;
@@ -40,6 +41,23 @@ bool comes_after(std::string_view name, std::string_view previous) {
         const auto rank = [](char c) { return c == '/' ? 0 : static_cast<unsigned char>(c) + 1; };
         return rank(a) < rank(b);
       });
+}
+
+// What is wrong with a name in a layer; empty when nothing is.
+std::string_view fault_in(std::string_view name) {
+  if (name.size() > name_bytes_max) return "the name is too long";
+  if (name.empty() || name.front() == '/') return "not a clean name";
+  if (name.find('\0') != std::string_view::npos) return "the name contains a zero byte";
+  for (std::size_t start = 0; start <= name.size();) {
+    const std::size_t end = std::min(name.find('/', start), name.size());
+    const std::string_view part = name.substr(start, end - start);
+    if (part.empty() || part == "." || part == "..") return "not a clean name";
+    if (part.starts_with(".wh.")) {
+      return "a name that begins with \".wh.\" removes a file in a layer and cannot be packed";
+    }
+    start = end + 1;
+  }
+  return {};
 }
 
 struct NewEntry {
@@ -182,21 +200,14 @@ struct LayerWriter::Impl {
   Result<void> accept(std::string_view name) {
     KN_ASSERT(!finished);
     const std::string shown(name.substr(0, 300));
-    Result<std::vector<std::string_view>> parts = tar::split_name(name, 64u << 10);
-    if (!parts) return parts.error();
-    std::string clean;
-    for (const std::string_view part : *parts) {
-      if (!clean.empty()) clean.push_back('/');
-      clean.append(part);
-    }
-    if (clean.empty() || clean != name) {
-      return fail(Errc::invalid_argument, "layer entry \"" + shown + "\": not a clean name");
+    if (const std::string_view fault = fault_in(name); !fault.empty()) {
+      return fail(Errc::invalid_argument, "layer entry \"" + shown + "\": " + std::string(fault));
     }
     if (!last.empty() && !comes_after(name, last)) {
       return fail(Errc::invalid_argument, "layer entry \"" + shown + "\": comes after \"" + last +
                                               "\", but names must ascend");
     }
-    last = std::move(clean);
+    last = name;
     return {};
   }
 

@@ -194,8 +194,8 @@ Result<ImageConfig> ImageStore::unpack(Files& files, const Reference& name,
       return error->within(quoted(name) + ": layer " + std::to_string(i + 1) + " (" +
                            blob.digest.to_string() + ")");
     }
-    left.bytes_max -= layer->tar_bytes;
-    left.entries_max -= layer->entries;
+    left.bytes_max -= layer->tar_bytes + layer->extra_bytes;
+    left.entries_max -= layer->entries + layer->extra_folders;
   }
   return image;
 }

@@ -1,4 +1,4 @@
-// The POSIX tar header block and the gzip streams, shared by the layer's writer and reader.
+// The POSIX tar header block and compressed streams, shared by the layer's writer and reader.
 #pragma once
 
 #include <array>
@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
+#include <utility>
 
 #include "knative/oci.hpp"
 
@@ -66,11 +66,25 @@ class BlockCompressor {
   std::unique_ptr<Impl> impl_;
 };
 
-// Reads `inner` as it is or, when it begins as a gzip stream, unpacked. `inner` must outlive it.
+// Gives back the bytes that were looked at, then the rest. `rest` must outlive it.
+class Prefixed final : public ByteSource {
+ public:
+  Prefixed(std::string head, ByteSource& rest) : head_(std::move(head)), rest_(rest) {}
+  Result<std::size_t> read(std::span<char> into) override;
+
+ private:
+  std::string head_;
+  std::size_t offset_ = 0;
+  ByteSource& rest_;
+};
+
+// Reads `inner` as it is or, when it begins as a gzip or zstd stream, unpacked. `inner` must
+// outlive it.
 Result<std::unique_ptr<ByteSource>> decompress(ByteSource& inner);
 
-// Split a name into its components. `invalid_argument` when it is absolute, has ".." or NUL, or
-// is too long; "." and empty components are dropped.
-Result<std::vector<std::string_view>> split_name(std::string_view name, std::size_t bytes_max);
+// Does a stream with these four bytes at its beginning consist of zstd frames (RFC 8878)?
+bool begins_as_zstd(std::string_view head);
+// Unpacks frame after frame; what is to be skipped between them is skipped.
+std::unique_ptr<ByteSource> decompress_zstd(std::string head, ByteSource& rest);
 
 }  // namespace knative::oci::tar
