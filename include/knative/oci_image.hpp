@@ -1,8 +1,9 @@
 /// \file
 /// What an image is: digests, names, manifests, indexes and configs.
 ///
-/// What is written here follows the OCI image specification 1.1 (media types, descriptor); what is
-/// read may also be Docker's schema 2. Values, which belong to whoever holds them.
+/// What is made here follows the OCI image specification 1.1 (media types, descriptor); what is
+/// read may also be Docker's schema 2, and is written back in it. Reading and writing a document
+/// loses nothing. Values, which belong to whoever holds them.
 #pragma once
 
 #include <compare>
@@ -88,13 +89,20 @@ inline constexpr std::string_view manifest = "application/vnd.oci.image.manifest
 inline constexpr std::string_view config = "application/vnd.oci.image.config.v1+json";
 inline constexpr std::string_view layer = "application/vnd.oci.image.layer.v1.tar";
 inline constexpr std::string_view layer_gzip = "application/vnd.oci.image.layer.v1.tar+gzip";
+inline constexpr std::string_view layer_zstd = "application/vnd.oci.image.layer.v1.tar+zstd";
 }  // namespace media_type
+
+/// Members of a document that have no field here: names and JSON texts, written back as they were.
+using OtherMembers = std::map<std::string, std::string>;
 
 /// What an image runs on, in Go's names: "amd64", "linux".
 struct ImagePlatform {
   std::string architecture;
   std::string os;
   std::string variant;
+  std::string os_version;
+  std::vector<std::string> os_features;
+  OtherMembers others;
   friend bool operator==(const ImagePlatform&, const ImagePlatform&) = default;
 };
 /// The platform that this library was compiled for, e.g. linux/amd64.
@@ -109,14 +117,30 @@ struct Descriptor {
   std::uint64_t size_bytes = 0;
   Annotations annotations;
   std::optional<ImagePlatform> platform;
+  std::vector<std::string> urls;  ///< Where else the bytes are.
+  std::string data;               ///< The bytes themselves in base64, may be empty.
+  std::string artifact_type;
+  OtherMembers others;
   friend bool operator==(const Descriptor&, const Descriptor&) = default;
 };
 
-/// Image manifest. Parsing accepts Docker's schema 2 media types as well.
+/// Image manifest.
 struct KNATIVE_EXPORT Manifest {
   Descriptor config;
   std::vector<Descriptor> layers;  ///< Base first.
   Annotations annotations;
+  bool docker = false;  ///< Written as Docker's schema 2, else as OCI's.
+  std::string artifact_type;
+  std::optional<Descriptor> subject;
+  OtherMembers others;
+
+  /// How a descriptor of this manifest calls it.
+  std::string_view own_media_type() const noexcept;
+  /// Call everything as OCI does, where Docker's names say the same.
+  void use_oci_media_types();
+  /// Other tools refuse what calls one part as Docker does and another as OCI: `invalid_argument`
+  /// naming it.
+  Result<void> check_media_types() const;
 
   /// Fails with `invalid_argument` naming the field.
   static Result<Manifest> parse(std::string_view json);
@@ -129,6 +153,10 @@ struct KNATIVE_EXPORT Manifest {
 struct KNATIVE_EXPORT Index {
   std::vector<Descriptor> manifests;
   Annotations annotations;
+  bool docker = false;  ///< Written as Docker's manifest list, else as OCI's index.
+  std::string artifact_type;
+  std::optional<Descriptor> subject;
+  OtherMembers others;
 
   static Result<Index> parse(std::string_view json);
   std::string to_json() const;
@@ -142,6 +170,8 @@ struct KNATIVE_EXPORT ImageConfig {
     std::string created_by;
     std::string comment;
     bool empty_layer = false;
+    std::string author;
+    OtherMembers others;
     friend bool operator==(const History&, const History&) = default;
   };
 
@@ -159,6 +189,10 @@ struct KNATIVE_EXPORT ImageConfig {
   std::string stop_signal;
   std::vector<Digest> diff_ids;  ///< Digests of the uncompressed layers.
   std::vector<History> history;
+  OtherMembers others;
+  /// Of "config": "Healthcheck", "OnBuild", "Shell" and whatever else.
+  OtherMembers execution_others;
+  OtherMembers rootfs_others;
 
   static Result<ImageConfig> parse(std::string_view json);
   std::string to_json() const;

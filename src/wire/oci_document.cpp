@@ -1,5 +1,6 @@
 // The JSON documents of an image. Reading is tolerant as the specification asks (unknown members
-// are ignored, null is absent); writing is canonical (keys in byte order, nothing empty).
+// are kept, null is absent); writing is canonical (keys in byte order, nothing empty).
+#include <algorithm>
 #include <array>
 #include <cstdio>
 
@@ -14,6 +15,24 @@ constexpr std::string_view docker_manifest = "application/vnd.docker.distributio
 constexpr std::string_view docker_index =
     "application/vnd.docker.distribution.manifest.list.v2+json";
 
+// Docker's names and OCI's for the same bytes.
+struct SameType {
+  std::string_view docker;
+  std::string_view oci;
+};
+constexpr std::array same_types{
+    SameType{docker_manifest, media_type::manifest},
+    SameType{docker_index, media_type::index},
+    SameType{"application/vnd.docker.container.image.v1+json", media_type::config},
+    SameType{"application/vnd.docker.image.rootfs.diff.tar", media_type::layer},
+    SameType{"application/vnd.docker.image.rootfs.diff.tar.gzip", media_type::layer_gzip},
+    SameType{"application/vnd.docker.image.rootfs.diff.tar.zstd", media_type::layer_zstd},
+    SameType{"application/vnd.docker.image.rootfs.foreign.diff.tar",
+             "application/vnd.oci.image.layer.nondistributable.v1.tar"},
+    SameType{"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+             "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"},
+};
+
 // Reads members of one map; keeps the first thing that is wrong.
 class Members {
  public:
@@ -22,8 +41,9 @@ class Members {
     if (map_ == nullptr) wrong("", "expected an object, got " + std::string(value.type_name()));
   }
 
-  const Value* find(std::string_view key) const {
+  const Value* find(std::string_view key) {
     if (map_ == nullptr) return nullptr;
+    asked_.insert(key);
     const auto at = map_->find(key);
     return at == map_->end() || at->second.is_null() ? nullptr : &at->second;
   }
@@ -91,6 +111,16 @@ class Members {
     return Digest();
   }
 
+  // Everything that nobody asked for.
+  OtherMembers others() const {
+    OtherMembers result;
+    if (map_ == nullptr) return result;
+    for (const auto& [key, value] : *map_) {
+      if (!asked_.contains(key)) result[key] = value.to_json();
+    }
+    return result;
+  }
+
   std::string path(std::string_view key) const {
     if (key.empty()) return where_;
     return where_.empty() ? std::string(key) : where_ + "." + std::string(key);
@@ -110,7 +140,16 @@ class Members {
   std::string where_;
   std::optional<Error>& error_;
   const Value::Map* map_;
+  std::set<std::string_view> asked_;  // literals
 };
+
+ImagePlatform read_platform(Members& members) {
+  return {.architecture = members.text("architecture"),
+          .os = members.text("os"),
+          .variant = members.text("variant"),
+          .os_version = members.text("os.version"),
+          .os_features = members.texts("os.features")};
+}
 
 Descriptor read_descriptor(const Value& value, const std::string& where,
                            std::optional<Error>& error) {
@@ -131,9 +170,13 @@ Descriptor read_descriptor(const Value& value, const std::string& where,
   descriptor.annotations = members.text_map("annotations");
   if (const Value* platform = members.find("platform")) {
     Members inner(*platform, members.path("platform"), error);
-    descriptor.platform =
-        ImagePlatform{inner.text("architecture"), inner.text("os"), inner.text("variant")};
+    descriptor.platform = read_platform(inner);
+    descriptor.platform->others = inner.others();
   }
+  descriptor.urls = members.texts("urls");
+  descriptor.data = members.text("data");
+  descriptor.artifact_type = members.text("artifactType");
+  descriptor.others = members.others();
   return descriptor;
 }
 
@@ -162,6 +205,22 @@ void put(Value::Map& map, const char* key, const std::set<std::string>& names) {
   map[key] = std::move(inner);
 }
 
+// What is no JSON is left out: it was not read from a document.
+void put_others(Value::Map& map, const OtherMembers& others) {
+  for (const auto& [name, text] : others) {
+    Result<Value> value = Value::parse_json(text);
+    if (value) map.try_emplace(name, *std::move(value));
+  }
+}
+
+void put_platform(Value::Map& map, const ImagePlatform& platform) {
+  put(map, "architecture", platform.architecture);
+  put(map, "os", platform.os);
+  put(map, "variant", platform.variant);
+  put(map, "os.version", platform.os_version);
+  put(map, "os.features", platform.os_features);
+}
+
 Value write_descriptor(const Descriptor& descriptor) {
   Value::Map map;
   put(map, "mediaType", descriptor.media_type);
@@ -170,16 +229,19 @@ Value write_descriptor(const Descriptor& descriptor) {
   put(map, "annotations", descriptor.annotations);
   if (descriptor.platform) {
     Value::Map platform;
-    put(platform, "architecture", descriptor.platform->architecture);
-    put(platform, "os", descriptor.platform->os);
-    put(platform, "variant", descriptor.platform->variant);
+    put_platform(platform, *descriptor.platform);
+    put_others(platform, descriptor.platform->others);
     map["platform"] = std::move(platform);
   }
+  put(map, "urls", descriptor.urls);
+  put(map, "data", descriptor.data);
+  put(map, "artifactType", descriptor.artifact_type);
+  put_others(map, descriptor.others);
   return Value(std::move(map));
 }
 
-// Media type first: a document of another kind must not be half understood.
-void check_kind(Members& members, std::string_view oci, std::string_view docker) {
+// Media type first: a document of another kind must not be half understood. True for Docker's.
+bool check_kind(Members& members, std::string_view oci, std::string_view docker) {
   const std::string kind = members.text("mediaType");
   if (!kind.empty() && kind != oci && kind != docker) {
     members.wrong("mediaType", "expected \"" + std::string(oci) + "\", got \"" + kind + "\"");
@@ -189,6 +251,26 @@ void check_kind(Members& members, std::string_view oci, std::string_view docker)
   if (version != nullptr && (number == nullptr || *number != 2)) {
     members.wrong("schemaVersion", "expected 2");
   }
+  return kind == docker;
+}
+
+// What manifests and indexes have in common.
+template <class Document>
+void read_rest(Members& members, Document& document, std::optional<Error>& error) {
+  document.annotations = members.text_map("annotations");
+  document.artifact_type = members.text("artifactType");
+  if (const Value* subject = members.find("subject")) {
+    document.subject = read_descriptor(*subject, "subject", error);
+  }
+  document.others = members.others();
+}
+
+template <class Document>
+void put_rest(Value::Map& map, const Document& document) {
+  put(map, "annotations", document.annotations);
+  put(map, "artifactType", document.artifact_type);
+  if (document.subject) map["subject"] = write_descriptor(*document.subject);
+  put_others(map, document.others);
 }
 
 Value::Map document(std::string_view kind) {
@@ -209,6 +291,7 @@ void read_execution(const Value& value, ImageConfig& config, std::optional<Error
   config.volumes = members.keys("Volumes");
   config.labels = members.text_map("Labels");
   config.stop_signal = members.text("StopSignal");
+  config.execution_others = members.others();
 }
 
 Value::Map write_execution(const ImageConfig& config) {
@@ -222,6 +305,7 @@ Value::Map write_execution(const ImageConfig& config) {
   put(map, "Volumes", config.volumes);
   put(map, "Labels", config.labels);
   put(map, "StopSignal", config.stop_signal);
+  put_others(map, config.execution_others);
   return map;
 }
 
@@ -248,8 +332,8 @@ Result<Manifest> Manifest::parse(std::string_view json) {
   if (!value) return value.error();
   std::optional<Error> error;
   Members members(*value, "", error);
-  check_kind(members, media_type::manifest, docker_manifest);
   Manifest manifest;
+  manifest.docker = check_kind(members, media_type::manifest, docker_manifest);
   if (const Value* config = members.required("config")) {
     manifest.config = read_descriptor(*config, "config", error);
   }
@@ -258,18 +342,52 @@ Result<Manifest> Manifest::parse(std::string_view json) {
     const std::string where = "layers[" + std::to_string(manifest.layers.size()) + "]";
     manifest.layers.push_back(read_descriptor(layer, where, error));
   }
-  manifest.annotations = members.text_map("annotations");
+  read_rest(members, manifest, error);
   if (error) return *error;
   return manifest;
 }
 
+std::string_view Manifest::own_media_type() const noexcept {
+  return docker ? docker_manifest : media_type::manifest;
+}
+
+void Manifest::use_oci_media_types() {
+  docker = false;
+  const auto rename = [](Descriptor& part) {
+    for (const SameType& same : same_types) {
+      if (part.media_type == same.docker) part.media_type = same.oci;
+    }
+  };
+  rename(config);
+  std::for_each(layers.begin(), layers.end(), rename);
+  if (subject) rename(*subject);
+}
+
+Result<void> Manifest::check_media_types() const {
+  const auto strange = [this](const Descriptor& part) {
+    return std::any_of(same_types.begin(), same_types.end(), [&](const SameType& same) {
+      return part.media_type == (docker ? same.oci : same.docker);
+    });
+  };
+  const auto refuse = [this](const std::string& where, const Descriptor& part) {
+    return fail(Errc::invalid_argument, where + ".mediaType: \"" + part.media_type +
+                                            "\" does not go with a manifest that is " +
+                                            (docker ? "Docker's" : "OCI's"));
+  };
+  if (strange(config)) return refuse("config", config);
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (strange(layers[i])) return refuse("layers[" + std::to_string(i) + "]", layers[i]);
+  }
+  return {};
+}
+
 std::string Manifest::to_json() const {
-  Value::Map map = document(media_type::manifest);
+  Value::Map map = document(own_media_type());
   map["config"] = write_descriptor(config);
   Value::List list;
   for (const Descriptor& layer : layers) list.push_back(write_descriptor(layer));
   map["layers"] = std::move(list);
-  put(map, "annotations", annotations);
+  put_rest(map, *this);
   return Value(std::move(map)).to_json();
 }
 
@@ -278,24 +396,24 @@ Result<Index> Index::parse(std::string_view json) {
   if (!value) return value.error();
   std::optional<Error> error;
   Members members(*value, "", error);
-  check_kind(members, media_type::index, docker_index);
   Index index;
+  index.docker = check_kind(members, media_type::index, docker_index);
   members.required("manifests");
   for (const Value& manifest : members.list("manifests")) {
     const std::string where = "manifests[" + std::to_string(index.manifests.size()) + "]";
     index.manifests.push_back(read_descriptor(manifest, where, error));
   }
-  index.annotations = members.text_map("annotations");
+  read_rest(members, index, error);
   if (error) return *error;
   return index;
 }
 
 std::string Index::to_json() const {
-  Value::Map map = document(media_type::index);
+  Value::Map map = document(docker ? docker_index : media_type::index);
   Value::List list;
   for (const Descriptor& manifest : manifests) list.push_back(write_descriptor(manifest));
   map["manifests"] = std::move(list);
-  put(map, "annotations", annotations);
+  put_rest(map, *this);
   return Value(std::move(map)).to_json();
 }
 
@@ -309,7 +427,7 @@ Result<ImageConfig> ImageConfig::parse(std::string_view json) {
   config.author = members.text("author");
   members.required("architecture");
   members.required("os");
-  config.platform = {members.text("architecture"), members.text("os"), members.text("variant")};
+  config.platform = read_platform(members);
   if (const Value* execution = members.find("config")) read_execution(*execution, config, error);
   if (const Value* rootfs = members.required("rootfs")) {
     Members inner(*rootfs, "rootfs", error);
@@ -317,12 +435,19 @@ Result<ImageConfig> ImageConfig::parse(std::string_view json) {
     for (const Value& id : inner.list("diff_ids")) {
       config.diff_ids.push_back(inner.digest(id, "diff_ids"));
     }
+    config.rootfs_others = inner.others();
   }
   for (const Value& entry : members.list("history")) {
     Members inner(entry, "history", error);
-    config.history.push_back({inner.text("created"), inner.text("created_by"),
-                              inner.text("comment"), inner.flag("empty_layer")});
+    History step{.created = inner.text("created"),
+                 .created_by = inner.text("created_by"),
+                 .comment = inner.text("comment"),
+                 .empty_layer = inner.flag("empty_layer"),
+                 .author = inner.text("author")};
+    step.others = inner.others();
+    config.history.push_back(std::move(step));
   }
+  config.others = members.others();
   if (error) return *error;
   return config;
 }
@@ -331,15 +456,16 @@ std::string ImageConfig::to_json() const {
   Value::Map map;
   put(map, "created", created);
   put(map, "author", author);
-  map["architecture"] = platform.architecture;
+  put_platform(map, platform);
+  map["architecture"] = platform.architecture;  // required, so empty rather than absent
   map["os"] = platform.os;
-  put(map, "variant", platform.variant);
   map["config"] = write_execution(*this);
   Value::List ids;
   for (const Digest& id : diff_ids) ids.emplace_back(id.to_string());
   Value::Map rootfs;
   rootfs["type"] = "layers";
   rootfs["diff_ids"] = std::move(ids);
+  put_others(rootfs, rootfs_others);
   map["rootfs"] = std::move(rootfs);
   Value::List entries;
   for (const History& entry : history) {
@@ -348,9 +474,12 @@ std::string ImageConfig::to_json() const {
     put(inner, "created_by", entry.created_by);
     put(inner, "comment", entry.comment);
     if (entry.empty_layer) inner["empty_layer"] = true;
+    put(inner, "author", entry.author);
+    put_others(inner, entry.others);
     entries.emplace_back(std::move(inner));
   }
   if (!entries.empty()) map["history"] = std::move(entries);
+  put_others(map, others);
   return Value(std::move(map)).to_json();
 }
 

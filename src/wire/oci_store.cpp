@@ -94,7 +94,10 @@ Result<std::string> ImageStore::get_blob(const Descriptor& blob, std::uint64_t b
 }
 
 Result<Descriptor> ImageStore::put_manifest(const Reference& name, const Manifest& manifest) {
-  Result<Descriptor> blob = put_blob(manifest.to_json(), media_type::manifest);
+  if (Result<void> good = manifest.check_media_types(); !good) {
+    return good.error().within(quoted(name) + ": manifest");
+  }
+  Result<Descriptor> blob = put_blob(manifest.to_json(), manifest.own_media_type());
   if (!blob) return blob;
   if (Result<void> bound = set_reference(name, *blob); !bound) return bound.error();
   return blob;
@@ -116,6 +119,9 @@ Result<Descriptor> ImageStore::resolve(const Reference& name) {
     if (!size) return size.error();
     if (*size) {
       found = Descriptor{std::string(media_type::manifest), wanted.digest, **size, {}, {}};
+      Result<std::string> text = get_blob(*found, document_bytes_max);
+      if (!text) return text.error().within(quoted(name));
+      if (Index::parse(*text)) found->media_type = media_type::index;
     }
   }
   if (!found) return no_such_image(name, *all);

@@ -187,10 +187,13 @@ class LayoutStore : public ImageStore {
   }
 
  private:
+  // Other tools write the same name in other forms: without the tag "latest", with the registry.
   static bool drop(Index& index, const std::string& key) {
     return std::erase_if(index.manifests, [&](const Descriptor& entry) {
              const auto named = entry.annotations.find(std::string(ref_name));
-             return named != entry.annotations.end() && named->second == key;
+             if (named == entry.annotations.end()) return false;
+             const Result<Reference> name = Reference::parse(named->second);
+             return name && reference_key(*name).to_string() == key;
            }) > 0;
   }
 

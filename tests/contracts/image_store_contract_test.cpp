@@ -133,6 +133,52 @@ TEST_P(ImageStoreContract, IndexesAreFollowedToThisPlatform) {
   EXPECT_EQ(store_->resolve(ref("foreign")).error().code, Errc::not_found);
 }
 
+TEST_P(ImageStoreContract, AnIndexIsFollowedByItsDigestToo) {
+  Descriptor mine = add_image("mine");
+  mine.platform = host_platform();
+  Index index;
+  index.manifests = {mine};
+  const Descriptor blob = store_->put_blob(index.to_json(), media_type::index).value();
+  const Reference exact = ref("multi@" + blob.digest.to_string());
+  EXPECT_EQ(store_->resolve(exact).value().digest, mine.digest);
+}
+
+TEST_P(ImageStoreContract, AManifestOfTwoFamiliesIsRefusedByName) {
+  add_image("app");
+  Manifest manifest = store_->manifest(ref("app")).value();
+  manifest.layers[0].media_type = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+  const Result<Descriptor> mixed = store_->put_manifest(ref("mixed"), manifest);
+  ASSERT_FALSE(mixed);
+  EXPECT_EQ(mixed.error().code, Errc::invalid_argument);
+  EXPECT_NE(mixed.error().detail.find("layers[0].mediaType"), std::string::npos);
+  manifest.config.media_type = "application/vnd.docker.container.image.v1+json";
+  manifest.docker = true;
+  const Descriptor docker = store_->put_manifest(ref("docker"), manifest).value();
+  EXPECT_EQ(docker.media_type, "application/vnd.docker.distribution.manifest.v2+json");
+  EXPECT_EQ(store_->manifest(ref("docker")).value(), manifest);
+}
+
+// Holes and copies of hard links count over all layers, as bytes do.
+TEST_P(ImageStoreContract, TheBoundsHoldForAllLayersTogether) {
+  const Manifest one = [&] {
+    add_image("one");
+    return store_->manifest(ref("one")).value();
+  }();
+  ImageConfig config = store_->config(ref("one")).value();
+  Manifest many = one;
+  for (int i = 1; i < 5; ++i) {
+    many.layers.push_back(one.layers[0]);
+    config.diff_ids.push_back(config.diff_ids[0]);
+  }
+  many.config = store_->put_blob(config.to_json(), media_type::config).value();
+  store_->put_manifest(ref("many"), many).value();
+  EXPECT_TRUE(store_->unpack(files(), ref("many"), root_ / "five", {.entries_max = 5}));
+  EXPECT_EQ(store_->unpack(files(), ref("many"), root_ / "x", {.entries_max = 4}).error().code,
+            Errc::resource_exhausted);
+  EXPECT_EQ(store_->unpack(files(), ref("many"), root_ / "x", {.bytes_max = 10'000}).error().code,
+            Errc::resource_exhausted);
+}
+
 TEST_P(ImageStoreContract, UnpacksWithItsConfig) {
   add_image("app", "hello");
   const ImageConfig config = store_->unpack(files(), ref("app"), root_ / "out").value();
@@ -318,6 +364,42 @@ TEST_F(ImageLayout, AnotherHolderOfTheIndexIsUnavailable) {
   const auto lock = files().lock(root_ / "l/.index.lock").value();
   EXPECT_EQ(store->set_reference(Reference::parse("b").value(), image).error().code,
             Errc::unavailable);
+}
+
+TEST_F(ImageLayout, WhatOthersWroteIntoTheIndexStays) {
+  const auto store = open_image_layout(files(), root_ / "l").value();
+  const Descriptor image = add_image(*store, "app");
+  const std::string digest = image.digest.to_string();
+  const std::string theirs =
+      R"({"annotations":{"k":"v"},"artifactType":"text/x","data":"e30=","digest":")" + digest +
+      R"(","mediaType":"text/y","platform":{"architecture":"a","features":["f"],"os":"o"},)"
+      R"("size":7,"urls":["https://a.example"],"x.unknown":{"deep":[1]}})";
+  const std::string before =
+      R"({"annotations":{"i":"j"},"manifests":[)" + theirs +
+      R"(],"mediaType":"application/vnd.oci.image.index.v1+json","schemaVersion":2,"subject":)"
+      R"({"digest":")" +
+      digest + R"(","mediaType":"text/z","size":1},"unknown":true})";
+  ASSERT_TRUE(files().write_file(root_ / "l/index.json", before));
+  ASSERT_TRUE(store->set_reference(Reference::parse("b").value(), image));
+  ASSERT_TRUE(store->remove_reference(Reference::parse("b").value()));
+  EXPECT_EQ(files().read_file(root_ / "l/index.json").value(), before);
+}
+
+TEST_F(ImageLayout, NamesInAnotherToolsFormAreMovedAndRemoved) {
+  const auto store = open_image_layout(files(), root_ / "l").value();
+  const Descriptor image = add_image(*store, "app:v1");
+  std::string index = files().read_file(root_ / "l/index.json").value();
+  const std::string ours = "\"app:v1\"";
+  index.replace(index.find(ours), ours.size(),
+                "\"docker"
+                ".io/library/app\"");
+  ASSERT_TRUE(files().write_file(root_ / "l/index.json", index));
+  const Reference name = Reference::parse("app").value();
+  EXPECT_EQ(store->resolve(name).value().digest, image.digest);
+  ASSERT_TRUE(store->set_reference(name, image));
+  EXPECT_EQ(store->references()->size(), 1u) << "one name, one image";
+  EXPECT_TRUE(store->remove_reference(name));
+  EXPECT_EQ(store->resolve(name).error().code, Errc::not_found);
 }
 
 TEST_F(ImageLayout, NoTemporaryFilesStay) {

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "knative/value.hpp"
+
 namespace knative::oci {
 namespace {
 
@@ -91,6 +93,65 @@ TEST(Manifest, AcceptsDockersMediaTypeAndUnknownMembers) {
   EXPECT_EQ(Manifest::parse(json).value().config.digest.to_string(), empty_sha256);
 }
 
+// Read and written again, a document says what it said.
+template <class Document>
+void expect_nothing_lost(const std::string& json) {
+  const Result<Document> document = Document::parse(json);
+  ASSERT_TRUE(document) << document.error().detail;
+  EXPECT_EQ(Value::parse_json(document->to_json()).value(), Value::parse_json(json).value());
+  EXPECT_EQ(Document::parse(document->to_json()).value(), *document);
+}
+
+std::string descriptor(const std::string& type, const std::string& more = "") {
+  return R"({"mediaType":")" + type + R"(","digest":")" + empty_sha256 + R"(","size":0)" + more +
+         "}";
+}
+
+TEST(Manifest, LosesNothingOfOtherTools) {
+  const std::string rich =
+      R"(,"urls":["https://a.example/b","c"],"data":"e30=","artifactType":"text/x",)"
+      R"("annotations":{"k":"v"},"x.y":{"z":[1,2.5,null,true]})";
+  const std::string layer = descriptor("application/vnd.oci.image.layer.v1.tar+zstd");
+  expect_nothing_lost<Manifest>(
+      R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",)"
+      R"("artifactType":"application/x.sbom","subject":)" +
+      descriptor("application/vnd.oci.image.manifest.v1+json") + R"(,"config":)" +
+      descriptor("application/vnd.oci.empty.v1+json", rich) + R"(,"layers":[)" + layer +
+      R"(],"annotations":{"a":"b"},"io.example.extra":[{"deep":1}]})");
+}
+
+TEST(Manifest, StaysInTheFamilyThatItIsOf) {
+  const std::string docker =
+      R"({"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.v2+json",)"
+      R"("config":)" +
+      descriptor("application/vnd.docker.container.image.v1+json") + R"(,"layers":[)" +
+      descriptor("application/vnd.docker.image.rootfs.diff.tar.gzip") + "," +
+      descriptor("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+                 R"(,"urls":["https://a.example/b"])") +
+      "]}";
+  expect_nothing_lost<Manifest>(docker);
+  Manifest manifest = Manifest::parse(docker).value();
+  EXPECT_TRUE(manifest.check_media_types());
+  EXPECT_EQ(manifest.own_media_type(), "application/vnd.docker.distribution.manifest.v2+json");
+  // A layer of ours on top, named as OCI does.
+  Descriptor ours = manifest.layers[0];
+  ours.media_type = media_type::layer_gzip;
+  manifest.layers.push_back(ours);
+  const Result<void> mixed = manifest.check_media_types();
+  ASSERT_FALSE(mixed);
+  EXPECT_EQ(mixed.error().code, Errc::invalid_argument);
+  EXPECT_NE(mixed.error().detail.find("layers[2].mediaType"), std::string::npos);
+  manifest.use_oci_media_types();
+  EXPECT_TRUE(manifest.check_media_types());
+  EXPECT_EQ(manifest.own_media_type(), media_type::manifest);
+  EXPECT_EQ(manifest.config.media_type, media_type::config);
+  EXPECT_EQ(manifest.layers[0].media_type, media_type::layer_gzip);
+  EXPECT_EQ(manifest.layers[1].media_type,
+            "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip");
+  EXPECT_EQ(manifest.layers[1].urls, std::vector<std::string>{"https://a.example/b"});
+  EXPECT_EQ(manifest.to_json().find("docker"), std::string::npos) << manifest.to_json();
+}
+
 TEST(Manifest, NamesTheMemberThatIsWrong) {
   const auto error = [](const std::string& json) { return Manifest::parse(json).error().detail; };
   EXPECT_NE(error("{}").find("schemaVersion: is missing"), std::string::npos);
@@ -129,6 +190,18 @@ TEST(ImageConfig, RoundTrips) {
   EXPECT_EQ(format_epoch(0), "1970-01-01T00:00:00Z");
 }
 
+TEST(ImageConfig, LosesNothingOfOtherTools) {
+  expect_nothing_lost<ImageConfig>(
+      R"({"architecture":"amd64","os":"windows","os.version":"10.0.17763","variant":"v1",)"
+      R"("os.features":["win32k"],"author":"me","created":"2020-01-01T00:00:00Z",)"
+      R"("docker_version":"20.10","container":"abc","container_config":{"Cmd":["x"]},)"
+      R"("config":{"User":"1000","Healthcheck":{"Test":["CMD","true"],"Interval":30000000000},)"
+      R"("OnBuild":["RUN make"],"Shell":["/bin/bash","-c"],"ArgsEscaped":true,"Cmd":["a"]},)"
+      R"("rootfs":{"type":"layers","diff_ids":[],"base_layer":"b"},)"
+      R"("history":[{"created":"2020-01-01T00:00:00Z","created_by":"x","author":"me",)"
+      R"("comment":"c","empty_layer":true,"extra":1}]})");
+}
+
 TEST(ImageConfig, ReadsNullsOfOtherTools) {
   const char* json =
       R"({"architecture":"amd64","os":"linux","config":{"Env":null,"Cmd":null,"Labels":null},)"
@@ -136,6 +209,20 @@ TEST(ImageConfig, ReadsNullsOfOtherTools) {
   EXPECT_TRUE(ImageConfig::parse(json));
   EXPECT_NE(ImageConfig::parse("{}").error().detail.find("architecture: is missing"),
             std::string::npos);
+}
+
+TEST(Index, LosesNothingOfOtherTools) {
+  for (const char* type : {"application/vnd.oci.image.index.v1+json",
+                           "application/vnd.docker.distribution.manifest.list.v2+json"}) {
+    expect_nothing_lost<Index>(
+        R"({"schemaVersion":2,"mediaType":")" + std::string(type) + R"(","manifests":[)" +
+        descriptor("application/vnd.oci.image.manifest.v1+json",
+                   R"(,"urls":["https://a.example"],"data":"e30=","artifactType":"text/x",)"
+                   R"("platform":{"architecture":"arm","os":"linux","variant":"v7",)"
+                   R"("os.version":"1","os.features":["f"],"features":["sse4"]})") +
+        R"(],"artifactType":"text/y","subject":)" + descriptor("text/z") +
+        R"(,"annotations":{"a":"b"},"more":{"x":1}})");
+  }
 }
 
 TEST(Index, RoundTripsPlatforms) {

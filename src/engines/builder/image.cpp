@@ -1,5 +1,7 @@
 #include "engines/builder/image.hpp"
 
+#include <algorithm>
+
 #include "engines/builder/paths.hpp"
 
 namespace knative::builder {
@@ -15,6 +17,15 @@ struct Base {
   oci::ImageConfig config;
 };
 
+// Other tools want a step of the history for each layer, so that ours is not taken for theirs.
+void describe_layers(oci::ImageConfig& config) {
+  const auto with_layer = std::count_if(config.history.begin(), config.history.end(),
+                                        [](const auto& step) { return !step.empty_layer; });
+  for (auto known = static_cast<std::size_t>(with_layer); known < config.diff_ids.size(); ++known) {
+    config.history.push_back({config.created, "unknown", "layer of the base image", false});
+  }
+}
+
 Result<Base> find_base(oci::ImageStore& store, const std::string& name) {
   Base base;
   base.config.platform = oci::host_platform();
@@ -25,8 +36,11 @@ Result<Base> find_base(oci::ImageStore& store, const std::string& name) {
   if (!manifest) return manifest.error().within("base");
   Result<oci::ImageConfig> config = store.config(*reference);
   if (!config) return config.error().within("base");
-  base.manifest.layers = manifest->layers;
+  // What comes of it is an OCI image, whatever it is built on; the layers stay the bytes they are.
+  manifest->use_oci_media_types();
+  base.manifest.layers = std::move(manifest->layers);
   base.config = *std::move(config);
+  describe_layers(base.config);
   return base;
 }
 

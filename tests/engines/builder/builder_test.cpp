@@ -560,6 +560,108 @@ TEST_F(Builds, ContentsAndBaseImages) {
   EXPECT_EQ(execute(build).error->code, Errc::not_found);
 }
 
+// The manifest was a mixture that other tools refuse, and half of the config was gone.
+TEST_F(Builds, ABaseOfDockersSchema2BecomesAnOciImageThatLostNothing) {
+  const std::unique_ptr<oci::BlobWriter> blob = store_->new_blob().value();
+  oci::LayerWriter writer(*blob);
+  writer.add_file("etc/os-release", "ID=base\n").value();
+  const oci::LayerInfo layer = writer.finish().value();
+  blob->commit().value();
+  const std::string execution =
+      R"("Healthcheck":{"Test":["CMD","/check"],"Interval":5},"OnBuild":["RUN make"],)"
+      R"("Shell":["/bin/bash","-c"],"User":"1000")";
+  const std::string config =
+      R"({"architecture":")" + oci::host_platform().architecture +
+      R"(","os":"linux","os.version":"12.1","docker_version":"20.10","config":{)" + execution +
+      R"(},"rootfs":{"type":"layers","diff_ids":[")" + layer.diff_id.to_string() +
+      R"("]},"history":[{"created_by":"ADD /","author":"them"},)"
+      R"({"created_by":"USER 1000","empty_layer":true}]})";
+  oci::Manifest base;
+  base.docker = true;
+  base.config = store_->put_blob(config, "application/vnd.docker.container.image.v1+json").value();
+  base.layers = {layer.blob};
+  base.layers[0].media_type = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+  store_->put_manifest(oci::Reference::parse("local/docker").value(), base).value();
+
+  build::Build build;
+  build.metadata.name = "top";
+  build.spec.steps = {sh("s", "echo mine > mine.txt")};
+  build.spec.image = "local/top:v1";
+  build.spec.image_config.emplace();
+  build.spec.image_config->base = "local/docker";
+  const BuildOutcome outcome = execute(build);
+  ASSERT_FALSE(outcome.error) << outcome.error->to_string();
+  const oci::Reference top = oci::Reference::parse(outcome.status.image).value();
+  const oci::Manifest manifest = store_->manifest(top).value();
+  EXPECT_TRUE(manifest.check_media_types());
+  EXPECT_EQ(manifest.to_json().find("docker"), std::string::npos) << manifest.to_json();
+  EXPECT_EQ(manifest.layers[0].digest, layer.blob.digest) << "the bytes are those of the base";
+  const std::string text = store_->get_blob(manifest.config).value();
+  for (const char* kept :
+       {R"("Healthcheck":{"Interval":5,"Test":["CMD","/check"]})", R"("OnBuild":["RUN make"])",
+        R"("Shell":["/bin/bash","-c"])", R"("os.version":"12.1")", R"("author":"them")",
+        R"("docker_version":"20.10")", R"("User":"1000")"}) {
+    EXPECT_NE(text.find(kept), std::string::npos) << kept << " in " << text;
+  }
+  unpack(outcome.status.image, "root");
+  EXPECT_EQ(read("root/etc/os-release"), "ID=base\n");
+  EXPECT_EQ(read("root/workspace/mine.txt"), "mine\n");
+  const auto have = [](const std::string& tool) {
+    return std::system(("command -v " + tool + " >/dev/null 2>&1").c_str()) == 0;
+  };
+  if (!have("skopeo") || !have("umoci")) {
+    GTEST_SKIP() << "skopeo or umoci is not installed: scripts/bootstrap --tests brings them";
+  }
+  shell("skopeo --insecure-policy copy -q oci:images:local/top:v1 oci:copy:v1");
+  shell("umoci unpack --rootless --image images:local/top:v1 bundle");
+  EXPECT_EQ(read("bundle/rootfs/etc/os-release"), "ID=base\n");
+  EXPECT_EQ(read("bundle/rootfs/workspace/mine.txt"), "mine\n");
+}
+
+TEST_F(Builds, ABaseWithoutHistoryGetsAStepForEachLayer) {
+  oci::Manifest base;
+  oci::ImageConfig config;
+  config.platform = oci::host_platform();
+  for (const char* name : {"one", "two"}) {
+    const std::unique_ptr<oci::BlobWriter> blob = store_->new_blob().value();
+    oci::LayerWriter writer(*blob);
+    writer.add_file(name, name).value();
+    const oci::LayerInfo layer = writer.finish().value();
+    blob->commit().value();
+    base.layers.push_back(layer.blob);
+    config.diff_ids.push_back(layer.diff_id);
+  }
+  base.config = store_->put_blob(config.to_json(), oci::media_type::config).value();
+  store_->put_manifest(oci::Reference::parse("local/bare").value(), base).value();
+  build::Build build;
+  build.metadata.name = "top";
+  build.spec.steps = {sh("s", "true")};
+  build.spec.image = "local/top";
+  build.spec.image_config.emplace();
+  build.spec.image_config->base = "local/bare";
+  const BuildOutcome outcome = execute(build);
+  ASSERT_FALSE(outcome.error) << outcome.error->to_string();
+  const oci::ImageConfig built = unpack(outcome.status.image, "root");
+  ASSERT_EQ(built.history.size(), 3u);
+  EXPECT_EQ(built.history[1].created_by, "unknown");
+  EXPECT_EQ(built.history[2].created_by, "knative build");
+}
+
+// They would come out of the image as removals.
+TEST_F(Builds, FilesThatAreNamedAsWhiteoutsFailTheBuildByName) {
+  build::Build build;
+  build.metadata.name = "b";
+  build.spec.steps = {sh("s", "mkdir -p app; echo x > app/.wh.config")};
+  build.spec.image = "local/wh";
+  const BuildOutcome outcome = execute(build);
+  ASSERT_TRUE(outcome.error);
+  EXPECT_EQ(outcome.error->code, Errc::invalid_argument);
+  EXPECT_NE(outcome.error->detail.find("app/.wh.config"), std::string::npos)
+      << outcome.error->detail;
+  build.spec.steps = {sh("s", "mkdir -p app; echo x > app/.what")};
+  EXPECT_FALSE(execute(build).error);
+}
+
 TEST_F(Builds, TemplatesAreLookedUpAndFilledIn) {
   options_.find_template = [](std::string_view kind, std::string_view,
                               std::string_view name) -> Result<build::BuildTemplateSpec> {
