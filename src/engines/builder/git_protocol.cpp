@@ -162,6 +162,7 @@ Result<Advertisement> parse_advertisement(std::string_view body) {
       }
       first = false;
     }
+    if (name.empty()) return malformed("a ref has no name");
     if (name == "capabilities^{}") continue;  // an empty repository
     result.refs.push_back({std::string(name), std::string(payload.substr(0, id_digits))});
   }
@@ -195,12 +196,7 @@ Result<void> FetchResponse::feed(std::string_view bytes) {
   std::size_t at = 0;
   while (buffer_.size() - at >= 4 && !ended_) {
     const std::string_view rest = std::string_view(buffer_).substr(at);
-    if (stage_ == Stage::pack && !side_band_) {
-      pack_bytes_ += rest.size();
-      Result<void> taken = pack_(rest);
-      buffer_.clear();
-      return taken;
-    }
+    if (stage_ == Stage::pack && !side_band_) break;
     const std::optional<std::size_t> length = packet_length(rest);
     if (!length || (*length > 0 && *length < 4) || *length > packet_bytes_max) {
       return malformed("a packet has no length");
@@ -219,7 +215,11 @@ Result<void> FetchResponse::feed(std::string_view bytes) {
     if (!taken) return taken;
   }
   buffer_.erase(0, at);
-  return {};
+  if (stage_ != Stage::pack || side_band_ || buffer_.empty()) return {};
+  pack_bytes_ += buffer_.size();  // however little of it came with the acknowledgement
+  Result<void> taken = pack_(buffer_);
+  buffer_.clear();
+  return taken;
 }
 
 Result<void> FetchResponse::line(std::string_view payload) {

@@ -128,6 +128,7 @@ TEST(GitProtocol, ParsesAnAdvertisement) {
   }
   EXPECT_FALSE(parse_advertisement("zzzz"));
   EXPECT_FALSE(parse_advertisement("0001"));
+  EXPECT_FALSE(parse_advertisement(packet(id + " " + std::string(1, '\0') + "shallow\n")));
   EXPECT_EQ(parse_advertisement(packet("ERR access denied")).error().code, Errc::not_found);
 }
 
@@ -154,6 +155,23 @@ TEST(GitProtocol, TakesTheAnswerInPiecesOfAnySize) {
     EXPECT_EQ(pack, "PACKrest");
     EXPECT_EQ(response.shallow(), std::vector<std::string>{id});
     EXPECT_EQ(response.remark(), "Counting");
+  }
+}
+
+TEST(GitProtocol, WithoutSideBandNoByteBesideTheAcknowledgementIsLost) {
+  using namespace builder::git;
+  const std::string body = packet("NAK\n") + "PACKrest";
+  for (std::size_t size = 1; size <= body.size(); ++size) {
+    std::string pack;
+    FetchResponse response(false, [&pack](std::string_view bytes) -> Result<void> {
+      pack.append(bytes);
+      return {};
+    });
+    for (std::size_t at = 0; at < body.size(); at += size) {
+      ASSERT_TRUE(response.feed(std::string_view(body).substr(at, size)));
+    }
+    ASSERT_TRUE(response.finish());
+    EXPECT_EQ(pack, "PACKrest") << size;
   }
 }
 
