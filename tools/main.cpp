@@ -154,6 +154,10 @@ int main(int argc, char** argv) {
   command::Arguments arguments;
   if (const auto wanted = asks_for_help(argc, argv)) return help(*wanted);
   if (name == "version" || name == "--version") {
+    if (argc > 2) {
+      std::fprintf(stderr, "knative version: unexpected argument %s\n", argv[2]);
+      return 2;
+    }
     std::printf("knative %s\n", KNATIVE_VERSION_STRING);
     return 0;
   }

@@ -145,8 +145,13 @@ class Reader {
     FieldErrors errors;
     std::optional<AnyObject> object = kinds_.decode(value, options_.strictness, errors);
     if (object && options_.apply_defaults) object->apply_defaults();
-    if (object && options_.validate) {
-      AnyObject complete = *object;
+    std::optional<AnyObject> readable = object;
+    if (!object && options_.validate) {  // what else is wrong is said, too
+      FieldErrors known;
+      readable = kinds_.decode(value, Strictness::lenient, known);
+    }
+    if (readable && options_.validate) {
+      AnyObject complete = *std::move(readable);
       if (options_.rules) {
         errors.add(options_.rules(complete));
       } else {

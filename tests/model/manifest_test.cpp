@@ -378,6 +378,17 @@ TEST(Manifest, WithoutAFileNameMessagesBeginWithTheLine) {
   EXPECT_EQ(objects.error().detail, "3:1: unknown field: x");
 }
 
+TEST(Manifest, WhatElseIsWrongIsSaidBesideAnUnknownField) {
+  manifest::ParseOptions options;
+  options.validate = true;
+  const auto objects =
+      manifest::parse("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: UPPER}\nx: 1\n", options);
+  ASSERT_FALSE(objects);
+  const std::string& detail = objects.error().detail;
+  EXPECT_TRUE(detail.starts_with("3:12: invalid value: UPPER: metadata.name")) << detail;
+  EXPECT_TRUE(detail.ends_with("\n4:1: unknown field: x")) << detail;
+}
+
 TEST(Manifest, ManyProblemsAreCut) {
   std::string text = "apiVersion: v1\nkind: ConfigMap\ndata:\n";
   for (int i = 0; i < 150; ++i) text += "  k" + std::to_string(i) + ": 1\n";

@@ -126,6 +126,22 @@ TEST_F(EventingDelivery, a_trigger_changed_to_what_does_not_exist_delivers_nothi
   EXPECT_EQ(sorted(seen_["two"]), (Ids{"0", "1", "2"}));
 }
 
+TEST_F(EventingDelivery, what_waits_for_a_service_is_not_sent_before_its_route_leads_there) {
+  begin_world();
+  Trigger once = trigger_to("one");
+  once.spec.delivery->retry = 0;
+  apply(once);
+  once.spec.subscriber = to<serving::Service>("later");
+  platform_->apply(once).value();
+  for (int i = 0; i < 3; ++i) send(std::to_string(i));
+  simulation_.run_for(1s);
+  apply(serving::service("later", "fn:two"));
+  simulation_.run_for(1min);
+  EXPECT_TRUE(seen_["one"].empty());
+  EXPECT_TRUE(seen_["letters"].empty());
+  EXPECT_EQ(sorted(seen_["two"]), (Ids{"0", "1", "2"}));
+}
+
 TEST_F(EventingDelivery, an_update_that_breaks_only_the_dead_letter_sink_delivers_nothing_either) {
   begin_world();
   apply(trigger_to("one"));

@@ -2,6 +2,7 @@
 // what a platform that was killed has left.
 #include <gmock/gmock.h>
 
+#include "knative/build.hpp"
 #include "knative/http_server.hpp"
 #include "platform/platform_fixture.hpp"
 #include "platform/scenario_world.hpp"
@@ -47,6 +48,13 @@ class ImagesTest : public PlatformFixture {
     if (!server) co_return 1;
     Wakeup never;
     co_await never.wait();
+    co_return 0;
+  }
+
+  // A build's step that takes ten minutes.
+  Task<Result<int>> write_slowly(std::string program) {
+    co_await simulation_.env().timers.sleep_for(10min);
+    simulation_.env().files.write_file(program, "#!first\n", 0755).value();
     co_return 0;
   }
 
@@ -129,6 +137,34 @@ TEST_F(ImagesTest, a_revision_waits_for_an_image_that_is_still_under_way) {
   tag("first");
   const Result<void> ready = simulation_.run(platform_->ready(ref, 10s));
   EXPECT_TRUE(ready) << ready.error().to_string();
+}
+
+// However long it takes: the Service is not said to have failed, and is ready when there is an
+// image.
+TEST_F(ImagesTest, a_revision_waits_for_the_build_that_makes_its_image) {
+  functions_.program("slow", [this](const ContainerSpec& step, const ContainerOutput&) {
+    return write_slowly(step.environment.at("WORKSPACE") + "/first");
+  });
+  build::Build build;
+  build.metadata.name = "b";
+  build.spec.timeout = 1h;
+  build.spec.image = "local/tagged";
+  build.spec.image_config.emplace();
+  build.spec.image_config->entrypoint = {"/workspace/first"};
+  build::Step step;
+  step.name = "slow";
+  step.image = "fn:slow";
+  build.spec.steps = {step};
+  const ObjectRef made = platform_->apply(build).value();
+  const ObjectRef ref = platform_->apply(serving::service("app", "local/tagged:latest")).value();
+  simulation_.run_for(5min);
+  EXPECT_EQ(state<Revision>("app-00001", "ContainerHealthy"), "Unknown Deploying");
+  EXPECT_THAT(message<Revision>("app-00001", "ContainerHealthy"), testing::HasSubstr("default/b"));
+  const Result<void> built = simulation_.run(platform_->ready(made, 10min));
+  ASSERT_TRUE(built) << built.error().to_string();
+  const Result<void> ready = simulation_.run(platform_->ready(ref, 1s));
+  EXPECT_TRUE(ready) << ready.error().to_string();
+  EXPECT_EQ(call("app"), "first");
 }
 
 TEST_F(ImagesTest, a_root_that_nobody_waits_for_any_more_goes_whenever_that_is) {

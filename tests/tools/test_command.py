@@ -152,6 +152,9 @@ def test_version_is_the_projects():
     cmake = (SAMPLE.parents[1] / "CMakeLists.txt").read_text()
     version = re.search(r"project\(knative VERSION (\S+)", cmake)[1]
     assert run("version").stdout == f"knative {version}\n"
+    misused = run("version", "extra")
+    assert (misused.returncode, misused.stderr) == (
+        2, "knative version: unexpected argument extra\n")
 
 
 def test_a_wrong_manifest_names_its_place(tmp_path):

@@ -22,7 +22,7 @@ struct RevisionState {
   bool timed_out = false;      ///< Not active because it did not get ready in time.
   int desired = -1;            ///< -1: not decided yet.
   std::string failure_reason;  ///< Not empty: it cannot run (ContainerMissing, ExitCode1, ...).
-  std::string failure_message;
+  std::string failure_message;  ///< Without a reason: what it still waits for.
 };
 
 /// The `failure_reason` for what kept a Revision from running.

@@ -2,6 +2,8 @@
 
 #include "extensions/serving/reconcilers.hpp"
 #include "extensions/serving/route_labels.hpp"
+#include "knative/build.hpp"
+#include "knative/oci_image.hpp"
 #include "platform/environment.hpp"
 
 namespace knative::control {
@@ -22,6 +24,26 @@ serving::ContainerStatus status_of(const Revision& revision, const std::string& 
   return status;
 }
 
+// A Build that makes the image and has not ended; the end of it is waited for.
+std::optional<std::string> build_under_way(const Client& client, const Revision& revision,
+                                           Interests& interests) {
+  const core::Container* const container = revision.spec.serving_container();
+  if (container == nullptr) return std::nullopt;
+  const Result<oci::Reference> wanted = oci::Reference::parse(container->image);
+  if (!wanted) return std::nullopt;
+  const Result<std::vector<build::Build>> builds = client.list<build::Build>();
+  if (!builds) return std::nullopt;  // this platform does not build
+  for (const build::Build& build : *builds) {
+    const Condition* ended = find_condition(build.status.conditions, "Succeeded");
+    if (ended != nullptr && !ended->is_unknown()) continue;
+    const Result<oci::Reference> made = oci::Reference::parse(build.spec.image);
+    if (!made || made->with_default_tag() != wanted->with_default_tag()) continue;
+    interests.insert(Client::ref_to<build::Build>(build.metadata.namespace_, build.metadata.name));
+    return key_of(build.metadata);
+  }
+  return std::nullopt;
+}
+
 void describe(const RevisionState& state, Revision& revision, Timestamp now) {
   serving::RevisionStatus& status = revision.status;
   if (!state.failure_reason.empty()) {
@@ -36,8 +58,8 @@ void describe(const RevisionState& state, Revision& revision, Timestamp now) {
     mark_resources_available(status, now);
     mark_container_healthy(status, now);
   } else {
-    mark_resources_unknown(status, "Deploying", "", now);
-    mark_container_unknown(status, "Deploying", "", now);
+    mark_resources_unknown(status, "Deploying", state.failure_message, now);
+    mark_container_unknown(status, "Deploying", state.failure_message, now);
   }
   if (state.active) {
     mark_active(status, now);
@@ -158,8 +180,16 @@ Task<Result<Requeue>> RevisionReconciler::step(Revision& revision, Interests& in
   }
   if (!ensured) {
     RevisionState state;
-    state.failure_reason = failure_reason_of(ensured.error());
-    state.failure_message = ensured.error().detail;
+    std::optional<std::string> build;
+    if (ensured.error().code == Errc::not_found) {
+      build = build_under_way(client(), revision, interests);
+    }
+    if (build) {
+      state.failure_message = "Build " + *build + " makes the image";
+    } else {
+      state.failure_reason = failure_reason_of(ensured.error());
+      state.failure_message = ensured.error().detail;
+    }
     state.timed_out = ensured.error().code == Errc::deadline_exceeded;
     describe(state, revision, now());
   } else {

@@ -220,8 +220,6 @@ Task<Result<Requeue>> RouteReconciler::step(Route& route, Interests& waits_for) 
   const std::string& name = route.metadata.name;
   waits_for = interests_of(route);
   route.status.url = url_of(scope().addresses, route, name);
-  route.status.address =
-      serving::Addressable{Addresses::internal_url(name, route.metadata.namespace_)};
   if (scope().addresses.secure()) {
     mark_certificate_ready(route.status, now());
   } else {
@@ -241,10 +239,15 @@ Task<Result<Requeue>> RouteReconciler::step(Route& route, Interests& waits_for) 
   if (Result<void> set = lead_there(route, rule); !set) {
     mark_ingress_failed(route.status, "HostConflict", set.error().detail, now());
     add_rivals(route, waits_for);
-  } else if (all_there) {
-    route.status.traffic = std::move(resolved);
-    mark_traffic_assigned(route.status, now());
-    mark_ingress_ready(route.status, now());
+  } else {
+    // Not before: who is addressed takes what is sent there.
+    route.status.address =
+        serving::Addressable{Addresses::internal_url(name, route.metadata.namespace_)};
+    if (all_there) {
+      route.status.traffic = std::move(resolved);
+      mark_traffic_assigned(route.status, now());
+      mark_ingress_ready(route.status, now());
+    }
   }
   const Result<void> labelled = co_await label_revisions(route, before);
   if (!labelled) co_return labelled.error();
