@@ -27,6 +27,7 @@ class MemorySource : public ByteSource {
   explicit MemorySource(std::string_view bytes) : rest_(bytes) {}
   Result<std::size_t> read(std::span<char> into) override {
     const std::size_t count = std::min(into.size(), rest_.size());
+    if (count == 0) return count;  // what is empty may have no address
     std::memcpy(into.data(), rest_.data(), count);
     rest_.remove_prefix(count);
     return count;

@@ -117,6 +117,8 @@ TEST_F(ForeignLayer, RootEntriesOfEveryFormAreTaken) {
 
 TEST_F(ForeignLayer, ALayerOfNoBytesHasNoFiles) {
   EXPECT_EQ(unpack("", "out")->diff_id, Digest::of(""));
+  std::array<char, 8> into;
+  EXPECT_EQ(memory_source(std::string_view())->read(into).value(), 0u);
   EXPECT_EQ(unpack(std::string(1024, '\0'), "out")->entries, 0u);
 }
 
