@@ -114,11 +114,22 @@ void ServerCore::settle(const Request& request, Response& response,
 
 // ---------------------------------------------------------------------------- accepting
 
+std::size_t ServerCore::reserved(const DescriptorRoom& room) const noexcept {
+  return std::min(options.descriptors_reserved_max, room.max / 4);
+}
+
+/// So many may be refused at a time. When descriptors are short they are out of the reserve, and
+/// half of that is not for strangers.
+std::size_t ServerCore::refusals_max() const noexcept {
+  const std::size_t reserve = reserved(listener->descriptors());
+  return reserve == 0 ? refusing_max : std::clamp<std::size_t>(reserve / 2, 1, refusing_max);
+}
+
 /// May one more be served? Idle connections give way: first when our own bound is reached, then
 /// when the process's descriptors run short.
 bool ServerCore::admit() noexcept {
   const DescriptorRoom room = listener->descriptors();
-  const std::size_t reserve = std::min(options.descriptors_reserved_max, room.max / 4);
+  const std::size_t reserve = reserved(room);
   const bool full = count - refusing >= options.connections_max;
   return (!full && room.left >= reserve) || make_room();
 }
@@ -131,7 +142,7 @@ Task<void> ServerCore::until_changed() {
 Task<void> ServerCore::accept_all() {
   for (;;) {
     // A refusal takes a moment; who comes meanwhile waits in the network rather than being reset.
-    while (refusing >= refusing_max) co_await until_changed();
+    while (refusing >= refusals_max()) co_await until_changed();
     Result<std::unique_ptr<Stream>> stream = co_await listener->accept();
     if (!stream) {
       if (const auto unsaid = accept_complaints_.next(timers.now())) {

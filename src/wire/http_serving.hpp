@@ -64,6 +64,8 @@ struct ServerCore {
   TaskSet accepting;
 
  private:
+  std::size_t reserved(const DescriptorRoom& room) const noexcept;
+  std::size_t refusals_max() const noexcept;
   bool admit() noexcept;
   Task<void> until_changed();
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -426,6 +427,18 @@ TEST_F(SqliteStoreTest, AFullDiskIsReportedAndRetried) {
   EXPECT_TRUE(written);
   store.reset();
   EXPECT_TRUE(open().value()->get(ref("b")));
+}
+
+// Also in a directory that everybody may read.
+TEST_F(SqliteStoreTest, NobodyElseMayReadItsFiles) {
+  auto store = open().value();
+  (void)store->create(config("a", "secret")).value();
+  EXPECT_TRUE(loop_.run(store->durable()));
+  for (const char* suffix : {"", "-wal"}) {
+    struct stat status {};
+    ASSERT_EQ(::stat((path() + suffix).c_str(), &status), 0) << suffix;
+    EXPECT_EQ(status.st_mode & 0777U, 0600U) << suffix;
+  }
 }
 
 namespace {

@@ -698,5 +698,36 @@ TEST(HttpServer, a_lack_of_descriptors_does_not_fill_the_log) {
   EXPECT_LE(said, 17);
 }
 
+// A process that has used up all but what is reserved.
+class FewDescriptors final : public Listener {
+ public:
+  explicit FewDescriptors(std::unique_ptr<Listener> inner) : inner_(std::move(inner)) {}
+  Task<Result<std::unique_ptr<Stream>>> accept() override { return inner_->accept(); }
+  Endpoint endpoint() const override { return inner_->endpoint(); }
+  DescriptorRoom descriptors() const noexcept override { return {.max = 64, .left = 15}; }
+
+ private:
+  std::unique_ptr<Listener> inner_;
+};
+
+TEST(HttpServer, who_is_refused_takes_at_most_half_of_the_reserved_descriptors) {
+  Simulation sim{1};
+  Env& env = sim.env();
+  auto listener = std::make_unique<FewDescriptors>(env.network.listen(Endpoint{}).value());
+  const auto nobody = make_handler([](Request&) { return text("nobody"); });
+  Server server(env.executor, env.timers, env.logger, std::move(listener), *nobody);
+  std::vector<std::unique_ptr<Stream>> crowd;
+  for (int i = 0; i < 40; ++i) {
+    auto stream = sim.run(env.network.connect(server.endpoint()));
+    ASSERT_TRUE(stream);
+    crowd.push_back(*std::move(stream));
+  }
+  sim.run_for(100ms);  // they do not leave, so that each is waited for
+  EXPECT_EQ(server.connections(), 8U);
+  sim.run_for(30s);
+  EXPECT_EQ(server.refused(), 40U);
+  EXPECT_EQ(server.connections(), 0U);
+}
+
 }  // namespace
 }  // namespace knative::http
