@@ -142,6 +142,11 @@ Result<void> make_durable_directory(Files& files, const std::string& path) {
   return missing.empty() ? files.make_directories(path) : Result<void>();
 }
 
+void claim_private_file(const std::string& path) noexcept {
+  const FileDescriptor made(
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR));
+}
+
 Result<void> clone_file(Files& files, const std::string& from, const std::string& to,
                         unsigned mode) {
   if (files.native()) {

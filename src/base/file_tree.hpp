@@ -21,6 +21,11 @@ std::string parent_of(const std::string& path);
 /// that may not be read was not made here and is not synced.
 Result<void> make_durable_directory(Files& files, const std::string& path);
 
+/// An empty file of the real world that only its user may read, for a library that makes its own
+/// more open. One that is there, and what cannot be made, is left alone without being opened: to
+/// close it would take its locks.
+void claim_private_file(const std::string& path) noexcept;
+
 /// Copy a regular file to `to`, which must not exist, with its mode. Shares the blocks where the
 /// file system can (reflink), else copies inside the kernel where there is one.
 Result<void> clone_file(Files& files, const std::string& from, const std::string& to,

@@ -2,9 +2,7 @@
 //
 // Changes queue up on the loop; one job at a time writes a group of them in one transaction on a
 // worker. The format is described in docs/store-format.md.
-#include <fcntl.h>
 #include <sqlite3.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -320,12 +318,9 @@ class Database {
   void close() { sqlite3_close_v2(std::exchange(database_, nullptr)); }
 
   Result<void> open(bool sync) {
-    if (!vfs_) {
-      // Objects hold secrets, and SQLite would let everybody read them. Its other files are as open
-      // as this one. What is there already is left alone: to close it would take its locks.
-      const int made = ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-      if (made >= 0) ::close(made);
-    }
+    // Objects hold secrets, and SQLite would let everybody read them. Its other files are as open
+    // as this one.
+    if (!vfs_) base::claim_private_file(path_);
     const int code =
         sqlite3_open_v2(path_.c_str(), &database_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
                         vfs_ ? vfs_->name() : nullptr);
