@@ -19,9 +19,9 @@ struct RevisionState {
   bool active = false;
   bool activating = false;
   int ready = 0;
-  bool timed_out = false;      ///< Not active because it did not get ready in time.
-  int desired = -1;            ///< -1: not decided yet.
-  std::string failure_reason;  ///< Not empty: it cannot run (ContainerMissing, ExitCode1, ...).
+  bool timed_out = false;       ///< Not active because it did not get ready in time.
+  int desired = -1;             ///< -1: not decided yet.
+  std::string failure_reason;   ///< Not empty: it cannot run (ContainerMissing, ExitCode1, ...).
   std::string failure_message;  ///< Without a reason: what it still waits for.
 };
 
