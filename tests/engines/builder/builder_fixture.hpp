@@ -101,6 +101,16 @@ class BuilderFixture : public ::testing::Test {
     step.args = {script};
     return step;
   }
+  /// Image "local/top:v1": what the script leaves in the workspace, on top of `base`.
+  static build::Build on_base(const std::string& base, const std::string& script) {
+    build::Build build;
+    build.metadata.name = "top";
+    build.spec.steps = {sh("s", script)};
+    build.spec.image = "local/top:v1";
+    build.spec.image_config.emplace();
+    build.spec.image_config->base = base;
+    return build;
+  }
   build::Build from_git(const std::string& url, const std::string& revision = "main") {
     build::Build build;
     build.metadata.name = "shop";

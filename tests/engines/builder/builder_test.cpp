@@ -583,13 +583,7 @@ TEST_F(Builds, ABaseOfDockersSchema2BecomesAnOciImageThatLostNothing) {
   base.layers[0].media_type = "application/vnd.docker.image.rootfs.diff.tar.gzip";
   store_->put_manifest(oci::Reference::parse("local/docker").value(), base).value();
 
-  build::Build build;
-  build.metadata.name = "top";
-  build.spec.steps = {sh("s", "echo mine > mine.txt")};
-  build.spec.image = "local/top:v1";
-  build.spec.image_config.emplace();
-  build.spec.image_config->base = "local/docker";
-  const BuildOutcome outcome = execute(build);
+  const BuildOutcome outcome = execute(on_base("local/docker", "echo mine > mine.txt"));
   ASSERT_FALSE(outcome.error) << outcome.error->to_string();
   const oci::Reference top = oci::Reference::parse(outcome.status.image).value();
   const oci::Manifest manifest = store_->manifest(top).value();
@@ -633,13 +627,7 @@ TEST_F(Builds, ABaseWithoutHistoryGetsAStepForEachLayer) {
   }
   base.config = store_->put_blob(config.to_json(), oci::media_type::config).value();
   store_->put_manifest(oci::Reference::parse("local/bare").value(), base).value();
-  build::Build build;
-  build.metadata.name = "top";
-  build.spec.steps = {sh("s", "true")};
-  build.spec.image = "local/top";
-  build.spec.image_config.emplace();
-  build.spec.image_config->base = "local/bare";
-  const BuildOutcome outcome = execute(build);
+  const BuildOutcome outcome = execute(on_base("local/bare", "true"));
   ASSERT_FALSE(outcome.error) << outcome.error->to_string();
   const oci::ImageConfig built = unpack(outcome.status.image, "root");
   ASSERT_EQ(built.history.size(), 3u);
