@@ -10,26 +10,67 @@
 
 namespace knative::oci::tar {
 
+namespace {
+
+// Eight pieces of each block say whether compressing it is worth the time: what is compressed
+// already (archives, pictures, keys) costs ten times what hashing it does, and saves nothing. Part
+// of the format, as they decide the bytes.
+constexpr std::size_t sample_bytes = 4 << 10;
+constexpr std::size_t samples = 8;
+constexpr std::size_t sampled_block_bytes_min = 4 * samples * sample_bytes;
+constexpr std::size_t sample_saves_percent_min = 2;
+
+struct FreeCompressor {
+  void operator()(libdeflate_compressor* c) const { libdeflate_free_compressor(c); }
+};
+using Compressor = std::unique_ptr<libdeflate_compressor, FreeCompressor>;
+
+Compressor make_compressor(int level) {
+  Compressor compressor(libdeflate_alloc_compressor(level));
+  KN_ASSERT(compressor != nullptr);
+  return compressor;
+}
+
+}  // namespace
+
 struct BlockCompressor::Impl {
-  struct Free {
-    void operator()(libdeflate_compressor* c) const { libdeflate_free_compressor(c); }
-  };
-  std::unique_ptr<libdeflate_compressor, Free> compressor;
+  explicit Impl(int level)
+      : compressor(make_compressor(level)),
+        sampler(make_compressor(1)),
+        storer(make_compressor(0)) {}
+
+  bool saves(std::string_view sample) {
+    const std::size_t used = libdeflate_deflate_compress(
+        sampler.get(), sample.data(), sample.size(), output.data(), output.size());
+    return used > 0 && used < sample.size() - sample.size() * sample_saves_percent_min / 100;
+  }
+  bool worth_it(std::string_view block) {
+    if (block.size() < sampled_block_bytes_min) return true;
+    const std::size_t step = block.size() / samples;
+    for (std::size_t i = 0; i < samples; ++i) {
+      if (saves(block.substr(i * step + step / 2, sample_bytes))) return true;
+    }
+    return false;
+  }
+
+  Compressor compressor;
+  Compressor sampler;
+  Compressor storer;
   std::vector<char> output;
 };
 
-BlockCompressor::BlockCompressor(int level) : impl_(std::make_unique<Impl>()) {
-  impl_->compressor.reset(libdeflate_alloc_compressor(std::clamp(level, 1, 12)));
-  KN_ASSERT(impl_->compressor != nullptr);
-}
+BlockCompressor::BlockCompressor(int level)
+    : impl_(std::make_unique<Impl>(std::clamp(level, 1, 12))) {}
 BlockCompressor::~BlockCompressor() = default;
 
 std::string_view BlockCompressor::compress(std::string_view block) {
-  const std::size_t bound = libdeflate_gzip_compress_bound(impl_->compressor.get(), block.size());
+  const std::size_t bound =
+      std::max(libdeflate_gzip_compress_bound(impl_->compressor.get(), block.size()),
+               libdeflate_gzip_compress_bound(impl_->storer.get(), block.size()));
   if (impl_->output.size() < bound) impl_->output.resize(bound);
-  const std::size_t used =
-      libdeflate_gzip_compress(impl_->compressor.get(), block.data(), block.size(),
-                               impl_->output.data(), impl_->output.size());
+  const Compressor& chosen = impl_->worth_it(block) ? impl_->compressor : impl_->storer;
+  const std::size_t used = libdeflate_gzip_compress(chosen.get(), block.data(), block.size(),
+                                                    impl_->output.data(), impl_->output.size());
   KN_ASSERT(used > 0);  // the bound is large enough by contract
   // Header bytes 4..7 are the time: libdeflate writes 0, and the digest depends on it.
   KN_ASSERT(std::all_of(impl_->output.begin() + 4, impl_->output.begin() + 8,

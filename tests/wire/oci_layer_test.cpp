@@ -122,6 +122,22 @@ TEST_F(LayerTest, TimeIsTheGivenOneAndTheGzipHeaderHasNone) {
   EXPECT_EQ(static_cast<unsigned char>(early[9]), 255) << "operating system: unknown";
 }
 
+TEST_F(LayerTest, WhatCannotBeCompressedIsStoredAndTextBesideItIsNot) {
+  Random random(7);
+  std::string noise(4 << 20, '\0');
+  for (char& byte : noise) byte = static_cast<char>(random());
+  write("noise/file", noise);
+  write("mixed/file", noise.substr(0, 800 << 10) + std::string(224 << 10, 'x') + noise);
+  std::string stored, mixed;
+  const LayerInfo info = pack("noise", stored);
+  EXPECT_LT(info.blob.size_bytes, info.tar_bytes + info.tar_bytes / 100);
+  EXPECT_NE(stored.find(noise.substr(3 << 20, 1000)), std::string::npos) << "compressed in vain";
+  pack("mixed", mixed);
+  EXPECT_LT(mixed.size(), noise.size() + (820 << 10));
+  unpack(stored, "out").value();
+  EXPECT_EQ(read("out/file"), noise);
+}
+
 TEST_F(LayerTest, TarReadsWhatWeWriteAndWeReadWhatTarWrites) {
   const std::string longish(60, 'd');
   write("in/" + longish + "/" + longish + "/" + std::string(90, 'f'), "long");
