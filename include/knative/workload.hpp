@@ -96,6 +96,13 @@ class KNATIVE_EXPORT RestartSchedule {
   int failures_ = 0;
 };
 
+/// Why an instance could not start or did not stay.
+struct InstanceFailure {
+  Error error;
+  std::optional<ExitStatus> ended;  ///< Its program's end, when that was why.
+  int failures = 1;                 ///< How many times in a row.
+};
+
 /// Who sends requests to instances. An endpoint may be held as long as a request needs it.
 class KNATIVE_EXPORT EndpointListener {
  public:
@@ -106,8 +113,8 @@ class KNATIVE_EXPORT EndpointListener {
   virtual Task<void> endpoint_draining(const std::shared_ptr<http::Handler>& endpoint) = 0;
   /// It crashed or drained for too long: requests in progress there have failed.
   virtual void endpoint_gone(const std::shared_ptr<http::Handler>& endpoint) = 0;
-  /// An instance could not start or ended by itself, for the `failures`-th time in a row.
-  virtual void instance_failed(const Error& error, int failures) = 0;
+  /// An instance could not start or ended by itself.
+  virtual void instance_failed(const InstanceFailure& failure) = 0;
   /// `ready()` or `starting()` of the pool changed.
   virtual void pool_changed() = 0;
 };

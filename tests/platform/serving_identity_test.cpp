@@ -236,7 +236,7 @@ TEST_F(ServingPrograms, one_that_fails_after_its_first_success_does_not_stay_rea
   broken_ = true;
   fall_.set();
   simulation_.run_for(10s);
-  EXPECT_EQ(state<Revision>("app-00001", "ContainerHealthy").substr(0, 5), "False");
+  EXPECT_EQ(state<Revision>("app-00001", "ContainerHealthy"), "False ExitCode1");
   EXPECT_EQ(state<Service>("app").substr(0, 5), "False");
   const std::string answer = body_of_call();
   EXPECT_EQ(answer.substr(0, 4), "503 ") << answer;

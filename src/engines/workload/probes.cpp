@@ -95,6 +95,7 @@ Task<Result<void>> Prober::until_ready() {
                                                       " s: " + last_problem_);
   }
   if (outcome->second) {
+    ended_ = *outcome->second;
     co_return with_lines(Errc::unavailable, spec_.container.name + " ended before it was ready (" +
                                                 outcome->second->to_string() + ")");
   }

@@ -26,6 +26,8 @@ class Prober {
   Task<void> until_readiness(bool now_ready);
   /// What was wrong when it was asked last and something was.
   const std::string& last_problem() const noexcept { return last_problem_; }
+  /// How its program ended before it was ready, if it did.
+  const std::optional<ExitStatus>& ended() const noexcept { return ended_; }
 
  private:
   /// Ask until it succeeds often enough (true), or `failures_max` times not in a row (false).
@@ -43,6 +45,7 @@ class Prober {
   Container& container_;
   const InstanceSpec& spec_;
   std::string last_problem_;
+  std::optional<ExitStatus> ended_;
 };
 
 }  // namespace knative

@@ -82,14 +82,15 @@ struct RevisionPool::Impl {
   /// Keeps one slot filled until it is told to stop.
   Task<void> run(Slot& slot) {
     while (!slot.stop.is_set()) {
-      const std::optional<Error> problem = co_await live(slot);
+      std::optional<InstanceFailure> problem = co_await live(slot);
       if (!problem) break;
       const Duration delay = slot.schedule.failed(timers.now());
+      problem->failures = slot.schedule.failures();
       ++restarts;
-      last_error = *problem;
-      complain("instance failed", problem->to_string());
+      last_error = problem->error;
+      complain("instance failed", problem->error.to_string());
       if (!slot.stop.is_set()) slot.state = State::starting;
-      listener.instance_failed(*problem, slot.schedule.failures());
+      listener.instance_failed(*problem);
       listener.pool_changed();
       co_await with_deadline(timers, base::wait_for(slot.stop), timers.now() + delay);
     }
@@ -98,22 +99,24 @@ struct RevisionPool::Impl {
   }
 
   /// One instance from start to end; yields why it ended unless it was stopped.
-  Task<std::optional<Error>> live(Slot& slot) {
+  Task<std::optional<InstanceFailure>> live(Slot& slot) {
     auto starting =
         race(runtime.start(spec.container, options.on_output), base::wait_for(slot.stop));
     auto started = co_await std::move(starting);
     if (!started.first) co_return std::nullopt;
-    if (!*started.first) co_return started.first->error();
+    if (!*started.first) co_return InstanceFailure{started.first->error(), {}};
     slot.container = std::move(**started.first);
     Prober prober(env, *slot.container, spec);
     auto waiting = race(prober.until_ready(), base::wait_for(slot.stop));
     auto waited = co_await std::move(waiting);
-    std::optional<Error> problem;
-    if (waited.first && !*waited.first) problem = waited.first->error();
+    std::optional<InstanceFailure> problem;
+    if (waited.first && !*waited.first) {
+      problem = InstanceFailure{waited.first->error(), prober.ended()};
+    }
     const bool served = !problem && !slot.stop.is_set();
     if (served) {
       announce(slot);
-      Task<std::optional<Error>> serving = serve(slot, prober);
+      Task<std::optional<InstanceFailure>> serving = serve(slot, prober);
       problem = co_await std::move(serving);
       if (!problem) {
         Task<void> draining = drain(slot);
@@ -128,7 +131,7 @@ struct RevisionPool::Impl {
   }
 
   /// From ready until it is told to stop (nothing) or is to be replaced (why).
-  Task<std::optional<Error>> serve(Slot& slot, Prober& prober) {
+  Task<std::optional<InstanceFailure>> serve(Slot& slot, Prober& prober) {
     if (!spec.liveness && spec.readiness.period <= Duration::zero()) {
       auto living = race(slot.container->wait(), base::wait_for(slot.stop));
       auto ended = co_await std::move(living);
@@ -141,13 +144,14 @@ struct RevisionPool::Impl {
     auto outcome = co_await std::move(serving);
     if (!outcome.first) co_return std::nullopt;
     if (outcome.first->first) co_return ended_by_itself(*outcome.first->first);
-    if (outcome.first->second->first) co_return std::move(outcome.first->second->first);
+    const std::optional<Error>& unwell = outcome.first->second->first;
+    if (unwell) co_return InstanceFailure{*unwell, {}};
     co_return std::nullopt;  // told to stop
   }
 
-  Error ended_by_itself(const ExitStatus& status) const {
-    return fail(Errc::unavailable,
-                spec.container.name + " ended by itself (" + status.to_string() + ")");
+  InstanceFailure ended_by_itself(const ExitStatus& status) const {
+    const std::string how = " ended by itself (" + status.to_string() + ")";
+    return {fail(Errc::unavailable, spec.container.name + how), status};
   }
 
   /// Takes it from the listener while its readiness probe fails, until it is told to stop.

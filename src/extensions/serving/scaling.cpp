@@ -112,6 +112,14 @@ RevisionScaler::Start start_of(const serving::Revision& revision, const ScalerSp
 /// For strangers; the status of the Revision says more.
 constexpr std::string_view no_instance_starts = "the revision has no instance that starts";
 
+// A program that ended gives its exit code, as a shell counts it.
+std::string reason_of(const InstanceFailure& failure) {
+  if (!failure.ended) return control::failure_reason_of(failure.error);
+  const ExitStatus& ended = *failure.ended;
+  constexpr int signalled = 128;
+  return "ExitCode" + std::to_string(ended.signal != 0 ? signalled + ended.signal : ended.code);
+}
+
 using Annotations = std::map<std::string, std::string>;
 
 // What a Revision itself says of its scaling.
@@ -148,13 +156,13 @@ struct Scaling::Unit final : EndpointListener, StatSource, ScaleTarget {
     return queue->remove_endpoint(*endpoint);
   }
   void endpoint_gone(const Handler& endpoint) override { queue->abort_endpoint(*endpoint); }
-  void instance_failed(const Error& error, int failures) override {
-    failure = error;
-    const bool for_good = error.code != Errc::unavailable;
+  void instance_failed(const InstanceFailure& what) override {
+    failure = what;
+    const bool for_good = what.error.code != Errc::unavailable;
     // One crash may pass: another instance is started at once.
-    if (pool.ready() == 0 && (for_good || failures > 1)) unwell = true;
+    if (pool.ready() == 0 && (for_good || what.failures > 1)) unwell = true;
     // Who waits for something that cannot start should hear so soon.
-    if (failures >= waiting_failures_max || error.code == Errc::not_found) {
+    if (what.failures >= waiting_failures_max || what.error.code == Errc::not_found) {
       queue->fail_waiting(no_instance_starts);
     }
     changed();
@@ -194,9 +202,9 @@ struct Scaling::Unit final : EndpointListener, StatSource, ScaleTarget {
   ScalerSpec scaler;
   Annotations annotations;  ///< Those that say how it is scaled.
   std::int64_t concurrency = 0;
-  std::optional<Error> failure;  ///< The last one, until an instance becomes ready.
-  bool unwell = false;           ///< It ran once, and now no instance of it does.
-  bool routed = false;           ///< A Route named it once.
+  std::optional<InstanceFailure> failure;  ///< The last one, until an instance becomes ready.
+  bool unwell = false;                     ///< It ran once, and now no instance of it does.
+  bool routed = false;                     ///< A Route named it once.
   bool retired = false;
   std::unique_ptr<RevisionQueue> queue;
   RevisionPool pool;
@@ -325,8 +333,9 @@ control::RevisionState Scaling::state(const std::string& key) const {
     }
   }
   if (unit.failure && (!state.initialized || unit.unwell)) {
-    state.failure_reason = control::failure_reason_of(*unit.failure);
-    state.failure_message = unit.failure->detail;
+    state.failure_reason = reason_of(*unit.failure);
+    state.failure_message = unit.failure->error.detail;
+    if (unit.failure->ended) state.failure_message.insert(0, "Container failed with: ");
   }
   return state;
 }

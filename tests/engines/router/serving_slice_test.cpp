@@ -71,9 +71,8 @@ class Slice final : public Demand, StatSource, ScaleTarget, EndpointListener {
     return throttler_.remove_endpoint(*endpoint);
   }
   void endpoint_gone(const Handler& endpoint) override { throttler_.abort_endpoint(*endpoint); }
-  void instance_failed(const Error& error, int failures) override {
-    (void)error;
-    if (failures >= 3) throttler_.fail_waiting("no instance starts");
+  void instance_failed(const InstanceFailure& failure) override {
+    if (failure.failures >= 3) throttler_.fail_waiting("no instance starts");
   }
   void pool_changed() override { autoscaler_.ready_changed("r"); }
 

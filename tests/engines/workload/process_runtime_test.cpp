@@ -377,7 +377,9 @@ struct Endpoints final : EndpointListener {
   }
   Task<void> none() { co_return; }
   void endpoint_gone(const Handler& endpoint) override { std::erase(ready, endpoint); }
-  void instance_failed(const Error& error, int) override { errors.push_back(error.detail); }
+  void instance_failed(const InstanceFailure& failure) override {
+    errors.push_back(failure.error.detail);
+  }
   void pool_changed() override {}
   std::vector<Handler> ready;
   std::vector<std::string> errors;

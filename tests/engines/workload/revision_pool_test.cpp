@@ -106,8 +106,8 @@ struct RecordedListener final : EndpointListener {
     std::erase(endpoints, endpoint.get());
     ++gone;
   }
-  void instance_failed(const Error& error, int failures) override {
-    errors.push_back(error.to_string() + " #" + std::to_string(failures));
+  void instance_failed(const InstanceFailure& failure) override {
+    errors.push_back(failure.error.to_string() + " #" + std::to_string(failure.failures));
     failed_at.push_back(timers.now());
   }
   void pool_changed() override { ++changes; }
