@@ -56,11 +56,20 @@ struct ContainerMount {
   friend bool operator==(const ContainerMount&, const ContainerMount&) = default;
 };
 
+/// How its image comes here when it is not here yet.
+struct ImagePull {
+  std::string policy;                ///< "Always", "IfNotPresent", "Never"; empty: by the tag.
+  std::string service_account;       ///< Whose imagePullSecrets count, too; empty: "default".
+  std::vector<std::string> secrets;  ///< imagePullSecrets, of the identity's namespace.
+  friend bool operator==(const ImagePull&, const ImagePull&) = default;
+};
+
 /// What to run.
 struct ContainerSpec {
   std::string name;     ///< For logs and errors, e.g. "default/hello-00001".
   std::string runtime;  ///< Name of a runtime; empty: as `ContainerRuntimes` chooses.
   std::string image;    ///< "fn:NAME" or an image reference.
+  ImagePull image_pull;
   /// Replaces the image's entrypoint (and its arguments). In `command` and `args` a $(NAME) of the
   /// container's environment, PORT included, is expanded as in Kubernetes.
   std::vector<std::string> command;

@@ -47,16 +47,19 @@ struct ImageRoot {
 class KNATIVE_EXPORT ImageProvider {
  public:
   virtual ~ImageProvider() = default;
-  /// A root for one container. Fails with `not_found` when there is no such image.
-  virtual Task<Result<ImageRoot>> provide(std::string image) = 0;
+  /// A root for one container, of the image that `spec` names and as it says how to fetch it. Fails
+  /// with `not_found` when there is no such image. `spec` must stay until the task is done.
+  virtual Task<Result<ImageRoot>> provide(const ContainerSpec& spec) = 0;
+  virtual Task<Result<ImageRoot>> provide(ContainerSpec&&) = delete;
   /// The image by digest, as `ContainerRuntime::pin`. This one returns it as it is.
-  virtual Task<Result<std::string>> pin(std::string image);
+  virtual Task<Result<std::string>> pin(const ContainerSpec& spec);
+  virtual Task<Result<std::string>> pin(ContainerSpec&&) = delete;
 };
 
 /// Every image is this machine as it is, whatever its name: for steps on the host.
 class KNATIVE_EXPORT HostImages final : public ImageProvider {
  public:
-  Task<Result<ImageRoot>> provide(std::string image) override;
+  Task<Result<ImageRoot>> provide(const ContainerSpec& spec) override;
 };
 
 struct ProcessRuntimeOptions {

@@ -343,6 +343,7 @@ struct Builder::Impl {
     spec->identity.build = run.build.metadata.name;
     spec->identity.step = named.name;
     spec->identity.uid = run.build.metadata.uid;
+    spec->image_pull.service_account = run.build.spec.service_account_name;
     std::string& place = spec->working_directory;
     if (!place.starts_with('/')) {
       place = std::string(builder::workspace_path) + (place.empty() ? "" : "/" + place);

@@ -47,6 +47,7 @@ const ContainerMount* mount_at(const std::vector<ContainerMount>& mounts, std::s
 Result<ContainerSpec> container_spec(const core::Container& container, const Variables& known) {
   ContainerSpec spec;
   spec.image = container.image;
+  spec.image_pull.policy = container.image_pull_policy;
   spec.command = container.command;
   spec.args = container.args;
   spec.working_directory = container.working_dir;

@@ -317,9 +317,9 @@ class ProcessContainer final : public Container {
 
 }  // namespace
 
-Task<Result<std::string>> ImageProvider::pin(std::string image) { co_return image; }
+Task<Result<std::string>> ImageProvider::pin(const ContainerSpec& spec) { co_return spec.image; }
 
-Task<Result<ImageRoot>> HostImages::provide(std::string) { co_return ImageRoot(); }
+Task<Result<ImageRoot>> HostImages::provide(const ContainerSpec&) { co_return ImageRoot(); }
 
 ProcessRuntime::ProcessRuntime(Env& env, ImageProvider& images, ProcessRuntimeOptions options)
     : impl_(std::make_shared<Impl>(env, images, std::move(options))) {}
@@ -356,12 +356,12 @@ FieldErrors ProcessRuntime::unsupported(const ContainerSpec& spec) const {
 bool ProcessRuntime::can_exec(const ContainerSpec&) const { return true; }
 
 Task<Result<std::string>> ProcessRuntime::pin(const ContainerSpec& spec) {
-  return impl_->images.pin(spec.image);
+  return impl_->images.pin(spec);
 }
 
 Task<Result<std::unique_ptr<Container>>> ProcessRuntime::start(const ContainerSpec& spec,
                                                                ContainerOutput output) {
-  Task<Result<ImageRoot>> providing = impl_->images.provide(spec.image);
+  Task<Result<ImageRoot>> providing = impl_->images.provide(spec);
   Result<ImageRoot> image = co_await std::move(providing);
   if (!image) co_return image.error();
   auto container =

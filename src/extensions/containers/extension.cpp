@@ -16,9 +16,9 @@ namespace {
 // Says that there are no images, for a platform without a store of them.
 class NoImages final : public ImageProvider {
  public:
-  Task<Result<ImageRoot>> provide(std::string image) override {
+  Task<Result<ImageRoot>> provide(const ContainerSpec& spec) override {
     co_return fail(Errc::failed_precondition,
-                   "image " + image + " cannot run: no image store is installed");
+                   "image " + spec.image + " cannot run: no image store is installed");
   }
 };
 

@@ -87,7 +87,8 @@ StoreImages::~StoreImages() {
   (void)env_.files.remove_all(clones_->directory);
 }
 
-Task<Result<std::string>> StoreImages::pin(std::string image) {
+Task<Result<std::string>> StoreImages::pin(const ContainerSpec& spec) {
+  std::string image = spec.image;
   const Result<oci::Reference> parsed = oci::Reference::parse(image);
   if (!parsed) co_return parsed.error();
   if (!parsed->digest.empty()) co_return image;
@@ -98,8 +99,8 @@ Task<Result<std::string>> StoreImages::pin(std::string image) {
   co_return parsed->repository + "@" + manifest->digest.to_string();
 }
 
-Task<Result<ImageRoot>> StoreImages::provide(std::string image) {
-  const Result<oci::Reference> parsed = oci::Reference::parse(image);
+Task<Result<ImageRoot>> StoreImages::provide(const ContainerSpec& spec) {
+  const Result<oci::Reference> parsed = oci::Reference::parse(spec.image);
   if (!parsed) co_return parsed.error();
   const oci::Reference reference = parsed->with_default_tag();
   Task<Result<oci::UnpackedImage>> unpacking = cache_.get(reference);
@@ -118,7 +119,7 @@ Task<Result<ImageRoot>> StoreImages::provide(std::string image) {
   Task<Result<std::string>> cloning = env_.disk.run(work);
   const Result<std::string> folder = co_await std::move(cloning);
   waiting.got = true;
-  if (!folder) co_return folder.error().within("a root for " + image);
+  if (!folder) co_return folder.error().within("a root for " + spec.image);
   ImageRoot root;
   root.directory = *folder + "/root";
   root.defaults = defaults_of(unpacked->config);

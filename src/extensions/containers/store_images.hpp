@@ -18,8 +18,8 @@ class StoreImages final : public ImageProvider {
               std::string directory);
   /// Removes every clone; their containers must be gone.
   ~StoreImages() override;
-  Task<Result<ImageRoot>> provide(std::string image) override;
-  Task<Result<std::string>> pin(std::string image) override;
+  Task<Result<ImageRoot>> provide(const ContainerSpec& spec) override;
+  Task<Result<std::string>> pin(const ContainerSpec& spec) override;
 
  private:
   struct Clones;

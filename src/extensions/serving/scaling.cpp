@@ -39,6 +39,10 @@ void name_container(ContainerSpec& spec, const serving::Revision& revision) {
   spec.identity.service = label_of(revision, serving::keys::service);
   if (spec.identity.service.empty()) spec.identity.service = spec.identity.configuration;
   spec.identity.uid = revision.metadata.uid;
+  spec.image_pull.service_account = revision.spec.service_account_name;
+  for (const core::LocalObjectReference& secret : revision.spec.image_pull_secrets) {
+    spec.image_pull.secrets.push_back(secret.name);
+  }
   if (spec.ports.empty()) spec.ports.push_back({.container_port = serving_port_default});
   spec.requests_max = static_cast<int>(revision.spec.container_concurrency.value_or(0));
 }
@@ -235,6 +239,7 @@ Task<Result<std::string>> Scaling::pin(const serving::Revision& revision) {
   ContainerSpec spec;
   if (const core::Container* container = revision.spec.serving_container()) {
     spec.image = container->image;
+    spec.image_pull.policy = container->image_pull_policy;
   }
   name_container(spec, revision);
   auto pinning = with_deadline(env_.timers, runtime_.pin(spec),

@@ -19,11 +19,13 @@ using namespace std::chrono_literals;
 
 /// Gives every image the same root.
 struct FixedImages final : ImageProvider {
-  Task<Result<ImageRoot>> provide(std::string image) override {
-    if (image == "missing") co_return fail(Errc::not_found, "image missing");
+  Task<Result<ImageRoot>> provide(const ContainerSpec& spec) override {
+    if (spec.image == "missing") co_return fail(Errc::not_found, "image missing");
     co_return root;
   }
-  Task<Result<std::string>> pin(std::string image) override { co_return image + "@pinned"; }
+  Task<Result<std::string>> pin(const ContainerSpec& spec) override {
+    co_return spec.image + "@pinned";
+  }
   ImageRoot root;
 };
 
