@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -124,6 +125,10 @@ struct RevisionPoolOptions {
   Duration drain_timeout = std::chrono::seconds(30);  ///< Then requests in progress are dropped.
   int instances_max = 1000;
   ContainerOutput on_output;  ///< Of all instances; may be empty.
+  /// Called before each start with a copy of the spec: it may add what belongs to that instance
+  /// alone, such as folders, and gives what is let go of when the instance has ended. Its error is
+  /// the instance's failure. May be empty.
+  std::function<Result<std::shared_ptr<void>>(ContainerSpec& spec)> prepare;
 };
 
 /// Keeps the wanted number of instances of one revision.

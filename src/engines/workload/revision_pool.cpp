@@ -24,6 +24,8 @@ struct RevisionPool::Impl {
         : order(o), schedule(restart) {}
     std::uint64_t order;
     RestartSchedule schedule;
+    ContainerSpec spec;
+    std::shared_ptr<void> kept;  ///< What `prepare` made for the instance.
     std::unique_ptr<Container> container;
     std::shared_ptr<http::Handler> announced;  ///< What the listener knows of it.
     Task<void> leaving;                        ///< The end of its requests while it is not ready.
@@ -100,8 +102,14 @@ struct RevisionPool::Impl {
 
   /// One instance from start to end; yields why it ended unless it was stopped.
   Task<std::optional<InstanceFailure>> live(Slot& slot) {
-    auto starting =
-        race(runtime.start(spec.container, options.on_output), base::wait_for(slot.stop));
+    slot.spec = spec.container;
+    slot.kept.reset();
+    if (options.prepare) {
+      Result<std::shared_ptr<void>> prepared = options.prepare(slot.spec);
+      if (!prepared) co_return InstanceFailure{prepared.error(), {}};
+      slot.kept = std::move(*prepared);
+    }
+    auto starting = race(runtime.start(slot.spec, options.on_output), base::wait_for(slot.stop));
     auto started = co_await std::move(starting);
     if (!started.first) co_return std::nullopt;
     if (!*started.first) co_return InstanceFailure{started.first->error(), {}};
@@ -127,6 +135,7 @@ struct RevisionPool::Impl {
     const Duration grace = problem && !served ? Duration::zero() : spec.container.stop_grace;
     co_await slot.container->stop(grace);
     slot.container.reset();
+    slot.kept.reset();
     co_return problem;
   }
 

@@ -45,6 +45,7 @@ struct FakeContainer::World {
   bool well = true;   ///< What /livez says.
   bool ready = true;  ///< What /readyz says.
   std::vector<http::Request> seen;
+  std::vector<std::string> mounted;  ///< Sources, in order of the starts.
   std::vector<FakeContainer*> alive;
 };
 
@@ -78,8 +79,10 @@ Task<void> FakeContainer::stop(Duration) {
 struct FakeRuntime final : ContainerRuntime {
   explicit FakeRuntime(FakeContainer::World& w) : world(w) {}
   FieldErrors unsupported(const ContainerSpec&) const override { return {}; }
-  Task<Result<std::unique_ptr<Container>>> start(const ContainerSpec&, ContainerOutput) override {
+  Task<Result<std::unique_ptr<Container>>> start(const ContainerSpec& spec,
+                                                 ContainerOutput) override {
     ++world.started;
+    for (const ContainerMount& mount : spec.mounts) world.mounted.push_back(mount.source);
     if (world.fail_starts-- > 0) co_return fail(Errc::not_found, "no such image");
     auto container = std::make_unique<FakeContainer>(world);
     if (world.fail_ready-- > 0) container->ended.set();
@@ -213,6 +216,32 @@ TEST_F(RevisionPoolTest, ACrashedInstanceIsRestartedAtOnceThenWithBackOff) {
   EXPECT_EQ(listener.errors[0], "unavailable: default/r-1 ended by itself (exit code 3) #1");
   EXPECT_EQ(listener.errors[3], "unavailable: default/r-1 ended by itself (exit code 3) #4");
   EXPECT_FALSE(pool->last_error().has_value());
+}
+
+TEST_F(RevisionPoolTest, EveryInstanceIsPreparedByItselfAndLetGoOfWhenItHasEnded) {
+  int prepared = 0;
+  std::vector<int> gone;
+  bool full = true;
+  RevisionPoolOptions options;
+  options.prepare = [&](ContainerSpec& container) -> Result<std::shared_ptr<void>> {
+    if (std::exchange(full, false)) return fail(Errc::resource_exhausted, "the disk is full");
+    const int number = ++prepared;
+    container.mounts.push_back({.source = "folder-" + std::to_string(number), .target = "/data"});
+    return std::shared_ptr<void>(&gone, [&gone, number](void*) { gone.push_back(number); });
+  };
+  make(options);
+  world.ready_after = 0ms;
+  pool->scale_to(2);
+  sim.run_for(1s);
+  EXPECT_EQ(listener.errors[0], "resource_exhausted: the disk is full #1");
+  EXPECT_EQ(world.mounted, (std::vector<std::string>{"folder-1", "folder-2"}));
+  EXPECT_TRUE(gone.empty());
+  world.alive[0]->ended.set();
+  sim.run_for(1s);
+  EXPECT_EQ(gone, std::vector<int>{1});
+  EXPECT_EQ(world.mounted.back(), "folder-3");
+  sim.run(pool->stop());
+  EXPECT_EQ(gone.size(), 3U);
 }
 
 TEST_F(RevisionPoolTest, FailuresToStartAreReportedAndRetriedLater) {
