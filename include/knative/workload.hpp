@@ -33,13 +33,14 @@ namespace knative {
 
 /// How to find out that an instance is well.
 struct InstanceProbe {
-  enum class Kind : unsigned char { tcp = 0, http = 1, exec = 2 };
+  enum class Kind : unsigned char { tcp = 0, http = 1, exec = 2, grpc = 3 };
   Kind kind = Kind::tcp;
   std::uint16_t port = 0;  ///< As the container calls it; 0: the one that is served.
   std::string host;        ///< To connect to; empty: the instance.
   std::string path = "/";  ///< HTTP: any status from 200 to 399 is well.
   std::vector<core::HttpHeader> headers;
   std::vector<std::string> command;  ///< exec: exit code 0 is well.
+  std::string service;               ///< gRPC health checking: SERVING is well; empty: the server.
   Duration initial_delay{0};
   Duration period{0};                          ///< 0: aggressive, from 1 ms growing to 20 ms.
   Duration timeout = std::chrono::seconds(1);  ///< Per try.
@@ -49,7 +50,7 @@ struct InstanceProbe {
 };
 
 /// What a probe of a container says; a named port is looked up in `ports`. Fails with
-/// `unimplemented` (gRPC, scheme HTTPS) or `invalid_argument` (no such port), naming the field.
+/// `unimplemented` (scheme HTTPS) or `invalid_argument` (no such port), naming the field.
 KNATIVE_EXPORT Result<InstanceProbe> instance_probe(const core::Probe& probe,
                                                     const std::vector<core::ContainerPort>& ports);
 

@@ -177,8 +177,6 @@ TEST_F(EnvironmentTest, what_a_process_cannot_have_is_said_and_not_left_out) {
   EXPECT_THAT(failure_with("name: web, ports: [{containerPort: 80}]}, "
                            "{name: sidecar, image: local/server"),
               HasSubstr("no other containers beside it: spec.containers[1]"));
-  EXPECT_THAT(failure_with("readinessProbe: {grpc: {port: 9000}}"),
-              HasSubstr("gRPC health checks are not spoken yet"));
   EXPECT_THAT(failure_with("securityContext: {runAsUser: 1000}"),
               HasSubstr("spec.containers[0].securityContext.runAsUser"));
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "knative/http_client.hpp"
+#include "wire/grpc_health.hpp"
 
 namespace knative {
 namespace {
@@ -35,9 +36,10 @@ Result<InstanceProbe> instance_probe(const core::Probe& probe,
                                      const std::vector<core::ContainerPort>& ports) {
   InstanceProbe result;
   if (probe.grpc) {
-    return fail(Errc::unimplemented, "gRPC health checks are not spoken yet: grpc");
-  }
-  if (probe.http_get) {
+    result.kind = InstanceProbe::Kind::grpc;
+    result.port = static_cast<std::uint16_t>(probe.grpc->port);
+    result.service = probe.grpc->service.value_or("");
+  } else if (probe.http_get) {
     const core::HttpGetAction& get = *probe.http_get;
     if (!get.scheme.empty() && get.scheme != "HTTP") {
       return fail(Errc::unimplemented,
@@ -175,6 +177,7 @@ Task<std::optional<std::string>> Prober::once(const InstanceProbe& probe) {
     case InstanceProbe::Kind::tcp: trying = once_tcp(probe); break;
     case InstanceProbe::Kind::http: trying = once_http(probe); break;
     case InstanceProbe::Kind::exec: trying = once_exec(probe); break;
+    case InstanceProbe::Kind::grpc: trying = once_grpc(probe); break;
   }
   auto limited = with_deadline(env_.timers, std::move(trying), env_.timers.now() + probe.timeout);
   std::optional<std::optional<std::string>> problem = co_await std::move(limited);
@@ -232,6 +235,19 @@ Task<std::optional<std::string>> Prober::once_exec(const InstanceProbe& probe) {
   if (!status) co_return status.error().detail;
   if (status->success()) co_return std::nullopt;
   co_return "its command ended with " + status->to_string();
+}
+
+Task<std::optional<std::string>> Prober::once_grpc(const InstanceProbe& probe) {
+  const std::optional<Endpoint> place = place_of(probe);
+  if (!place) co_return std::string("it has no port to connect to, and gRPC needs one");
+  Task<Result<std::unique_ptr<Stream>>> connecting = env_.network.connect(*place);
+  const Result<std::unique_ptr<Stream>> stream = co_await std::move(connecting);
+  if (!stream) co_return "it does not listen on port " + std::to_string(place->port);
+  const std::string authority = place->to_string();
+  Task<std::optional<std::string>> asking = grpc::ask_health(**stream, authority, probe.service);
+  std::optional<std::string> problem = co_await std::move(asking);
+  if (problem) problem->insert(0, "gRPC health check: ");
+  co_return problem;
 }
 
 Error Prober::with_lines(Errc code, std::string text) const {

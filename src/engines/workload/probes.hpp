@@ -37,6 +37,7 @@ class Prober {
   Task<std::optional<std::string>> once_tcp(const InstanceProbe& probe);
   Task<std::optional<std::string>> once_http(const InstanceProbe& probe);
   Task<std::optional<std::string>> once_exec(const InstanceProbe& probe);
+  Task<std::optional<std::string>> once_grpc(const InstanceProbe& probe);
   Task<Result<void>> start_up();
   std::optional<Endpoint> place_of(const InstanceProbe& probe) const;
   Error with_lines(Errc code, std::string text) const;

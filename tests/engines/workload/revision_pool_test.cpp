@@ -418,8 +418,11 @@ TEST(InstanceProbes, AreReadFromTheObject) {
   probe.http_get->scheme = "HTTPS";
   EXPECT_EQ(instance_probe(probe, ports).error().code, Errc::unimplemented);
   probe = {};
-  probe.grpc.emplace();
-  EXPECT_EQ(instance_probe(probe, ports).error().code, Errc::unimplemented);
+  probe.grpc.emplace() = {.port = 9000, .service = "shop"};
+  const InstanceProbe grpc = instance_probe(probe, ports).value();
+  EXPECT_EQ(grpc.kind, InstanceProbe::Kind::grpc);
+  EXPECT_EQ(grpc.port, 9000);
+  EXPECT_EQ(grpc.service, "shop");
 }
 
 TEST(RestartSchedule, DoublesUpToItsMaximumAndForgets) {
