@@ -32,7 +32,7 @@ HEADERS = {
     "container": 4, "container_runtimes": 4,
     "functions": 4, "workload": 4, "router": 4, "throttler": 4, "autoscaler": 4, "autoscaler_config": 4,
     "scale_decision": 4, "event_broker": 4,
-    "builder": 4,
+    "builder": 4, "registry_client": 4, "registry_credentials": 4,
     "controller": 4,
     "simulation": 1, "faults": 1, "load": 1,
     "reconciler": 5, "door": 5, "access": 5, "extension": 5, "platform_options": 5,
@@ -41,7 +41,7 @@ HEADERS = {
 }
 FLOORS = {"base": 0, "simulation": 1, "wire": 1, "model": 2, "state": 3, "engines": 4, "platform": 5,
           "extensions": 6}
-ENGINES = {"workload", "router", "autoscaler", "event_broker", "builder", "controller"}
+ENGINES = {"workload", "router", "autoscaler", "event_broker", "builder", "controller", "registry"}
 
 MIRRORS = {"core", "pod", "build", "serving", "eventing"}
 

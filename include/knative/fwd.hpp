@@ -90,6 +90,8 @@ struct ImageConfig;
 class LayerWriter;
 class ImageStore;
 class UnpackCache;
+class RegistryClient;
+class RegistryKeyring;
 }  // namespace oci
 
 // meta.hpp

@@ -30,6 +30,7 @@
 #include "knative/oci.hpp"
 #include "knative/platform.hpp"
 #include "knative/platform_thread.hpp"
+#include "knative/registry_client.hpp"
 #include "knative/router.hpp"
 #include "knative/serving.hpp"
 #include "knative/simulation.hpp"
