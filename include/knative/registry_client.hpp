@@ -150,10 +150,37 @@ class KNATIVE_EXPORT RegistryClient {
   Task<Result<PulledImage>> pull(Reference&&, std::shared_ptr<ImageStore>,
                                  PullOptions = {}) = delete;
 
+  /// Send what `local` means in `store` to where `to` says: blobs side by side, those that the
+  /// registry has or can mount from another repository not at all, then configs, then documents,
+  /// byte by byte, an index last. An image that is there already costs one HEAD request. What
+  /// `to` means is changed by the last request alone. When the registry keeps no referrers, the
+  /// index of them is kept for it (distribution-spec, referrers tag).
+  ///
+  /// Also fails with `failed_precondition` when an index lists what neither side has.
+  Task<Result<PushedImage>> push(std::shared_ptr<ImageStore> store, const Reference& local,
+                                 const Reference& to, PushOptions options = {});
+  Task<Result<PushedImage>> push(std::shared_ptr<ImageStore>, Reference&&, const Reference&,
+                                 PushOptions = {}) = delete;
+  Task<Result<PushedImage>> push(std::shared_ptr<ImageStore>, const Reference&, Reference&&,
+                                 PushOptions = {}) = delete;
+
   /// The tags of a repository, as the registry orders them; the name's own tag says nothing.
   Task<Result<std::vector<std::string>>> tags(const Reference& name,
                                               RegistryKeyring credentials = {});
   Task<Result<std::vector<std::string>>> tags(Reference&&, RegistryKeyring = {}) = delete;
+
+  /// What refers to the manifest of a name with a digest, of one artifact type or (empty) of all;
+  /// empty when nothing does.
+  Task<Result<std::vector<Descriptor>>> referrers(const Reference& name,
+                                                  std::string artifact_type = {},
+                                                  RegistryKeyring credentials = {});
+  Task<Result<std::vector<Descriptor>>> referrers(Reference&&, std::string = {},
+                                                  RegistryKeyring = {}) = delete;
+
+  /// Remove the manifest that a digest names, with all its tags, or else the tag alone, which many
+  /// registries do not offer (`unimplemented`).
+  Task<Result<void>> remove(const Reference& name, RegistryKeyring credentials = {});
+  Task<Result<void>> remove(Reference&&, RegistryKeyring = {}) = delete;
 
  private:
   struct Impl;
