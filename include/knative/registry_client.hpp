@@ -126,7 +126,8 @@ struct PushedImage {
   std::uint64_t bytes_sent = 0;
 };
 
-/// A client of all registries. Calls may run side by side.
+/// A client of all registries. Calls may run side by side. No call has default arguments: g++ 12
+/// destroys those of awaited calls twice.
 class KNATIVE_EXPORT RegistryClient {
  public:
   /// The capabilities must outlive it; `disk` is where the store's files are read and written.
@@ -138,17 +139,20 @@ class KNATIVE_EXPORT RegistryClient {
 
   /// What a name means at its registry, an index as such; one HEAD request as a rule. A digest in
   /// the name wins over its tag and is asked for, too.
-  Task<Result<Descriptor>> resolve(const Reference& name, RegistryKeyring credentials = {});
-  Task<Result<Descriptor>> resolve(Reference&&, RegistryKeyring = {}) = delete;
+  Task<Result<Descriptor>> resolve(const Reference& name, RegistryKeyring credentials);
+  Task<Result<Descriptor>> resolve(Reference&&, RegistryKeyring) = delete;
+  Task<Result<Descriptor>> resolve(const Reference& name);
+  Task<Result<Descriptor>> resolve(Reference&&) = delete;
 
   /// Bring an image into `store`: blobs side by side, checked, then its documents, byte by byte as
   /// they came, then the name. An index is stored and bound, but of what it lists only the chosen
   /// manifest is there; when `platform` is not the host's, the name means that manifest. A name
   /// with a digest is not bound, unless `as` says so.
   Task<Result<PulledImage>> pull(const Reference& name, std::shared_ptr<ImageStore> store,
-                                 PullOptions options = {});
-  Task<Result<PulledImage>> pull(Reference&&, std::shared_ptr<ImageStore>,
-                                 PullOptions = {}) = delete;
+                                 PullOptions options);
+  Task<Result<PulledImage>> pull(Reference&&, std::shared_ptr<ImageStore>, PullOptions) = delete;
+  Task<Result<PulledImage>> pull(const Reference& name, std::shared_ptr<ImageStore> store);
+  Task<Result<PulledImage>> pull(Reference&&, std::shared_ptr<ImageStore>) = delete;
 
   /// Send what `local` means in `store` to where `to` says: blobs side by side, those that the
   /// registry has or can mount from another repository not at all, then configs, then documents,
@@ -158,29 +162,27 @@ class KNATIVE_EXPORT RegistryClient {
   ///
   /// Also fails with `failed_precondition` when an index lists what neither side has.
   Task<Result<PushedImage>> push(std::shared_ptr<ImageStore> store, const Reference& local,
-                                 const Reference& to, PushOptions options = {});
+                                 const Reference& to, PushOptions options);
   Task<Result<PushedImage>> push(std::shared_ptr<ImageStore>, Reference&&, const Reference&,
-                                 PushOptions = {}) = delete;
+                                 PushOptions) = delete;
   Task<Result<PushedImage>> push(std::shared_ptr<ImageStore>, const Reference&, Reference&&,
-                                 PushOptions = {}) = delete;
+                                 PushOptions) = delete;
 
   /// The tags of a repository, as the registry orders them; the name's own tag says nothing.
-  Task<Result<std::vector<std::string>>> tags(const Reference& name,
-                                              RegistryKeyring credentials = {});
-  Task<Result<std::vector<std::string>>> tags(Reference&&, RegistryKeyring = {}) = delete;
+  Task<Result<std::vector<std::string>>> tags(const Reference& name, RegistryKeyring credentials);
+  Task<Result<std::vector<std::string>>> tags(Reference&&, RegistryKeyring) = delete;
 
   /// What refers to the manifest of a name with a digest, of one artifact type or (empty) of all;
   /// empty when nothing does.
-  Task<Result<std::vector<Descriptor>>> referrers(const Reference& name,
-                                                  std::string artifact_type = {},
-                                                  RegistryKeyring credentials = {});
-  Task<Result<std::vector<Descriptor>>> referrers(Reference&&, std::string = {},
-                                                  RegistryKeyring = {}) = delete;
+  Task<Result<std::vector<Descriptor>>> referrers(const Reference& name, std::string artifact_type,
+                                                  RegistryKeyring credentials);
+  Task<Result<std::vector<Descriptor>>> referrers(Reference&&, std::string,
+                                                  RegistryKeyring) = delete;
 
   /// Remove the manifest that a digest names, with all its tags, or else the tag alone, which many
   /// registries do not offer (`unimplemented`).
-  Task<Result<void>> remove(const Reference& name, RegistryKeyring credentials = {});
-  Task<Result<void>> remove(Reference&&, RegistryKeyring = {}) = delete;
+  Task<Result<void>> remove(const Reference& name, RegistryKeyring credentials);
+  Task<Result<void>> remove(Reference&&, RegistryKeyring) = delete;
 
  private:
   struct Impl;

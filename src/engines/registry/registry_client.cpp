@@ -53,6 +53,15 @@ Task<Result<Descriptor>> RegistryClient::resolve(const Reference& name,
   co_return co_await std::move(resolving);
 }
 
+Task<Result<Descriptor>> RegistryClient::resolve(const Reference& name) {
+  return resolve(name, RegistryKeyring());
+}
+
+Task<Result<PulledImage>> RegistryClient::pull(const Reference& name,
+                                               std::shared_ptr<ImageStore> store) {
+  return pull(name, std::move(store), PullOptions());
+}
+
 Task<Result<PulledImage>> RegistryClient::pull(const Reference& name,
                                                std::shared_ptr<ImageStore> store,
                                                PullOptions options) {

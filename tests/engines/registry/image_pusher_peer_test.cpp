@@ -115,9 +115,10 @@ TEST_F(PushPeer, tags_referrers_and_removal) {
   ASSERT_TRUE(push("local/shop:v1", at("shop:v1")));
   ASSERT_TRUE(push("local/shop:v1", at("shop:v2")));
   const Reference shop = name_of(at("shop"));
-  EXPECT_EQ(loop.run(client().tags(shop)).value(), (std::vector<std::string>{"v1", "v2"}));
+  EXPECT_EQ(loop.run(client().tags(shop, RegistryKeyring())).value(),
+            (std::vector<std::string>{"v1", "v2"}));
   const Reference none = name_of(at("none"));
-  EXPECT_EQ(loop.run(client().tags(none)).error().code, Errc::not_found);
+  EXPECT_EQ(loop.run(client().tags(none, RegistryKeyring())).error().code, Errc::not_found);
   // This registry keeps no referrers: their index is kept under a tag.
   Manifest signature;
   signature.artifact_type = "application/vnd.example.signature";
@@ -129,14 +130,16 @@ TEST_F(PushPeer, tags_referrers_and_removal) {
   ASSERT_TRUE(signed_) << signed_.error().to_string();
   Reference exact = shop;
   exact.digest = root.digest;
-  const auto found = loop.run(client().referrers(exact, "application/vnd.example.signature"));
+  const auto found =
+      loop.run(client().referrers(exact, "application/vnd.example.signature", RegistryKeyring()));
   ASSERT_TRUE(found) << found.error().to_string();
   ASSERT_EQ(found->size(), 1u);
   EXPECT_EQ(found->front().digest, signed_->root.digest);
-  EXPECT_TRUE(loop.run(client().referrers(exact, "something/else")).value().empty());
+  EXPECT_TRUE(
+      loop.run(client().referrers(exact, "something/else", RegistryKeyring())).value().empty());
   const Reference tag = name_of(at("shop:v1"));
-  EXPECT_EQ(loop.run(client().remove(tag)).error().code, Errc::unimplemented);
-  ASSERT_TRUE(loop.run(client().remove(exact)));
+  EXPECT_EQ(loop.run(client().remove(tag, RegistryKeyring())).error().code, Errc::unimplemented);
+  ASSERT_TRUE(loop.run(client().remove(exact, RegistryKeyring())));
   EXPECT_EQ(loop.run(client().resolve(tag)).error().code, Errc::not_found);
 }
 
