@@ -121,6 +121,9 @@ struct BuildSpec {
 /// The value of `BuildSpec::status` that cancels, also the reason of the condition then.
 inline constexpr std::string_view build_cancelled = "BuildCancelled";
 
+/// The message of that condition, with Knative's words.
+KNATIVE_EXPORT std::string cancelled_message(std::string_view build_name);
+
 /// Where a cluster runs the build.
 struct ClusterSpec {
   std::string namespace_ = {};
@@ -213,6 +216,9 @@ KNATIVE_EXPORT void apply_defaults(Build& build);
 KNATIVE_EXPORT FieldErrors validate(const Build& build);
 KNATIVE_EXPORT FieldErrors validate(const BuildTemplate& build_template);
 KNATIVE_EXPORT FieldErrors validate(const ClusterBuildTemplate& build_template);
+
+/// What may not change: the spec of a build that has begun, `status` (to cancel it) apart.
+KNATIVE_EXPORT FieldErrors validate_update(const Build& newer, const Build& old);
 
 /// Their rows in the registry of kinds.
 KNATIVE_EXPORT const KindInfo& kind_info(const Build*);

@@ -33,6 +33,7 @@
 
 #include "knative/build.hpp"
 #include "knative/container.hpp"
+#include "knative/core.hpp"
 #include "knative/env.hpp"
 #include "knative/error.hpp"
 #include "knative/fwd.hpp"
@@ -49,16 +50,38 @@ struct Fetched {
   std::optional<std::int64_t> time_seconds;  ///< Committer time of git.
 };
 
+/// What a fetch may show to servers, each to those that it is for.
+struct SourceCredentials {
+  struct Basic {
+    std::string url;  ///< Scheme, host and port, and perhaps the beginning of a path.
+    std::string user;
+    std::string password;
+  };
+  struct Ssh {
+    std::string host;
+    std::uint16_t port = 22;
+    std::string private_key;
+    std::string known_hosts;  ///< Lines of OpenSSH's form.
+    std::string secret;       ///< Name of the Secret it came from.
+  };
+  std::vector<Basic> basic;
+  std::vector<Ssh> ssh;
+};
+
 /// Brings a source into a directory.
 class KNATIVE_EXPORT Fetcher {
  public:
   virtual ~Fetcher() = default;
   /// Fill `directory` (exists, may have files of earlier sources). Errors say what is wrong with
   /// URL or revision, with the server's message where it sends one: `not_found`,
-  /// `invalid_argument`, `unavailable`, `unimplemented` (a kind of source it does not know).
-  virtual Task<Result<Fetched>> fetch(const build::SourceSpec& source,
-                                      const std::string& directory) = 0;
-  virtual Task<Result<Fetched>> fetch(build::SourceSpec&&, const std::string&) = delete;
+  /// `invalid_argument`, `unavailable`, `unimplemented` (a kind of source it does not know). They
+  /// hold nothing of `credentials`. All three must stay until the task is done.
+  virtual Task<Result<Fetched>> fetch(const build::SourceSpec& source, const std::string& directory,
+                                      const SourceCredentials& credentials) = 0;
+  virtual Task<Result<Fetched>> fetch(build::SourceSpec&&, const std::string&,
+                                      const SourceCredentials&) = delete;
+  virtual Task<Result<Fetched>> fetch(const build::SourceSpec&, const std::string&,
+                                      SourceCredentials&&) = delete;
 };
 
 /// Bounds and time limits of fetching.
@@ -127,9 +150,17 @@ struct BuilderOptions {
       find_template;
   /// The environment of a step with the values that stand in other objects of the namespace, as
   /// literals. Empty: a step with such values is refused.
-  std::function<Result<std::vector<core::EnvVar>>(std::string_view namespace_,
+  std::function<Result<std::vector<core::EnvVar>>(const build::Build& build,
                                                   const core::Container& step)>
       environment;
+  /// Where the volumes of a build are, by name, made below `directory` (which is removed with the
+  /// build) or kept elsewhere; those of kind gitRepo empty. `failed_precondition` when an object is
+  /// absent that may still come: the build stays Pending. Empty: emptyDir and gitRepo only.
+  std::function<Result<std::map<std::string, ContainerMount>>(const build::Build& build,
+                                                              const std::string& directory)>
+      volumes;
+  /// The Secrets of the build's ServiceAccount in their order. Empty: none.
+  std::function<Result<std::vector<core::Secret>>(const build::Build& build)> secrets;
   /// Time of files in images, seconds since the epoch. The image's own time is the commit's.
   std::int64_t source_date_epoch = 0;
   int compression_level = 1;

@@ -210,6 +210,14 @@ KNATIVE_EXPORT Result<ContainerCommand> container_command(
     const ContainerSpec& spec, const ImageDefaults& image,
     const std::map<std::string, std::string>& own = {});
 
+/// What a container sees of its pod's volumes. `volumes` says by name what each is on this machine
+/// (`source`) and whether it may be written; a subPath is a file or folder below it that is made
+/// when it is absent, and leaves it by no link. Fails with `invalid_argument` naming the volume.
+/// Blocks briefly.
+KNATIVE_EXPORT Result<std::vector<ContainerMount>> mount_volumes(
+    Files& files, const std::map<std::string, ContainerMount>& volumes,
+    const std::vector<core::VolumeMount>& mounts);
+
 /// `text` as it reads for a program that sees this machine's own files: a mount's target, wherever
 /// such a path stands in it, becomes the mount's source.
 KNATIVE_EXPORT std::string host_paths(const std::vector<ContainerMount>& mounts,

@@ -67,6 +67,9 @@ struct PlatformOptions {
   std::size_t event_pending_bytes_max = std::size_t{16} << 20;
   /// Environment of build steps and processes: PATH and what the host program allows.
   std::string path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  /// Whether volumes of kind hostPath may name files of this machine. Who may write a manifest may
+  /// then read and write whatever this process may.
+  bool host_path_volumes = false;
   /// Called with each line of a build step or a workload; empty: the log at level debug.
   std::function<void(std::string_view source, std::string_view line)> on_output;
   /// Takes what `apply` accepts without effect: the object (empty when the warning begins with its

@@ -33,13 +33,6 @@ struct KeySelector {
   friend bool operator==(const KeySelector&, const KeySelector&) = default;
 };
 
-/// A field of the object itself (downward API).
-struct FieldSelector {
-  std::string api_version = {};
-  std::string field_path = {};
-  friend bool operator==(const FieldSelector&, const FieldSelector&) = default;
-};
-
 /// Where a variable's value comes from; exactly one is set.
 struct EnvVarSource {
   std::optional<KeySelector> config_map_key_ref = {};

@@ -47,6 +47,35 @@ struct ConfigMapVolumeSource {
   friend bool operator==(const ConfigMapVolumeSource&, const ConfigMapVolumeSource&) = default;
 };
 
+/// A field of the object itself (downward API).
+struct FieldSelector {
+  std::string api_version = {};
+  std::string field_path = {};
+  friend bool operator==(const FieldSelector&, const FieldSelector&) = default;
+};
+
+/// A field of the object itself as a file.
+struct DownwardApiFile {
+  std::string path = {};
+  std::optional<FieldSelector> field_ref = {};
+  Value resource_field_ref = {};
+  std::optional<std::int32_t> mode = {};
+  friend bool operator==(const DownwardApiFile&, const DownwardApiFile&) = default;
+};
+
+/// Fields of the object itself as files.
+struct DownwardApiVolumeSource {
+  std::vector<DownwardApiFile> items = {};
+  std::optional<std::int32_t> default_mode = {};
+  friend bool operator==(const DownwardApiVolumeSource&, const DownwardApiVolumeSource&) = default;
+};
+
+/// The same inside a projected volume.
+struct DownwardApiProjection {
+  std::vector<DownwardApiFile> items = {};
+  friend bool operator==(const DownwardApiProjection&, const DownwardApiProjection&) = default;
+};
+
 /// A Secret or ConfigMap inside a projected volume.
 struct NamedProjection {
   std::string name = {};
@@ -69,7 +98,7 @@ struct VolumeProjection {
   std::optional<NamedProjection> secret = {};
   std::optional<NamedProjection> config_map = {};
   std::optional<ServiceAccountTokenProjection> service_account_token = {};
-  Value downward_api = {};
+  std::optional<DownwardApiProjection> downward_api = {};
   friend bool operator==(const VolumeProjection&, const VolumeProjection&) = default;
 };
 
@@ -102,6 +131,15 @@ struct HostPathVolumeSource {
   friend bool operator==(const HostPathVolumeSource&, const HostPathVolumeSource&) = default;
 };
 
+/// A git repository, checked out when the pod starts.
+struct GitRepoVolumeSource {
+  std::string repository = {};
+  std::string revision = {};
+  std::string directory =
+      {};  ///< In the volume; empty: named after the repository. "." is the volume.
+  friend bool operator==(const GitRepoVolumeSource&, const GitRepoVolumeSource&) = default;
+};
+
 /// A named volume; at most one source is set (none: an emptyDir).
 struct Volume {
   std::string name = {};
@@ -114,7 +152,8 @@ struct Volume {
   Value csi = {};
   Value ephemeral = {};
   Value image = {};
-  Value git_repo = {};
+  std::optional<DownwardApiVolumeSource> downward_api = {};
+  std::optional<GitRepoVolumeSource> git_repo = {};
   friend bool operator==(const Volume&, const Volume&) = default;
 };
 

@@ -75,8 +75,7 @@ const fields::Struct& describe(const BuildSpec*) {
       acts("image", &BuildSpec::image),
       acts("imageConfig", &BuildSpec::image_config),
       acts("template", &BuildSpec::template_),
-      warned("serviceAccountName", &BuildSpec::service_account_name,
-             "builds run with the rights of their platform"),
+      acts("serviceAccountName", &BuildSpec::service_account_name),
       acts("timeout", &BuildSpec::timeout),
       acts("volumes", &BuildSpec::volumes),
       warned("nodeSelector", &BuildSpec::node_selector, "there are no nodes here"),
@@ -171,8 +170,7 @@ using fields::Rule;
 constexpr std::string_view no_server = "a step is no server";
 constexpr std::string_view no_terminal = "a step has no terminal";
 constexpr std::string_view runs_once = "a step runs once, on this host, to its end";
-constexpr std::string_view empty_dir_only =
-    "steps see emptyDir volumes only; one that mounts another fails";
+constexpr std::string_view no_storage = "there is no such storage here; the build fails";
 
 // Steps are containers that nothing is sent to.
 #define KN_STEP_RULES(step)                                                                        \
@@ -184,27 +182,21 @@ constexpr std::string_view empty_dir_only =
       {step ".restartPolicy", Mark::warned, runs_once},                                            \
       {step ".volumeDevices", Mark::warned, runs_once},                                            \
       {step ".resizePolicy", Mark::warned, runs_once},                                             \
-      {step ".terminationMessagePath", Mark::acts}, {step ".volumeMounts.readOnly", Mark::acts}, { \
+      {step ".terminationMessagePath", Mark::acts}, {step ".env.valueFrom.fieldRef", Mark::acts},  \
+      {step ".volumeMounts.readOnly", Mark::acts}, {                                               \
     step ".volumeMounts.mountPropagation", Mark::warned, runs_once                                 \
   }
 
-#define KN_BUILD_VOLUMES                                                    \
-  {"spec.volumes.secret", Mark::warned, empty_dir_only},                    \
-      {"spec.volumes.configMap", Mark::warned, empty_dir_only},             \
-      {"spec.volumes.projected", Mark::warned, empty_dir_only},             \
-      {"spec.volumes.persistentVolumeClaim", Mark::warned, empty_dir_only}, \
-      {"spec.volumes.hostPath", Mark::warned, empty_dir_only},              \
-      {"spec.volumes.csi", Mark::warned, empty_dir_only},                   \
-      {"spec.volumes.ephemeral", Mark::warned, empty_dir_only},             \
-      {"spec.volumes.image", Mark::warned, empty_dir_only}, {               \
-    "spec.volumes.gitRepo", Mark::warned, empty_dir_only                    \
+#define KN_BUILD_VOLUMES                                                                     \
+  {"spec.volumes.persistentVolumeClaim", Mark::acts}, {"spec.volumes.hostPath", Mark::acts}, \
+      {"spec.volumes.gitRepo", Mark::acts}, {"spec.volumes.downwardAPI", Mark::acts},        \
+      {"spec.volumes.csi", Mark::warned, no_storage},                                        \
+      {"spec.volumes.ephemeral", Mark::warned, no_storage}, {                                \
+    "spec.volumes.image", Mark::warned, no_storage                                           \
   }
 
-constexpr Rule build_rules[] = {{"spec.serviceAccountName", Mark::acts, {}, "default"},
-                                KN_STEP_RULES("spec.steps"),
-                                KN_STEP_RULES("spec.source.custom"),
-                                KN_STEP_RULES("spec.sources.custom"),
-                                KN_BUILD_VOLUMES};
+constexpr Rule build_rules[] = {KN_STEP_RULES("spec.steps"), KN_STEP_RULES("spec.source.custom"),
+                                KN_STEP_RULES("spec.sources.custom"), KN_BUILD_VOLUMES};
 constexpr Rule template_rules[] = {KN_STEP_RULES("spec.steps"), KN_BUILD_VOLUMES};
 #undef KN_STEP_RULES
 #undef KN_BUILD_VOLUMES

@@ -4,6 +4,10 @@ namespace knative::build {
 
 ConditionSet build_conditions() { return ConditionSet::batch({}); }
 
+std::string cancelled_message(std::string_view build_name) {
+  return "Build \"" + std::string(build_name) + "\" was cancelled";
+}
+
 void apply_defaults(Build& build) {
   BuildSpec& spec = build.spec;
   if (spec.service_account_name.empty()) spec.service_account_name = "default";

@@ -13,10 +13,11 @@ namespace {
 FieldErrors validate_name(const ObjectMeta& metadata) {
   FieldErrors errors;
   if (metadata.name.find('.') != std::string::npos) {
-    errors.add(field_error("invalid resource name: must not contain '.'", {"metadata.name"}));
+    errors.add(field_error("Invalid resource name: special character . must not be present",
+                           {"metadata.name"}));
   }
   if (metadata.name.size() > 63) {
-    errors.add(field_error("invalid resource name: must be no more than 63 characters",
+    errors.add(field_error("Invalid resource name: length must be no more than 63 characters",
                            {"metadata.name"}));
   }
   return errors;
@@ -195,6 +196,15 @@ FieldErrors validate(const Build& build) {
   FieldErrors errors = validate_name(build.metadata);
   errors.add(validate_spec(build.spec).via_field("spec"));
   return errors;
+}
+
+FieldErrors validate_update(const Build& newer, const Build& old) {
+  if (!old.status.start_time) return {};
+  BuildSpec asked = newer.spec;
+  asked.status = old.spec.status;
+  if (asked == old.spec) return {};
+  return field_error("a build that has begun does not change: remove it and create it again",
+                     {"spec"});
 }
 
 FieldErrors validate(const BuildTemplate& build_template) {

@@ -209,9 +209,8 @@ const fields::Struct& describe(const Container*) {
 }
 
 const fields::Struct& describe(const KeyToPath*) {
-  static const Field list[] = {
-      acts("key", &KeyToPath::key), acts("path", &KeyToPath::path),
-      warned("mode", &KeyToPath::mode, "files have the mode of their volume")};
+  static const Field list[] = {acts("key", &KeyToPath::key), acts("path", &KeyToPath::path),
+                               acts("mode", &KeyToPath::mode)};
   static const fields::Struct description{"KeyToPath", list};
   return description;
 }
@@ -219,8 +218,7 @@ const fields::Struct& describe(const KeyToPath*) {
 const fields::Struct& describe(const SecretVolumeSource*) {
   static const Field list[] = {acts("secretName", &SecretVolumeSource::secret_name),
                                acts("items", &SecretVolumeSource::items),
-                               warned("defaultMode", &SecretVolumeSource::default_mode,
-                                      "files are readable by their user alone"),
+                               acts("defaultMode", &SecretVolumeSource::default_mode),
                                acts("optional", &SecretVolumeSource::optional)};
   static const fields::Struct description{"SecretVolumeSource", list};
   return description;
@@ -229,10 +227,40 @@ const fields::Struct& describe(const SecretVolumeSource*) {
 const fields::Struct& describe(const ConfigMapVolumeSource*) {
   static const Field list[] = {acts("name", &ConfigMapVolumeSource::name),
                                acts("items", &ConfigMapVolumeSource::items),
-                               warned("defaultMode", &ConfigMapVolumeSource::default_mode,
-                                      "files are readable by their user alone"),
+                               acts("defaultMode", &ConfigMapVolumeSource::default_mode),
                                acts("optional", &ConfigMapVolumeSource::optional)};
   static const fields::Struct description{"ConfigMapVolumeSource", list};
+  return description;
+}
+
+const fields::Struct& describe(const DownwardApiFile*) {
+  static const Field list[] = {acts("path", &DownwardApiFile::path),
+                               acts("fieldRef", &DownwardApiFile::field_ref),
+                               refused("resourceFieldRef", &DownwardApiFile::resource_field_ref,
+                                       "there are no pods here to describe"),
+                               acts("mode", &DownwardApiFile::mode)};
+  static const fields::Struct description{"DownwardApiFile", list};
+  return description;
+}
+
+const fields::Struct& describe(const DownwardApiVolumeSource*) {
+  static const Field list[] = {acts("items", &DownwardApiVolumeSource::items),
+                               acts("defaultMode", &DownwardApiVolumeSource::default_mode)};
+  static const fields::Struct description{"DownwardApiVolumeSource", list};
+  return description;
+}
+
+const fields::Struct& describe(const DownwardApiProjection*) {
+  static const Field list[] = {acts("items", &DownwardApiProjection::items)};
+  static const fields::Struct description{"DownwardApiProjection", list};
+  return description;
+}
+
+const fields::Struct& describe(const GitRepoVolumeSource*) {
+  static const Field list[] = {acts("repository", &GitRepoVolumeSource::repository),
+                               acts("revision", &GitRepoVolumeSource::revision),
+                               acts("directory", &GitRepoVolumeSource::directory)};
+  static const fields::Struct description{"GitRepoVolumeSource", list};
   return description;
 }
 
@@ -258,16 +286,14 @@ const fields::Struct& describe(const VolumeProjection*) {
       acts("secret", &VolumeProjection::secret), acts("configMap", &VolumeProjection::config_map),
       refused("serviceAccountToken", &VolumeProjection::service_account_token,
               "there are no tokens of service accounts"),
-      refused("downwardAPI", &VolumeProjection::downward_api,
-              "there are no pods here to describe")};
+      acts("downwardAPI", &VolumeProjection::downward_api)};
   static const fields::Struct description{"VolumeProjection", list};
   return description;
 }
 
 const fields::Struct& describe(const ProjectedVolumeSource*) {
   static const Field list[] = {acts("sources", &ProjectedVolumeSource::sources),
-                               warned("defaultMode", &ProjectedVolumeSource::default_mode,
-                                      "files are readable by their user alone")};
+                               acts("defaultMode", &ProjectedVolumeSource::default_mode)};
   static const fields::Struct description{"ProjectedVolumeSource", list};
   return description;
 }
@@ -307,6 +333,7 @@ const fields::Struct& describe(const Volume*) {
       refused("csi", &Volume::csi, "there is no such storage here"),
       refused("ephemeral", &Volume::ephemeral, "there is no such storage here"),
       refused("image", &Volume::image, "there is no such storage here"),
+      refused("downwardAPI", &Volume::downward_api, "there are no pods here to describe"),
       refused("gitRepo", &Volume::git_repo, "there is no such storage here")};
   static const fields::Struct description{"Volume", list};
   return description;

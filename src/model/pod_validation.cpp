@@ -308,7 +308,7 @@ FieldErrors validate_projection(const VolumeProjection& projection) {
   if (projection.secret) set.push_back("secret");
   if (projection.config_map) set.push_back("configMap");
   if (projection.service_account_token) set.push_back("serviceAccountToken");
-  if (!projection.downward_api.is_null()) set.push_back("downwardAPI");
+  if (projection.downward_api) set.push_back("downwardAPI");
   FieldErrors errors = exactly_one(set, {"secret", "configMap", "serviceAccountToken"});
   const auto named = [&](const std::optional<NamedProjection>& part, std::string_view field) {
     if (!part) return;
@@ -347,7 +347,8 @@ FieldErrors validate_volume(const Volume& volume, const PodFeatures& features) {
   source(!volume.csi.is_null(), features.csi, "csi");
   source(!volume.ephemeral.is_null(), features.ephemeral, "ephemeral");
   source(!volume.image.is_null(), features.image_volume, "image");
-  source(!volume.git_repo.is_null(), false, "gitRepo");
+  source(volume.downward_api.has_value(), false, "downwardAPI");
+  source(volume.git_repo.has_value(), false, "gitRepo");
   errors.add(exactly_one(set, {"secret", "configMap", "projected", "emptyDir"}));
   if (volume.secret) {
     errors.add(validate_items(volume.secret->items).via_field("secret"));

@@ -26,8 +26,8 @@ Values values_of(const core::ConfigMap& map) { return {map.data.begin(), map.dat
 
 class Reader {
  public:
-  Reader(const Client& client, std::string_view namespace_, std::set<ObjectRef>& interests)
-      : client_(client), namespace_(namespace_), interests_(interests) {}
+  Reader(const Client& client, const PodFacts& pod, std::set<ObjectRef>& interests)
+      : client_(client), pod_(pod), namespace_(pod.metadata.namespace_), interests_(interests) {}
 
   /// Everything in an object; empty when it is absent and may be.
   template <class T>
@@ -66,12 +66,18 @@ class Reader {
   Result<std::optional<std::string>> value(const core::EnvVarSource& from) {
     if (from.config_map_key_ref) return one<core::ConfigMap>(*from.config_map_key_ref);
     if (from.secret_key_ref) return one<core::Secret>(*from.secret_key_ref);
-    return fail(Errc::unimplemented, "fieldRef and resourceFieldRef have no values here");
+    if (!from.field_ref) {
+      return fail(Errc::unimplemented, "resourceFieldRef has no value here");
+    }
+    Result<std::string> value = pod_field(pod_, *from.field_ref, false);
+    if (!value) return value.error();
+    return std::optional<std::string>(std::move(*value));
   }
 
  private:
   const Client& client_;
-  std::string namespace_;
+  const PodFacts& pod_;
+  const std::string& namespace_;
   std::set<ObjectRef>& interests_;
 };
 
@@ -81,11 +87,10 @@ core::EnvVar literal(std::string name, const std::string& value) {
 
 }  // namespace
 
-Result<std::vector<core::EnvVar>> literal_environment(const Client& client,
-                                                      std::string_view namespace_,
+Result<std::vector<core::EnvVar>> literal_environment(const Client& client, const PodFacts& pod,
                                                       const core::Container& container,
                                                       std::set<ObjectRef>& interests) {
-  Reader reader(client, namespace_, interests);
+  Reader reader(client, pod, interests);
   std::vector<core::EnvVar> result;
   for (const core::EnvFromSource& from : container.env_from) {
     const Result<Values> values = reader.source(from);

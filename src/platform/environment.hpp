@@ -2,20 +2,20 @@
 #pragma once
 
 #include <set>
-#include <string_view>
 #include <vector>
 
 #include "knative/client.hpp"
 #include "knative/pod.hpp"
+#include "platform/pod_facts.hpp"
 
 namespace knative::control {
 
 /// `env` and `envFrom` of `container` as `env` alone: what stood in objects of the namespace comes
 /// first for envFrom (later sources win), and takes the place of every valueFrom, written so that
-/// no $(NAME) in it is expanded. Fails with `failed_precondition` naming object and key, unless
-/// they are optional. The objects that were looked for are added to `interests`, found or not.
-Result<std::vector<core::EnvVar>> literal_environment(const Client& client,
-                                                      std::string_view namespace_,
+/// no $(NAME) in it is expanded; so do fields of the pod itself. Fails with `failed_precondition`
+/// naming object and key, unless they are optional. The objects that were looked for are added to
+/// `interests`, found or not.
+Result<std::vector<core::EnvVar>> literal_environment(const Client& client, const PodFacts& pod,
                                                       const core::Container& container,
                                                       std::set<ObjectRef>& interests);
 

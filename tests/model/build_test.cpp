@@ -63,8 +63,8 @@ TEST(Build, NamesHaveNoDotsAndAtMost63Characters) {
   Build build = valid();
   build.metadata.name = std::string(64, 'a') + ".b";
   EXPECT_EQ(errors_of(build),
-            "invalid resource name: must be no more than 63 characters: metadata.name\n"
-            "invalid resource name: must not contain '.': metadata.name");
+            "Invalid resource name: length must be no more than 63 characters: metadata.name\n"
+            "Invalid resource name: special character . must not be present: metadata.name");
 }
 
 TEST(Build, StepsNeedImagesAndDistinctNames) {

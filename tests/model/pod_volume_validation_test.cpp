@@ -149,7 +149,7 @@ TEST(PodVolumes, ProjectionsHaveExactlyOneSource) {
       {{.secret = named}, ""},
       {{.config_map = named}, ""},
       {{.service_account_token = ServiceAccountTokenProjection{.path = "token"}}, ""},
-      {{.downward_api = Value::Map{{"items", Value::List{}}}}, ""},
+      {{.downward_api = DownwardApiProjection{}}, ""},
       {{},
        "expected exactly one, got neither: " + here + "configMap, " + here + "secret, " + here +
            "serviceAccountToken"},

@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "base/text.hpp"
+#include "engines/builder/credentials.hpp"
 #include "engines/builder/image.hpp"
 #include "engines/builder/paths.hpp"
 
@@ -21,6 +22,10 @@ constexpr std::string_view fallback_to_logs = "FallbackToLogsOnError";
 constexpr std::size_t words_bytes_max = 300;
 constexpr std::string_view default_message_path = "/dev/termination-log";
 constexpr std::string_view succeeded = "Succeeded";
+constexpr std::string_view credential_step = "build-step-credential-initializer";
+constexpr Duration volume_pause = std::chrono::seconds(1);
+constexpr unsigned for_any_user = 0777;  // whom a step runs as is its image's to say
+constexpr unsigned for_one_user = 0600;
 constexpr int binding_tries_max = 200;
 constexpr Duration binding_pause = std::chrono::milliseconds(20);
 
@@ -45,6 +50,10 @@ struct Run {
   std::string workspace;  // what steps see
   std::set<std::string> excluded;
   std::vector<NamedStep> steps;
+  std::size_t sources_hidden = 0;  // of the steps: custom sources, which no status tells of
+  std::vector<core::Secret> secrets;
+  builder::BuildCredentials credentials;
+  std::map<std::string, ContainerMount> volumes;
   build::ImageConfig image;
   bool detected = false;
   std::optional<std::int64_t> source_time;
@@ -81,6 +90,31 @@ std::vector<build::SourceSpec> sources_of(const build::BuildSpec& spec) {
   if (!spec.sources.empty()) return spec.sources;
   if (spec.source.empty()) return {};
   return {spec.source};
+}
+
+bool is_custom(const build::SourceSpec& source) {
+  return !source.git && !source.gcs && source.custom;
+}
+
+// "/builder//home/" is "/builder/home".
+std::string clean_target(std::string_view path) {
+  std::string clean;
+  for (const char c : path) {
+    if (c != '/' || !clean.ends_with('/')) clean.push_back(c);
+  }
+  if (clean.size() > 1 && clean.ends_with('/')) clean.pop_back();
+  return clean;
+}
+
+// Where a volume of kind gitRepo has its files: as Kubernetes, in a folder of the repository's name
+// unless the document names another one.
+std::string repository_folder(const core::GitRepoVolumeSource& from) {
+  if (!from.directory.empty()) return from.directory;
+  std::string_view name = from.repository;
+  while (name.ends_with('/')) name.remove_suffix(1);
+  name.remove_prefix(std::min(name.find_last_of("/:") + 1, name.size()));
+  if (name.ends_with(".git")) name.remove_suffix(4);
+  return std::string(name);
 }
 
 // The end of what a step has said as one line, for the condition's message.
@@ -131,8 +165,31 @@ struct Builder::Impl {
     if (!made) return made.error();
     run.directory = *made;
     run.workspace = run.in("workspace");
-    for (const char* name : {"workspace", "home", "tmp", "messages"}) {
+    for (const char* name : {"workspace", "home", "tmp", "messages", "volumes"}) {
       if (Result<void> r = files.make_directories(run.in(name)); !r) return r;
+    }
+    for (const char* name : {"home", "tmp"}) {
+      if (Result<void> r = files.set_mode(run.in(name), for_any_user); !r) return r;
+    }
+    return write_credentials(run);
+  }
+
+  // Into the home that sources and steps share. Nothing packs it.
+  Result<void> write_credentials(const Run& run) {
+    for (const auto& [name, bytes] : run.credentials.files) {
+      const std::string place = run.in("home/") + name;
+      if (const std::size_t slash = name.rfind('/'); slash != name.npos) {
+        Result<void> made = files.make_directories(run.in("home/") + name.substr(0, slash));
+        if (!made) return made;
+      }
+      const OpenOptions how{.write = true,
+                            .create = true,
+                            .truncate = false,
+                            .exclusive = true,
+                            .mode = for_one_user};
+      Result<std::unique_ptr<File>> file = files.open(place, how);
+      if (!file) return file.error();
+      if (Result<void> written = (*file)->write_at(0, bytes); !written) return written;
     }
     return {};
   }
@@ -146,9 +203,10 @@ struct Builder::Impl {
     }
     build::BuildSpec& spec = run.build.spec;
     if (spec.status == build::build_cancelled) {
-      return Failure{"BuildCancelled", fail(Errc::cancelled, "build \"" + run.build.metadata.name +
-                                                                 "\" was cancelled")};
+      return Failure{"BuildCancelled",
+                     fail(Errc::cancelled, build::cancelled_message(run.build.metadata.name))};
     }
+    if (std::optional<Failure> wrong = collect_credentials(run)) return wrong;
     if (spec.template_) {
       Result<build::BuildTemplateSpec> from = find_template(run);
       if (!from) return Failure{"BuildValidationFailed", from.error()};
@@ -156,12 +214,42 @@ struct Builder::Impl {
       if (!filled) return Failure{"BuildValidationFailed", filled.error()};
       spec = *std::move(filled);
     }
+    if (Result<void> good = check_volume_names(run); !good) {
+      return Failure{"BuildValidationFailed", good.error()};
+    }
     if (!spec.image.empty()) {
       if (Result<oci::Reference> name = oci::Reference::parse(spec.image); !name) {
         return Failure{"BuildValidationFailed", name.error()};
       }
     }
     return std::nullopt;
+  }
+
+  std::optional<Failure> collect_credentials(Run& run) {
+    if (options.secrets) {
+      Result<std::vector<core::Secret>> secrets = options.secrets(run.build);
+      if (!secrets) return Failure{"BuildValidationFailed", secrets.error()};
+      run.secrets = std::move(*secrets);
+    }
+    if (Result<void> good = builder::check_annotations(run.secrets); !good) {
+      return Failure{"BuildValidationFailed", good.error()};
+    }
+    Result<builder::BuildCredentials> found =
+        builder::credentials_of(run.secrets, builder::home_path);
+    if (!found) return Failure{"StepFailed", found.error().within(std::string(credential_step))};
+    run.credentials = std::move(*found);
+    return std::nullopt;
+  }
+
+  // Those of the build, of its template, and the ones that every build has.
+  static Result<void> check_volume_names(const Run& run) {
+    std::set<std::string_view> names{"workspace", "home"};
+    for (const core::Volume& volume : run.build.spec.volumes) {
+      if (names.insert(volume.name).second) continue;
+      return fail(Errc::invalid_argument, multiple_one_of({"name"}).to_string() + ": volume \"" +
+                                              volume.name + "\" is there already");
+    }
+    return {};
   }
 
   Result<build::BuildTemplateSpec> find_template(const Run& run) {
@@ -195,7 +283,7 @@ struct Builder::Impl {
         co_return Failure{"BuildExecuteFailed", made.error()};
       }
       run.excluded.insert(target->empty() ? ".git" : *target + "/.git");
-      Task<Result<Fetched>> fetching = fetcher.fetch(source, directory);
+      Task<Result<Fetched>> fetching = fetcher.fetch(source, directory, run.credentials.sources);
       Result<Fetched> fetched = co_await std::move(fetching);
       if (!fetched) {
         run.log(name, base::valid_utf8(fetched.error().detail));
@@ -215,13 +303,14 @@ struct Builder::Impl {
     if (sub_path.empty()) return std::nullopt;
     Result<std::string> clean = builder::clean_relative(sub_path, "subPath");
     if (!clean) return Failure{"BuildValidationFailed", clean.error()};
-    Result<FileInfo> info = builder::find_inside(files, run.workspace, *clean, "subPath");
-    if (!info) return Failure{"SourceFailed", info.error()};
-    if (info->type != FileType::directory) {
-      return Failure{"SourceFailed", fail(Errc::invalid_argument,
-                                          "subPath \"" + sub_path + "\" is not a directory")};
+    Result<std::string> real = builder::resolve_inside(files, run.workspace, *clean, "subPath");
+    if (!real) return Failure{"SourceFailed", real.error()};
+    if (real->empty()) return std::nullopt;
+    run.workspace += "/" + *real;
+    // As in a pod: what no source brought is there, and empty.
+    if (Result<void> made = files.make_directories(run.workspace); !made) {
+      return Failure{"BuildExecuteFailed", made.error()};
     }
-    if (!clean->empty()) run.workspace += "/" + *clean;
     return std::nullopt;
   }
 
@@ -232,10 +321,11 @@ struct Builder::Impl {
     const build::BuildSpec& spec = run.build.spec;
     const std::vector<build::SourceSpec> sources = sources_of(spec);
     for (const build::SourceSpec& source : sources) {
-      if (source.git || source.gcs || !source.custom) continue;
+      if (!is_custom(source)) continue;
       const std::string suffix = source.name.empty() ? "" : "-" + source.name;
       run.steps.push_back({"build-step-custom-source" + suffix, *source.custom});
     }
+    run.sources_hidden = run.steps.size();
     std::vector<build::Step> steps = spec.steps;
     if (spec.image_config) run.image = *spec.image_config;
     if (!spec.image.empty() && (steps.empty() || run.image.entrypoint.empty())) {
@@ -246,8 +336,9 @@ struct Builder::Impl {
       if (found) use_detected(run, *found, steps);
     }
     for (std::size_t i = 0; i < steps.size(); ++i) {
-      const std::string name =
-          steps[i].name.empty() ? "unnamed-" + std::to_string(i) : steps[i].name;
+      const std::string name = steps[i].name.empty()
+                                   ? "unnamed-" + std::to_string(i + run.sources_hidden)
+                                   : steps[i].name;
       run.steps.push_back({"build-step-" + name, steps[i]});
     }
     return std::nullopt;
@@ -270,38 +361,91 @@ struct Builder::Impl {
     }
   }
 
-  // What a step sees of this machine beside its image.
+  // ------------------------------------------------------------------------ volumes
+
+  // As in a cluster, what a volume needs may come later: the build is Pending until then.
+  Task<std::optional<Failure>> make_volumes(Run& run) {
+    while (true) {
+      Result<std::map<std::string, ContainerMount>> made = volumes_of(run);
+      if (made) {
+        run.volumes = std::move(*made);
+        co_return std::nullopt;
+      }
+      if (made.error().code != Errc::failed_precondition) {
+        co_return Failure{"BuildExecuteFailed", made.error()};
+      }
+      conditions.mark_unknown(run.status.conditions, succeeded, "Pending", made.error().detail,
+                              Timestamp(timers.wall()));
+      run.publish();
+      co_await timers.sleep_for(volume_pause);
+    }
+  }
+
+  Result<std::map<std::string, ContainerMount>> volumes_of(const Run& run) {
+    const std::string directory = run.in("volumes");
+    if (options.volumes) return options.volumes(run.build, directory);
+    std::map<std::string, ContainerMount> result;
+    const std::vector<core::Volume>& volumes = run.build.spec.volumes;
+    for (std::size_t i = 0; i < volumes.size(); ++i) {
+      const core::Volume& volume = volumes[i];
+      const core::Volume plain{
+          .name = volume.name, .empty_dir = volume.empty_dir, .git_repo = volume.git_repo};
+      if (volume != plain) {
+        return fail(Errc::unimplemented,
+                    "volume \"" + volume.name + "\": only emptyDir and gitRepo are known here");
+      }
+      const std::string place = directory + "/" + std::to_string(i);
+      if (Result<void> made = files.make_directories(place); !made) return made.error();
+      if (Result<void> set = files.set_mode(place, for_any_user); !set) return set.error();
+      result[volume.name].source = place;
+    }
+    return result;
+  }
+
+  Task<std::optional<Failure>> fetch_repositories(Run& run) {
+    const SourceCredentials none;  // whoever mounts it brings its own
+    for (const core::Volume& volume : run.build.spec.volumes) {
+      if (!volume.git_repo) continue;
+      const std::string what = "volume \"" + volume.name + "\"";
+      build::SourceSpec source;
+      source.git = build::GitSource{volume.git_repo->repository, volume.git_repo->revision};
+      const std::string folder = repository_folder(*volume.git_repo);
+      const Result<std::string> clean =
+          builder::clean_relative(folder, what + ": directory", "the volume");
+      if (!clean) co_return Failure{"BuildValidationFailed", clean.error()};
+      const std::string place = run.volumes.at(volume.name).source + "/" + *clean;
+      if (Result<void> made = files.make_directories(place); !made) {
+        co_return Failure{"BuildExecuteFailed", made.error()};
+      }
+      Task<Result<Fetched>> fetching = fetcher.fetch(source, place, none);
+      const Result<Fetched> fetched = co_await std::move(fetching);
+      if (!fetched) co_return Failure{"SourceFailed", fetched.error().within(what)};
+    }
+    co_return std::nullopt;
+  }
+
+  // What a step sees of this machine beside its image. What the document mounts at the same place
+  // takes the place of what every step has.
   Result<std::vector<ContainerMount>> mounts_of(const Run& run, const build::Step& step,
                                                 const std::string& message) {
-    std::vector<ContainerMount> mounts{{run.workspace, std::string(builder::workspace_path)},
-                                       {run.in("home"), std::string(builder::home_path)},
-                                       {run.in("tmp"), std::string(tmp_path)}};
+    Result<std::vector<ContainerMount>> own = mount_volumes(files, run.volumes, step.volume_mounts);
+    if (!own) return own;
     const std::string& message_path = step.termination_message_path;
-    mounts.push_back(
-        {message, message_path.empty() ? std::string(default_message_path) : message_path});
+    const std::vector<ContainerMount> implicit{
+        {run.workspace, std::string(builder::workspace_path)},
+        {run.in("home"), std::string(builder::home_path)},
+        {run.in("tmp"), std::string(tmp_path)},
+        {message, message_path.empty() ? std::string(default_message_path) : message_path}};
     if (Result<void> made = files.write_file(message, ""); !made) return made.error();
-    const std::vector<core::Volume>& volumes = run.build.spec.volumes;
-    for (const core::VolumeMount& mount : step.volume_mounts) {
-      const auto volume =
-          std::find_if(volumes.begin(), volumes.end(),
-                       [&](const core::Volume& candidate) { return candidate.name == mount.name; });
-      const std::string what = "volume \"" + mount.name + "\"";
-      if (volume == volumes.end()) {
-        return fail(Errc::invalid_argument, what + " is mounted but not declared");
-      }
-      if (volume->secret || volume->config_map || volume->projected ||
-          volume->persistent_volume_claim || volume->host_path) {
-        return fail(Errc::unimplemented, what + ": local steps support emptyDir only");
-      }
-      Result<std::string> sub = builder::clean_relative(mount.sub_path, "subPath of " + what);
-      if (!sub) return sub.error();
-      std::string real = run.in("volumes/") + std::to_string(volume - volumes.begin());
-      sub = builder::resolve_inside(files, real, *sub, "subPath of " + what);
-      if (!sub) return sub.error();
-      if (!sub->empty()) real += "/" + *sub;
-      if (Result<void> made = files.make_directories(real); !made) return made.error();
-      mounts.push_back({real, mount.mount_path, mount.read_only});
+    if (Result<void> set = files.set_mode(message, 0666); !set) return set.error();
+    std::vector<ContainerMount> mounts;
+    for (const ContainerMount& mount : implicit) {
+      const bool taken = std::any_of(own->begin(), own->end(), [&](const ContainerMount& other) {
+        return clean_target(other.target) == mount.target;
+      });
+      if (!taken) mounts.push_back(mount);
     }
+    mounts.insert(mounts.end(), own->begin(), own->end());
     return mounts;
   }
 
@@ -321,8 +465,7 @@ struct Builder::Impl {
                                   const std::string& message) {
     core::Container step = named.step;
     if (options.environment) {
-      Result<std::vector<core::EnvVar>> literal =
-          options.environment(run.build.metadata.namespace_, step);
+      Result<std::vector<core::EnvVar>> literal = options.environment(run.build, step);
       if (!literal) return literal.error();
       step.env = std::move(*literal);
       step.env_from.clear();
@@ -361,7 +504,7 @@ struct Builder::Impl {
   }
 
   Task<std::optional<Failure>> run_steps(Run& run) {
-    run.status.step_states.resize(run.steps.size());
+    run.status.step_states.resize(run.steps.size() - run.sources_hidden);
     for (core::ContainerState& state : run.status.step_states) state.waiting.emplace();
     for (std::size_t i = 0; i < run.steps.size(); ++i) {
       Task<std::optional<Failure>> running = run_step(run, i);
@@ -416,7 +559,9 @@ struct Builder::Impl {
     const std::string where = "step \"" + named.name + "\"";
     Result<ContainerSpec> spec = make_step(run, named, message);
     if (!spec) co_return Failure{"BuildValidationFailed", spec.error().within(where)};
-    core::ContainerState& state = run.status.step_states[index];
+    core::ContainerState unseen;
+    core::ContainerState& state =
+        index < run.sources_hidden ? unseen : run.status.step_states[index - run.sources_hidden];
     const Timestamp started = timers.wall();
     state.waiting.reset();
     state.running.emplace().started_at = started;
@@ -434,7 +579,7 @@ struct Builder::Impl {
     terminated.message = message_of(run, named.step, message, ended);
     state.running.reset();
     state.terminated = terminated;
-    run.status.steps_completed.push_back(named.name);
+    if (index >= run.sources_hidden) run.status.steps_completed.push_back(named.name);
     run.publish();
     if (!ended) co_return Failure{"StepFailed", ended.error().within(where)};
     if (ended->success()) co_return std::nullopt;
@@ -445,11 +590,11 @@ struct Builder::Impl {
     co_return Failure{"StepFailed", fail(Errc::failed_precondition, detail)};
   }
 
-  // For messages: what the build was doing.
+  // For the log: what the build was doing.
   static std::string at_work(const Run& run) {
     for (std::size_t i = 0; i < run.status.step_states.size(); ++i) {
-      if (run.status.step_states[i].running)
-        return ": step \"" + run.steps[i].name + "\" was running";
+      if (!run.status.step_states[i].running) continue;
+      return "step \"" + run.steps[i + run.sources_hidden].name + "\" was running";
     }
     return {};
   }
@@ -510,8 +655,17 @@ struct Builder::Impl {
   // ------------------------------------------------------------------------ the whole
 
   Task<std::optional<Failure>> work(Run& run) {
+    Task<std::optional<Failure>> preparing = make_volumes(run);
+    std::optional<Failure> failure = co_await std::move(preparing);
+    if (failure) co_return failure;
+    conditions.mark_unknown(run.status.conditions, succeeded, "Building", "",
+                            Timestamp(timers.wall()));
+    run.publish();
+    Task<std::optional<Failure>> repositories = fetch_repositories(run);
+    failure = co_await std::move(repositories);
+    if (failure) co_return failure;
     Task<std::optional<Failure>> fetching = fetch_sources(run);
-    std::optional<Failure> failure = co_await std::move(fetching);
+    failure = co_await std::move(fetching);
     if (!failure) failure = collect_steps(run);
     if (failure) co_return failure;
     Task<std::optional<Failure>> stepping = run_steps(run);
@@ -570,9 +724,6 @@ Task<BuildOutcome> Builder::execute(const build::Build& build, const BuildCallba
     co_return impl.finish(run, failure);
   }
   cleanup.directory = run.directory;
-  impl.conditions.mark_unknown(run.status.conditions, succeeded, "Building", "",
-                               Timestamp(impl.timers.wall()));
-  run.publish();
   const Duration timeout = run.build.spec.timeout.value_or(std::chrono::minutes(10));
   std::optional<std::optional<Failure>> ended;
   if (timeout > Duration::zero()) {
@@ -584,10 +735,11 @@ Task<BuildOutcome> Builder::execute(const build::Build& build, const BuildCallba
   if (ended) {
     failure = std::move(*ended);
   } else {
-    failure = Failure{"BuildTimeout",
-                      fail(Errc::deadline_exceeded,
-                           "build \"" + run.build.metadata.name + "\" did not finish within \"" +
-                               format_duration(timeout) + "\"" + Impl::at_work(run))};
+    if (const std::string doing = Impl::at_work(run); !doing.empty()) run.log("build", doing);
+    failure =
+        Failure{"BuildTimeout", fail(Errc::deadline_exceeded, "Build \"" + run.build.metadata.name +
+                                                                  "\" failed to finish within \"" +
+                                                                  format_duration(timeout) + "\"")};
   }
   if (failure && impl.options.keep_failed) {
     run.log("build", "kept " + run.directory);

@@ -1,6 +1,7 @@
 // Brings sources: picks the way by the kind of source and the form of its URL.
 #include <algorithm>
 
+#include "engines/builder/credentials.hpp"
 #include "engines/builder/fetch_git.hpp"
 #include "engines/builder/tree_writer.hpp"
 #include "knative/http.hpp"
@@ -39,6 +40,14 @@ Credentials split_credentials(std::string& url) {
   credentials.user = http::percent_decode(who.substr(0, colon));
   if (colon < who.size()) credentials.password = http::percent_decode(who.substr(colon + 1));
   return credentials;
+}
+
+// Those of the URL itself, else those that the build has for it.
+Credentials take_credentials(std::string& url, const SourceCredentials& known) {
+  Credentials own = split_credentials(url);
+  if (!own.user.empty() || !own.password.empty()) return own;
+  const SourceCredentials::Basic* basic = builder::basic_for(known, url);
+  return basic == nullptr ? own : Credentials{basic->user, basic->password};
 }
 
 // The path of a location on this machine; a file:// URL is percent-encoded.
@@ -204,10 +213,10 @@ class SourceFetcher final : public Fetcher {
         offload_(offload),
         options_(options) {}
 
-  Task<Result<Fetched>> fetch(const build::SourceSpec& source,
-                              const std::string& directory) override {
-    if (source.git) return fetch_git(source, directory);
-    if (source.gcs) return fetch_archive(source, directory);
+  Task<Result<Fetched>> fetch(const build::SourceSpec& source, const std::string& directory,
+                              const SourceCredentials& credentials) override {
+    if (source.git) return fetch_git(source, directory, credentials);
+    if (source.gcs) return fetch_archive(source, directory, credentials);
     return nothing_known();
   }
 
@@ -225,11 +234,12 @@ class SourceFetcher final : public Fetcher {
     return fetched;
   }
 
-  Task<Result<Fetched>> fetch_git(const build::SourceSpec& source, const std::string& directory) {
+  Task<Result<Fetched>> fetch_git(const build::SourceSpec& source, const std::string& directory,
+                                  const SourceCredentials& known) {
     CloneRequest request;
     request.url = source.git->url;
     request.revision = source.git->revision;
-    request.credentials = split_credentials(request.url);
+    request.credentials = take_credentials(request.url, known);
     request.directory = directory;
     request.limits = options_;
     const std::string shown = http::shown_url(request.url);
@@ -262,10 +272,10 @@ class SourceFetcher final : public Fetcher {
     co_return finish(source, shown, checkout);
   }
 
-  Task<Result<Fetched>> fetch_archive(const build::SourceSpec& source,
-                                      const std::string& directory) {
+  Task<Result<Fetched>> fetch_archive(const build::SourceSpec& source, const std::string& directory,
+                                      const SourceCredentials& known) {
     std::string location = source.gcs->location;
-    const Credentials credentials = split_credentials(location);
+    const Credentials credentials = take_credentials(location, known);
     const std::string type = source.gcs->type;
     const std::string shown = http::shown_url(location);
     const std::string where = "source " + shown;

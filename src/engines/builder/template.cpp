@@ -65,7 +65,7 @@ Result<Table> make_table(const build::TemplateInstantiationSpec& instantiation,
   for (const build::ArgumentSpec& argument : instantiation.arguments) {
     if (!given.insert(argument.name).second) {
       return fail(Errc::invalid_argument,
-                  "DuplicateArgName: argument \"" + argument.name + "\" is given twice");
+                  "DuplicateArgName: duplicate argument name \"" + argument.name + "\"");
     }
   }
   std::string missing;
@@ -73,13 +73,14 @@ Result<Table> make_table(const build::TemplateInstantiationSpec& instantiation,
     if (parameter.default_) {
       table[parameter.name] = *parameter.default_;
     } else if (!given.contains(parameter.name)) {
-      missing += " {" + parameter.name + " " + parameter.description + "}";
+      missing +=
+          (missing.empty() ? "{" : " {") + parameter.name + " " + parameter.description + "}";
     }
   }
   if (!missing.empty()) {
-    return fail(
-        Errc::invalid_argument,
-        "UnsatisfiedParameter: these parameters have neither argument nor default:" + missing);
+    return fail(Errc::invalid_argument,
+                "UnsatisfiedParameter: build does not specify these required parameters: [" +
+                    missing + "]");
   }
   for (const build::ArgumentSpec& argument : instantiation.arguments) {
     table[argument.name] = argument.value;

@@ -13,9 +13,22 @@ struct BuildReconciler::Running {
   Build build;
   BuildCallbacks callbacks;
   std::optional<build::BuildStatus> unwritten;  ///< The newest status.
+  std::optional<build::BuildStatus> latest;     ///< The same, once there was one.
   Wakeup news;
   TaskSet tasks;
 };
+
+namespace {
+
+// What was said at the door stays beside what the run says; conditions are sorted by type.
+build::BuildStatus with_warnings(build::BuildStatus status, const Build& stored) {
+  if (const Condition* warned = find_condition(stored.status.conditions, "Warnings")) {
+    status.conditions.push_back(*warned);
+  }
+  return status;
+}
+
+}  // namespace
 
 BuildReconciler::BuildReconciler(Scope scope, Executor& executor, Builder& builder, Output output)
     : ObjectReconciler(scope.context, "build"),
@@ -35,17 +48,30 @@ Task<Result<Requeue>> BuildReconciler::step(Build& build, Interests&) {
   const Condition* succeeded = find_condition(build.status.conditions, "Succeeded");
   const bool finished = succeeded != nullptr && !succeeded->is_unknown();
   const auto active = running_.find(key);
-  if (active != running_.end()) {
-    if (build.spec.status != build::build_cancelled && !finished) co_return Requeue::never();
-    running_.erase(active);
+  if (finished) {
+    running_.erase(key);
+    build.status.observed_generation = build.metadata.generation;
+    co_return Requeue::never();
   }
-  if (finished) co_return Requeue::never();
+  if (build.spec.status == build::build_cancelled) {
+    if (active != running_.end()) {
+      if (active->second->latest) build.status = with_warnings(*active->second->latest, build);
+      running_.erase(active);
+    }
+    build::build_conditions().mark_false(build.status.conditions, "Succeeded",
+                                         std::string(build::build_cancelled),
+                                         build::cancelled_message(build.metadata.name), now());
+    build.status.observed_generation = build.metadata.generation;
+    co_return Requeue::never();
+  }
+  if (active != running_.end()) co_return Requeue::never();
   // A build that was running when its platform ended begins again: it has no other effects than
   // its image.
   std::unique_ptr<Running>& running = running_[key];
   running = std::make_unique<Running>(executor_, build);
   running->callbacks.on_status = [running = running.get()](const build::BuildStatus& status) {
     running->unwritten = status;
+    running->latest = status;
     running->news.notify_all();
   };
   if (output_) {
@@ -87,11 +113,7 @@ Task<Result<void>> BuildReconciler::record(const Build& of, const build::BuildSt
   if (!stored) co_return stored.error();
   if (stored->metadata.uid != of.metadata.uid) co_return Result<void>();
   Build updated = *stored;
-  updated.status = status;
-  // What was said at the door stays beside what the run says; conditions are sorted by type.
-  if (const Condition* warned = find_condition(stored->status.conditions, "Warnings")) {
-    updated.status.conditions.push_back(*warned);
-  }
+  updated.status = with_warnings(status, *stored);
   updated.status.observed_generation = of.metadata.generation;
   Task<Result<void>> write = write_status(client(), *stored, std::move(updated));
   co_return co_await std::move(write);

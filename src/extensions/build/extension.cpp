@@ -1,4 +1,5 @@
 // Build as a part of a platform: the builder with its sources, and its reconciler.
+#include <algorithm>
 #include <memory>
 #include <set>
 #include <utility>
@@ -8,10 +9,51 @@
 #include "knative/oci.hpp"
 #include "knative/platform_options.hpp"
 #include "platform/environment.hpp"
+#include "platform/volumes.hpp"
 
 namespace knative {
 
 namespace {
+
+constexpr std::size_t pod_suffix_characters = 6;
+constexpr std::string_view default_account = "default";
+
+// The pod that a cluster would make of a build.
+control::PodFacts pod_of(const build::Build& build) {
+  control::PodFacts pod;
+  pod.metadata = build.metadata;
+  const std::string& uid = build.metadata.uid;
+  pod.metadata.name += "-pod-" + uid.substr(0, std::min(uid.size(), pod_suffix_characters));
+  pod.metadata.labels["build.knative.dev/buildName"] = build.metadata.name;
+  pod.metadata.annotations["sidecar.istio.io/inject"] = "false";
+  pod.service_account = build.spec.service_account_name;
+  return pod;
+}
+
+// In the words of a cluster's API.
+Error not_found(std::string_view kinds, std::string_view name) {
+  return fail(Errc::not_found, std::string(kinds) + " \"" + std::string(name) + "\" not found");
+}
+
+// An account that nobody made is the default one, which every namespace of a cluster has.
+Result<std::vector<core::Secret>> secrets_of(const Client& client, const build::Build& build) {
+  const std::string& space = build.metadata.namespace_;
+  const std::string& name = build.spec.service_account_name;
+  const Result<core::ServiceAccount> account = client.get<core::ServiceAccount>(space, name);
+  if (!account && account.error().code != Errc::not_found) return account.error();
+  if (!account && name == default_account) return std::vector<core::Secret>();
+  if (!account) return not_found("serviceaccounts", name);
+  std::vector<core::Secret> secrets;
+  for (const core::SecretReference& reference : account->secrets) {
+    Result<core::Secret> secret = client.get<core::Secret>(space, reference.name);
+    if (!secret && secret.error().code == Errc::not_found) {
+      return not_found("secrets", reference.name);
+    }
+    if (!secret) return secret.error();
+    secrets.push_back(std::move(*secret));
+  }
+  return secrets;
+}
 
 class BuildExtension final : public Extension {
  public:
@@ -31,7 +73,9 @@ class BuildExtension final : public Extension {
     if (!directory) return directory.error();
     // What a platform that was killed had under way.
     if (Result<void> swept = into.env().files.remove_all(*directory); !swept) return swept;
-    make_builder(into, *images, *runtimes, std::move(*directory));
+    Result<std::string> claims = into.directory("claims");
+    if (!claims) return claims.error();
+    make_builder(into, *images, *runtimes, std::move(*directory), std::move(*claims));
     if (Result<void> provided = into.provide(*builder_); !provided) return provided;
     return into.add_controller<build::Build>(
         "build", std::make_unique<control::BuildReconciler>(
@@ -41,7 +85,7 @@ class BuildExtension final : public Extension {
 
  private:
   void make_builder(Installer& into, std::shared_ptr<oci::ImageStore> images,
-                    ContainerRuntimes& runtimes, std::string directory) {
+                    ContainerRuntimes& runtimes, std::string directory, std::string claims) {
     Env& env = into.env();
     fetcher_ = source_fetcher(into.outbound(), env.timers, env.network, env.files, env.offload);
     BuilderOptions builder_options;
@@ -51,19 +95,37 @@ class BuildExtension final : public Extension {
                                         std::string_view name) -> Result<build::BuildTemplateSpec> {
       if (kind == build::ClusterBuildTemplate::kind) {
         auto found = client.get<build::ClusterBuildTemplate>("", name);
+        if (!found && found.error().code == Errc::not_found) {
+          return not_found("clusterbuildtemplates.build.knative.dev", name);
+        }
         if (!found) return found.error();
         return found->spec;
       }
       auto found = client.get<build::BuildTemplate>(namespace_, name);
+      if (!found && found.error().code == Errc::not_found) {
+        return not_found("buildtemplates.build.knative.dev", name);
+      }
       if (!found) return found.error();
       return found->spec;
     };
     builder_options.environment =
         [&client = into.client()](
-            std::string_view namespace_,
+            const build::Build& build,
             const core::Container& step) -> Result<std::vector<core::EnvVar>> {
       std::set<ObjectRef> looked_for;  // a build runs once: nobody waits for what was missing
-      return control::literal_environment(client, namespace_, step, looked_for);
+      return control::literal_environment(client, pod_of(build), step, looked_for);
+    };
+    builder_options.volumes = [&client = into.client(), &files = env.files,
+                               claims = std::move(claims),
+                               host_paths = into.options().host_path_volumes](
+                                  const build::Build& build, const std::string& below) {
+      std::set<ObjectRef> looked_for;  // the builder asks again
+      const control::VolumePlaces places{below, claims, host_paths};
+      return control::make_volumes(files, client, pod_of(build), build.spec.volumes, places,
+                                   looked_for);
+    };
+    builder_options.secrets = [&client = into.client()](const build::Build& build) {
+      return secrets_of(client, build);
     };
     builder_ = std::make_unique<Builder>(env.timers, env.files, env.disk, *fetcher_, runtimes,
                                          std::move(images), std::move(builder_options));

@@ -80,6 +80,7 @@ void describe(const RevisionState& state, Revision& revision, Timestamp now) {
 // The Revision as an instance can run it: nothing in it refers to other objects, and nothing would
 // be left out silently.
 Result<Revision> runnable(Client& client, Revision revision, Interests& interests) {
+  const PodFacts pod{revision.metadata, revision.spec.service_account_name};
   if (revision.spec.containers.size() > 1) {
     return fail(Errc::unimplemented,
                 "a process or function has no other containers beside it: spec.containers[1]");
@@ -90,7 +91,7 @@ Result<Revision> runnable(Client& client, Revision revision, Interests& interest
                   "a process or function has no volumes: spec.containers[0].volumeMounts");
     }
     Result<std::vector<core::EnvVar>> environment =
-        literal_environment(client, revision.metadata.namespace_, container, interests);
+        literal_environment(client, pod, container, interests);
     if (!environment) return environment.error();
     container.env = std::move(*environment);
     container.env_from.clear();

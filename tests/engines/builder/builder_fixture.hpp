@@ -90,7 +90,7 @@ class BuilderFixture : public ::testing::Test {
     build::SourceSpec source;
     source.git = build::GitSource{url, revision};
     fs::create_directories(path(into));
-    return loop_.run(fetcher_->fetch(source, path(into)));
+    return loop_.run(fetcher_->fetch(source, path(into), credentials_));
   }
 
   static build::Step sh(const std::string& name, const std::string& script) {
@@ -151,6 +151,7 @@ class BuilderFixture : public ::testing::Test {
   BuilderOptions options_;
   FetcherOptions fetcher_options_;
   http::OutboundOptions outbound_options_;
+  SourceCredentials credentials_;
   std::unique_ptr<http::Outbound> outbound_;
   std::shared_ptr<oci::ImageStore> store_;
   FunctionTable functions_;

@@ -208,8 +208,7 @@ TEST_F(Builds, AStepThatNeverEndsIsKilledWithAllItStarted) {
   build.spec.timeout = std::chrono::milliseconds(500);
   const BuildOutcome outcome = execute(build);
   EXPECT_EQ(outcome.error->code, Errc::deadline_exceeded);
-  EXPECT_EQ(outcome.error->detail,
-            "build \"slow\" did not finish within \"500ms\": step \"build-step-hang\" was running");
+  EXPECT_EQ(outcome.error->detail, "Build \"slow\" failed to finish within \"500ms\"");
   EXPECT_EQ(succeeded(outcome).reason, "BuildTimeout");
   EXPECT_TRUE(processes_end(marker));
   EXPECT_TRUE(build_folders_are_gone());
@@ -299,8 +298,7 @@ TEST_F(Builds, ACustomSourceIsAContainerThatFillsTheWorkspace) {
   const BuildOutcome outcome = execute(build);
   ASSERT_FALSE(outcome.error) << outcome.error->to_string();
   EXPECT_EQ(log_["build-step-show"], "made\n");
-  EXPECT_EQ(outcome.status.steps_completed,
-            (std::vector<std::string>{"build-step-custom-source", "build-step-show"}));
+  EXPECT_EQ(outcome.status.steps_completed, std::vector<std::string>{"build-step-show"});
 }
 
 TEST_F(Builds, ValuesFromOtherObjectsAreRefusedByName) {
@@ -433,11 +431,11 @@ TEST_F(Builds, WithoutACommandTheFirstArgumentIsTheProgram) {
 }
 
 TEST_F(Builds, ValuesFromOtherObjectsComeFromWhoeverKnowsThem) {
-  options_.environment = [](std::string_view namespace_,
+  options_.environment = [](const build::Build& build,
                             const core::Container& step) -> Result<std::vector<core::EnvVar>> {
     if (step.env_from.empty()) return step.env;
     return std::vector<core::EnvVar>{
-        {.name = "FROM", .value = std::string(namespace_), .value_from = {}}};
+        {.name = "FROM", .value = build.metadata.namespace_, .value_from = {}}};
   };
   build::Build build;
   build.metadata.name = "b";

@@ -257,7 +257,7 @@ TEST_F(LocalGit, AFolderThatIsTooLargeIsRefused) {
     set_bounds(files, bytes);
     fs::remove_all(path("out"));
     fs::create_directories(path("out"));
-    return loop_.run(fetcher_->fetch(source, path("out")));
+    return loop_.run(fetcher_->fetch(source, path("out"), credentials_));
   };
   EXPECT_TRUE(copied(3, 1001));
   EXPECT_EQ(copied(2, 1001).error().code, Errc::resource_exhausted);

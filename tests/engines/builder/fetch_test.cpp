@@ -224,7 +224,8 @@ TEST_F(GitSources, ADroppedFetchStops) {
   fs::create_directories(path("out"));
   auto begin_and_drop = [](Timers& timers, Fetcher& fetcher, const build::SourceSpec& what,
                            const std::string& into) -> Task<bool> {
-    Task<Result<Fetched>> fetching = fetcher.fetch(what, into);
+    const SourceCredentials none;
+    Task<Result<Fetched>> fetching = fetcher.fetch(what, into, none);
     auto limited = with_deadline(timers, std::move(fetching), timers.now());
     co_return (co_await std::move(limited)).has_value();
   };
@@ -398,7 +399,7 @@ class Archives : public BuilderFixture {
     source.gcs = build::GcsSource{type, location};
     fs::remove_all(path("out"));
     fs::create_directories(path("out"));
-    return loop_.run(fetcher_->fetch(source, path("out")));
+    return loop_.run(fetcher_->fetch(source, path("out"), credentials_));
   }
 };
 
@@ -647,8 +648,11 @@ TEST_F(GitSources, AServerThatAcceptsAndNeverAnswersHoldsUpNobody) {
   builder();
   auto all = [](Fetcher& fetcher, const std::vector<build::SourceSpec>& what,
                 const std::vector<std::string>& into) -> Task<std::vector<Result<Fetched>>> {
+    const SourceCredentials none;
     std::vector<Task<Result<Fetched>>> tasks;
-    for (std::size_t i = 0; i < what.size(); ++i) tasks.push_back(fetcher.fetch(what[i], into[i]));
+    for (std::size_t i = 0; i < what.size(); ++i) {
+      tasks.push_back(fetcher.fetch(what[i], into[i], none));
+    }
     co_return co_await when_all(std::move(tasks));
   };
   std::vector<std::string> folders;

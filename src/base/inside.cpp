@@ -1,9 +1,9 @@
-#include "engines/builder/paths.hpp"
+#include "base/inside.hpp"
 
 #include <algorithm>
 #include <vector>
 
-namespace knative::builder {
+namespace knative::base {
 
 namespace {
 
@@ -27,15 +27,16 @@ std::string joined(const std::vector<std::string>& parts) {
 
 }  // namespace
 
-Result<std::string> clean_relative(std::string_view path, std::string_view what) {
+Result<std::string> clean_relative(std::string_view path, std::string_view what,
+                                   std::string_view root_name) {
   std::string clean;
   std::string_view rest = path;
   while (!rest.empty()) {
     const std::size_t end = std::min(rest.find('/'), rest.size());
     const std::string_view part = rest.substr(0, end);
     if (part == "..") {
-      return fail(Errc::invalid_argument,
-                  std::string(what) + " \"" + std::string(path) + "\" leaves the workspace");
+      return fail(Errc::invalid_argument, std::string(what) + " \"" + std::string(path) +
+                                              "\" leaves " + std::string(root_name));
     }
     if (part.find('\0') != std::string_view::npos) {
       return fail(Errc::invalid_argument, std::string(what) + ": contains a zero byte");
@@ -47,8 +48,9 @@ Result<std::string> clean_relative(std::string_view path, std::string_view what)
 }
 
 Result<std::string> resolve_inside(Files& files, const std::string& root, std::string_view path,
-                                   std::string_view what) {
+                                   std::string_view what, std::string_view root_name) {
   const std::string shown = std::string(what) + " \"" + std::string(path) + "\"";
+  const std::string out = " leaves " + std::string(root_name);
   std::vector<std::string> pending;
   std::vector<std::string> real;
   push_parts(path, pending);
@@ -57,7 +59,7 @@ Result<std::string> resolve_inside(Files& files, const std::string& root, std::s
     pending.pop_back();
     if (part == ".") continue;
     if (part == "..") {
-      if (real.empty()) return fail(Errc::invalid_argument, shown + " leaves the workspace");
+      if (real.empty()) return fail(Errc::invalid_argument, shown + out);
       real.pop_back();
       continue;
     }
@@ -79,8 +81,7 @@ Result<std::string> resolve_inside(Files& files, const std::string& root, std::s
     if (rest.starts_with('/')) {
       const bool inside = rest.starts_with(root) && rest.substr(root.size()).starts_with('/');
       if (!inside) {
-        return fail(Errc::invalid_argument,
-                    shown + " leaves the workspace by the link \"" + part + "\"");
+        return fail(Errc::invalid_argument, shown + out + " by the link \"" + part + "\"");
       }
       rest.remove_prefix(root.size());
       real.clear();
@@ -90,4 +91,4 @@ Result<std::string> resolve_inside(Files& files, const std::string& root, std::s
   return joined(real);
 }
 
-}  // namespace knative::builder
+}  // namespace knative::base
