@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HEADERS = {
     "version": 0, "error": 0, "value": 0, "fiber": 0, "coroutine": 0, "task": 0, "io": 0, "env": 0,
     "timers": 0, "random": 0, "offload": 0, "logger": 0, "network": 0, "files": 0, "processes": 0,
+    "isolation": 0,
     "metrics": 0, "tls": 0, "asio": 0,
     "fwd": 0,  # names only, of all floors; includes nothing
     "http": 1, "http_headers": 1, "http_url": 1, "http_server": 1, "http_client": 1,
@@ -29,7 +30,7 @@ HEADERS = {
     "eventing": 2, "manifest": 2,
     "readiness": 2,
     "log": 3, "selectors": 3, "store": 3, "client": 3,
-    "container": 4, "container_runtimes": 4,
+    "container": 4, "container_runtimes": 4, "sandbox_runtime": 4,
     "functions": 4, "workload": 4, "router": 4, "throttler": 4, "autoscaler": 4, "autoscaler_config": 4,
     "scale_decision": 4, "event_broker": 4,
     "builder": 4, "registry_client": 4, "registry_credentials": 4,

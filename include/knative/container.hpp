@@ -105,6 +105,7 @@ using ContainerOutput = std::function<void(std::string_view stream, std::string_
 struct ContainerStats {
   Duration cpu_time{0};
   std::uint64_t memory_bytes = 0;
+  std::uint64_t processes = 0;  ///< Threads included; 0 where that is not counted.
 };
 
 /// Something that runs. Destroying it ends it at once.
@@ -123,6 +124,8 @@ class KNATIVE_EXPORT Container {
   /// Where one of its ports is reached from here, by its number in the spec; empty when there is
   /// no such place (a function is called, not connected to).
   virtual std::optional<Endpoint> address(std::uint16_t port) const = 0;
+  /// Through what `address` is connected to; null: as everything else of this machine.
+  virtual std::shared_ptr<Network> network() const;
   /// The last lines of its output, oldest first.
   virtual std::vector<std::string> last_lines() const = 0;
   /// What it uses; `unimplemented` where that is not known.

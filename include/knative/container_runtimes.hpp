@@ -39,6 +39,9 @@ class KNATIVE_EXPORT FunctionRuntime final : public ContainerRuntime {
 /// An unpacked image.
 struct ImageRoot {
   std::string directory;  ///< Root of the files, the container's alone; empty: the machine's own.
+  /// A folder for what the container writes, its alone: then others share `directory`, which
+  /// nobody may write to.
+  std::string upper;
   ImageDefaults defaults;
   std::shared_ptr<void> keep;  ///< Whatever must live while the files are used.
 };
@@ -51,6 +54,10 @@ class KNATIVE_EXPORT ImageProvider {
   /// with `not_found` when there is no such image. `spec` must stay until the task is done.
   virtual Task<Result<ImageRoot>> provide(const ContainerSpec& spec) = 0;
   virtual Task<Result<ImageRoot>> provide(ContainerSpec&&) = delete;
+  /// The same for a runtime that can lay an upper folder over a shared root, which costs no copy.
+  /// This one gives what `provide` gives.
+  virtual Task<Result<ImageRoot>> provide_shared(const ContainerSpec& spec);
+  virtual Task<Result<ImageRoot>> provide_shared(ContainerSpec&&) = delete;
   /// The image by digest, as `ContainerRuntime::pin`. This one returns it as it is.
   virtual Task<Result<std::string>> pin(const ContainerSpec& spec);
   virtual Task<Result<std::string>> pin(ContainerSpec&&) = delete;

@@ -70,6 +70,13 @@ struct PlatformOptions {
   /// Whether volumes of kind hostPath may name files of this machine. Who may write a manifest may
   /// then read and write whatever this process may.
   bool host_path_volumes = false;
+  /// Runs images where an object names no runtime (`runtimeClassName`): "process", or "sandbox"
+  /// where this host can isolate; "auto" leaves the choice to the platform, which says it in the
+  /// log. Programs of "process" are not isolated.
+  std::string image_runtime = "auto";
+  /// Sandboxes use this machine's network instead of one of their own, which has nothing but
+  /// loopback.
+  bool sandbox_host_network = false;
   /// Called with each line of a build step or a workload; empty: the log at level debug.
   std::function<void(std::string_view source, std::string_view line)> on_output;
   /// Takes what `apply` accepts without effect: the object (empty when the warning begins with its

@@ -9,17 +9,23 @@
 /// \endcode
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "knative/error.hpp"
+#include "knative/isolation.hpp"
 #include "knative/task.hpp"
+#include "knative/timers.hpp"
 
 namespace knative {
+
+class Network;
 
 /// What to run, and where.
 struct ProcessOptions {
@@ -27,6 +33,9 @@ struct ProcessOptions {
   std::map<std::string, std::string> environment;  ///< The whole environment; nothing inherited.
   std::string working_directory;
   std::string root_directory;  ///< chroot there first (needs privilege); empty: none.
+  /// Kept apart from this machine; then paths are those in the root, `working_directory` is made
+  /// when it is not there, and `root_directory` must be empty.
+  std::optional<Isolation> isolation;
   /// Called on the loop with pieces of the standard streams, in order. Empty: /dev/null.
   std::function<void(std::string_view)> on_stdout;
   std::function<void(std::string_view)> on_stderr;
@@ -34,12 +43,20 @@ struct ProcessOptions {
 
 /// How a process ended.
 struct ExitStatus {
-  int code = 0;    ///< Exit code when `signal` is 0.
-  int signal = 0;  ///< Signal that ended it, or 0.
+  int code = 0;                ///< Exit code when `signal` is 0.
+  int signal = 0;              ///< Signal that ended it, or 0.
+  bool out_of_memory = false;  ///< The kernel killed in it because of its limit.
   bool success() const noexcept { return code == 0 && signal == 0; }
-  /// "exit code 3" or "killed by signal 9"
+  /// "exit code 3", "killed by signal 9" or either with ": out of memory".
   KNATIVE_EXPORT std::string to_string() const;
   friend bool operator==(const ExitStatus&, const ExitStatus&) = default;
+};
+
+/// What a process and everything it started use.
+struct ProcessUsage {
+  Duration cpu_time{0};
+  std::uint64_t memory_bytes = 0;
+  std::uint64_t processes = 0;  ///< Threads included.
 };
 
 /// A child in its own process group. When it ends, what is left of its group is killed;
@@ -55,13 +72,27 @@ class KNATIVE_EXPORT Process {
   virtual Task<ExitStatus> wait() = 0;
   /// Send a signal to the process group.
   virtual void signal(int number) noexcept = 0;
+
+  /// What an isolated one uses; `unimplemented` where that is not counted.
+  virtual Result<ProcessUsage> usage() const;
+  /// Run another program in the isolation of this one; `options` has none of its own. Beside
+  /// what `spawn` says it fails with `failed_precondition` when this one has ended and with
+  /// `unimplemented` when it is not isolated.
+  virtual Result<std::unique_ptr<Process>> enter(const ProcessOptions& options);
+  /// Connects to where an isolated one with its own network listens; nothing can listen through
+  /// it. Null when it uses this machine's.
+  virtual std::shared_ptr<Network> network() const;
 };
 
 /// Starts child processes.
 class KNATIVE_EXPORT Processes {
  public:
-  /// Fails with `not_found` (no such program or directory) or `resource_exhausted`.
+  /// Fails with `not_found` (no such program or directory), `resource_exhausted`, or
+  /// `unimplemented` (isolation that the host cannot do).
   virtual Result<std::unique_ptr<Process>> spawn(const ProcessOptions& options) = 0;
+  /// What of `ProcessOptions::isolation` can be done here with roots and upper folders in
+  /// `directory`, which must be there. Found out by trying, which takes milliseconds.
+  virtual IsolationSupport isolation(const std::string& directory);
 
  protected:
   ~Processes() = default;

@@ -67,9 +67,9 @@ struct Refused {
 struct RefusedPodFields {
   Refused active_deadline_seconds, affinity, dns_config, dns_policy, ephemeral_containers,
       host_aliases, host_ipc, host_network, host_pid, hostname, node_name, node_selector, priority,
-      priority_class_name, readiness_gates, restart_policy, runtime_class_name, scheduler_name,
-      security_context, share_process_namespace, subdomain, termination_grace_period_seconds,
-      tolerations, topology_spread_constraints;
+      priority_class_name, readiness_gates, restart_policy, scheduler_name, security_context,
+      share_process_namespace, subdomain, termination_grace_period_seconds, tolerations,
+      topology_spread_constraints;
   friend bool operator==(const RefusedPodFields&, const RefusedPodFields&) = default;
 };
 
@@ -80,6 +80,7 @@ struct RevisionSpec {
   std::vector<core::Volume> volumes = {};
   std::string service_account_name = {};
   std::vector<core::LocalObjectReference> image_pull_secrets = {};
+  std::optional<std::string> runtime_class_name = {};  ///< A runtime of the platform, by name.
   std::optional<bool> enable_service_links = {};
   std::optional<bool> automount_service_account_token = {};  ///< May only be false.
   /// Requests at a time per instance; 0 means no limit.

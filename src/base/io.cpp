@@ -98,8 +98,26 @@ Task<Result<std::size_t>> Stream::write_all(std::string_view bytes) {
 }
 
 std::string ExitStatus::to_string() const {
-  if (signal != 0) return "killed by signal " + std::to_string(signal);
-  return "exit code " + std::to_string(code);
+  std::string text = signal != 0 ? "killed by signal " + std::to_string(signal)
+                                 : "exit code " + std::to_string(code);
+  if (out_of_memory) text += ": out of memory";
+  return text;
+}
+
+Result<ProcessUsage> Process::usage() const {
+  return fail(Errc::unimplemented, "what this process uses is not counted");
+}
+
+Result<std::unique_ptr<Process>> Process::enter(const ProcessOptions&) {
+  return fail(Errc::unimplemented, "this process is not isolated");
+}
+
+std::shared_ptr<Network> Process::network() const { return nullptr; }
+
+IsolationSupport Processes::isolation(const std::string&) {
+  IsolationSupport none;
+  none.reason = "processes of this world cannot be isolated";
+  return none;
 }
 
 Result<std::string> Files::read_file(const std::string& path, std::uint64_t bytes_max) {

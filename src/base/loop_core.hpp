@@ -97,6 +97,9 @@ class ThreadOffload : public Offload {
 };
 
 std::unique_ptr<PosixNetwork> make_posix_network(LoopCore& core);
+/// What is reached from within another network namespace, given by its descriptor; addresses must
+/// be numbers. The calling thread must be privileged, and goes there for moments.
+Result<std::shared_ptr<Network>> make_network_inside(LoopCore& core, int network_namespace);
 std::unique_ptr<PosixProcesses> make_posix_processes(LoopCore& core);
 std::unique_ptr<ThreadOffload> make_thread_offload(LoopCore& core, int threads_max);
 

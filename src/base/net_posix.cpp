@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -386,13 +387,15 @@ class PosixListener final : public Listener, private Watch {
 class SocketNetwork final : public PosixNetwork {
  public:
   explicit SocketNetwork(LoopCore& core) noexcept : core_(core) {}
+  /// Sockets are made in `there`.
+  SocketNetwork(LoopCore& core, FileDescriptor there, FileDescriptor home) noexcept
+      : core_(core), there_(std::move(there)), home_(std::move(home)) {}
 
   Result<std::unique_ptr<Listener>> listen(const Endpoint& endpoint,
                                            const ListenOptions& options) override {
     Result<Address> address = listen_address(endpoint);
     if (!address) return address.error();
-    FileDescriptor socket{
-        ::socket(address->family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+    FileDescriptor socket = make_socket(address->family());
     if (socket.fd < 0) return posix_error(errno, endpoint.to_string());
     if (address->family() != AF_UNIX) {
       set_option(socket.fd, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -471,6 +474,8 @@ class SocketNetwork final : public PosixNetwork {
       hosts.push_back(endpoint.host);
     } else if (endpoint.host == "localhost") {
       hosts = {"127.0.0.1", "::1"};  // never leaves the machine (RFC 6761 section 6.3)
+    } else if (there_.fd >= 0) {
+      co_return fail(Errc::unavailable, "connect " + endpoint.to_string() + ": no names there");
     } else {
       auto resolved = co_await core_.resolve(endpoint.host);
       if (!resolved) co_return resolved.error();
@@ -484,8 +489,7 @@ class SocketNetwork final : public PosixNetwork {
 
   Task<Result<std::unique_ptr<Stream>>> connect_to(const Address& address, std::string name) {
     const std::string what = "connect " + name;
-    FileDescriptor socket{
-        ::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+    FileDescriptor socket = make_socket(address.family());
     if (socket.fd < 0) co_return posix_error(errno, what);
     if (address.family() != AF_UNIX) set_option(socket.fd, IPPROTO_TCP, TCP_NODELAY, 1);
     const bool done = ::connect(socket.fd, address.raw(), address.size) == 0;
@@ -507,13 +511,33 @@ class SocketNetwork final : public PosixNetwork {
     return error;
   }
 
+  /// A socket belongs for ever to the namespace that it was made in.
+  FileDescriptor make_socket(int family) const {
+    if (there_.fd >= 0 && ::setns(there_.fd, CLONE_NEWNET) < 0) return {};
+    FileDescriptor socket{::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+    const int error = errno;
+    if (there_.fd >= 0) KN_ASSERT(::setns(home_.fd, CLONE_NEWNET) == 0);
+    errno = error;
+    return socket;
+  }
+
   LoopCore& core_;
+  FileDescriptor there_;  ///< Another network namespace, or none.
+  FileDescriptor home_;   ///< With it: this machine's.
 };
 
 }  // namespace
 
 std::unique_ptr<PosixNetwork> make_posix_network(LoopCore& core) {
   return std::make_unique<SocketNetwork>(core);
+}
+
+Result<std::shared_ptr<Network>> make_network_inside(LoopCore& core, int network_namespace) {
+  FileDescriptor there(::fcntl(network_namespace, F_DUPFD_CLOEXEC, 0));
+  FileDescriptor home(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+  if (there.fd < 0 || home.fd < 0) return posix_error(errno, "network namespace");
+  return std::shared_ptr<Network>(
+      std::make_shared<SocketNetwork>(core, std::move(there), std::move(home)));
 }
 
 }  // namespace knative::base

@@ -1,22 +1,23 @@
 // Child processes of the real world: one process group each, ends told by a pidfd, no signal
 // handler, and nothing reaped but our own.
 #include <fcntl.h>
-#include <linux/close_range.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
-#include <cstring>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
 #include <utility>
 
-#include "base/after_fork.hpp"
-#include "base/block_signals.hpp"
+#include "base/cgroups.hpp"
+#include "base/child.hpp"
 #include "base/file_descriptor.hpp"
 #include "base/loop_core.hpp"
 #include "base/posix_error.hpp"
@@ -29,80 +30,6 @@ constexpr Duration poll_interval = std::chrono::milliseconds(10);  // kernels wi
 /// How long to wait for output that somebody who left the group still holds open: the warden is
 /// about to find him, unless he has lost both marks.
 constexpr Duration drain_time_max = std::chrono::seconds(2);
-
-struct Pipe {
-  FileDescriptor read;
-  FileDescriptor write;
-};
-
-Result<Pipe> make_pipe() {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) < 0) return posix_error(errno, "pipe");
-  return Pipe{FileDescriptor(ends[0]), FileDescriptor(ends[1])};
-}
-
-// ---------------------------------------------------------------------------- in the child
-
-/// Where starting a child failed.
-enum class Stage : int { descriptors, root, directory, program };
-
-struct Failure {
-  Stage stage;
-  int error;
-};
-
-/// Everything the child needs, made before the fork: it may not allocate.
-struct Plan {
-  std::vector<char*> argv;
-  std::vector<char*> environment;
-  std::vector<std::string> candidates;  ///< Full paths to try in order.
-  const char* root = nullptr;
-  const char* directory = nullptr;
-  int input = -1;
-  int output = -1;
-  int error_output = -1;
-  int report = -1;
-  pid_t parent = 0;
-  const Warden* warden = nullptr;
-  std::uint64_t number = 0;
-};
-
-[[noreturn]] void child_failed(const Plan& plan, Stage stage, int error) noexcept {
-  const Failure failure{stage, error};
-  const ssize_t ignored = ::write(plan.report, &failure, sizeof failure);
-  (void)ignored;
-  ::_exit(127);
-}
-
-/// Runs between fork and exec: system calls only.
-[[noreturn]] void run_child(const Plan& plan) noexcept {
-  ::setpgid(0, 0);
-  // The kernel kills us when the thread that made us ends, however it ends.
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != plan.parent) ::_exit(127);
-  plan.warden->enter_self();
-  plan.warden->mark_self(plan.number);
-  if (::dup2(plan.input, 0) < 0 || ::dup2(plan.output, 1) < 0 || ::dup2(plan.error_output, 2) < 0) {
-    child_failed(plan, Stage::descriptors, errno);
-  }
-  // Descriptors of the host that lack the flag must not live on in the child.
-  ::syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
-  if (plan.root != nullptr && (::chroot(plan.root) < 0 || ::chdir("/") < 0)) {
-    child_failed(plan, Stage::root, errno);
-  }
-  if (plan.directory != nullptr && ::chdir(plan.directory) < 0) {
-    child_failed(plan, Stage::directory, errno);
-  }
-  reset_signals();
-  int error = ENOENT;
-  for (const std::string& path : plan.candidates) {
-    ::execve(path.c_str(), plan.argv.data(), plan.environment.data());
-    // As a shell does: go on looking, but remember what was there and could not be run.
-    if (errno != ENOENT && errno != ENOTDIR) error = errno;
-    if (errno != ENOENT && errno != ENOTDIR && errno != EACCES) break;
-  }
-  child_failed(plan, Stage::program, error);
-}
 
 std::vector<std::string> candidate_paths(const ProcessOptions& options) {
   const std::string& program = options.argv.front();
@@ -149,12 +76,14 @@ class EndWatch final : public Watch {
 };
 
 using ChildList = std::vector<PosixChild*>;
+class ChildProcesses;
 
 class PosixChild final : public Process, private TimerNode {
  public:
-  PosixChild(LoopCore& core, const ProcessOptions& options, ChildList& siblings,
-             const Warden& warden)
+  PosixChild(LoopCore& core, const ProcessOptions& options, ChildProcesses& owner,
+             ChildList& siblings, const Warden& warden)
       : core_(core),
+        owner_(owner),
         siblings_(&siblings),
         warden_(warden),
         stdout_(core, *this, options.on_stdout),
@@ -166,6 +95,8 @@ class PosixChild final : public Process, private TimerNode {
     KN_ASSERT(!delivering_);  // not from inside its own output callback
     kill_and_reap();
     if (siblings_ != nullptr) std::erase(*siblings_, this);
+    if (host_ != nullptr) std::erase(host_->guests_, this);
+    for (PosixChild* guest : guests_) guest->host_ = nullptr;
   }
 
   Output& standard_output() noexcept { return stdout_; }
@@ -175,13 +106,39 @@ class PosixChild final : public Process, private TimerNode {
   void started(pid_t pid, std::uint64_t number) {
     pid_ = pid;
     number_ = number;
+    if (isolation_ && host_ == nullptr && !isolation_->host_network && ::geteuid() == 0) {
+      const std::string path = "/proc/" + std::to_string(pid) + "/ns/net";
+      FileDescriptor there(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+      if (there.fd >= 0) network_ = make_network_inside(core_, there.fd).value_or(nullptr);
+    }
     const int fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
     if (fd >= 0 && end_.adopt(fd, EPOLLIN)) return;
     end_.close();
     core_.timers().arm(*this, core_.timers().now() + poll_interval);
   }
 
+  /// Before `started`: in namespaces of its own, or those of `host`.
+  void isolate(const Isolation& isolation, std::unique_ptr<Cgroup> group) {
+    isolation_ = isolation;
+    group_ = std::move(group);
+  }
+  void isolate_in(PosixChild& host) {
+    isolation_ = host.isolation_;
+    host_ = &host;
+    host.guests_.push_back(this);
+  }
+  const std::optional<Isolation>& isolation() const noexcept { return isolation_; }
+  const Cgroup* group() const noexcept { return group_.get(); }
+  int pidfd() const noexcept { return end_.fd(); }
+  bool ended() const noexcept { return reaped_; }
+
   int pid() const noexcept override { return pid_; }
+
+  Result<ProcessUsage> usage() const override {
+    return group_ ? group_->usage() : Process::usage();
+  }
+  Result<std::unique_ptr<Process>> enter(const ProcessOptions& options) override;
+  std::shared_ptr<Network> network() const override { return network_; }
 
   Task<ExitStatus> wait() override {
     while (!finished()) co_await changed_.wait();
@@ -194,13 +151,7 @@ class PosixChild final : public Process, private TimerNode {
 
   /// The child may have ended: reap it if so.
   void check_end() {
-    if (reaped_ || !has_ended()) return;
-    end_.close();
-    disarm();
-    reap();
-    // Whatever it left behind is dead now, so the pipes end, unless somebody left the group.
-    if (!finished()) core_.timers().arm(*this, core_.timers().now() + drain_time_max);
-    changed_.notify_all();
+    if (!reaped_ && has_ended()) end();
   }
 
   void output_ended() { changed_.notify_all(); }
@@ -229,16 +180,33 @@ class PosixChild final : public Process, private TimerNode {
     return result < 0 || info.si_pid == pid_;
   }
 
+  void end() noexcept {
+    end_.close();
+    disarm();
+    reap();
+    // Whatever it left behind is dead now, so the pipes end, unless somebody left the group.
+    if (!finished()) core_.timers().arm(*this, core_.timers().now() + drain_time_max);
+    changed_.notify_all();
+  }
+
   /// The leader is a zombie or about to be one: end the rest of its group, then let it go.
   void reap() noexcept {
     ::kill(-pid_, SIGKILL);
+    // The first one of a namespace does not end before everybody in it has been reaped.
+    for (PosixChild* guest : guests_) {
+      if (guest->pid_ > 0 && !guest->reaped_) guest->end();
+    }
     int status = 0;
     pid_t got = 0;
     do {
       got = ::waitpid(pid_, &status, 0);
     } while (got < 0 && errno == EINTR);
     reaped_ = true;
-    warden_.strike(pid_, number_);
+    if (isolation_) {
+      warden_.leave(pid_, number_);
+    } else {
+      warden_.strike(pid_, number_);
+    }
     if (got < 0) {
       status_.code = 255;  // the host ignores SIGCHLD: the kernel kept nothing to tell
     } else if (WIFSIGNALED(status)) {
@@ -246,6 +214,10 @@ class PosixChild final : public Process, private TimerNode {
     } else {
       status_.code = WEXITSTATUS(status);
     }
+    const Cgroup* const counted = host_ != nullptr ? host_->group_.get() : group_.get();
+    const bool killed = status_.signal == SIGKILL || status_.code == 128 + SIGKILL;
+    status_.out_of_memory = killed && counted != nullptr && counted->out_of_memory();
+    group_.reset();
   }
 
   void kill_and_reap() noexcept {
@@ -265,7 +237,13 @@ class PosixChild final : public Process, private TimerNode {
   }
 
   LoopCore& core_;
+  ChildProcesses& owner_;
   ChildList* siblings_;
+  std::optional<Isolation> isolation_;
+  std::unique_ptr<Cgroup> group_;
+  std::shared_ptr<Network> network_;
+  PosixChild* host_ = nullptr;  ///< In whose namespaces it is.
+  ChildList guests_;            ///< Who is in its own.
   const Warden& warden_;
   Output stdout_;
   Output stderr_;
@@ -307,12 +285,20 @@ class ChildProcesses final : public PosixProcesses {
   }
 
   Result<std::unique_ptr<Process>> spawn(const ProcessOptions& options) override {
+    return start(options, nullptr);
+  }
+
+  /// `host`: in whose isolation, or null.
+  Result<std::unique_ptr<Process>> start(const ProcessOptions& options, PosixChild* host) {
     if (options.argv.empty() || options.argv.front().empty()) {
       return fail(Errc::invalid_argument, "spawn: no program is named");
     }
+    if (options.isolation && !options.root_directory.empty()) {
+      return fail(Errc::invalid_argument, "spawn: two roots are named");
+    }
     FileDescriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
     if (null.fd < 0) return posix_error(errno, "/dev/null");
-    auto child = std::make_unique<PosixChild>(core_, options, children_, warden_);
+    auto child = std::make_unique<PosixChild>(core_, options, *this, children_, warden_);
     FileDescriptor output;
     FileDescriptor error_output;
     if (auto done = capture(options.on_stdout, child->standard_output(), output); !done) {
@@ -321,35 +307,107 @@ class ChildProcesses final : public PosixProcesses {
     if (auto done = capture(options.on_stderr, child->standard_error(), error_output); !done) {
       return done.error();
     }
-    Result<Pipe> report = make_pipe();
-    if (!report) return report.error();
 
     warden_.start();
     std::uint64_t number = 0;
     std::vector<std::string> assignments{warden_.next_mark(number)};
-    Plan plan = make_plan(options, assignments);
+    std::optional<IsolationPlan> isolation;
+    if (Result<void> done = isolate(*child, options, host, number, isolation); !done) {
+      return done.error();
+    }
+    if (isolation) assignments.clear();  // it needs no mark, and could read it
+    ChildPlan plan = make_plan(options, assignments);
     plan.input = null.fd;
     plan.output = output.fd >= 0 ? output.fd : null.fd;
     plan.error_output = error_output.fd >= 0 ? error_output.fd : null.fd;
-    plan.report = report->write.fd;
     plan.warden = &warden_;
     plan.number = number;
-    const pid_t pid = fork_child(plan);
-    if (pid < 0) return posix_error(errno, "fork");
-    ::setpgid(pid, pid);  // also here, so that a signal sent right away finds the group
-    child->started(pid, number);
-
-    report->write = FileDescriptor();
-    Failure failure{};
-    ssize_t got = 0;
-    do {
-      got = ::read(report->read.fd, &failure, sizeof failure);
-    } while (got < 0 && errno == EINTR);
-    if (got == sizeof failure) return explain(failure, options);  // the child is reaped here
+    if (isolation) plan.isolation = &*isolation;
+    plan.group = host != nullptr ? host->group() : child->group();
+    if (host != nullptr) plan.joined = host->pidfd();
+    Result<pid_t> pid = starter_.start(plan, options);
+    if (!pid) return pid.error();
+    child->started(*pid, number);
     return std::unique_ptr<Process>(std::move(child));
   }
 
+  IsolationSupport isolation(const std::string& directory) override {
+    IsolationSupport support;
+    std::string folder = directory + "/probe-XXXXXX";
+    if (::mkdtemp(folder.data()) == nullptr) {
+      support.reason = posix_error(errno, folder).detail;
+      return support;
+    }
+    Isolation trial;
+    trial.root = folder + "/image";
+    trial.upper = folder + "/upper";
+    for (const std::string& made : {trial.root, trial.upper}) ::mkdir(made.c_str(), 0755);
+    Result<void> tried = try_out(trial);
+    support.overlay = tried.has_value();
+    if (!tried) {
+      trial.upper.clear();
+      tried = try_out(trial);
+    }
+    support.possible = tried.has_value();
+    if (!tried) support.reason = tried.error().detail;
+    std::error_code ignored;
+    std::filesystem::remove_all(folder, ignored);
+    support.any_user = support.own_network = ::geteuid() == 0;
+    const CgroupHierarchies& groups = hierarchies();
+    support.memory_limit = !groups.memory.empty();
+    support.cpu_limit = !groups.cpu.empty();
+    support.process_limit = !groups.processes.empty();
+    return support;
+  }
+
  private:
+  /// Everything but a program, of which there is none.
+  Result<void> try_out(const Isolation& trial) {
+    ProcessOptions options;
+    options.argv = {"/none"};
+    options.isolation = trial;
+    const Result<std::unique_ptr<Process>> started = spawn(options);
+    if (!started && started.error().code == Errc::not_found &&
+        started.error().detail.find("isolation") == std::string::npos) {
+      return {};
+    }
+    if (started) return fail(Errc::internal, "a program that is not there has started");
+    return started.error();
+  }
+
+  const CgroupHierarchies& hierarchies() {
+    if (!hierarchies_) hierarchies_ = CgroupHierarchies::find();
+    return *hierarchies_;
+  }
+
+  Result<void> isolate(PosixChild& child, const ProcessOptions& options, PosixChild* host,
+                       std::uint64_t number, std::optional<IsolationPlan>& plan) {
+    if (host != nullptr) {
+      child.isolate_in(*host);
+    } else if (options.isolation) {
+      const std::string name = group_name(number);
+      Result<std::unique_ptr<Cgroup>> group =
+          Cgroup::make(hierarchies(), name, options.isolation->limits);
+      if (!group) return group.error().within("isolation");
+      child.isolate(*options.isolation, std::move(*group));
+    } else {
+      return {};
+    }
+    Result<IsolationPlan> made = host != nullptr
+                                     ? IsolationPlan::joining(*child.isolation())
+                                     : IsolationPlan::make(*child.isolation(), child.group());
+    if (!made) return made.error();
+    plan = std::move(*made);
+    return {};
+  }
+
+  /// Not that of anybody else, nor of an earlier process of this number.
+  std::string group_name(std::uint64_t number) {
+    if (chance_ == 0) static_cast<void>(::getrandom(&chance_, sizeof chance_, 0));
+    return "knative-" + std::to_string(::getpid()) + "-" + std::to_string(chance_ % 1'000'000'000) +
+           "-" + std::to_string(number);
+  }
+
   static Result<void> capture(const std::function<void(std::string_view)>& callback, Output& output,
                               FileDescriptor& write_end) {
     if (!callback) return {};
@@ -360,8 +418,8 @@ class ChildProcesses final : public PosixProcesses {
     return output.adopt(pipe->read.release(), EPOLLIN);
   }
 
-  static Plan make_plan(const ProcessOptions& options, std::vector<std::string>& assignments) {
-    Plan plan;
+  static ChildPlan make_plan(const ProcessOptions& options, std::vector<std::string>& assignments) {
+    ChildPlan plan;
     for (const std::string& argument : options.argv) {
       plan.argv.push_back(const_cast<char*>(argument.c_str()));
     }
@@ -377,31 +435,23 @@ class ChildProcesses final : public PosixProcesses {
     plan.candidates = candidate_paths(options);
     if (!options.root_directory.empty()) plan.root = options.root_directory.c_str();
     if (!options.working_directory.empty()) plan.directory = options.working_directory.c_str();
-    plan.parent = ::getpid();
     return plan;
-  }
-
-  static pid_t fork_child(const Plan& plan) {
-    const BlockSignals blocked;  // the host's handlers must not run in the child
-    const pid_t pid = ::fork();
-    if (pid == 0) run_child(plan);
-    return pid;
-  }
-
-  static Error explain(const Failure& failure, const ProcessOptions& options) {
-    switch (failure.stage) {
-      case Stage::descriptors: return posix_error(failure.error, "spawn");
-      case Stage::root: return posix_error(failure.error, "chroot " + options.root_directory);
-      case Stage::directory: return posix_error(failure.error, options.working_directory);
-      case Stage::program: break;
-    }
-    return posix_error(failure.error, options.argv.front());
   }
 
   LoopCore& core_;
   Warden warden_;
+  ChildStarter starter_;
+  std::optional<CgroupHierarchies> hierarchies_;
+  std::uint64_t chance_ = 0;
   ChildList children_;
 };
+
+Result<std::unique_ptr<Process>> PosixChild::enter(const ProcessOptions& options) {
+  if (!isolation_ || host_ != nullptr) return Process::enter(options);
+  if (options.isolation) return fail(Errc::invalid_argument, "enter: another isolation is named");
+  if (reaped_) return fail(Errc::failed_precondition, "it has ended");
+  return owner_.start(options, this);
+}
 
 }  // namespace
 

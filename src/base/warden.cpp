@@ -16,6 +16,7 @@
 
 #include "base/after_fork.hpp"
 #include "base/block_signals.hpp"
+#include "base/cgroups.hpp"
 
 namespace knative::base {
 namespace {
@@ -42,16 +43,36 @@ constexpr const char script[] =
     "    [ \"$found\" ] || return 0\n"
     "  done\n"
     "}\n"
+    "clear_out() {\n"
+    "  turn=0\n"
+    "  while [ -d \"$1\" ] && [ $turn -lt 300 ]; do\n"
+    "    for pid in $(cat \"$1/cgroup.procs\" 2>/dev/null); do kill -9 \"$pid\" 2>/dev/null; done\n"
+    "    rmdir \"$1\" 2>/dev/null && return 0\n"
+    "    turn=$((turn + 1))\n"
+    "    sleep 0.01\n"
+    "  done\n"
+    "}\n"
     "PATH=/usr/bin:/bin\n"
     "groups=\n"
+    "folders=\n"
     "while read -r what group number; do\n"
     "  if [ \"$what\" = + ]; then groups=\"$groups $group\"; continue; fi\n"
+    "  if [ \"$what\" = @ ]; then folders=\"$folders $group:$number\"; continue; fi\n"
     "  rest=\n"
     "  for other in $groups; do [ \"$other\" = \"$group\" ] || rest=\"$rest $other\"; done\n"
     "  groups=$rest\n"
+    "  if [ \"$what\" = = ]; then\n"
+    "    rest=\n"
+    "    for folder in $folders; do\n"
+    "      [ \"${folder%%:*}\" = \"$number\" ] || rest=\"$rest $folder\"\n"
+    "    done\n"
+    "    folders=$rest\n"
+    "    continue\n"
+    "  fi\n"
     "  sweep \"$1.$number.\" \"$(printf %s%07d \"$2\" $((number % 10000000)))\"\n"
     "done\n"
     "for group in $groups; do kill -9 \"-$group\" 2>/dev/null; done\n"
+    "for folder in $folders; do clear_out \"${folder#*:}\"; done\n"
     "sweep \"$1.\" \"$2\"\n";
 
 /// A line "+ 123 4\n" without anything that allocates.
@@ -152,14 +173,33 @@ void Warden::mark_self(std::uint64_t number) const noexcept {
   static_cast<void>(::setrlimit(RLIMIT_RTTIME, &limit));
 }
 
-void Warden::strike(pid_t group, std::uint64_t number) const noexcept {
+void Warden::enter(pid_t child, std::uint64_t number, const Cgroup* group) const {
+  if (socket_ < 0) return;
+  for (std::size_t i = 0; group != nullptr && i < group->folders().size(); ++i) {
+    const std::string& folder = group->folders()[i];
+    if (folder.find_first_of(" \t\n:") != folder.npos) continue;  // the helper splits at them
+    const std::string line = "@ " + std::to_string(number) + " " + folder + "\n";
+    static_cast<void>(::send(socket_, line.data(), line.size(), MSG_NOSIGNAL));
+  }
+  Line line;
+  line.add(static_cast<std::uint64_t>(child));
+  line.add(' ');
+  line.add('+');
+  line.send(socket_, 0);
+}
+
+void Warden::leave(pid_t child, std::uint64_t number) const noexcept { tell(child, number, '='); }
+
+void Warden::strike(pid_t group, std::uint64_t number) const noexcept { tell(group, number, '-'); }
+
+void Warden::tell(pid_t group, std::uint64_t number, char what) const noexcept {
   if (socket_ < 0) return;
   Line line;
   line.add(number);
   line.add(' ');
   line.add(static_cast<std::uint64_t>(group));
   line.add(' ');
-  line.add('-');
+  line.add(what);
   line.send(socket_, MSG_DONTWAIT);
 }
 

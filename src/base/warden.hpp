@@ -8,6 +8,8 @@
 
 namespace knative::base {
 
+class Cgroup;
+
 /// A small helper process of one loop. It holds the list of process groups that the loop started
 /// and kills them when the loop's process is gone, however it went. (The kernel's
 /// PR_SET_PDEATHSIG reaches the children only, not what they started.)
@@ -36,7 +38,13 @@ class Warden {
   /// Strike the group of a child that has been reaped, and kill what has its mark.
   void strike(pid_t group, std::uint64_t number) const noexcept;
 
+  /// The same for an isolated child, with whom all that it started ends: it has no mark, but
+  /// perhaps a control group, which is removed with who is left in it. For the host.
+  void enter(pid_t child, std::uint64_t number, const Cgroup* group) const;
+  void leave(pid_t child, std::uint64_t number) const noexcept;
+
  private:
+  void tell(pid_t group, std::uint64_t number, char what) const noexcept;
   int socket_ = -1;
   std::string id_;           ///< Of this helper among all on the machine.
   std::uint64_t limit_ = 0;  ///< The same as the first digits of a limit.

@@ -156,7 +156,6 @@ FieldErrors refuse_pod_fields(const RefusedPodFields& refused) {
       {refused.priority_class_name, "priorityClassName"},
       {refused.readiness_gates, "readinessGates"},
       {refused.restart_policy, "restartPolicy"},
-      {refused.runtime_class_name, "runtimeClassName"},
       {refused.scheduler_name, "schedulerName"},
       {refused.security_context, "securityContext"},
       {refused.share_process_namespace, "shareProcessNamespace"},

@@ -37,8 +37,18 @@ FieldErrors ignored_of(const serving::RevisionSpec& spec, std::string_view where
   core::Container container = *serving;
   container.env_from.clear();
   for (core::EnvVar& variable : container.env) variable.value_from.reset();
-  const Result<ContainerSpec> wanted = container_spec(container);
+  Result<ContainerSpec> wanted = container_spec(container);
   if (!wanted) return ignored;
+  if (spec.runtime_class_name) {
+    const std::string& name = *spec.runtime_class_name;
+    if (runtimes->find(name) == nullptr) {
+      std::string known;
+      for (const std::string& other : runtimes->names()) known.append(" ").append(other);
+      return field_error("no container runtime is named \"" + name + "\"",
+                         {std::string(where) + "runtimeClassName"}, "known are" + known);
+    }
+    wanted->runtime = name;
+  }
   const auto index = static_cast<std::size_t>(serving - spec.containers.data());
   const FieldErrors found = runtimes->unsupported(*wanted)
                                 .filter(FieldError::Level::warning)

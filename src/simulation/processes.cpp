@@ -257,6 +257,9 @@ std::vector<std::string> ProcessTable::command_lines() const {
 }
 
 Result<std::unique_ptr<Process>> ProcessTable::spawn(const ProcessOptions& options) {
+  if (options.isolation) {
+    return fail(Errc::unimplemented, "processes of this world cannot be isolated");
+  }
   if (options.argv.empty() || options.argv.front().empty()) {
     return fail(Errc::invalid_argument, "argv is empty");
   }

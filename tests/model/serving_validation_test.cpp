@@ -212,7 +212,6 @@ TEST(ServingRevision, FieldsThatAreKeptFromUsersAreNamed) {
                                   "priorityClassName",
                                   "readinessGates",
                                   "restartPolicy",
-                                  "runtimeClassName",
                                   "schedulerName",
                                   "securityContext",
                                   "shareProcessNamespace",

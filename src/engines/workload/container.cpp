@@ -89,7 +89,9 @@ Result<ContainerCommand> container_command(const ContainerSpec& spec, const Imag
     result.argv.insert(result.argv.end(), words.begin(), words.end());
   };
   if (spec.command.empty()) {
-    add_images(image.entrypoint);
+    // Who wants an image without an entrypoint of its base writes one of an empty word.
+    const bool none = image.entrypoint.size() == 1 && image.entrypoint.front().empty();
+    if (!none) add_images(image.entrypoint);
   } else {
     add_own(spec.command);
   }
@@ -139,6 +141,8 @@ ContainerSpec with_host_paths(const ContainerSpec& spec) {
 Result<ContainerStats> Container::stats() const {
   return fail(Errc::unimplemented, "what this container uses is not known");
 }
+
+std::shared_ptr<Network> Container::network() const { return nullptr; }
 
 Task<Result<ExitStatus>> Container::exec(std::vector<std::string>, ContainerOutput) {
   co_return fail(Errc::unimplemented, "no command can be run in this container");
@@ -196,7 +200,13 @@ FieldErrors ContainerRuntimes::unsupported(const ContainerSpec& spec) const {
   std::string name;
   const std::shared_ptr<ContainerRuntime> runtime = impl_->chosen(spec, name);
   if (!runtime) return field_error(impl_->unknown(name), {"runtimeClassName"});
-  return runtime->unsupported(spec);
+  FieldErrors errors = runtime->unsupported(spec);
+  if (spec.image.starts_with(function_image_prefix) && !spec.runtime.empty() &&
+      spec.runtime != name) {
+    errors.add(field_error("a function of the host program runs in the runtime \"" + name + "\"",
+                           {"runtimeClassName"}));
+  }
+  return errors;
 }
 
 bool ContainerRuntimes::can_exec(const ContainerSpec& spec) const {

@@ -193,10 +193,16 @@ std::optional<Endpoint> Prober::place_of(const InstanceProbe& probe) const {
   return place;
 }
 
+/// Held by the container, which outlives its probes.
+Network& Prober::network_of(const InstanceProbe& probe) const {
+  const std::shared_ptr<Network> own = probe.host.empty() ? container_.network() : nullptr;
+  return own ? *own : env_.network;
+}
+
 Task<std::optional<std::string>> Prober::once_tcp(const InstanceProbe& probe) {
   const std::optional<Endpoint> place = place_of(probe);
   if (!place) co_return std::nullopt;  // it is called, not connected to
-  Task<Result<std::unique_ptr<Stream>>> connecting = env_.network.connect(*place);
+  Task<Result<std::unique_ptr<Stream>>> connecting = network_of(probe).connect(*place);
   const Result<std::unique_ptr<Stream>> stream = co_await std::move(connecting);
   if (stream) co_return std::nullopt;
   co_return "it does not listen on port " + std::to_string(place->port);
@@ -218,7 +224,7 @@ Task<std::optional<std::string>> Prober::once_http(const InstanceProbe& probe) {
     Task<http::Response> answering = endpoint->handle(request);
     response = co_await std::move(answering);
   } else if (place) {
-    http::Client client(env_.executor, env_.timers, env_.network, *place);
+    http::Client client(env_.executor, env_.timers, network_of(probe), *place);
     Task<Result<http::Response>> sending = client.send(request);
     Result<http::Response> sent = co_await std::move(sending);
     if (!sent) co_return "GET " + probe.path + ": " + sent.error().detail;
@@ -240,7 +246,7 @@ Task<std::optional<std::string>> Prober::once_exec(const InstanceProbe& probe) {
 Task<std::optional<std::string>> Prober::once_grpc(const InstanceProbe& probe) {
   const std::optional<Endpoint> place = place_of(probe);
   if (!place) co_return std::string("it has no port to connect to, and gRPC needs one");
-  Task<Result<std::unique_ptr<Stream>>> connecting = env_.network.connect(*place);
+  Task<Result<std::unique_ptr<Stream>>> connecting = network_of(probe).connect(*place);
   const Result<std::unique_ptr<Stream>> stream = co_await std::move(connecting);
   if (!stream) co_return "it does not listen on port " + std::to_string(place->port);
   const std::string authority = place->to_string();

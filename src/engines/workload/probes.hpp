@@ -40,6 +40,7 @@ class Prober {
   Task<std::optional<std::string>> once_grpc(const InstanceProbe& probe);
   Task<Result<void>> start_up();
   std::optional<Endpoint> place_of(const InstanceProbe& probe) const;
+  Network& network_of(const InstanceProbe& probe) const;
   Error with_lines(Errc code, std::string text) const;
 
   Env& env_;

@@ -8,6 +8,7 @@
 #include "knative/extensions.hpp"
 #include "knative/oci.hpp"
 #include "knative/platform_options.hpp"
+#include "knative/sandbox_runtime.hpp"
 
 namespace knative {
 
@@ -35,12 +36,54 @@ class ContainersExtension final : public Extension {
     ProcessRuntimeOptions options;
     options.base_environment["PATH"] = into.options().path;
     runtimes_.add("process", std::make_shared<ProcessRuntime>(env, *images_, options));
+    Result<void> added = add_sandbox(into, options);
+    if (!added) return added;
     options.base_environment["LANG"] = "C.UTF-8";
     runtimes_.add("host", std::make_shared<ProcessRuntime>(env, host_, std::move(options)));
+    if (Result<void> chosen = choose(into); !chosen) return chosen;
     return into.provide(runtimes_);
   }
 
  private:
+  /// Also where nothing can be isolated: then it says why, to whoever asks for it by name.
+  Result<void> add_sandbox(Installer& into, const ProcessRuntimeOptions& program) {
+    Env& env = into.env();
+    SandboxRuntimeOptions options;
+    options.program = program;
+    options.program.base_environment.erase("HOME");  // the user's own
+    options.host_network = into.options().sandbox_host_network;
+    Result<std::string> clones = into.directory("containers");
+    if (!clones) return clones.error();
+    if (Result<void> made = env.files.make_directories(*clones); !made) return made;
+    support_ = options.support = env.processes.isolation(*clones);
+    runtimes_.add("sandbox", std::make_shared<SandboxRuntime>(env, *images_, std::move(options)));
+    return {};
+  }
+
+  Result<void> choose(Installer& into) {
+    const std::string& wanted = into.options().image_runtime;
+    if (wanted == "sandbox" && !support_.possible) {
+      return fail(Errc::failed_precondition,
+                  "image_runtime: this host cannot isolate: " + support_.reason);
+    }
+    if (wanted != "auto" && runtimes_.find(wanted) == nullptr) {
+      return fail(Errc::invalid_argument,
+                  "image_runtime: no container runtime is named \"" + wanted + "\"");
+    }
+    // Programs that were trusted so far keep the network and the files that they know.
+    const std::string images = wanted == "auto" ? "process" : wanted;
+    into.env().logger.log(
+        LogLevel::info, "containers", "images run in a runtime",
+        {{"runtime", images},
+         {"sandbox", support_.possible ? std::string("possible") : support_.reason}});
+    runtimes_.set_choice([images](const ContainerSpec& spec) -> std::string {
+      if (spec.image.starts_with(function_image_prefix)) return "function";
+      if (!spec.runtime.empty()) return spec.runtime;
+      return spec.identity.step.empty() ? images : "host";
+    });
+    return {};
+  }
+
   Result<void> find_images(Installer& into) {
     Env& env = into.env();
     const auto* store = into.find<std::shared_ptr<oci::ImageStore>>();
@@ -66,6 +109,7 @@ class ContainersExtension final : public Extension {
   HostImages host_;
   std::unique_ptr<oci::UnpackCache> cache_;
   std::unique_ptr<ImageProvider> images_;
+  IsolationSupport support_;
   ContainerRuntimes runtimes_;
 };
 

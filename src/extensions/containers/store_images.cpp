@@ -10,11 +10,11 @@ namespace knative {
 namespace {
 
 // A folder of its own around the root: a clone that was interrupted is never taken for one.
-Result<std::string> clone_root(Files& files, const std::string& from,
-                               const std::string& directory) {
+Result<std::string> clone_root(Files& files, const std::string& from, const std::string& directory,
+                               bool shared) {
   if (Result<void> made = files.make_directories(directory); !made) return made.error();
   Result<std::string> folder = files.make_temporary_directory(directory + "/container-");
-  if (!folder) return folder;
+  if (!folder || shared) return folder;
   Result<void> cloned = base::clone_tree(files, from, *folder + "/root");
   if (cloned) return folder;
   (void)files.remove_all(*folder);
@@ -32,6 +32,7 @@ ImageDefaults defaults_of(const oci::ImageConfig& config) {
   defaults.entrypoint = config.entrypoint;
   defaults.cmd = config.command;
   defaults.working_directory = config.working_directory;
+  defaults.user = config.user;
   for (const std::string& variable : config.environment) {
     const std::size_t equals = variable.find('=');
     if (equals != std::string::npos) {
@@ -100,7 +101,15 @@ Task<Result<std::string>> StoreImages::pin(const ContainerSpec& spec) {
 }
 
 Task<Result<ImageRoot>> StoreImages::provide(const ContainerSpec& spec) {
-  const Result<oci::Reference> parsed = oci::Reference::parse(spec.image);
+  return provide_with(spec.image, false);
+}
+
+Task<Result<ImageRoot>> StoreImages::provide_shared(const ContainerSpec& spec) {
+  return provide_with(spec.image, true);
+}
+
+Task<Result<ImageRoot>> StoreImages::provide_with(std::string image, bool shared) {
+  const Result<oci::Reference> parsed = oci::Reference::parse(image);
   if (!parsed) co_return parsed.error();
   const oci::Reference reference = parsed->with_default_tag();
   Task<Result<oci::UnpackedImage>> unpacking = cache_.get(reference);
@@ -109,9 +118,9 @@ Task<Result<ImageRoot>> StoreImages::provide(const ContainerSpec& spec) {
   const std::shared_ptr<Clones> clones = clones_;
   Waiting waiting{.clones = clones};
   auto work = [&files = env_.files, from = unpacked->directory, into = clones->directory,
-               cloning = waiting.cloning]() -> Result<std::string> {
+               cloning = waiting.cloning, shared]() -> Result<std::string> {
     if (!cloning->handover.awaited()) return fail(Errc::cancelled, "nobody waits for it");
-    Result<std::string> made = clone_root(files, from, into);
+    Result<std::string> made = clone_root(files, from, into, shared);
     if (made) cloning->folder = *made;
     if (cloning->handover.leave() && made) (void)files.remove_all(*made);
     return made;
@@ -119,9 +128,10 @@ Task<Result<ImageRoot>> StoreImages::provide(const ContainerSpec& spec) {
   Task<Result<std::string>> cloning = env_.disk.run(work);
   const Result<std::string> folder = co_await std::move(cloning);
   waiting.got = true;
-  if (!folder) co_return folder.error().within("a root for " + spec.image);
+  if (!folder) co_return folder.error().within("a root for " + image);
   ImageRoot root;
-  root.directory = *folder + "/root";
+  root.directory = shared ? unpacked->directory : *folder + "/root";
+  if (shared) root.upper = *folder;
   root.defaults = defaults_of(unpacked->config);
   auto remove = [clones, folder = *folder](void*) { clones->remove_later(folder); };
   root.keep = std::shared_ptr<void>(clones.get(), std::move(remove));

@@ -9,8 +9,9 @@
 
 namespace knative {
 
-/// Unpacks an image of the store once, clones that for every container, and tells its
-/// configuration. A clone is removed in the background when its container is gone.
+/// Unpacks an image of the store once and tells its configuration. Every container gets a clone of
+/// that, or an upper folder to lay over it; either is removed in the background when its container
+/// is gone.
 class StoreImages final : public ImageProvider {
  public:
   /// Clones lie below `directory`, which is this object's alone. The rest must outlive it.
@@ -19,11 +20,13 @@ class StoreImages final : public ImageProvider {
   /// Removes every clone; their containers must be gone.
   ~StoreImages() override;
   Task<Result<ImageRoot>> provide(const ContainerSpec& spec) override;
+  Task<Result<ImageRoot>> provide_shared(const ContainerSpec& spec) override;
   Task<Result<std::string>> pin(const ContainerSpec& spec) override;
 
  private:
   struct Clones;
   struct Waiting;
+  Task<Result<ImageRoot>> provide_with(std::string image, bool shared);
   std::shared_ptr<oci::ImageStore> store_;
   oci::UnpackCache& cache_;
   Env& env_;

@@ -241,6 +241,7 @@ Task<Result<std::string>> Scaling::pin(const serving::Revision& revision) {
     spec.image = container->image;
     spec.image_pull.policy = container->image_pull_policy;
   }
+  spec.runtime = revision.spec.runtime_class_name.value_or("");
   name_container(spec, revision);
   auto pinning = with_deadline(env_.timers, runtime_.pin(spec),
                                env_.timers.now() + progress_deadline_of(revision, config_));
@@ -257,6 +258,7 @@ Result<InstanceSpec> Scaling::instance_of(const serving::Revision& revision) con
   if (!spec) return spec.error().within("spec.containers[0]");
   InstanceSpec instance;
   instance.container = std::move(*spec);
+  instance.container.runtime = revision.spec.runtime_class_name.value_or("");
   for (const serving::ContainerStatus& status : revision.status.container_statuses) {
     const bool is_its = status.name == container->name && !status.image_digest.empty();
     if (is_its) instance.container.image = status.image_digest;

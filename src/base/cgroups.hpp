@@ -1,0 +1,61 @@
+// Control groups of either version: how much of the machine a group of processes gets.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "knative/error.hpp"
+#include "knative/processes.hpp"
+
+namespace knative::base {
+
+/// Where groups can be made on this machine: one folder per hierarchy that counts something.
+struct CgroupHierarchies {
+  std::string memory;
+  std::string cpu;
+  std::string cpu_usage;
+  std::string processes;
+  bool unified = false;  ///< All four are the same folder, of version 2.
+
+  /// Find them. `cgroups` and `mounts` are what /proc/self says as `cgroup` and `mountinfo`.
+  /// A hierarchy that this process may not make groups in is left out.
+  static CgroupHierarchies find(std::string_view cgroups, std::string_view mounts);
+  static CgroupHierarchies find();
+};
+
+/// A group of its own in every hierarchy. Destroying it ends who is left in it and removes it.
+class Cgroup {
+ public:
+  /// Fails as the system does, naming the file.
+  static Result<std::unique_ptr<Cgroup>> make(const CgroupHierarchies& where,
+                                              const std::string& name,
+                                              const IsolationLimits& limits);
+  ~Cgroup();
+  Cgroup(const Cgroup&) = delete;
+  Cgroup& operator=(const Cgroup&) = delete;
+
+  Result<void> add(pid_t pid) const;
+  Result<ProcessUsage> usage() const;
+  /// Whether the kernel has killed in it for want of memory.
+  bool out_of_memory() const;
+  /// Its folders, without repetition, and the names of their controllers ("memory", "cpu,cpuacct";
+  /// empty for version 2).
+  const std::vector<std::string>& folders() const noexcept { return folders_; }
+  const std::vector<std::string>& controllers() const noexcept { return controllers_; }
+  bool unified() const noexcept { return where_.unified; }
+
+ private:
+  Cgroup() = default;
+  Result<void> limit(const IsolationLimits& limits) const;
+
+  CgroupHierarchies where_;  ///< Its own folders.
+  std::vector<std::string> folders_;
+  std::vector<std::string> controllers_;
+};
+
+}  // namespace knative::base

@@ -1,0 +1,57 @@
+// From a plan to a running child: what happens between clone and exec.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/file_descriptor.hpp"
+#include "base/isolation_posix.hpp"
+#include "base/warden.hpp"
+#include "knative/processes.hpp"
+
+namespace knative::base {
+
+struct Pipe {
+  FileDescriptor read;
+  FileDescriptor write;
+};
+Result<Pipe> make_pipe();
+
+/// Everything the child needs, made before: it may not allocate, and shares the host's memory
+/// unless a sanitizer watches that.
+struct ChildPlan {
+  std::vector<char*> argv;
+  std::vector<char*> environment;
+  std::vector<std::string> candidates;  ///< Full paths to try in order.
+  const char* root = nullptr;
+  const char* directory = nullptr;
+  int input = -1;
+  int output = -1;
+  int error_output = -1;
+  const Warden* warden = nullptr;
+  std::uint64_t number = 0;
+
+  const IsolationPlan* isolation = nullptr;  ///< Null: none.
+  const Cgroup* group = nullptr;             ///< For an isolated one; may be null.
+  int joined = -1;  ///< A pidfd: enter the namespaces of that process instead of new ones.
+};
+
+/// Starts children, one at a time: the host's thread and the child never run together before the
+/// child has become another program, so that they may share memory.
+class ChildStarter {
+ public:
+  ChildStarter();
+  /// The child, in a group of its own number. Fails with what the child could not do; then there
+  /// is none.
+  Result<pid_t> start(const ChildPlan& plan, const ProcessOptions& options);
+
+ private:
+  struct Stack;
+  std::shared_ptr<Stack> stack_;  ///< For the child, until it has become another program.
+};
+
+}  // namespace knative::base

@@ -1,0 +1,560 @@
+#include "base/isolation_posix.hpp"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/seccomp.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+
+#include "base/file_descriptor.hpp"
+#include "base/posix_error.hpp"
+#include "base/seccomp.hpp"
+
+namespace knative::base {
+namespace {
+
+// The calls of Linux 5.2 and 5.12 by number: not every C library names them.
+constexpr long call_open_tree = 428;
+constexpr long call_move_mount = 429;
+constexpr long call_mount_setattr = 442;
+constexpr unsigned open_tree_clone = 1;
+constexpr unsigned recursive = 0x8000;           // AT_RECURSIVE
+constexpr unsigned move_mount_from_empty = 0x4;  // MOVE_MOUNT_F_EMPTY_PATH
+constexpr std::uint64_t mount_read_only = 0x1;   // MOUNT_ATTR_RDONLY
+constexpr std::uint64_t mount_no_set_id = 0x2;   // MOUNT_ATTR_NOSUID
+constexpr std::uint64_t mount_no_devices = 0x4;  // MOUNT_ATTR_NODEV
+
+struct MountAttributes {
+  std::uint64_t set = 0;
+  std::uint64_t clear = 0;
+  std::uint64_t propagation = 0;
+  std::uint64_t user_namespace = 0;
+};
+
+constexpr unsigned long private_flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+constexpr std::array<const char*, 6> devices = {"/dev/null",   "/dev/zero",    "/dev/full",
+                                                "/dev/random", "/dev/urandom", "/dev/tty"};
+constexpr std::array<std::array<const char*, 2>, 5> device_links = {
+    {{"pts/ptmx", "/dev/ptmx"},
+     {"/proc/self/fd", "/dev/fd"},
+     {"/proc/self/fd/0", "/dev/stdin"},
+     {"/proc/self/fd/1", "/dev/stdout"},
+     {"/proc/self/fd/2", "/dev/stderr"}}};
+constexpr std::array<const char*, 11> masked_files = {
+    "/proc/kcore",       "/proc/keys",        "/proc/latency_stats", "/proc/timer_list",
+    "/proc/timer_stats", "/proc/sched_debug", "/proc/interrupts",    "/proc/kmsg",
+    "/proc/kallsyms",    "/proc/vmallocinfo", "/proc/sysrq-trigger"};
+constexpr std::array<const char*, 5> masked_folders = {
+    "/proc/acpi", "/proc/asound", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"};
+constexpr std::array<const char*, 4> read_only_paths = {"/proc/bus", "/proc/fs", "/proc/irq",
+                                                        "/proc/sys"};
+
+Result<std::string> read_map(const char* path) {
+  FileDescriptor file(::open(path, O_RDONLY | O_CLOEXEC));
+  if (file.fd < 0) return posix_error(errno, path);
+  std::array<char, 4096> buffer;
+  const ssize_t got = ::read(file.fd, buffer.data(), buffer.size());
+  if (got < 0) return posix_error(errno, path);
+  return std::string(buffer.data(), static_cast<std::size_t>(got));
+}
+
+/// Everybody who is known in this process's namespace, by the same number.
+Result<std::string> identity_map(const char* path) {
+  Result<std::string> text = read_map(path);
+  if (!text) return text;
+  std::string map;
+  const char* at = text->c_str();
+  unsigned long inside = 0;
+  unsigned long outside = 0;
+  unsigned long count = 0;
+  int length = 0;
+  while (std::sscanf(at, "%lu %lu %lu%n", &inside, &outside, &count, &length) == 3) {
+    const std::string first = std::to_string(inside);
+    map.append(first).append(" ").append(first).append(" ").append(std::to_string(count));
+    map.push_back('\n');
+    at += length;
+  }
+  return map;
+}
+
+Result<void> write_map(const std::string& path, const std::string& map) {
+  FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (file.fd < 0 || ::write(file.fd, map.data(), map.size()) < 0) return posix_error(errno, path);
+  return {};
+}
+
+/// A path in the options of an overlay.
+Result<std::string> overlay_path(const std::string& path) {
+  std::string escaped;
+  for (const char c : path) {
+    if (c == ',' || c == ':' || c == '\\') escaped.push_back('\\');
+    escaped.push_back(c);
+  }
+  if (path.find(',') == path.npos) return escaped;
+  // Not every kernel understands an escaped comma.
+  return fail(Errc::invalid_argument, path + ": a comma in the path of a root");
+}
+
+bool target_is_bad(const std::string& target) {
+  return target.size() < 2 || target.front() != '/' || target.size() >= PATH_MAX ||
+         (target + "/").find("/../") != std::string::npos;
+}
+
+}  // namespace
+
+// ---------------------------------------------------------------------------- in the host
+
+Result<IsolationPlan> IsolationPlan::make(const Isolation& isolation, const Cgroup* group) {
+  IsolationPlan plan;
+  plan.isolation_ = &isolation;
+  if (isolation.root.empty() || isolation.root.front() != '/') {
+    return fail(Errc::invalid_argument, "isolation: the root must be an absolute path");
+  }
+  plan.merged_ = isolation.root;
+  if (!isolation.upper.empty()) {
+    const Result<std::string> lower = overlay_path(isolation.root);
+    const Result<std::string> upper = overlay_path(isolation.upper);
+    if (!lower) return lower.error();
+    if (!upper) return upper.error();
+    plan.overlay_options_ = "userxattr,lowerdir=" + *lower + ",upperdir=" + *upper +
+                            "/files,workdir=" + *upper + "/work";
+    plan.merged_ = isolation.upper + "/root";
+    for (const char* name : {"/files", "/work", "/root"}) {
+      const std::string folder = isolation.upper + name;
+      if (::mkdir(folder.c_str(), 0755) < 0 && errno != EEXIST) return posix_error(errno, folder);
+    }
+  }
+  for (const IsolationMount& mount : isolation.mounts) {
+    if (target_is_bad(mount.target)) {
+      return fail(Errc::invalid_argument, "mount at " + mount.target + ": not an absolute path");
+    }
+    Mount planned{mount.source, mount.target, {}, true, mount.read_only, false};
+    if (mount.source.empty()) {
+      planned.options = "mode=1777";
+      if (mount.bytes_max != 0) planned.options += ",size=" + std::to_string(mount.bytes_max);
+      plan.memories_.push_back(std::move(planned));
+      continue;
+    }
+    struct stat info;
+    if (::stat(mount.source.c_str(), &info) < 0) return posix_error(errno, mount.source);
+    planned.directory = S_ISDIR(info.st_mode);
+    plan.binds_.push_back(std::move(planned));
+  }
+  for (const IsolationFile& file : isolation.files) {
+    if (target_is_bad(file.path)) {
+      return fail(Errc::invalid_argument, "file " + file.path + ": not an absolute path");
+    }
+  }
+  for (std::size_t i = 0; group != nullptr && i < group->folders().size(); ++i) {
+    plan.unified_ = group->unified();
+    const std::string& name = group->controllers()[i];
+    plan.groups_.push_back({group->folders()[i],
+                            name.empty() ? "/sys/fs/cgroup" : "/sys/fs/cgroup/" + name,
+                            {},
+                            true,
+                            true,
+                            false});
+  }
+  plan.sources_.resize(devices.size() + plan.binds_.size() + plan.groups_.size(), -1);
+  if (Result<void> prepared = plan.prepare_users(); !prepared) return prepared.error();
+  return plan;
+}
+
+Result<IsolationPlan> IsolationPlan::joining(const Isolation& isolation) {
+  IsolationPlan plan;
+  plan.isolation_ = &isolation;
+  if (Result<void> prepared = plan.prepare_users(); !prepared) return prepared.error();
+  return plan;
+}
+
+Result<void> IsolationPlan::prepare_users() {
+  if (isolation_->filter_system_calls) filter_ = default_system_call_filter();
+  any_user_ = ::geteuid() == 0;
+  if (any_user_) {
+    Result<std::string> users = identity_map("/proc/self/uid_map");
+    Result<std::string> groups = identity_map("/proc/self/gid_map");
+    if (!users) return users.error();
+    if (!groups) return groups.error();
+    user_map_ = std::move(*users);
+    group_map_ = std::move(*groups);
+    return {};
+  }
+  if (!isolation_->groups.empty()) {
+    return fail(Errc::unimplemented, "isolation: supplementary groups need a privileged platform");
+  }
+  user_map_ = std::to_string(isolation_->user) + " " + std::to_string(::geteuid()) + " 1\n";
+  group_map_ = std::to_string(isolation_->group) + " " + std::to_string(::getegid()) + " 1\n";
+  return {};
+}
+
+int IsolationPlan::clone_flags() const noexcept {
+  const int flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+  return isolation_->host_network ? flags : flags | CLONE_NEWNET;
+}
+
+Result<void> IsolationPlan::map_users(pid_t child) const {
+  const std::string folder = "/proc/" + std::to_string(child);
+  if (!any_user_) {
+    if (Result<void> denied = write_map(folder + "/setgroups", "deny"); !denied) return denied;
+  }
+  Result<void> mapped = write_map(folder + "/uid_map", user_map_);
+  return mapped ? write_map(folder + "/gid_map", group_map_) : mapped;
+}
+
+// ---------------------------------------------------------------------------- in the child
+
+/// The steps of `IsolationPlan::enter`; each says what of it failed.
+class IsolationPlan::Setup {
+ public:
+  Setup(const IsolationPlan& plan, SetupFailure& failure) noexcept
+      : plan_(plan), isolation_(*plan.isolation_), failure_(failure) {}
+
+  bool run(const char* working_directory) noexcept {
+    return take_sources() && make_root() && change_root() && mount_system() && write_files() &&
+           mount_memories() && attach_binds() && make_working_directory(working_directory) &&
+           hide() && set_up_network() && set_hostname() && leave_host();
+  }
+
+ private:
+  bool failed(const char* what) noexcept {
+    failure_ = {what, errno};
+    return false;
+  }
+
+  static int clone_tree(const char* path) noexcept {
+    return static_cast<int>(
+        ::syscall(call_open_tree, AT_FDCWD, path, open_tree_clone | O_CLOEXEC | recursive));
+  }
+
+  bool restrict_tree(int tree, const Mount& mount) noexcept {
+    MountAttributes attributes;
+    attributes.set = mount_no_set_id;
+    if (mount.read_only) attributes.set |= mount_read_only;
+    if (!mount.device) attributes.set |= mount_no_devices;
+    return ::syscall(call_mount_setattr, tree, "", AT_EMPTY_PATH | recursive, &attributes,
+                     sizeof attributes) == 0 ||
+           failed(mount.source.c_str());
+  }
+
+  /// What comes from outside, held as trees of their own: nothing outside is named later.
+  bool take_sources() noexcept {
+    if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) return failed("mounts");
+    std::size_t next = 0;
+    for (const char* device : devices) {
+      plan_.sources_[next] = clone_tree(device);
+      if (plan_.sources_[next++] < 0) return failed(device);
+    }
+    for (const std::vector<Mount>* mounts : {&plan_.binds_, &plan_.groups_}) {
+      for (const Mount& mount : *mounts) {
+        const int tree = clone_tree(mount.source.c_str());
+        plan_.sources_[next++] = tree;
+        if (tree < 0) return failed(mount.source.c_str());
+        if (!restrict_tree(tree, mount)) return false;
+      }
+    }
+    return true;
+  }
+
+  bool make_root() noexcept {
+    const char* const root = plan_.merged_.c_str();
+    if (plan_.overlay_options_.empty()) {
+      return ::mount(root, root, nullptr, MS_BIND | MS_REC, nullptr) == 0 || failed(root);
+    }
+    return ::mount("overlay", root, "overlay", MS_NODEV, plan_.overlay_options_.c_str()) == 0 ||
+           failed("overlay");
+  }
+
+  /// From here on absolute paths are those of the root; the host is reached by `host_` only.
+  bool change_root() noexcept {
+    host_ = ::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (host_ < 0) return failed("/");
+    if (::chdir(plan_.merged_.c_str()) < 0) return failed(plan_.merged_.c_str());
+    return ::syscall(SYS_pivot_root, ".", ".") == 0 || failed("pivot_root");
+  }
+
+  /// mkdir -p of what comes before the last name, or of everything.
+  static bool make_folders(const char* path, bool everything) noexcept {
+    char prefix[PATH_MAX];
+    std::size_t i = 0;
+    for (; path[i] != '\0' && i + 1 < sizeof prefix; ++i) {
+      if (path[i] == '/' && i > 0) {
+        prefix[i] = '\0';
+        if (::mkdir(prefix, 0755) < 0 && errno != EEXIST) return false;
+      }
+      prefix[i] = path[i];
+    }
+    prefix[i] = '\0';
+    return !everything || ::mkdir(prefix, 0755) == 0 || errno == EEXIST;
+  }
+
+  static bool make_file(const char* path) noexcept {
+    const int file = ::open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
+    // What cannot be opened is there; the mount will tell.
+    if (file < 0) return errno != ENOENT && errno != ENOTDIR && errno != EROFS;
+    ::close(file);
+    return true;
+  }
+
+  static bool make_place(const Mount& mount) noexcept {
+    const char* const target = mount.target.c_str();
+    if (!make_folders(target, mount.directory)) return false;
+    return mount.directory || make_file(target);
+  }
+
+  static bool attach(int tree, const char* target) noexcept {
+    const bool done =
+        ::syscall(call_move_mount, tree, "", AT_FDCWD, target, move_mount_from_empty) == 0;
+    const int error = errno;
+    ::close(tree);
+    errno = error;
+    return done;
+  }
+
+  bool mount_one(const char* type, const char* target, unsigned long flags,
+                 const char* options) noexcept {
+    if (::mkdir(target, 0755) < 0 && errno != EEXIST) return failed(target);
+    return ::mount(type, target, type, flags, options) == 0 || failed(target);
+  }
+
+  bool mount_system() noexcept {
+    if (!mount_one("proc", "/proc", private_flags, nullptr) ||
+        !mount_one("tmpfs", "/dev", MS_NOSUID | MS_NOEXEC, "mode=755,size=16m")) {
+      return false;
+    }
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+      if (!make_file(devices[i]) || !attach(plan_.sources_[i], devices[i])) {
+        return failed(devices[i]);
+      }
+    }
+    for (const auto& [to, name] : device_links) {
+      if (::symlink(to, name) < 0) return failed(name);
+    }
+    return mount_one("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC,
+                     "newinstance,ptmxmode=0666,mode=0620") &&
+           mount_one("tmpfs", "/dev/shm", private_flags, "mode=1777,size=64m") &&
+           mount_one("mqueue", "/dev/mqueue", private_flags, nullptr) && mount_sys() && make_tmp();
+  }
+
+  bool mount_sys() noexcept {
+    if (::mkdir("/sys", 0755) < 0 && errno != EEXIST) return failed("/sys");
+    if (isolation_.host_network) {
+      // Only who owns a network may mount its own view of it.
+      ::fchdir(host_);
+      const int tree = clone_tree("sys");
+      const Mount sys{"/sys", "/sys", {}, true, true, false};
+      if (tree < 0 || !restrict_tree(tree, sys) || !attach(tree, "/sys")) return failed("/sys");
+    } else if (::mount("sysfs", "/sys", "sysfs", private_flags | MS_RDONLY, nullptr) < 0) {
+      return failed("/sys");
+    }
+    return mount_groups();
+  }
+
+  /// The limits, to look at.
+  bool mount_groups() noexcept {
+    if (::access("/sys/fs/cgroup", F_OK) < 0) return true;
+    if (!plan_.unified_) {
+      if (::mount("tmpfs", "/sys/fs/cgroup", "tmpfs", private_flags, "mode=755,size=64k") < 0) {
+        return failed("/sys/fs/cgroup");
+      }
+    }
+    const std::size_t first = devices.size() + plan_.binds_.size();
+    for (std::size_t i = 0; i < plan_.groups_.size(); ++i) {
+      const char* const target = plan_.groups_[i].target.c_str();
+      if (!plan_.unified_ && ::mkdir(target, 0755) < 0) return failed(target);
+      if (!attach(plan_.sources_[first + i], target)) return failed(target);
+    }
+    return plan_.unified_ || make_read_only("/sys/fs/cgroup");
+  }
+
+  bool make_read_only(const char* path) noexcept {
+    return ::mount(nullptr, path, nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | private_flags,
+                   nullptr) == 0 ||
+           failed(path);
+  }
+
+  bool make_tmp() noexcept {
+    if (isolation_.read_only_root) {
+      return mount_one("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777");
+    }
+    if (::mkdir("/tmp", 0777) < 0) return errno == EEXIST || failed("/tmp");
+    return ::chmod("/tmp", 01777) == 0 || failed("/tmp");
+  }
+
+  bool write_files() noexcept {
+    for (const IsolationFile& file : isolation_.files) {
+      const char* const path = file.path.c_str();
+      if (!make_folders(path, false)) return failed(path);
+      // Never into a file that another root may share.
+      if (::unlink(path) < 0 && errno != ENOENT) return failed(path);
+      const int fd = ::open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+      if (fd < 0) return failed(path);
+      const ssize_t size = static_cast<ssize_t>(file.content.size());
+      const bool written = ::write(fd, file.content.data(), file.content.size()) == size;
+      ::close(fd);
+      if (!written) return failed(path);
+    }
+    return true;
+  }
+
+  bool mount_memories() noexcept {
+    for (const Mount& mount : plan_.memories_) {
+      const char* const target = mount.target.c_str();
+      const unsigned long flags = MS_NOSUID | MS_NODEV | (mount.read_only ? MS_RDONLY : 0);
+      if (!make_place(mount) ||
+          ::mount("tmpfs", target, "tmpfs", flags, mount.options.c_str()) < 0) {
+        return failed(target);
+      }
+    }
+    return true;
+  }
+
+  bool attach_binds() noexcept {
+    for (std::size_t i = 0; i < plan_.binds_.size(); ++i) {
+      const Mount& mount = plan_.binds_[i];
+      if (!make_place(mount) || !attach(plan_.sources_[devices.size() + i], mount.target.c_str())) {
+        return failed(mount.target.c_str());
+      }
+    }
+    return true;
+  }
+
+  bool make_working_directory(const char* path) noexcept {
+    if (path == nullptr || ::access(path, F_OK) == 0) return true;
+    return make_folders(path, true) || failed(path);
+  }
+
+  /// What shows or changes the machine.
+  bool hide() noexcept {
+    for (const char* path : masked_files) {
+      if (::mount("/dev/null", path, nullptr, MS_BIND, nullptr) < 0 && errno != ENOENT) {
+        return failed(path);
+      }
+    }
+    for (const char* path : masked_folders) {
+      if (::mount("tmpfs", path, "tmpfs", private_flags | MS_RDONLY, "size=0,mode=755") < 0 &&
+          errno != ENOENT) {
+        return failed(path);
+      }
+    }
+    // Ports and pings of one's own network take no privilege.
+    if (!isolation_.host_network) {
+      set_kernel("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+      set_kernel("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+    }
+    for (const char* path : read_only_paths) {
+      if (::mount(path, path, nullptr, MS_BIND | MS_REC, nullptr) < 0) {
+        if (errno == ENOENT) continue;
+        return failed(path);
+      }
+      if (!make_read_only(path)) return false;
+    }
+    if (!isolation_.read_only_root) return true;
+    MountAttributes attributes;
+    attributes.set = mount_read_only;
+    return ::syscall(call_mount_setattr, AT_FDCWD, "/", 0, &attributes, sizeof attributes) == 0 ||
+           failed("read-only root");
+  }
+
+  static void set_kernel(const char* path, const char* text) noexcept {
+    const int file = ::open(path, O_WRONLY | O_CLOEXEC);
+    if (file < 0) return;
+    const ssize_t ignored = ::write(file, text, std::strlen(text));
+    (void)ignored;  // a kernel without it asks for the privilege
+    ::close(file);
+  }
+
+  bool set_up_network() noexcept {
+    if (isolation_.host_network) return true;
+    const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (socket < 0) return failed("loopback");
+    ifreq request{};
+    std::memcpy(request.ifr_name, "lo", 3);
+    request.ifr_flags = IFF_UP | IFF_RUNNING;
+    const bool up = ::ioctl(socket, SIOCSIFFLAGS, &request) == 0;
+    const bool done = up || failed("loopback");
+    ::close(socket);
+    return done;
+  }
+
+  bool set_hostname() noexcept {
+    const std::string& name = isolation_.hostname;
+    return name.empty() || ::sethostname(name.data(), name.size()) == 0 || failed("hostname");
+  }
+
+  bool leave_host() noexcept {
+    if (::fchdir(host_) < 0 || ::umount2(".", MNT_DETACH) < 0) return failed("leaving the host");
+    ::close(host_);
+    return ::chdir("/") == 0 || failed("/");
+  }
+
+  const IsolationPlan& plan_;
+  const Isolation& isolation_;
+  SetupFailure& failure_;
+  int host_ = -1;
+};
+
+bool IsolationPlan::enter(const char* working_directory, SetupFailure& failure) const noexcept {
+  return Setup(*this, failure).run(working_directory);
+}
+
+bool IsolationPlan::join(int pidfd, SetupFailure& failure) const noexcept {
+  if (::syscall(SYS_setns, pidfd, clone_flags()) == 0) return true;
+  failure = {"namespaces", errno};
+  return false;
+}
+
+bool IsolationPlan::restrict(SetupFailure& failure) const noexcept {
+  const auto failed = [&failure](const char* what) {
+    failure = {what, errno};
+    return false;
+  };
+  for (const ResourceLimit& limit : isolation_->resource_limits) {
+    const rlimit value{limit.soft, limit.hard};
+    if (::syscall(SYS_prlimit64, 0, limit.resource, &value, nullptr) < 0) return failed("rlimit");
+  }
+  if (isolation_->no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
+    return failed("no_new_privs");
+  }
+  if (!filter_.empty()) {
+    const sock_fprog program{static_cast<unsigned short>(filter_.size()),
+                             const_cast<sock_filter*>(filter_.data())};
+    if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0) return failed("seccomp");
+  }
+  for (int capability = 0; ::prctl(PR_CAPBSET_READ, capability) >= 0; ++capability) {
+    if ((isolation_->capabilities >> capability & 1) != 0) continue;
+    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0) return failed("capabilities");
+  }
+  static_cast<void>(::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
+  // By number: the C library's own would ask the host's other threads to follow.
+  if (any_user_ &&
+      ::syscall(SYS_setgroups, isolation_->groups.size(), isolation_->groups.data()) < 0) {
+    return failed("groups");
+  }
+  const gid_t group = isolation_->group;
+  const uid_t user = isolation_->user;
+  if (::syscall(SYS_setresgid, group, group, group) < 0) return failed("group");
+  if (::syscall(SYS_setresuid, user, user, user) < 0) return failed("user");
+  const Isolation::Capabilities kept = user == 0 ? isolation_->capabilities : 0;
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2]{};
+  for (int half = 0; half < 2; ++half) {
+    data[half].permitted = data[half].effective = static_cast<std::uint32_t>(kept >> (32 * half));
+  }
+  return ::syscall(SYS_capset, &header, data) == 0 || failed("capabilities");
+}
+
+}  // namespace knative::base

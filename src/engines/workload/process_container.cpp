@@ -1,0 +1,203 @@
+#include "engines/workload/process_container.hpp"
+
+#include <utility>
+
+#include "base/wait_for.hpp"
+#include "knative/http_client.hpp"
+
+namespace knative {
+namespace {
+
+constexpr int signal_kill = 9;
+constexpr int signal_terminate = 15;
+constexpr int port_tries_max = 200;
+constexpr std::size_t connections_max = 1024;
+
+}  // namespace
+
+Result<ClaimedPort> ProgramStarter::take_port() {
+  const std::uint64_t range = std::uint64_t{options.port_max} - options.port_min + 1;
+  for (int attempt = 0; attempt < port_tries_max; ++attempt) {
+    const auto port = static_cast<std::uint16_t>(options.port_min + random.below(range));
+    std::unique_ptr<Listener> claim = claim_port(port);
+    if (claim && is_free(port)) return ClaimedPort{port, std::move(claim)};
+  }
+  return fail(Errc::resource_exhausted, "no free port from " + std::to_string(options.port_min) +
+                                            " to " + std::to_string(options.port_max));
+}
+
+// Between the choice of a port and its program's listening there it looks free to everybody.
+// Whoever runs programs on this machine as we do holds this name meanwhile; null when somebody
+// has it.
+std::unique_ptr<Listener> ProgramStarter::claim_port(std::uint16_t port) {
+  const Endpoint name{.host = {}, .port = 0, .path = "@knative-port-" + std::to_string(port)};
+  Result<std::unique_ptr<Listener>> claim = env.network.listen(name);
+  return claim ? std::move(*claim) : nullptr;
+}
+
+bool ProgramStarter::is_free(std::uint16_t port) {
+  const Endpoint endpoint{.host = "127.0.0.1", .port = port, .path = {}};
+  return env.network.listen(endpoint).has_value();
+}
+
+ProcessContainer::ProcessContainer(std::shared_ptr<ProgramStarter> starter,
+                                   const ContainerSpec& spec, ImageRoot image,
+                                   ContainerOutput output)
+    : starter_(std::move(starter)),
+      spec_(spec),
+      image_(std::move(image)),
+      sink_(std::move(output)),
+      last_lines_(starter_->options.log_lines_kept_max),
+      out_(starter_->options.log_line_bytes_max,
+           [this](std::string_view line) { on_line("stdout", line); }),
+      err_(starter_->options.log_line_bytes_max,
+           [this](std::string_view line) { on_line("stderr", line); }),
+      tasks_(starter_->env.executor) {}
+
+ProcessContainer::~ProcessContainer() {
+  tasks_.clear();
+  release();
+}
+
+Result<void> ProcessContainer::start() {
+  Result<void> launched = launch();
+  if (launched) tasks_.add(watch());
+  return launched;
+}
+
+Task<ExitStatus> ProcessContainer::wait() {
+  co_await ended_.wait();
+  co_return status_;
+}
+
+void ProcessContainer::signal(int number) {
+  if (process_) process_->signal(number);
+}
+
+Task<void> ProcessContainer::stop(Duration grace) {
+  stopping_ = true;
+  if (!ended_.is_set()) {
+    Timers& timers = starter_->env.timers;
+    process_->signal(signal_terminate);
+    co_await with_deadline(timers, base::wait_for(ended_), timers.now() + grace);
+  }
+  if (!ended_.is_set()) {
+    process_->signal(signal_kill);
+    co_await ended_.wait();
+  }
+}
+
+std::optional<Endpoint> ProcessContainer::address(std::uint16_t port) const {
+  if (port_ == 0) return std::nullopt;
+  const auto served = static_cast<std::uint16_t>(spec_.ports.front().container_port);
+  return Endpoint{
+      .host = "127.0.0.1", .port = port == 0 || port == served ? port_ : port, .path = {}};
+}
+
+Result<ContainerStats> ProcessContainer::stats() const {
+  if (!process_ || ended_.is_set()) {
+    return fail(Errc::failed_precondition, spec_.name + " has ended");
+  }
+  const Result<ProcessUsage> usage = process_->usage();
+  if (!usage) return usage.error();
+  return ContainerStats{usage->cpu_time, usage->memory_bytes, usage->processes};
+}
+
+Task<Result<ExitStatus>> ProcessContainer::exec(std::vector<std::string> command,
+                                                ContainerOutput output) {
+  if (ended_.is_set()) co_return fail(Errc::failed_precondition, spec_.name + " has ended");
+  ProcessOptions options = options_;
+  options.argv = std::move(command);
+  if (options.argv.empty()) co_return fail(Errc::invalid_argument, "exec: no command");
+  const std::size_t most = starter_->options.log_line_bytes_max;
+  const ContainerOutput* const sink = &output;
+  LineSplitter out(most, [sink](std::string_view line) {
+    if (*sink) (*sink)("stdout", line);
+  });
+  LineSplitter err(most, [sink](std::string_view line) {
+    if (*sink) (*sink)("stderr", line);
+  });
+  options.on_stdout = [&out](std::string_view piece) { out.append(piece); };
+  options.on_stderr = [&err](std::string_view piece) { err.append(piece); };
+  Result<std::unique_ptr<Process>> process =
+      starter_->run_beside(*process_, image_, std::move(options));
+  if (!process) co_return process.error().within("exec in " + spec_.name);
+  Task<ExitStatus> ending = (*process)->wait();
+  const ExitStatus status = co_await std::move(ending);
+  out.finish();
+  err.finish();
+  co_return status;
+}
+
+void ProcessContainer::release() {
+  endpoint_.reset();
+  network_.reset();
+  process_.reset();
+  claim_.reset();
+}
+
+Result<void> ProcessContainer::launch() {
+  release();
+  if (!spec_.ports.empty()) {
+    port_ = static_cast<std::uint16_t>(spec_.ports.front().container_port);
+    if (starter_->needs_port()) {
+      Result<ClaimedPort> port = starter_->take_port();
+      if (!port) return port.error();
+      port_ = port->number;
+      claim_ = std::move(port->claim);
+    }
+  }
+  Result<ProcessOptions> options = starter_->program(spec_, image_, port_);
+  if (!options) return options.error();
+  options_ = std::move(*options);
+  ProcessOptions mine = options_;
+  mine.on_stdout = [this](std::string_view piece) { out_.append(piece); };
+  mine.on_stderr = [this](std::string_view piece) { err_.append(piece); };
+  Result<std::unique_ptr<Process>> spawned = starter_->env.processes.spawn(mine);
+  if (!spawned) return spawned.error().within("starting " + spec_.name);
+  process_ = std::move(*spawned);
+  network_ = process_->network();
+  if (port_ != 0) make_endpoint();
+  return {};
+}
+
+void ProcessContainer::make_endpoint() {
+  http::ClientOptions client;
+  client.connections_max =
+      spec_.requests_max > 0 ? static_cast<std::size_t>(spec_.requests_max) : connections_max;
+  if (spec_.response_timeout > Duration::zero()) client.response_timeout = spec_.response_timeout;
+  client.gateway = true;
+  Env& env = starter_->env;
+  Network& network = network_ ? *network_ : env.network;
+  auto made = std::make_shared<http::Client>(env.executor, env.timers, network, *address(0),
+                                             std::move(client));
+  // It may be held beyond the container: with the network that it connects through.
+  struct Held {
+    std::shared_ptr<Network> network;
+    std::shared_ptr<http::Client> client;
+  };
+  auto held = std::make_shared<Held>(Held{network_, std::move(made)});
+  endpoint_ = std::shared_ptr<http::Handler>(held, held->client.get());
+}
+
+Task<void> ProcessContainer::watch() {
+  for (int attempt = 1;; ++attempt) {
+    Task<ExitStatus> ending = process_->wait();
+    status_ = co_await std::move(ending);
+    out_.finish();
+    err_.finish();
+    // A stranger may have taken the port that was free a moment ago: try another.
+    const bool lost_its_port = claim_ && !status_.success() && !stopping_ &&
+                               attempt < starter_->options.start_attempts_max &&
+                               !starter_->is_free(port_);
+    if (!lost_its_port || !launch()) break;
+  }
+  ended_.set();
+}
+
+void ProcessContainer::on_line(std::string_view stream, std::string_view line) {
+  last_lines_.add(line);
+  if (sink_) sink_(stream, line);
+}
+
+}  // namespace knative

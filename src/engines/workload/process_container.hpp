@@ -1,0 +1,90 @@
+// What runtimes of programs share: ports, output, a watcher. Private to the workload.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engines/workload/lines.hpp"
+#include "knative/container_runtimes.hpp"
+
+namespace knative {
+
+/// A port of this machine with the listener that keeps others from taking it.
+struct ClaimedPort {
+  std::uint16_t number = 0;
+  std::unique_ptr<Listener> claim;
+};
+
+/// How a runtime starts programs. Shared with what it has started.
+class ProgramStarter {
+ public:
+  ProgramStarter(Env& e, const ProcessRuntimeOptions& o)
+      : env(e), options(o), random(e.random.split("workload.ports")) {}
+  virtual ~ProgramStarter() = default;
+
+  /// Words, variables and places of the program; `port` 0: it serves nothing.
+  virtual Result<ProcessOptions> program(const ContainerSpec& spec, const ImageRoot& image,
+                                         std::uint16_t port) = 0;
+  /// Whether PORT must be a free port of this machine; else it is the container's own.
+  virtual bool needs_port() const = 0;
+  /// Start a command beside a program that runs, of whose options it has all but the words.
+  virtual Result<std::unique_ptr<Process>> run_beside(Process& process, const ImageRoot& image,
+                                                      ProcessOptions options) = 0;
+
+  Result<ClaimedPort> take_port();
+  bool is_free(std::uint16_t port);
+
+  Env& env;
+  const ProcessRuntimeOptions options;
+
+ private:
+  std::unique_ptr<Listener> claim_port(std::uint16_t port);
+  Random random;
+};
+
+/// A program with its port and its watcher.
+class ProcessContainer final : public Container {
+ public:
+  ProcessContainer(std::shared_ptr<ProgramStarter> starter, const ContainerSpec& spec,
+                   ImageRoot image, ContainerOutput output);
+  ~ProcessContainer() override;
+  Result<void> start();
+
+  Task<ExitStatus> wait() override;
+  void signal(int number) override;
+  Task<void> stop(Duration grace) override;
+  std::shared_ptr<http::Handler> endpoint() const override { return endpoint_; }
+  std::optional<Endpoint> address(std::uint16_t port) const override;
+  std::shared_ptr<Network> network() const override { return network_; }
+  std::vector<std::string> last_lines() const override { return last_lines_.all(); }
+  Result<ContainerStats> stats() const override;
+  Task<Result<ExitStatus>> exec(std::vector<std::string> command, ContainerOutput output) override;
+
+ private:
+  void release();
+  Result<void> launch();
+  void make_endpoint();
+  Task<void> watch();
+  void on_line(std::string_view stream, std::string_view line);
+
+  std::shared_ptr<ProgramStarter> starter_;
+  ContainerSpec spec_;
+  ImageRoot image_;
+  ContainerOutput sink_;
+  LastLines last_lines_;
+  LineSplitter out_;
+  LineSplitter err_;
+  ProcessOptions options_;  ///< Without output, for `exec`.
+  std::uint16_t port_ = 0;
+  std::unique_ptr<Listener> claim_;
+  std::unique_ptr<Process> process_;
+  std::shared_ptr<Network> network_;
+  std::shared_ptr<http::Handler> endpoint_;
+  ExitStatus status_;
+  bool stopping_ = false;
+  Wakeup ended_;
+  TaskSet tasks_;
+};
+
+}  // namespace knative

@@ -1,0 +1,232 @@
+// A program for sandboxes: says what it sees, and tries what it must not be able to do. One word
+// says what; the answer is lines on standard output. Linked statically: its image holds it alone.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <string>
+#include <string_view>
+
+extern char** environ;
+
+namespace {
+
+std::string read_text(const char* path) {
+  std::string text;
+  const int file = ::open(path, O_RDONLY);
+  char buffer[4096];
+  ssize_t got = 0;
+  while (file >= 0 && (got = ::read(file, buffer, sizeof buffer)) > 0) {
+    text.append(buffer, static_cast<std::size_t>(got));
+  }
+  if (file >= 0) ::close(file);
+  return text;
+}
+
+void say(const char* what, long result) {
+  std::printf("%s: %s\n", what, result < 0 ? std::strerror(errno) : "done");
+}
+
+long write_text(const char* path, const char* text) {
+  const int file = ::open(path, O_WRONLY | O_CREAT, 0644);
+  if (file < 0) return -1;
+  const ssize_t done = ::write(file, text, std::strlen(text));
+  const int error = errno;
+  ::close(file);
+  errno = error;
+  return done;
+}
+
+int see(int argc, char** argv) {
+  std::printf("uid %d gid %d pid %d\n", ::getuid(), ::getgid(), ::getpid());
+  gid_t groups[32];
+  const int count = ::getgroups(32, groups);
+  for (int i = 0; i < count; ++i) std::printf("group %u\n", groups[i]);
+  char text[4096];
+  std::printf("cwd %s\n", ::getcwd(text, sizeof text));
+  ::gethostname(text, sizeof text);
+  std::printf("hostname %s\n", text);
+  for (int i = 0; i < argc; ++i) std::printf("arg %d %s\n", i, argv[i]);
+  for (char** one = environ; *one != nullptr; ++one) std::printf("env %s\n", *one);
+  for (int fd = 0; fd < 256; ++fd) {
+    if (::fcntl(fd, F_GETFD) >= 0) std::printf("fd %d\n", fd);
+  }
+  std::printf("stdin %zd\n", ::read(0, text, 1));
+  std::fputs(read_text("/proc/self/status").c_str(), stdout);
+  return 0;
+}
+
+int files(int argc, char** argv) {
+  for (int i = 2; i < argc; ++i) {
+    struct stat info;
+    if (::lstat(argv[i], &info) < 0) {
+      std::printf("%s absent\n", argv[i]);
+      continue;
+    }
+    const char type = S_ISDIR(info.st_mode)   ? 'd'
+                      : S_ISLNK(info.st_mode) ? 'l'
+                      : S_ISCHR(info.st_mode) ? 'c'
+                      : S_ISREG(info.st_mode) ? '-'
+                                              : '?';
+    std::printf("%s %c%04o %u:%u\n", argv[i], type, info.st_mode & 07777, info.st_uid, info.st_gid);
+  }
+  return 0;
+}
+
+int cat(int argc, char** argv) {
+  for (int i = 2; i < argc; ++i) std::fputs(read_text(argv[i]).c_str(), stdout);
+  return 0;
+}
+
+/// Every attempt that a container must not succeed with.
+int escape() {
+  say("mount", ::mount("tmpfs", "/tmp", "tmpfs", 0, nullptr));
+  say("umount /proc/sys", ::umount2("/proc/sys", MNT_DETACH));
+  say("unshare user", ::unshare(CLONE_NEWUSER));
+  say("unshare mount", ::unshare(CLONE_NEWNS));
+  say("write /proc/sys", write_text("/proc/sys/kernel/hostname", "owned"));
+  say("write core_pattern", write_text("/proc/sys/kernel/core_pattern", "|/evil"));
+  say("write sysrq", write_text("/proc/sysrq-trigger", "b"));
+  say("write /sys", write_text("/sys/kernel/uevent_helper", "/evil"));
+  say("write cgroup", write_text("/sys/fs/cgroup/memory/memory.limit_in_bytes", "-1"));
+  say("read kcore", read_text("/proc/kcore").empty() ? (errno = EACCES, -1) : 0);
+  say("mknod", ::mknod("/tmp/disk", S_IFBLK | 0600, 0x0801));
+  say("reboot", ::syscall(SYS_reboot, 0, 0, 0, nullptr));
+  say("settime", ::syscall(SYS_clock_settime, 0, nullptr));
+  say("bpf", ::syscall(SYS_bpf, 0, nullptr, 0));
+  say("keyctl", ::syscall(SYS_keyctl, 0, 0, 0, 0, 0));
+  say("io_uring", ::syscall(425, 1, nullptr));
+  say("pivot_root", ::syscall(SYS_pivot_root, "/tmp", "/tmp"));
+  say("open_by_handle_at", ::syscall(SYS_open_by_handle_at, -1, nullptr, 0));
+  say("clone3", ::syscall(435, nullptr, 0));
+  say("ptrace parent", ::ptrace(PTRACE_ATTACH, ::getppid(), nullptr, nullptr));
+  say("setns", ::syscall(SYS_setns, 0, 0));
+  say("raise nofile", [] {
+    const rlimit limit{1u << 30, 1u << 30};
+    return ::setrlimit(RLIMIT_NOFILE, &limit);
+  }());
+  say("chroot out", [] {
+    if (::mkdir("/tmp/deep", 0755) < 0 || ::chroot("/tmp/deep") < 0) return -1;
+    for (int i = 0; i < 64; ++i) {
+      if (::chdir("..") < 0) return -1;
+    }
+    if (::chroot(".") < 0) return -1;
+    return ::access("/guest", F_OK) == 0 ? (errno = EPERM, -1) : 0;
+  }());
+  return 0;
+}
+
+int memory_bomb() {
+  for (std::size_t bytes = 0;; bytes += 1 << 20) {
+    char* piece = static_cast<char*>(std::malloc(1 << 20));
+    if (piece == nullptr) return 9;
+    std::memset(piece, 1, 1 << 20);
+  }
+}
+
+int fork_bomb() {
+  int made = 0;
+  while (made < 100'000) {
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      for (;;) ::pause();
+    }
+    if (pid < 0) break;
+    ++made;
+  }
+  std::printf("made %d: %s\n", made, std::strerror(errno));
+  std::fflush(stdout);
+  return made < 100'000 ? 0 : 1;
+}
+
+int fill(const char* path) {
+  const int file = ::open(path, O_WRONLY | O_CREAT, 0644);
+  static char block[1 << 16];
+  long written = 0;
+  while (file >= 0 && written < (1l << 33)) {
+    const ssize_t done = ::write(file, block, sizeof block);
+    if (done <= 0) break;
+    written += done;
+  }
+  std::printf("filled %ld: %s\n", written, std::strerror(errno));
+  return 0;
+}
+
+/// Answers one request after the other with "hello"; ends on SIGTERM.
+int serve() {
+  const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
+  const int one = 1;
+  ::setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(std::atoi(std::getenv("PORT"))));
+  if (::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) < 0 ||
+      ::listen(listener, 16) < 0) {
+    std::perror("listen");
+    return 2;
+  }
+  ::signal(SIGTERM, [](int) { ::_exit(0); });
+  std::puts("listening");
+  std::fflush(stdout);
+  for (;;) {
+    const int peer = ::accept(listener, nullptr, nullptr);
+    char request[4096];
+    if (::read(peer, request, sizeof request) > 0) {
+      static const char answer[] =
+          "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+      static_cast<void>(!::write(peer, answer, sizeof answer - 1));
+    }
+    ::close(peer);
+  }
+}
+
+/// Ends by nothing but SIGKILL, with a child in a session of its own and no death signal.
+int stubborn() {
+  ::signal(SIGTERM, SIG_IGN);
+  ::prctl(PR_SET_PDEATHSIG, 0);
+  if (::fork() == 0) {
+    ::setsid();
+    for (;;) ::pause();
+  }
+  std::puts("stubborn");
+  std::fflush(stdout);
+  for (;;) ::pause();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string_view what = argc > 1 ? argv[1] : "see";
+  if (what == "files") return files(argc, argv);
+  if (what == "cat") return cat(argc, argv);
+  if (what == "escape") return escape();
+  if (what == "memory-bomb") return memory_bomb();
+  if (what == "fork-bomb") return fork_bomb();
+  if (what == "fill") return fill(argv[2]);
+  if (what == "serve") return serve();
+  if (what == "stubborn") return stubborn();
+  if (what == "exit") return std::atoi(argv[2]);
+  if (what == "crash") std::abort();
+  if (what == "write") {
+    say(argv[2], write_text(argv[2], argv[3]));
+    return 0;
+  }
+  if (what == "true") return 0;
+  return see(argc, argv);
+}

@@ -1,0 +1,622 @@
+// Sandboxes: what the program sees, what it may, how much it gets, and that nothing is left.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "engines/workload/probes.hpp"
+#include "knative/sandbox_runtime.hpp"
+#include "knative/workload.hpp"
+#include "support/paths.hpp"
+#include "support/real_world.hpp"
+
+namespace knative {
+namespace {
+
+using namespace std::chrono_literals;
+using testing_world::eventually;
+using testing_world::quiet;
+using testing_world::TemporaryDirectory;
+
+/// One image with the guest in it, and an upper folder for everybody who wants it.
+class GuestImages final : public ImageProvider {
+ public:
+  explicit GuestImages(const TemporaryDirectory& folder)
+      : root_(folder / "image"), uppers_(folder / "upper") {
+    namespace fs = std::filesystem;
+    for (const char* made : {"/bin", "/etc", "/data"}) fs::create_directories(root_ + made);
+    fs::copy_file(testing_paths::binary() + "/tests/sandbox_guest", root_ + "/guest");
+    fs::create_symlink("/guest", root_ + "/bin/tool");  // as /bin/sh of a busybox
+    std::ofstream(root_ + "/etc/passwd") << "root:x:0:0:root:/root:/bin/sh\n"
+                                            "app:x:1000:2000:An app:/home/app:/bin/sh\n";
+    std::ofstream(root_ + "/etc/group") << "root:x:0:\nwheel:x:10:root,app\nmedia:x:44:app\n";
+    std::ofstream(root_ + "/data/file") << "of the image\n";
+    fs::create_symlink("../run/resolv.conf", root_ + "/etc/resolv.conf");
+    defaults.entrypoint = {"/guest"};
+  }
+
+  Task<Result<ImageRoot>> provide(const ContainerSpec&) override {
+    ImageRoot root;
+    root.directory = uppers_ + std::to_string(++count_);
+    std::filesystem::copy(
+        root_, root.directory,
+        std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
+    root.defaults = defaults;
+    co_return root;
+  }
+  Task<Result<ImageRoot>> provide_shared(const ContainerSpec&) override {
+    ImageRoot root;
+    root.directory = root_;
+    root.upper = uppers_ + std::to_string(++count_);
+    std::filesystem::create_directories(root.upper);
+    root.defaults = defaults;
+    co_return root;
+  }
+  const std::string& root() const { return root_; }
+
+  ImageDefaults defaults;
+
+ private:
+  std::string root_;
+  std::string uppers_;
+  int count_ = 0;
+};
+
+struct Outcome {
+  ExitStatus status;
+  std::vector<std::string> lines;
+
+  bool says(std::string_view line) const {
+    return std::find(lines.begin(), lines.end(), line) != lines.end();
+  }
+  std::string text() const {
+    std::string all;
+    for (const std::string& line : lines) all.append(line).append("\n");
+    return all;
+  }
+};
+
+bool is_gone(int pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  if (!std::getline(file, text)) return true;
+  const std::size_t end = text.rfind(')');
+  return end == text.npos || text.compare(end + 2, 1, "Z") == 0;
+}
+
+/// Folders of control groups that a process of that number has made.
+std::vector<std::string> groups_of(int pid) {
+  std::vector<std::string> found;
+  const std::string prefix = "knative-" + std::to_string(pid) + "-";
+  std::error_code ignored;
+  const auto all = std::filesystem::directory_options::skip_permission_denied;
+  for (std::filesystem::recursive_directory_iterator at("/sys/fs/cgroup", all, ignored), end;
+       at != end; at.increment(ignored)) {
+    if (!at->is_directory(ignored)) continue;
+    if (at->path().filename().string().starts_with(prefix)) found.push_back(at->path());
+  }
+  return found;
+}
+
+class SandboxTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    options_.support = env_.processes.isolation(folder_.path());
+    if (!options_.support.possible) {
+      GTEST_SKIP() << "SANDBOXES ARE NOT TESTED HERE: " << options_.support.reason;
+    }
+    spec_.name = "default/guest-00001";
+    spec_.image = "guest";
+    make();
+  }
+  void TearDown() override {
+    runtime_.reset();
+    if (options_.support.possible) {
+      EXPECT_EQ(groups_of(::getpid()), (std::vector<std::string>{}));
+    }
+  }
+  void make() { runtime_.emplace(env_, images_, options_); }
+
+  Result<std::unique_ptr<Container>> start(std::vector<std::string> args) {
+    spec_.args = std::move(args);
+    lines_.clear();
+    const ContainerOutput output = [this](std::string_view, std::string_view line) {
+      lines_.emplace_back(line);
+    };
+    return loop_.run(runtime_->start(spec_, output));
+  }
+  Outcome run(std::vector<std::string> args) {
+    Result<std::unique_ptr<Container>> container = start(std::move(args));
+    if (!container) {
+      ADD_FAILURE() << container.error().to_string();
+      return {};
+    }
+    const ExitStatus status = loop_.run((*container)->wait());
+    return {status, lines_};
+  }
+  bool wait_for_line(std::string_view line) {
+    return loop_.run(eventually(env_.timers, [&] {
+      return std::find(lines_.begin(), lines_.end(), line) != lines_.end();
+    }));
+  }
+
+  TemporaryDirectory folder_;
+  GuestImages images_{folder_};
+  Loop loop_{quiet()};
+  Env& env_ = loop_.env();
+  SandboxRuntimeOptions options_;
+  ContainerSpec spec_;
+  std::vector<std::string> lines_;
+  std::optional<SandboxRuntime> runtime_;
+};
+
+// ---------------------------------------------------------------------------- what it sees
+
+TEST_F(SandboxTest, AProgramIsTheFirstOfItsOwnWorld) {
+  spec_.environment["GREETING"] = "hello";
+  spec_.args = {};
+  const Outcome seen = run({"see", "$(GREETING)"});
+  EXPECT_TRUE(seen.status.success()) << seen.status.to_string();
+  EXPECT_TRUE(seen.says("uid 0 gid 0 pid 1")) << seen.text();
+  EXPECT_TRUE(seen.says("cwd /"));
+  EXPECT_TRUE(seen.says("hostname guest-00001"));
+  EXPECT_TRUE(seen.says("env HOSTNAME=guest-00001"));
+  EXPECT_TRUE(seen.says("env HOME=/root"));
+  EXPECT_TRUE(seen.says("env GREETING=hello"));
+  EXPECT_TRUE(seen.says("arg 2 hello"));
+  EXPECT_TRUE(seen.says("stdin 0"));
+  EXPECT_TRUE(seen.says("fd 2"));
+  EXPECT_FALSE(seen.says("fd 3")) << seen.text();
+  EXPECT_TRUE(seen.says("CapEff:\t00000000a80425fb"));
+  EXPECT_TRUE(seen.says("CapBnd:\t00000000a80425fb"));
+  EXPECT_TRUE(seen.says("CapAmb:\t0000000000000000"));
+  EXPECT_TRUE(seen.says("Seccomp:\t2"));
+  EXPECT_TRUE(seen.says("NoNewPrivs:\t0"));
+  EXPECT_EQ(seen.text().find("KNATIVE"), std::string::npos) << "a mark of the platform";
+}
+
+TEST_F(SandboxTest, TheFilesOfTheRuntimeContractAreThere) {
+  const Outcome seen =
+      run({"files", "/dev/fd", "/dev/full", "/dev/null", "/dev/ptmx", "/dev/random", "/dev/stdin",
+           "/dev/stdout", "/dev/stderr", "/dev/tty", "/dev/urandom", "/dev/zero", "/proc", "/sys",
+           "/tmp", "/dev/shm", "/etc/resolv.conf", "/dev/console", "/etc/hosts"});
+  for (const char* line :
+       {"/dev/fd l0777 0:0", "/dev/full c0666 0:0", "/dev/null c0666 0:0", "/dev/ptmx l0777 0:0",
+        "/dev/random c0666 0:0", "/dev/stdin l0777 0:0", "/dev/stdout l0777 0:0",
+        "/dev/stderr l0777 0:0", "/dev/tty c0666 0:0", "/dev/urandom c0666 0:0",
+        "/dev/zero c0666 0:0", "/tmp d1777 0:0", "/dev/shm d1777 0:0", "/etc/resolv.conf -0644 0:0",
+        "/dev/console absent", "/etc/hosts -0644 0:0"}) {
+    EXPECT_TRUE(seen.says(line)) << line << " in:\n" << seen.text();
+  }
+}
+
+TEST_F(SandboxTest, TheUserIsTheImagesOrTheSpecs) {
+  struct Row {
+    const char* image_user;
+    std::optional<std::int64_t> run_as_user;
+    std::optional<std::int64_t> run_as_group;
+    const char* identity;
+    std::vector<std::string> groups;
+    const char* home;
+  };
+  const Row rows[] = {
+      {"", {}, {}, "uid 0 gid 0 pid 1", {"group 10"}, "env HOME=/root"},
+      {"1000", {}, {}, "uid 1000 gid 2000 pid 1", {"group 10", "group 44"}, "env HOME=/home/app"},
+      {"app", {}, {}, "uid 1000 gid 2000 pid 1", {"group 10", "group 44"}, "env HOME=/home/app"},
+      {"app:media", {}, {}, "uid 1000 gid 44 pid 1", {}, "env HOME=/home/app"},
+      {"app:7", {}, {}, "uid 1000 gid 7 pid 1", {}, "env HOME=/home/app"},
+      {"4711", {}, {}, "uid 4711 gid 0 pid 1", {}, "env HOME=/"},
+      {"app", 65532, {}, "uid 65532 gid 0 pid 1", {}, "env HOME=/"},
+      {"", 2020, 3030, "uid 2020 gid 3030 pid 1", {}, "env HOME=/"}};
+  for (const Row& row : rows) {
+    images_.defaults.user = row.image_user;
+    spec_.security.run_as_user = row.run_as_user;
+    spec_.security.run_as_group = row.run_as_group;
+    const Outcome seen = run({"see"});
+    EXPECT_TRUE(seen.says(row.identity)) << row.image_user << ":\n" << seen.text();
+    EXPECT_TRUE(seen.says(row.home)) << row.image_user;
+    std::vector<std::string> groups;
+    for (const std::string& line : seen.lines) {
+      if (line.starts_with("group ")) groups.push_back(line);
+    }
+    if (options_.support.any_user) {
+      EXPECT_EQ(groups, row.groups) << row.image_user;
+    }
+    const bool root = std::string_view(row.identity).starts_with("uid 0 ");
+    EXPECT_EQ(seen.says("CapEff:\t0000000000000000"), !root) << row.image_user;
+  }
+}
+
+TEST_F(SandboxTest, AUserWhoIsNotThereIsNamed) {
+  images_.defaults.user = "nobody-here";
+  const auto container = start({"see"});
+  ASSERT_FALSE(container);
+  EXPECT_EQ(container.error().code, Errc::not_found);
+  EXPECT_NE(container.error().detail.find("nobody-here"), std::string::npos);
+}
+
+TEST_F(SandboxTest, WhoMustNotBeRootIsNot) {
+  spec_.security.run_as_non_root = true;
+  const auto container = start({"see"});
+  ASSERT_FALSE(container);
+  EXPECT_NE(container.error().detail.find("runAsNonRoot"), std::string::npos);
+  images_.defaults.user = "1000";
+  EXPECT_TRUE(run({"see"}).says("uid 1000 gid 2000 pid 1"));
+}
+
+TEST_F(SandboxTest, ProgramsAndLinksAreFoundInsideTheRoot) {
+  images_.defaults.entrypoint = {"/bin/tool"};
+  EXPECT_TRUE(run({"see"}).says("uid 0 gid 0 pid 1"));
+  images_.defaults.entrypoint = {"tool"};
+  EXPECT_TRUE(run({"see"}).says("uid 0 gid 0 pid 1"));
+  images_.defaults.entrypoint = {""};
+  images_.defaults.cmd = {"/guest", "exit", "7"};
+  EXPECT_EQ(run({}).status, (ExitStatus{7, 0}));
+}
+
+TEST_F(SandboxTest, AWorkingDirectoryThatIsAbsentIsMade) {
+  images_.defaults.user = "1000";
+  images_.defaults.working_directory = "/srv/deep/place";
+  const Outcome seen = run({"see"});
+  EXPECT_TRUE(seen.says("cwd /srv/deep/place")) << seen.text();
+  EXPECT_FALSE(std::filesystem::exists(images_.root() + "/srv"));
+}
+
+// ---------------------------------------------------------------------------- files
+
+TEST_F(SandboxTest, WhatItWritesIsItsOwn) {
+  EXPECT_TRUE(run({"write", "/data/file", "changed"}).says("/data/file: done"));
+  EXPECT_TRUE(run({"write", "/new", "made"}).says("/new: done"));
+  std::ifstream file(images_.root() + "/data/file");
+  std::string text;
+  std::getline(file, text);
+  EXPECT_EQ(text, "of the image");
+  EXPECT_FALSE(std::filesystem::exists(images_.root() + "/new"));
+  EXPECT_TRUE(run({"cat", "/data/file"}).says("of the image"));
+}
+
+TEST_F(SandboxTest, AReadOnlyRootIsOnlyRead) {
+  spec_.security.read_only_root_filesystem = true;
+  EXPECT_TRUE(run({"write", "/new", "made"}).says("/new: Read-only file system"));
+  EXPECT_TRUE(run({"write", "/tmp/new", "made"}).says("/tmp/new: done"));
+  EXPECT_TRUE(run({"write", "/dev/shm/new", "made"}).says("/dev/shm/new: done"));
+}
+
+TEST_F(SandboxTest, MountsAreSeenAtTheirTargets) {
+  const std::string volume = folder_ / "volume";
+  std::filesystem::create_directories(volume);
+  std::ofstream(volume + "/secret") << "sesame\n";
+  spec_.mounts = {{volume, "/var/secret", true},
+                  {volume, "/work", false},
+                  {volume + "/secret", "/etc/one/file", true}};
+  EXPECT_TRUE(run({"cat", "/var/secret/secret"}).says("sesame"));
+  EXPECT_TRUE(run({"cat", "/etc/one/file"}).says("sesame"));
+  EXPECT_TRUE(run({"write", "/var/secret/x", "x"}).says("/var/secret/x: Read-only file system"));
+  EXPECT_TRUE(run({"write", "/etc/one/file", "x"}).says("/etc/one/file: Read-only file system"));
+  EXPECT_TRUE(run({"write", "/work/x", "x"}).says("/work/x: done"));
+  EXPECT_TRUE(std::filesystem::exists(volume + "/x"));
+}
+
+TEST_F(SandboxTest, ALinkOfTheImageLeadsNoMountOutside) {
+  const std::string outside = folder_ / "outside";
+  std::filesystem::create_directories(outside);
+  std::filesystem::create_directory_symlink(outside, images_.root() + "/way-out");
+  const std::string volume = folder_ / "volume";
+  std::filesystem::create_directories(volume);
+  spec_.mounts = {{volume, "/way-out/here", false}};
+  spec_.working_directory = "/way-out/there";
+  static_cast<void>(start({"see"}));
+  EXPECT_TRUE(std::filesystem::is_empty(outside));
+}
+
+TEST_F(SandboxTest, AMissingSourceAndAMissingProgramAreNamed) {
+  spec_.mounts = {{folder_ / "nothing", "/work", false}};
+  const auto mount = start({"see"});
+  ASSERT_FALSE(mount);
+  EXPECT_EQ(mount.error().code, Errc::not_found);
+  EXPECT_NE(mount.error().detail.find("/nothing"), std::string::npos);
+  spec_.mounts.clear();
+  images_.defaults.entrypoint = {"/no/program"};
+  const auto program = start({});
+  ASSERT_FALSE(program);
+  EXPECT_EQ(program.error().code, Errc::not_found);
+  EXPECT_NE(program.error().detail.find("/no/program"), std::string::npos);
+}
+
+TEST_F(SandboxTest, WithoutOverlaysEverybodyHasACopy) {
+  options_.support.overlay = false;
+  make();
+  EXPECT_TRUE(run({"write", "/data/file", "changed"}).says("/data/file: done"));
+  EXPECT_TRUE(run({"cat", "/data/file"}).says("of the image"));
+}
+
+// ---------------------------------------------------------------------------- what it may
+
+TEST_F(SandboxTest, NothingOutsideIsReached) {
+  std::string name(256, '\0');
+  ASSERT_EQ(::gethostname(name.data(), name.size()), 0);
+  for (const char* profile : {"RuntimeDefault", "Unconfined"}) {
+    spec_.security.seccomp_profile = core::SeccompProfile{.type = profile};
+    const Outcome tried = run({"escape"});
+    EXPECT_TRUE(tried.status.success()) << tried.status.to_string();
+    EXPECT_GE(tried.lines.size(), 23u) << tried.text();
+    for (const std::string& line : tried.lines) {
+      // What is one's own anyway: a new world inside this one, where the filter is off.
+      const bool own = std::string_view(profile) == "Unconfined" &&
+                       (line.starts_with("unshare user") || line.starts_with("unshare mount") ||
+                        line.starts_with("io_uring"));
+      EXPECT_TRUE(own || !line.ends_with(": done")) << profile << ": " << line;
+    }
+  }
+  std::string after(256, '\0');
+  ASSERT_EQ(::gethostname(after.data(), after.size()), 0);
+  EXPECT_EQ(after, name);
+}
+
+TEST_F(SandboxTest, RightsAreWhatTheSecurityContextSays) {
+  core::SecurityContext& security = spec_.security;
+  security.capabilities = core::Capabilities{.add = {}, .drop = {"ALL"}};
+  security.allow_privilege_escalation = false;
+  security.seccomp_profile = core::SeccompProfile{.type = "Unconfined"};
+  Outcome seen = run({"see"});
+  EXPECT_TRUE(seen.says("CapEff:\t0000000000000000")) << seen.text();
+  EXPECT_TRUE(seen.says("CapBnd:\t0000000000000000"));
+  EXPECT_TRUE(seen.says("NoNewPrivs:\t1"));
+  EXPECT_TRUE(seen.says("Seccomp:\t0"));
+  security.capabilities = core::Capabilities{.add = {"NET_BIND_SERVICE"}, .drop = {"ALL"}};
+  seen = run({"see"});
+  EXPECT_TRUE(seen.says("CapEff:\t0000000000000400")) << seen.text();
+}
+
+TEST_F(SandboxTest, WhatASandboxCannotDoIsRefusedOrWarnedAboutByName) {
+  const auto said = [this] {
+    std::string text;
+    for (const FieldError& error : runtime_->unsupported(spec_)) {
+      text += error.level == FieldError::Level::warning ? "warning " : "error ";
+      text += error.paths.front() + "\n";
+    }
+    return text;
+  };
+  EXPECT_EQ(said(), "");
+  core::SecurityContext& security = spec_.security;
+  security.run_as_user = 1000;
+  security.run_as_non_root = true;
+  security.read_only_root_filesystem = true;
+  security.allow_privilege_escalation = false;
+  security.capabilities = core::Capabilities{.add = {"CAP_CHOWN"}, .drop = {"ALL"}};
+  EXPECT_EQ(said(), "");
+  security.privileged = true;
+  security.capabilities->add = {"MAGIC"};
+  security.seccomp_profile = core::SeccompProfile{.type = "Localhost"};
+  spec_.resources.limits["ephemeral-storage"] = Quantity(1);
+  EXPECT_EQ(said(),
+            "warning resources.limits.ephemeral-storage\n"
+            "error securityContext.privileged\n"
+            "error securityContext.seccompProfile.type\n"
+            "error securityContext.capabilities.add[0]\n");
+  security = {};
+  spec_.resources.limits = {{"memory", Quantity(1 << 20)}, {"cpu", Quantity(1)}};
+  options_.support.memory_limit = options_.support.cpu_limit = false;
+  make();
+  EXPECT_EQ(said(), "warning resources.limits.cpu\nwarning resources.limits.memory\n");
+  options_.support = {};
+  options_.support.reason = "no namespaces";
+  make();
+  spec_.resources = {};
+  EXPECT_EQ(said(), "error runtimeClassName\n");
+  options_.support.possible = true;  // for what is looked at in the end
+}
+
+// ---------------------------------------------------------------------------- how much it gets
+
+TEST_F(SandboxTest, AMemoryBombEndsItself) {
+  if (!options_.support.memory_limit) GTEST_SKIP() << "memory is not limited here";
+  spec_.resources.limits["memory"] = Quantity(32 << 20);
+  const Outcome bomb = run({"memory-bomb"});
+  EXPECT_EQ(bomb.status.signal, SIGKILL);
+  EXPECT_TRUE(bomb.status.out_of_memory);
+  EXPECT_EQ(bomb.status.to_string(), "killed by signal 9: out of memory");
+  EXPECT_FALSE(run({"crash"}).status.out_of_memory);
+}
+
+TEST_F(SandboxTest, AForkBombStaysSmallAndIsGoneAfterwards) {
+  if (!options_.support.process_limit) GTEST_SKIP() << "processes are not counted here";
+  options_.processes_max = 50;
+  make();
+  const Outcome bomb = run({"fork-bomb"});
+  EXPECT_TRUE(bomb.status.success()) << bomb.status.to_string();
+  EXPECT_TRUE(bomb.says("made 49: Resource temporarily unavailable")) << bomb.text();
+}
+
+TEST_F(SandboxTest, AFolderInMemoryIsBounded) {
+  const Outcome filler = run({"fill", "/dev/shm/file"});
+  EXPECT_TRUE(filler.says("filled 67108864: No space left on device")) << filler.text();
+}
+
+TEST_F(SandboxTest, ItsLimitsCanBeRead) {
+  if (!options_.support.memory_limit || !options_.support.cpu_limit) GTEST_SKIP();
+  spec_.resources.limits = {{"memory", Quantity((128 << 20) + 5)}, {"cpu", Quantity(1)}};
+  spec_.resources.requests = {{"cpu", Quantity::from_milli(125)}};
+  if (!std::filesystem::exists("/sys/fs/cgroup/memory")) {
+    EXPECT_TRUE(run({"cat", "/sys/fs/cgroup/memory.max"}).says("134217728"));
+    EXPECT_TRUE(run({"cat", "/sys/fs/cgroup/cpu.max"}).says("100000 100000"));
+    return;
+  }
+  EXPECT_TRUE(run({"cat", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}).says("134217728"));
+  EXPECT_TRUE(run({"cat", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"}).says("100000"));
+  EXPECT_TRUE(run({"cat", "/sys/fs/cgroup/cpu/cpu.shares"}).says("128"));
+  EXPECT_TRUE(run({"write", "/sys/fs/cgroup/memory/memory.limit_in_bytes", "1"})
+                  .says("/sys/fs/cgroup/memory/memory.limit_in_bytes: Read-only file system"));
+}
+
+// ---------------------------------------------------------------------------- from start to end
+
+TEST_F(SandboxTest, ServersOfTheSamePortAnswerEachInItsOwnNetwork) {
+  spec_.ports = {{.container_port = 8080}};
+  auto first = start({"serve"}).value();
+  auto second = start({"serve"}).value();
+  for (Container* container : {first.get(), second.get()}) {
+    InstanceSpec instance;
+    instance.container = spec_;
+    Prober prober(env_, *container, instance);
+    loop_.run(prober.until_ready()).value();
+    http::Request request = http::get("/");
+    http::Response response = loop_.run(container->endpoint()->handle(request));
+    loop_.run(response.body.read_all()).value();
+    EXPECT_EQ(response.status, 200);
+    EXPECT_EQ(response.body.bytes(), "hello");
+  }
+  if (options_.support.own_network) {
+    EXPECT_EQ(first->address(0)->port, 8080);
+    EXPECT_FALSE(loop_.run(env_.network.connect(*first->address(0)))) << "reached from outside";
+  }
+  const Result<ContainerStats> stats = first->stats();
+  if (options_.support.memory_limit) {
+    ASSERT_TRUE(stats) << stats.error().to_string();
+    EXPECT_GT(stats->memory_bytes, 0u);
+    EXPECT_GT(stats->cpu_time, Duration::zero());
+    EXPECT_EQ(stats->processes, 1u);
+  }
+  loop_.run(first->stop(10s));
+  EXPECT_TRUE(loop_.run(first->wait()).success());
+}
+
+TEST_F(SandboxTest, TheHostsNetworkIsAChoice) {
+  options_.host_network = true;
+  make();
+  spec_.ports = {{.container_port = 8080}};
+  auto container = start({"serve"}).value();
+  EXPECT_TRUE(wait_for_line("listening"));
+  EXPECT_NE(container->address(0)->port, 8080);
+  EXPECT_TRUE(loop_.run(env_.network.connect(*container->address(0))));
+  EXPECT_EQ(container->network(), nullptr);
+}
+
+TEST_F(SandboxTest, ExitCodesAndSignalsAreTold) {
+  EXPECT_EQ(run({"exit", "3"}).status, (ExitStatus{3, 0}));
+  EXPECT_EQ(run({"crash"}).status.success(), false);
+}
+
+TEST_F(SandboxTest, WhoIgnoresSigtermIsKilledWithAllItStarted) {
+  auto container = start({"stubborn"}).value();
+  ASSERT_TRUE(wait_for_line("stubborn"));
+  if (options_.support.process_limit) {
+    EXPECT_EQ(container->stats()->processes, 2u);
+  }
+  loop_.run(container->stop(50ms));
+  EXPECT_EQ(loop_.run(container->wait()).signal, SIGKILL);
+}
+
+TEST_F(SandboxTest, ACommandRunsBesideTheProgram) {
+  images_.defaults.user = "1000";
+  auto container = start({"stubborn"}).value();
+  ASSERT_TRUE(wait_for_line("stubborn"));
+  std::vector<std::string> said;
+  const ContainerOutput output = [&said](std::string_view, std::string_view line) {
+    said.emplace_back(line);
+  };
+  const auto status = loop_.run(container->exec({"/guest", "see"}, output));
+  ASSERT_TRUE(status) << status.error().to_string();
+  EXPECT_TRUE(status->success());
+  const auto says = [&said](std::string_view line) {
+    return std::find(said.begin(), said.end(), line) != said.end();
+  };
+  EXPECT_TRUE(says("uid 1000 gid 2000 pid 3"));
+  EXPECT_TRUE(says("hostname guest-00001"));
+  EXPECT_TRUE(says("CapEff:\t0000000000000000"));
+  EXPECT_TRUE(says("Seccomp:\t2"));
+  EXPECT_FALSE(says("fd 3"));
+  EXPECT_EQ(loop_.run(container->exec({"/guest", "exit", "5"}, nullptr)).value(),
+            (ExitStatus{5, 0}));
+  EXPECT_EQ(loop_.run(container->exec({"/nothing"}, nullptr)).error().code, Errc::not_found);
+  container->signal(SIGKILL);
+  loop_.run(container->wait());
+  EXPECT_EQ(loop_.run(container->exec({"/guest", "true"}, nullptr)).error().code,
+            Errc::failed_precondition);
+}
+
+Task<ExitStatus> run_beside(Container& container) {
+  Task<Result<ExitStatus>> running = container.exec({"/guest", "stubborn"}, nullptr);
+  Result<ExitStatus> status = co_await std::move(running);
+  co_return status ? *status : ExitStatus{255, 0};
+}
+
+TEST_F(SandboxTest, TheEndOfTheProgramEndsWhatRunsBesideIt) {
+  auto container = start({"stubborn"}).value();
+  ASSERT_TRUE(wait_for_line("stubborn"));
+  auto kill = [](Container& victim, Timers& clock) -> Task<void> {
+    co_await clock.sleep_for(20ms);
+    victim.signal(SIGKILL);
+    co_await clock.sleep_for(10s);
+  };
+  auto outcome = race(run_beside(*container), kill(*container, env_.timers));
+  const auto ended = loop_.run(std::move(outcome));
+  ASSERT_TRUE(ended.first);
+  EXPECT_EQ(ended.first->signal, SIGKILL);
+}
+
+TEST_F(SandboxTest, DestroyingItEndsWhatRunsBesideIt) {
+  auto container = start({"stubborn"}).value();
+  ASSERT_TRUE(wait_for_line("stubborn"));
+  TaskSet tasks(env_.executor);
+  auto beside = [](Container& one) -> Task<void> {
+    Task<ExitStatus> running = run_beside(one);
+    static_cast<void>(co_await std::move(running));
+  };
+  tasks.add(beside(*container));
+  loop_.run_for(20ms);
+  tasks.clear();
+  container.reset();  // and does not wait for itself
+}
+
+TEST_F(SandboxTest, AKilledPlatformLeavesNothingBehind) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const pid_t host = ::fork();
+  if (host == 0) {
+    Loop loop(quiet());
+    SandboxRuntime runtime(loop.env(), images_, options_);
+    spec_.args = {"stubborn"};
+    bool ready = false;
+    const ContainerOutput output = [&ready](std::string_view, std::string_view) { ready = true; };
+    auto container = loop.run(runtime.start(spec_, output));
+    if (!container) ::_exit(1);
+    loop.run(eventually(loop.env().timers, [&ready] { return ready; }));
+    (void)!::write(ends[1], "r", 1);
+    loop.run_for(1h);
+    ::_exit(0);
+  }
+  ::close(ends[1]);
+  char byte = 0;
+  ASSERT_EQ(::read(ends[0], &byte, 1), 1);
+  ::close(ends[0]);
+  if (options_.support.memory_limit) {
+    EXPECT_FALSE(groups_of(host).empty());
+  }
+  std::vector<int> pids;
+  for (const std::string& group : groups_of(host)) {
+    std::ifstream members(group + "/cgroup.procs");
+    for (int pid = 0; members >> pid;) pids.push_back(pid);
+  }
+  if (options_.support.process_limit) {
+    EXPECT_GE(pids.size(), 2u);
+  }
+  ::kill(host, SIGKILL);
+  ::waitpid(host, nullptr, 0);
+  EXPECT_TRUE(loop_.run(
+      eventually(env_.timers, [&pids] { return std::all_of(pids.begin(), pids.end(), is_gone); })));
+  EXPECT_TRUE(loop_.run(eventually(env_.timers, [host] { return groups_of(host).empty(); })));
+  std::ifstream mounts("/proc/self/mountinfo");
+  for (std::string line; std::getline(mounts, line);) {
+    EXPECT_EQ(line.find(folder_.path()), std::string::npos) << line;
+  }
+}
+
+}  // namespace
+}  // namespace knative
