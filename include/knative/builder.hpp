@@ -5,11 +5,12 @@
 /// of build.knative.dev/v1alpha1, an `oci::ImageStore` takes the image. Objects belong to their
 /// loop; blocking work runs on `Offload`.
 ///
-/// `/workspace`, `/builder/home` and emptyDir mounts are folders of the build's own directory,
-/// mounted into each step. A process of this machine has no mounts of its own: it sees their real
-/// places in `$WORKSPACE` and `$HOME`, as its working directory, and wherever such a path stands in
-/// its command, arguments or environment. It isolates nothing: such a step may do whatever this
-/// process may.
+/// A step whose image is "host" runs on the runtime of that name, one of "fn:NAME" is a function,
+/// every other one a container of its image on the runtime that is chosen for it. `/workspace`,
+/// `/builder/home` and volumes are folders of this machine, mounted into each step. A process of
+/// this machine has no mounts of its own: it sees their real places in `$WORKSPACE` and `$HOME`, as
+/// its working directory, and wherever such a path stands in its command, arguments or environment.
+/// It isolates nothing: such a step may do whatever this process may.
 ///
 /// \code
 /// knative::http::Outbound outbound(env.executor, env.timers, env.network);
@@ -161,6 +162,12 @@ struct BuilderOptions {
       volumes;
   /// The Secrets of the build's ServiceAccount in their order. Empty: none.
   std::function<Result<std::vector<core::Secret>>(const build::Build& build)> secrets;
+  /// Brings an image whose name begins with a registry ("ghcr.example/team/shop") there, once the
+  /// store has it; the build succeeds when that did. The arguments stay until the task is done.
+  /// Empty: every image is in the store alone.
+  std::function<Task<Result<void>>(const build::Build& build, const oci::Reference& name,
+                                   const oci::Descriptor& manifest)>
+      publish;
   /// Time of files in images, seconds since the epoch. The image's own time is the commit's.
   std::int64_t source_date_epoch = 0;
   int compression_level = 1;

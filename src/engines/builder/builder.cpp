@@ -23,6 +23,7 @@ constexpr std::size_t words_bytes_max = 300;
 constexpr std::string_view default_message_path = "/dev/termination-log";
 constexpr std::string_view succeeded = "Succeeded";
 constexpr std::string_view credential_step = "build-step-credential-initializer";
+constexpr std::string_view host_image = "host";  // and the name of the runtime
 constexpr Duration volume_pause = std::chrono::seconds(1);
 constexpr unsigned for_any_user = 0777;  // whom a step runs as is its image's to say
 constexpr unsigned for_one_user = 0600;
@@ -486,6 +487,8 @@ struct Builder::Impl {
     spec->identity.build = run.build.metadata.name;
     spec->identity.step = named.name;
     spec->identity.uid = run.build.metadata.uid;
+    if (spec->image == host_image) spec->runtime = host_image;
+    spec->image_pull.policy = step.image_pull_policy;
     spec->image_pull.service_account = run.build.spec.service_account_name;
     std::string& place = spec->working_directory;
     if (!place.starts_with('/')) {
@@ -616,6 +619,18 @@ struct Builder::Impl {
                                   "example \"web: ./name\"")};
   }
 
+  // The image is in the store; where its name says so, it goes to its registry as well.
+  Task<std::optional<Failure>> publish_image(Run& run, const oci::Reference& name,
+                                             const oci::Descriptor& manifest) {
+    if (options.publish && !name.registry().empty()) {
+      Task<Result<void>> publishing = options.publish(run.build, name, manifest);
+      const Result<void> published = co_await std::move(publishing);
+      if (!published) co_return Failure{"ImageFailed", published.error().within("image")};
+    }
+    run.status.image = name.repository + "@" + manifest.digest.to_string();
+    co_return std::nullopt;
+  }
+
   Task<std::optional<Failure>> make_image(Run& run) {
     if (run.build.spec.image.empty()) co_return std::nullopt;
     if (std::optional<Failure> missing = check_entrypoint(run)) co_return missing;
@@ -641,8 +656,8 @@ struct Builder::Impl {
       Task<Result<oci::Descriptor>> binding = offload.run(bind);
       Result<oci::Descriptor> bound = co_await std::move(binding);
       if (bound) {
-        run.status.image = name.repository + "@" + bound->digest.to_string();
-        co_return std::nullopt;
+        Task<std::optional<Failure>> publishing = publish_image(run, name, *bound);
+        co_return co_await std::move(publishing);
       }
       // Another process holds the index for a moment.
       if (bound.error().code != Errc::unavailable || attempt == binding_tries_max) {

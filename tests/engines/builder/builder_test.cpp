@@ -1,4 +1,6 @@
 // Whole builds: a commit becomes an image, or one clear error.
+#include <gmock/gmock.h>
+
 #include <csignal>
 #include <thread>
 
@@ -445,6 +447,48 @@ TEST_F(Builds, ValuesFromOtherObjectsComeFromWhoeverKnowsThem) {
   const BuildOutcome outcome = execute(build);
   ASSERT_FALSE(outcome.error) << outcome.error->to_string();
   EXPECT_EQ(log_["build-step-s"], "shop\n");
+}
+
+TEST_F(Builds, AnImageNamedAfterARegistryGoesThere) {
+  std::vector<std::string> published;
+  bool works = true;
+  options_.publish = [&](const build::Build& build, const oci::Reference& name,
+                         const oci::Descriptor& manifest) -> Task<Result<void>> {
+    published.push_back(build.metadata.name + " " + name.repository);
+    const bool there = store_->resolve(name)->digest == manifest.digest;
+    EXPECT_TRUE(there);
+    if (!works) co_return fail(Errc::unavailable, "the registry is away");
+    co_return Result<void>();
+  };
+  build::Build build = on_base("", "echo x > x");
+  build.spec.image_config->entrypoint = {"/bin/true"};
+  EXPECT_FALSE(execute(build).error);
+  EXPECT_TRUE(published.empty());
+  build.spec.image = "reg.example:5000/team/top:v1";
+  const BuildOutcome outcome = execute(build);
+  ASSERT_FALSE(outcome.error) << outcome.error->to_string();
+  EXPECT_EQ(published, std::vector<std::string>{"top reg.example:5000/team/top"});
+  EXPECT_TRUE(outcome.status.image.starts_with("reg.example:5000/team/top@sha256:"));
+  works = false;
+  const BuildOutcome failed = execute(build);
+  EXPECT_EQ(succeeded(failed).reason, "ImageFailed");
+  EXPECT_EQ(succeeded(failed).message, "image: the registry is away");
+  EXPECT_EQ(failed.status.image, "");
+}
+
+TEST_F(Builds, AHostStepIsOneWhateverRunsImages) {
+  std::vector<std::string> asked;
+  runtimes_.set_choice([&](const ContainerSpec& spec) -> std::string {
+    asked.push_back(spec.image + " on " + spec.runtime);
+    return "host";
+  });
+  build::Build build;
+  build.metadata.name = "b";
+  build.spec.steps = {sh("one", "true"), sh("two", "true")};
+  build.spec.steps[1].image = "busybox";
+  EXPECT_FALSE(execute(build).error);
+  EXPECT_THAT(asked, ::testing::Contains("host on host"));
+  EXPECT_THAT(asked, ::testing::Contains("busybox on "));
 }
 
 TEST_F(Builds, VolumesAreSharedFolders) {
