@@ -75,6 +75,35 @@ void set_descriptors(const Start& start) noexcept {
   ::syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
 }
 
+/// Whether `path`, or what it is interpreted by, is behind one of the links of /proc that lead out
+/// of every root: until the exec the child's own is the host's program, and who runs that holds a
+/// way to write to it.
+bool leads_out(const char* path) noexcept {
+  constexpr long call_openat2 = 437;
+  constexpr std::uint64_t no_magic_links = 2;  // RESOLVE_NO_MAGICLINKS
+  char interpreter[256];
+  for (int depth = 0; depth < 6; ++depth) {  // the kernel follows five
+    const std::uint64_t how[3] = {O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, no_magic_links};
+    const int file = static_cast<int>(::syscall(call_openat2, AT_FDCWD, path, how, sizeof how));
+    if (file < 0) return errno == ELOOP;
+    char line[sizeof interpreter];
+    ssize_t size = ::read(file, line, sizeof line - 1);
+    ::close(file);
+    if (size < 2 || line[0] != '#' || line[1] != '!') return false;
+    ssize_t begin = 2;
+    while (begin < size && (line[begin] == ' ' || line[begin] == '\t')) ++begin;
+    ssize_t length = 0;
+    for (; begin + length < size; ++length) {
+      const char c = line[begin + length];
+      if (c == ' ' || c == '\t' || c == '\n' || c == '\0') break;
+      interpreter[length] = c;
+    }
+    interpreter[length] = '\0';
+    path = interpreter;
+  }
+  return false;
+}
+
 [[noreturn]] void execute(const Start& start) noexcept {
   const ChildPlan& plan = *start.plan;
   if (plan.directory != nullptr && ::chdir(plan.directory) < 0) {
@@ -83,6 +112,9 @@ void set_descriptors(const Start& start) noexcept {
   reset_signals();
   int error = ENOENT;
   for (const std::string& path : plan.candidates) {
+    if (plan.isolation != nullptr && leads_out(path.c_str())) {
+      child_failed(start, Stage::program, EACCES);
+    }
     ::execve(path.c_str(), plan.argv.data(), plan.environment.data());
     // As a shell does: go on looking, but remember what was there and could not be run.
     if (errno != ENOENT && errno != ENOTDIR) error = errno;

@@ -111,6 +111,9 @@ class SandboxTest : public testing::Test {
     if (!options_.support.possible) {
       GTEST_SKIP() << "SANDBOXES ARE NOT TESTED HERE: " << options_.support.reason;
     }
+    if (!options_.support.any_user) {
+      GTEST_SKIP() << "SANDBOXES ARE NOT TESTED HERE: only for a privileged platform";
+    }
     spec_.name = "default/guest-00001";
     spec_.image = "guest";
     make();
