@@ -326,6 +326,10 @@ class ChildProcesses final : public PosixProcesses {
     plan.group = host != nullptr ? host->group() : child->group();
     if (host != nullptr) plan.joined = host->pidfd();
     Result<pid_t> pid = starter_.start(plan, options);
+    if (options.isolation && !options.isolation->upper.empty()) {
+      // The overlay's own folder, which only root could remove as it is made.
+      static_cast<void>(::chmod((options.isolation->upper + "/work/work").c_str(), 0700));
+    }
     if (!pid) return pid.error();
     child->started(*pid, number);
     return std::unique_ptr<Process>(std::move(child));
