@@ -80,12 +80,17 @@ class KNATIVE_EXPORT Door final : public http::Handler {
   void remove_hosts(std::string_view owner);
   /// Answer for a path and what lies below it on the bare address ("/metrics"); the longest path
   /// wins. Fails with `already_exists`.
-  Result<void> set_path(std::string path, std::shared_ptr<http::Handler> handler);
+  /// A handler that streams bodies to disk says how long they may be, where that is more than the
+  /// listener takes otherwise (`http::ServerOptions::body_bytes_max`).
+  Result<void> set_path(std::string path, std::shared_ptr<http::Handler> handler,
+                        std::uint64_t body_bytes_max = 0);
   void remove_path(std::string_view path);
 
   /// Who answers for a host (lower case, without port); null: nobody here.
   std::shared_ptr<http::Handler> at_host(std::string_view host) const;
   std::shared_ptr<http::Handler> at_path(std::string_view path) const;
+  /// How long a request's body may be by the word of who answers for its path; 0: as any other.
+  std::uint64_t body_bytes_max(const http::Request& request) const;
   /// Who answers for a URL of this platform itself: its host is one of ours, and its port the
   /// listener's or that of http (of https, if that is what the listener speaks). Null: it leads
   /// outside.
@@ -129,7 +134,13 @@ class KNATIVE_EXPORT Door final : public http::Handler {
   std::function<void(std::string_view host)> added_;
   std::unordered_map<std::string, Entry, Text, std::equal_to<>> hosts_;
   std::unordered_map<std::string, std::vector<std::string>, Text, std::equal_to<>> owners_;
-  std::map<std::string, std::shared_ptr<http::Handler>, std::less<>> paths_;
+  struct PathEntry {
+    std::shared_ptr<http::Handler> handler;
+    std::uint64_t body_bytes_max = 0;
+  };
+  const PathEntry* entry_at_path(std::string_view path) const;
+
+  std::map<std::string, PathEntry, std::less<>> paths_;
 };
 
 }  // namespace knative

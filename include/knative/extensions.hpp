@@ -19,6 +19,9 @@ namespace knative {
 /// The image store: in the data directory, or in memory. Provides
 /// `std::shared_ptr<oci::ImageStore>`.
 KNATIVE_EXPORT std::unique_ptr<Extension> images_extension();
+/// The image store as a registry at the door, under "/v2/" of its bare address; nothing unless
+/// `PlatformOptions::registry` asks for it. Needs an image store.
+KNATIVE_EXPORT std::unique_ptr<Extension> registry_extension();
 /// What containers run on. Provides `ContainerRuntimes` with "function" (those of `functions`),
 /// "process" (programs in images, where there is an image store) and "host" (programs of this
 /// machine); an extension that is installed later adds its own.

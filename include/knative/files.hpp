@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -57,7 +58,26 @@ struct FileInfo {
   FileType type = FileType::regular;
   std::uint64_t size_bytes = 0;
   unsigned mode = 0;
+  std::uint64_t id = 0;  ///< The same for every name of one file, while it exists.
+  unsigned links = 1;    ///< How many names a file has.
+  std::uint32_t owner = 0;
+  std::uint32_t group = 0;
+  std::int64_t modified_ns = 0;  ///< Since the epoch.
 };
+
+/// A named pipe or a device node.
+struct SpecialFile {
+  enum class Kind : unsigned char { pipe, character_device, block_device };
+  std::string name;  ///< Where it belongs, relative to whatever it is part of; may be empty.
+  Kind kind = Kind::pipe;
+  unsigned mode = 0644;
+  unsigned major = 0;  ///< Of a device.
+  unsigned minor = 0;
+  friend bool operator==(const SpecialFile&, const SpecialFile&) = default;
+};
+
+/// Extended attributes by name ("user.note"), with their bytes.
+using FileAttributes = std::map<std::string, std::string, std::less<>>;
 
 /// The file system. Paths are UTF-8 with '/'; errors name the path. Calls block.
 /// Thread-safe.
@@ -86,6 +106,23 @@ class KNATIVE_EXPORT Files {
   /// Hold `path` as a lock file until the returned file is destroyed; `failed_precondition` when
   /// another holder exists.
   virtual Result<std::unique_ptr<File>> lock(const std::string& path) = 0;
+
+  // What roots of containers need beside. None follows a symbolic link at the end of its path;
+  // `failed_precondition` when this process may not, `unimplemented` when this file system cannot.
+
+  /// A second name for the regular file at `existing`.
+  virtual Result<void> make_hard_link(const std::string& existing, const std::string& path);
+  virtual Result<void> set_owner(const std::string& path, std::uint32_t owner, std::uint32_t group);
+  /// Nanoseconds since the epoch, of the content; the time of access becomes the same.
+  virtual Result<void> set_modified(const std::string& path, std::int64_t nanoseconds);
+  virtual Result<void> set_attribute(const std::string& path, const std::string& name,
+                                     std::string_view value);
+  /// All that this process may read, "security.capability" among them.
+  virtual Result<FileAttributes> attributes(const std::string& path);
+  /// `unimplemented` when this process may not make it here.
+  virtual Result<void> make_special(const std::string& path, const SpecialFile& file);
+  /// What lies at `path`; `unimplemented` for what is neither a pipe nor a device, as a socket.
+  virtual Result<SpecialFile> special(const std::string& path);
   /// These are the operating system's files: a library that opens a path by itself sees the same.
   virtual bool native() const noexcept { return false; }
 

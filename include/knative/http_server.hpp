@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -32,6 +33,9 @@ struct ServerOptions {
   std::size_t header_bytes_max = 32 * 1024;                ///< With the request line. (431)
   std::size_t header_count_max = 128;                      ///< (431)
   std::uint64_t body_bytes_max = std::uint64_t{64} << 20;  ///< (413)
+  /// More than `body_bytes_max` for single requests, whose handlers stream them to disk. Asked
+  /// about bodies that are longer, or of unknown length. Empty: nobody takes more.
+  std::function<std::uint64_t(const Request&)> body_bytes_max_of;
   Duration header_timeout = std::chrono::seconds(10);  ///< From first byte to last header. (408)
   Duration body_timeout = std::chrono::seconds(30);    ///< Longest pause inside a body. (408)
   /// A body that its handler waits for may lag behind this rate by `body_timeout` at most, however

@@ -31,6 +31,7 @@
 #include "knative/platform.hpp"
 #include "knative/platform_thread.hpp"
 #include "knative/registry_client.hpp"
+#include "knative/registry_server.hpp"
 #include "knative/router.hpp"
 #include "knative/serving.hpp"
 #include "knative/simulation.hpp"

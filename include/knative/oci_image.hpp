@@ -22,19 +22,29 @@ namespace knative::oci {
 
 // ---------------------------------------------------------------------------- digests
 
-/// A content digest, "sha256:" and 64 lower-case hex digits; empty when default-constructed.
+/// What makes a digest of bytes. `other`: named by a document and unknown here, so that it can be
+/// kept and compared but not checked.
+enum class DigestAlgorithm : unsigned char { sha256, sha512, other };
+
+/// A content digest, algorithm and encoded bytes as "sha256:" and 64 lower-case hex digits; empty
+/// when default-constructed.
 class KNATIVE_EXPORT Digest {
  public:
   Digest() = default;
-  /// Fails with `invalid_argument` when malformed, `unimplemented` for other algorithms.
+  /// Of sha256 or sha512. Fails with `invalid_argument` when malformed, `unimplemented` for other
+  /// algorithms.
   static Result<Digest> parse(std::string_view text);
-  /// The SHA-256 of `bytes`.
-  static Digest of(std::string_view bytes);
+  /// Of any algorithm, by the specification's grammar (image-spec, descriptor).
+  static Result<Digest> parse_any(std::string_view text);
+  static Digest of(std::string_view bytes, DigestAlgorithm algorithm = DigestAlgorithm::sha256);
 
   bool empty() const noexcept { return text_.empty(); }
   /// "sha256:<hex>", or "" when empty.
   const std::string& to_string() const noexcept { return text_; }
-  /// The 64 hex digits, or "" when empty.
+  DigestAlgorithm algorithm() const noexcept;
+  /// "sha256"
+  std::string_view algorithm_name() const noexcept;
+  /// What follows the algorithm: hex digits, of sha256 64. "" when empty.
   std::string_view hex() const noexcept;
   friend auto operator<=>(const Digest&, const Digest&) = default;
 
@@ -43,10 +53,11 @@ class KNATIVE_EXPORT Digest {
   std::string text_;
 };
 
-/// SHA-256 over pieces.
+/// A digest over pieces.
 class KNATIVE_EXPORT Hasher {
  public:
-  Hasher();
+  /// Of sha256 or sha512.
+  explicit Hasher(DigestAlgorithm algorithm = DigestAlgorithm::sha256);
   ~Hasher();
   Hasher(Hasher&&) noexcept;
   Hasher& operator=(Hasher&&) noexcept;

@@ -116,25 +116,15 @@ struct UnpackOptions {
   std::size_t strip_components = 0;
 };
 
-/// A device or pipe of an archive that was not made.
-struct SkippedFile {
-  enum class Kind : unsigned char { pipe, character_device, block_device };
-  std::string name;  ///< Relative to the root.
-  Kind kind = Kind::pipe;
-  unsigned mode = 0;
-  unsigned major = 0;  ///< Of a device.
-  unsigned minor = 0;
-  friend bool operator==(const SkippedFile&, const SkippedFile&) = default;
-};
-
 /// What `unpack_layer` has read.
 struct UnpackedLayer {
   Digest diff_id;  ///< Of the tar stream as read.
   std::uint64_t tar_bytes = 0;
   std::uint64_t entries = 0;
-  std::uint64_t extra_bytes = 0;     ///< Of files beyond the stream: holes, copies of hard links.
-  std::uint64_t extra_folders = 0;   ///< Made for what is in them, without an entry.
-  std::vector<SkippedFile> skipped;  ///< In the archive's order, at most the first thousand.
+  std::uint64_t extra_bytes = 0;    ///< Of files beyond the stream: holes, copies of hard links.
+  std::uint64_t extra_folders = 0;  ///< Made for what is in them, without an entry.
+  /// Devices and pipes that were not made, in the archive's order; at most the first thousand.
+  std::vector<SpecialFile> skipped;
 };
 
 /// Unpack a tar stream over `root`, which must exist. It may be plain or in any number of gzip

@@ -15,6 +15,7 @@
 #include "knative/fwd.hpp"
 #include "knative/http_outbound.hpp"
 #include "knative/http_server.hpp"
+#include "knative/registry_server.hpp"
 #include "knative/store.hpp"
 #include "knative/tls.hpp"
 
@@ -60,6 +61,11 @@ struct PlatformOptions {
   /// config-autoscaler, with Knative's defaults.
   AutoscalerConfig autoscaler;
   http::ServerOptions server;
+  /// Be a registry of the image store for docker, skopeo and the like, at the listener's address.
+  /// Empty: none. Where others can reach the listener, writing needs one of its users.
+  std::optional<registry::ServerOptions> registry;
+  /// Bytes of all images; 0: as many as the disk has. See `oci::ImageStoreLimits`.
+  std::uint64_t image_bytes_max = 0;
   /// Opens the object store with the platform's rules (admission, default namespace) in it; empty:
   /// SQLite in the data directory (of the world's `Files`), or memory without one.
   std::function<Result<std::unique_ptr<Store>>(Env&, StoreOptions)> open_store;

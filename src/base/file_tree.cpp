@@ -12,7 +12,6 @@
 
 #include "base/file_descriptor.hpp"
 #include "base/posix_error.hpp"
-#include "base/special_files.hpp"
 
 namespace knative::base {
 namespace {
@@ -58,12 +57,10 @@ Result<bool> copy_in_kernel(const std::string& from, const std::string& to, unsi
 
 // Sockets are left out: nobody listens at the copy.
 Result<void> clone_special(Files& files, const std::string& from, const std::string& to) {
-  SpecialFiles* const specials = special_files(files);
-  if (specials == nullptr) return {};
-  const Result<SpecialFile> file = specials->special(from);
+  const Result<SpecialFile> file = files.special(from);
   if (!file && file.error().code == Errc::unimplemented) return {};
   if (!file) return file.error();
-  return specials->make_special(to, *file);
+  return files.make_special(to, *file);
 }
 
 Result<void> clone_into(Files& files, const std::string& from, const std::string& to) {

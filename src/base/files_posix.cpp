@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,7 +17,6 @@
 #include <utility>
 
 #include "base/posix_error.hpp"
-#include "base/special_files.hpp"
 
 namespace knative::base {
 
@@ -148,6 +148,8 @@ std::string_view last_component(std::string_view path) {
   return slash == path.npos || path.size() == 1 ? path : path.substr(slash + 1);
 }
 
+constexpr std::int64_t nanoseconds_per_second = 1'000'000'000;
+
 FileInfo info_of(const struct stat& status, std::string_view name) {
   FileInfo info;
   info.name = name;
@@ -157,6 +159,12 @@ FileInfo info_of(const struct stat& status, std::string_view name) {
                                         : FileType::other;
   info.size_bytes = static_cast<std::uint64_t>(status.st_size);
   info.mode = status.st_mode & 07777;
+  info.id = status.st_ino;
+  info.links = static_cast<unsigned>(status.st_nlink);
+  info.owner = status.st_uid;
+  info.group = status.st_gid;
+  info.modified_ns =
+      std::int64_t{status.st_mtim.tv_sec} * nanoseconds_per_second + status.st_mtim.tv_nsec;
   return info;
 }
 
@@ -241,7 +249,27 @@ std::size_t parent_length(const std::string& path, std::size_t length) {
   return slash == path.npos ? 0 : slash;
 }
 
-class PosixFiles final : public PosixFilesBase, public SpecialFiles {
+/// What a system call that fills a buffer gives; false: there is no such thing here. On an error
+/// errno tells.
+template <class Call>
+Result<bool> grow_to(std::string& into, Call call) {
+  while (true) {
+    const ssize_t needed = call(nullptr, 0);
+    if (needed < 0) break;
+    into.resize(static_cast<std::size_t>(needed));
+    if (needed == 0) return true;
+    const ssize_t got = call(into.data(), into.size());
+    if (got >= 0) {
+      into.resize(static_cast<std::size_t>(got));
+      return true;
+    }
+    if (errno != ERANGE) break;  // it has grown meanwhile
+  }
+  if (errno == EOPNOTSUPP || errno == ENODATA) return false;
+  return posix_error(errno, "extended attributes");
+}
+
+class PosixFiles final : public PosixFilesBase {
  public:
   Result<std::unique_ptr<File>> open(const std::string& path, const OpenOptions& options) override {
     int flags = O_CLOEXEC | (options.write ? O_RDWR : O_RDONLY);
@@ -353,6 +381,61 @@ class PosixFiles final : public PosixFilesBase, public SpecialFiles {
 
   bool native() const noexcept override { return true; }
 
+  Result<void> make_hard_link(const std::string& existing, const std::string& path) override {
+    if (::linkat(AT_FDCWD, existing.c_str(), AT_FDCWD, path.c_str(), 0) < 0) {
+      return posix_error(errno, path);
+    }
+    return {};
+  }
+
+  Result<void> set_owner(const std::string& path, std::uint32_t owner,
+                         std::uint32_t group) override {
+    if (::lchown(path.c_str(), owner, group) < 0) return posix_error(errno, path);
+    return {};
+  }
+
+  Result<void> set_modified(const std::string& path, std::int64_t nanoseconds) override {
+    struct timespec time {};
+    time.tv_sec = nanoseconds / nanoseconds_per_second;
+    time.tv_nsec = nanoseconds % nanoseconds_per_second;
+    if (time.tv_nsec < 0) {  // before the epoch
+      --time.tv_sec;
+      time.tv_nsec += nanoseconds_per_second;
+    }
+    const struct timespec both[2] = {time, time};
+    if (::utimensat(AT_FDCWD, path.c_str(), both, AT_SYMLINK_NOFOLLOW) < 0) {
+      return posix_error(errno, path);
+    }
+    return {};
+  }
+
+  Result<void> set_attribute(const std::string& path, const std::string& name,
+                             std::string_view value) override {
+    if (::lsetxattr(path.c_str(), name.c_str(), value.data(), value.size(), 0) == 0) return {};
+    if (errno != EOPNOTSUPP) return posix_error(errno, path + ": " + name);
+    return fail(Errc::unimplemented, path + ": " + name + " cannot be kept here");
+  }
+
+  Result<FileAttributes> attributes(const std::string& path) override {
+    FileAttributes all;
+    std::string names;
+    Result<bool> read = grow_to(names, [&](char* into, std::size_t room) {
+      return ::llistxattr(path.c_str(), into, room);
+    });
+    if (!read) return posix_error(errno, path);
+    if (!*read) return all;
+    for (std::size_t at = 0; at < names.size();) {
+      const std::string name = names.c_str() + at;
+      at += name.size() + 1;
+      std::string value;
+      const auto get = [&](char* into, std::size_t room) {
+        return ::lgetxattr(path.c_str(), name.c_str(), into, room);
+      };
+      if (Result<bool> got = grow_to(value, get); got && *got) all[name] = std::move(value);
+    }
+    return all;
+  }
+
   Result<void> make_special(const std::string& path, const SpecialFile& file) override {
     const mode_t type = file.kind == SpecialFile::Kind::pipe               ? S_IFIFO
                         : file.kind == SpecialFile::Kind::character_device ? S_IFCHR
@@ -368,6 +451,7 @@ class PosixFiles final : public PosixFilesBase, public SpecialFiles {
     struct stat status;
     if (::lstat(path.c_str(), &status) < 0) return posix_error(errno, path);
     SpecialFile file;
+    file.name = last_component(path);
     file.mode = status.st_mode & 0777u;
     if (S_ISFIFO(status.st_mode)) return file;
     if (!S_ISCHR(status.st_mode) && !S_ISBLK(status.st_mode)) {

@@ -21,7 +21,31 @@ Result<std::uint16_t> parse_port(std::string_view text, std::string_view whole) 
   return static_cast<std::uint16_t>(port);
 }
 
+Error no_such_call(const std::string& path, std::string_view what) {
+  return fail(Errc::unimplemented, path + ": this file system has no " + std::string(what));
+}
+
 }  // namespace
+
+Result<void> Files::make_hard_link(const std::string&, const std::string& path) {
+  return no_such_call(path, "hard links");
+}
+Result<void> Files::set_owner(const std::string& path, std::uint32_t, std::uint32_t) {
+  return no_such_call(path, "owners");
+}
+Result<void> Files::set_modified(const std::string& path, std::int64_t) {
+  return no_such_call(path, "times");
+}
+Result<void> Files::set_attribute(const std::string& path, const std::string&, std::string_view) {
+  return no_such_call(path, "extended attributes");
+}
+Result<FileAttributes> Files::attributes(const std::string&) { return FileAttributes(); }
+Result<void> Files::make_special(const std::string& path, const SpecialFile&) {
+  return no_such_call(path, "pipes and devices");
+}
+Result<SpecialFile> Files::special(const std::string& path) {
+  return no_such_call(path, "pipes and devices");
+}
 
 Result<Endpoint> Endpoint::parse(std::string_view text) {
   Endpoint endpoint;

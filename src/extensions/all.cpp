@@ -7,6 +7,7 @@ namespace knative {
 std::vector<std::unique_ptr<Extension>> default_extensions(FunctionTable& functions) {
   std::vector<std::unique_ptr<Extension>> all;
   all.push_back(images_extension());
+  all.push_back(registry_extension());
   all.push_back(containers_extension(functions));
   all.push_back(build_extension());
   all.push_back(serving_extension());

@@ -216,8 +216,14 @@ Result<void> Platform::Impl::open_listener() {
   if (!listener) return listener.error();
   if (listener_tls) listener = listener_tls->wrap(std::move(*listener));
   if (!listener) return listener.error().within("listen_tls");
+  http::ServerOptions limits = settings.server;
+  if (!limits.body_bytes_max_of) {
+    limits.body_bytes_max_of = [this](const http::Request& request) {
+      return entrance.body_bytes_max(request);
+    };
+  }
   server = std::make_unique<http::Server>(world.executor, world.timers, world.logger,
-                                          std::move(*listener), entrance.front(), settings.server);
+                                          std::move(*listener), entrance.front(), limits);
   urls.set_port(server->endpoint().port);
   return {};
 }

@@ -84,9 +84,11 @@ void Door::remove_hosts(std::string_view owner) {
   owners_.erase(owned);
 }
 
-Result<void> Door::set_path(std::string path, std::shared_ptr<http::Handler> handler) {
+Result<void> Door::set_path(std::string path, std::shared_ptr<http::Handler> handler,
+                            std::uint64_t body_bytes_max) {
   KN_ASSERT(path.starts_with('/'));
-  const auto [entry, added] = paths_.emplace(std::move(path), std::move(handler));
+  const auto [entry, added] =
+      paths_.emplace(std::move(path), PathEntry{std::move(handler), body_bytes_max});
   if (!added) return fail(Errc::already_exists, "somebody answers for " + entry->first);
   return {};
 }
@@ -101,16 +103,28 @@ std::shared_ptr<http::Handler> Door::at_host(std::string_view host) const {
   return found == hosts_.end() ? nullptr : found->second.handler;
 }
 
-std::shared_ptr<http::Handler> Door::at_path(std::string_view path) const {
+const Door::PathEntry* Door::entry_at_path(std::string_view path) const {
   for (std::string_view prefix = path; !prefix.empty();) {
     const auto found = paths_.find(prefix);
-    if (found != paths_.end()) return found->second;
+    if (found != paths_.end()) return &found->second;
     const std::size_t slash = prefix.rfind('/');
     if (slash == std::string_view::npos) break;
     prefix = prefix.substr(0, slash);
   }
   const auto root = paths_.find("/");
-  return root == paths_.end() ? nullptr : root->second;
+  return root == paths_.end() ? nullptr : &root->second;
+}
+
+std::shared_ptr<http::Handler> Door::at_path(std::string_view path) const {
+  const PathEntry* const entry = entry_at_path(path);
+  return entry == nullptr ? nullptr : entry->handler;
+}
+
+std::uint64_t Door::body_bytes_max(const http::Request& request) const {
+  const std::string host = request.host();
+  if (hosts_.contains(host) || !is_bare(host)) return 0;
+  const PathEntry* const entry = entry_at_path(request.path());
+  return entry == nullptr ? 0 : entry->body_bytes_max;
 }
 
 std::shared_ptr<http::Handler> Door::at_url(const http::Url& url) const {

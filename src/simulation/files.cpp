@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <deque>
 
-#include "base/special_files.hpp"
 #include "simulation/world.hpp"
 
 namespace knative::simulation {
@@ -32,7 +31,13 @@ struct Node {
   std::map<std::string, std::shared_ptr<Node>> entries;
   std::map<std::string, std::shared_ptr<Node>> durable_entries;
   bool locked = false;
-  std::optional<base::SpecialFile> special;  // pipes and devices
+  std::optional<SpecialFile> special;  // pipes and devices
+  std::uint64_t id = 0;                // given when it gets its first name
+  unsigned links = 0;
+  std::uint32_t owner = 0;
+  std::uint32_t group = 0;
+  std::int64_t modified_ns = 0;
+  FileAttributes attributes;
 };
 using NodePtr = std::shared_ptr<Node>;
 
@@ -108,10 +113,7 @@ class SimFile final : public File {
   bool lock_;
 };
 
-class VirtualDisk final : public DiskWorld,
-                          public Files,
-                          public SimDisk,
-                          public base::SpecialFiles {
+class VirtualDisk final : public DiskWorld, public Files, public SimDisk {
  public:
   VirtualDisk(World& w, std::string host, Random chance, Power& power)
       : world(w),
@@ -143,8 +145,15 @@ class VirtualDisk final : public DiskWorld,
   Result<void> sync_directory(const std::string& path) override;
   Result<std::string> make_temporary_directory(const std::string& prefix) override;
   Result<std::unique_ptr<File>> lock(const std::string& path) override;
-  Result<void> make_special(const std::string& path, const base::SpecialFile& file) override;
-  Result<base::SpecialFile> special(const std::string& path) override;
+  Result<void> make_hard_link(const std::string& existing, const std::string& path) override;
+  Result<void> set_owner(const std::string& path, std::uint32_t owner,
+                         std::uint32_t group) override;
+  Result<void> set_modified(const std::string& path, std::int64_t nanoseconds) override;
+  Result<void> set_attribute(const std::string& path, const std::string& name,
+                             std::string_view value) override;
+  Result<FileAttributes> attributes(const std::string& path) override;
+  Result<void> make_special(const std::string& path, const SpecialFile& file) override;
+  Result<SpecialFile> special(const std::string& path) override;
 
   void crash(CrashMode mode) override;
   void set_capacity(std::uint64_t bytes_max) override { capacity_ = bytes_max; }
@@ -179,6 +188,8 @@ class VirtualDisk final : public DiskWorld,
     }
   }
 
+  std::int64_t wall_ns() const noexcept { return world.clock.wall().time_since_epoch().count(); }
+
   World& world;
   Random random;
   std::uint64_t epoch = 0;
@@ -188,12 +199,14 @@ class VirtualDisk final : public DiskWorld,
   Result<Place> existing(const std::string& path, bool follow_last) const;
   Result<Place> absent(const std::string& path) const;
   Result<NodePtr> directory(const std::string& path) const;
+  Result<NodePtr> changing(const std::string& path);
   Result<void> make_one_directory(const Place& place);
   Result<std::unique_ptr<File>> open_node(const std::string& path, const OpenOptions& options,
                                           bool lock);
   void commit(Transaction transaction);
   void remove_tree(const NodePtr& directory, const std::string& name);
   void recover(Node& node, CrashMode mode);
+  static void count_links(const Node& directory);
   std::string surviving(const Node& node, CrashMode mode);
   static std::uint64_t used(const Node& node);
   static bool contains(const Node& tree, const Node& searched);
@@ -205,6 +218,7 @@ class VirtualDisk final : public DiskWorld,
   NodePtr root_;
   std::deque<Transaction> journal_;
   std::uint64_t capacity_ = Faults::forever;
+  std::uint64_t last_id_ = 0;
 };
 
 Error missing(const std::string& path) {
@@ -278,6 +292,7 @@ Result<void> SimFile::write_at(std::uint64_t offset, std::string_view bytes) {
   if (fits != 0) {
     Change change{false, offset, std::string(bytes.substr(0, static_cast<std::size_t>(fits)))};
     apply(node_->data, change, change.bytes.size());
+    node_->modified_ns = disk_.wall_ns();
     node_->pending.push_back(std::move(change));
   }
   if (!struck || fits != bytes.size()) {
@@ -312,6 +327,7 @@ Result<void> SimFile::truncate(std::uint64_t size) {
   if (size > file_bytes_max) return fail(Errc::resource_exhausted, path_ + ": file too large");
   Change change{true, size, {}};
   apply(node_->data, change, 0);
+  node_->modified_ns = disk_.wall_ns();
   node_->pending.push_back(std::move(change));
   return {};
 }
@@ -418,11 +434,19 @@ Result<NodePtr> VirtualDisk::directory(const std::string& path) const {
 
 void VirtualDisk::commit(Transaction transaction) {
   for (const EntryChange& change : transaction) {
-    if (change.node == nullptr) {
-      change.directory->entries.erase(change.name);
-    } else {
-      change.directory->entries[change.name] = change.node;
+    std::map<std::string, NodePtr>& entries = change.directory->entries;
+    if (const auto old = entries.find(change.name); old != entries.end()) {
+      --old->second->links;
+      entries.erase(old);
     }
+    change.directory->modified_ns = wall_ns();
+    if (change.node == nullptr) continue;
+    if (change.node->id == 0) {
+      change.node->id = ++last_id_;
+      change.node->modified_ns = wall_ns();
+    }
+    ++change.node->links;
+    entries[change.name] = change.node;
   }
   journal_.push_back(std::move(transaction));
 }
@@ -451,6 +475,7 @@ Result<std::unique_ptr<File>> VirtualDisk::open_node(const std::string& path,
     }
     if (options.truncate && options.write && !node->data.empty()) {
       node->data.clear();
+      node->modified_ns = wall_ns();
       node->pending.push_back(Change{true, 0, {}});
     }
   } else {
@@ -481,6 +506,11 @@ FileInfo info_of(const std::string& name, const Node& node) {
   info.type = node.type;
   info.size_bytes = node.type == FileType::directory ? 0 : node.data.size();
   info.mode = node.mode;
+  info.id = node.id;
+  info.links = node.type == FileType::directory ? 1 : node.links;
+  info.owner = node.owner;
+  info.group = node.group;
+  info.modified_ns = node.modified_ns;
   return info;
 }
 
@@ -543,11 +573,66 @@ Result<void> VirtualDisk::make_symlink(const std::string& target, const std::str
   return {};
 }
 
-Result<void> VirtualDisk::make_special(const std::string& path, const base::SpecialFile& file) {
+Result<NodePtr> VirtualDisk::changing(const std::string& path) {
+  if (Result<void> ok = begin(SimOperation::file_change, path); !ok) return ok.error();
+  Result<Place> place = existing(path, false);
+  if (!place) return place.error();
+  return place->node;
+}
+
+Result<void> VirtualDisk::make_hard_link(const std::string& there, const std::string& path) {
+  Result<NodePtr> node = changing(there);
+  if (!node) return node.error();
+  if ((*node)->type == FileType::directory) {
+    return fail(Errc::failed_precondition, there + ": is a directory");
+  }
+  Result<Place> place = absent(path);
+  if (!place) return place.error();
+  commit({EntryChange{place->directory, place->name, *node}});
+  return {};
+}
+
+Result<void> VirtualDisk::set_owner(const std::string& path, std::uint32_t owner,
+                                    std::uint32_t group) {
+  Result<NodePtr> node = changing(path);
+  if (!node) return node.error();
+  (*node)->owner = owner;
+  (*node)->group = group;
+  // As Linux does, for whoever owned it gave a right that the new owner must give himself.
+  if ((*node)->type == FileType::regular) (*node)->mode &= ~06000u;
+  return {};
+}
+
+Result<void> VirtualDisk::set_modified(const std::string& path, std::int64_t nanoseconds) {
+  Result<NodePtr> node = changing(path);
+  if (!node) return node.error();
+  (*node)->modified_ns = nanoseconds;
+  return {};
+}
+
+Result<void> VirtualDisk::set_attribute(const std::string& path, const std::string& name,
+                                        std::string_view value) {
+  Result<NodePtr> node = changing(path);
+  if (!node) return node.error();
+  if (name.find('.') == std::string::npos) {
+    return fail(Errc::unimplemented, path + ": " + name + " cannot be kept here");
+  }
+  (*node)->attributes[name] = value;
+  return {};
+}
+
+Result<FileAttributes> VirtualDisk::attributes(const std::string& path) {
+  if (Result<void> ok = begin(SimOperation::file_query, path); !ok) return ok.error();
+  Result<Place> place = existing(path, false);
+  if (!place) return place.error();
+  return place->node->attributes;
+}
+
+Result<void> VirtualDisk::make_special(const std::string& path, const SpecialFile& file) {
   if (Result<void> ok = begin(SimOperation::file_change, path); !ok) return ok.error();
   Result<Place> place = absent(path);
   if (!place) return place.error();
-  if (file.kind != base::SpecialFile::Kind::pipe) {
+  if (file.kind != SpecialFile::Kind::pipe) {
     return fail(Errc::unimplemented, path + ": this machine's programs may make no devices");
   }
   auto node = std::make_shared<Node>();
@@ -558,14 +643,15 @@ Result<void> VirtualDisk::make_special(const std::string& path, const base::Spec
   return {};
 }
 
-Result<base::SpecialFile> VirtualDisk::special(const std::string& path) {
+Result<SpecialFile> VirtualDisk::special(const std::string& path) {
   if (Result<void> ok = begin(SimOperation::file_query, path); !ok) return ok.error();
   Result<Place> place = existing(path, false);
   if (!place) return place.error();
   if (!place->node->special) {
     return fail(Errc::unimplemented, path + ": neither a pipe nor a device");
   }
-  base::SpecialFile file = *place->node->special;
+  SpecialFile file = *place->node->special;
+  file.name = place->name;
   file.mode = place->node->mode;
   return file;
 }
@@ -758,7 +844,15 @@ void VirtualDisk::recover(Node& node, CrashMode mode) {
     node.locked = false;
   }
   node.entries = node.durable_entries;
+  node.links = 0;  // counted again by the folders that still name it
   for (const auto& entry : node.entries) recover(*entry.second, mode);
+}
+
+void VirtualDisk::count_links(const Node& directory) {
+  for (const auto& entry : directory.entries) {
+    ++entry.second->links;
+    count_links(*entry.second);
+  }
 }
 
 void VirtualDisk::crash(CrashMode mode) {
@@ -778,6 +872,7 @@ void VirtualDisk::crash(CrashMode mode) {
   for (std::size_t i = 0; i < kept; ++i) apply(journal_[i]);
   journal_.clear();
   recover(*root_, mode);
+  count_links(*root_);
   world.record(TraceKind::fault, "crash " + host_, kept);
 }
 

@@ -124,6 +124,7 @@ class Connection final : public Fiber, public ServerConnection, private InterimS
   Task<Result<void>> send(int status, const Headers& headers) override;
 
   bool begin_request();
+  std::uint64_t body_bytes_max() const;
   bool begin_body();
   void body_arrived(std::size_t bytes, Instant asked) noexcept;
   void end_request() noexcept;
@@ -330,17 +331,24 @@ bool Connection::begin_request() {
   answering_ = false;
   to_head_ = request_.method == "HEAD";
   channel_.consume(parser_.head_bytes());
-  const ServerOptions& options = core().options;
-  reader_.start(parser_.framing(), parser_.content_length(), options.body_bytes_max);
+  reader_.start(parser_.framing(), parser_.content_length(), body_bytes_max());
   continue_wanted_ = false;
   return reader_.complete() || begin_body();
+}
+
+std::uint64_t Connection::body_bytes_max() const {
+  const ServerOptions& options = core().options;
+  const bool longer =
+      parser_.framing() == Framing::chunked || parser_.content_length() > options.body_bytes_max;
+  if (!longer || !options.body_bytes_max_of) return options.body_bytes_max;
+  return std::max(options.body_bytes_max, options.body_bytes_max_of(request_));
 }
 
 bool Connection::begin_body() {
   const ServerOptions& options = core().options;
   body_patience_ = options.body_timeout;
   if (parser_.framing() == Framing::length) {
-    if (parser_.content_length() > options.body_bytes_max) {
+    if (parser_.content_length() > body_bytes_max()) {
       reader_.fail(413, "body too large");
       return false;
     }

@@ -105,7 +105,7 @@ class Members {
   }
 
   Digest digest(const Value& value, std::string_view key) {
-    Result<Digest> digest = Digest::parse(text_of(value, key));
+    Result<Digest> digest = Digest::parse_any(text_of(value, key));
     if (digest) return *digest;
     if (!error_) error_ = digest.error().within(path(key));
     return Digest();

@@ -5,7 +5,6 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "base/special_files.hpp"
 #include "wire/oci_tar_reader.hpp"
 
 namespace knative::oci {
@@ -135,7 +134,7 @@ class Extractor {
     return create(entry, relative);
   }
 
-  std::vector<SkippedFile> take_skipped() { return std::move(skipped_); }
+  std::vector<SpecialFile> take_skipped() { return std::move(skipped_); }
 
  private:
   // An entry's name, taken apart.
@@ -325,8 +324,8 @@ class Extractor {
     if (!options_.whiteouts) {
       return fail(Errc::invalid_argument, shown(entry.name) + ": device nodes are refused");
     }
-    using Kind = base::SpecialFile::Kind;
-    base::SpecialFile file;
+    using Kind = SpecialFile::Kind;
+    SpecialFile file;
     file.kind = entry.type == '6'   ? Kind::pipe
                 : entry.type == '3' ? Kind::character_device
                                     : Kind::block_device;
@@ -337,25 +336,15 @@ class Extractor {
   }
 
   // A device leads out of the root, to the machine's hardware, for whoever may open it.
-  Result<void> make_special(const base::SpecialFile& file, const std::string& relative,
+  Result<void> make_special(SpecialFile file, const std::string& relative,
                             const std::string& path) {
-    const bool pipe = file.kind == base::SpecialFile::Kind::pipe;
-    base::SpecialFiles* const specials = base::special_files(files_);
-    if (specials != nullptr && (pipe || options_.make_devices)) {
-      Result<void> made = specials->make_special(path, file);
+    if (file.kind == SpecialFile::Kind::pipe || options_.make_devices) {
+      Result<void> made = files_.make_special(path, file);
       if (made || made.error().code != Errc::unimplemented) return made;
     }
     if (skipped_.size() >= skipped_max) return {};
-    using Kind = base::SpecialFile::Kind;
-    SkippedFile skipped;
-    skipped.name = relative;
-    skipped.kind = pipe                                  ? SkippedFile::Kind::pipe
-                   : file.kind == Kind::character_device ? SkippedFile::Kind::character_device
-                                                         : SkippedFile::Kind::block_device;
-    skipped.mode = file.mode;
-    skipped.major = file.major;
-    skipped.minor = file.minor;
-    skipped_.push_back(std::move(skipped));
+    file.name = relative;
+    skipped_.push_back(std::move(file));
     return {};
   }
 
@@ -405,9 +394,9 @@ class Extractor {
     if (!info) {
       const auto skipped =
           std::find_if(skipped_.begin(), skipped_.end(),
-                       [&](const SkippedFile& file) { return file.name == linked; });
+                       [&](const SpecialFile& file) { return file.name == linked; });
       if (skipped != skipped_.end()) {
-        SkippedFile another = *skipped;
+        SpecialFile another = *skipped;
         another.name = relative;
         if (skipped_.size() < skipped_max) skipped_.push_back(std::move(another));
         return {};
@@ -424,9 +413,7 @@ class Extractor {
       return files_.make_symlink(*link, path);
     }
     if (info->type == FileType::other) {
-      base::SpecialFiles* const specials = base::special_files(files_);
-      if (specials == nullptr) return fail(Errc::unimplemented, target + ": cannot be copied");
-      Result<base::SpecialFile> file = specials->special(target);
+      Result<SpecialFile> file = files_.special(target);
       if (!file) return file.error();
       return make_special(*file, relative, path);
     }
@@ -518,7 +505,7 @@ class Extractor {
   std::size_t resolved_bytes_ = 0;
   std::unordered_set<std::uint64_t> made_;
   std::unordered_set<std::uint64_t> cleared_;
-  std::vector<SkippedFile> skipped_;
+  std::vector<SpecialFile> skipped_;
   std::vector<char> buffer_;
   std::uint64_t steps_ = 0;
 };

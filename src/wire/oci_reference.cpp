@@ -107,8 +107,13 @@ Result<void> check_repository(std::string_view text, std::string_view repository
   std::string_view path = repository;
   const std::size_t slash = repository.find('/');
   if (slash != std::string_view::npos && looks_like_registry(repository.substr(0, slash))) {
-    if (!is_registry(repository.substr(0, slash))) return wrong(text, "malformed registry host");
-    path = repository.substr(slash + 1);
+    // A dot may also stand in the first part of a path.
+    const std::string_view first = repository.substr(0, slash);
+    if (is_registry(first)) {
+      path = repository.substr(slash + 1);
+    } else if (!is_path_component(first)) {
+      return wrong(text, "malformed registry host");
+    }
   }
   while (true) {
     const std::size_t end = path.find('/');

@@ -1,5 +1,6 @@
 // What every image store has in common: documents, resolving a name, unpacking an image.
 #include <algorithm>
+#include <iterator>
 
 #include "wire/oci_store.hpp"
 
@@ -10,6 +11,7 @@ namespace {
 constexpr std::uint64_t document_bytes_max = 8u << 20;
 constexpr std::size_t layers_max = 512;
 constexpr std::size_t names_shown_max = 8;
+constexpr int index_depth_max = 8;
 
 bool is_index(const Descriptor& descriptor) {
   return descriptor.media_type == media_type::index ||
@@ -42,7 +44,7 @@ Result<UnpackedLayer> unpack_blob(ImageStore& store, Files& files, const Descrip
 }  // namespace
 
 VerifyingSource::VerifyingSource(std::unique_ptr<ByteSource> inner, const Descriptor& expected)
-    : inner_(std::move(inner)), expected_(expected) {}
+    : inner_(std::move(inner)), expected_(expected), hasher_(expected.digest.algorithm()) {}
 
 Result<std::size_t> VerifyingSource::read(std::span<char> into) {
   if (into.empty() || checked_) return std::size_t{0};
@@ -103,39 +105,55 @@ Result<Descriptor> ImageStore::put_manifest(const Reference& name, const Manifes
   return blob;
 }
 
-Result<Descriptor> ImageStore::resolve(const Reference& name) {
-  Result<std::vector<std::pair<Reference, Descriptor>>> all = references();
-  if (!all) return all.error();
-  const Reference wanted = name.with_default_tag();
-  std::optional<Descriptor> found;
-  for (const auto& [reference, descriptor] : *all) {
-    const bool same_digest = !wanted.digest.empty() && descriptor.digest == wanted.digest;
-    const bool same_name = wanted.digest.empty() && reference.repository == wanted.repository &&
-                           reference.tag == wanted.tag;
-    if (same_digest || same_name) found = descriptor;
-  }
-  if (!found && !wanted.digest.empty()) {  // a manifest whose tag has moved on
-    Result<std::optional<std::uint64_t>> size = blob_size(wanted.digest);
-    if (!size) return size.error();
-    if (*size) {
-      found = Descriptor{std::string(media_type::manifest), wanted.digest, **size, {}, {}};
-      Result<std::string> text = get_blob(*found, document_bytes_max);
-      if (!text) return text.error().within(quoted(name));
-      if (Index::parse(*text)) found->media_type = media_type::index;
-    }
-  }
-  if (!found) return no_such_image(name, *all);
-  if (!is_index(*found)) return *found;
-  Result<std::string> text = get_blob(*found, document_bytes_max);
+namespace {
+
+// By digest wherever it came from: a manifest whose tag has moved on, too.
+Result<std::optional<Descriptor>> find_anywhere(ImageStore& store, const Reference& name) {
+  if (name.digest.empty()) return store.find(name);
+  const Result<std::optional<std::uint64_t>> size = store.blob_size(name.digest);
+  if (!size) return size.error();
+  if (!*size) return std::optional<Descriptor>();
+  Descriptor found{std::string(media_type::manifest), name.digest, **size, {}, {}};
+  const Result<std::string> text = store.get_blob(found, document_bytes_max);
   if (!text) return text.error().within(quoted(name));
-  Result<Index> index = Index::parse(*text);
-  if (!index) return index.error().within(quoted(name) + ": index");
-  const ImagePlatform host = host_platform();
-  for (const Descriptor& manifest : index->manifests) {
-    const bool fits = !manifest.platform || (manifest.platform->os == host.os &&
-                                             manifest.platform->architecture == host.architecture);
-    if (fits && !is_index(manifest)) return manifest;
+  if (const Result<Index> index = Index::parse(*text)) {
+    found.media_type = media_type::index;
+  } else if (const Result<Manifest> manifest = Manifest::parse(*text)) {
+    found.media_type = manifest->own_media_type();
   }
+  return std::optional<Descriptor>(std::move(found));
+}
+
+}  // namespace
+
+Result<Descriptor> ImageStore::resolve(const Reference& name) {
+  Result<std::optional<Descriptor>> found = find_anywhere(*this, name.with_default_tag());
+  if (!found) return found.error();
+  if (!*found) {
+    const Result<std::vector<std::pair<Reference, Descriptor>>> all = references();
+    if (!all) return all.error();
+    return no_such_image(name, *all);
+  }
+  const ImagePlatform host = host_platform();
+  Descriptor at = std::move(**found);
+  for (int depth = 0; is_index(at) && depth < index_depth_max; ++depth) {
+    Result<std::string> text = get_blob(at, document_bytes_max);
+    if (!text) return text.error().within(quoted(name));
+    Result<Index> index = Index::parse(*text);
+    if (!index) return index.error().within(quoted(name) + ": index");
+    // Manifests first; an index inside says nothing of its platforms as a rule.
+    const auto chosen = std::find_if(
+        index->manifests.begin(), index->manifests.end(), [&](const Descriptor& manifest) {
+          return !is_index(manifest) &&
+                 (!manifest.platform || (manifest.platform->os == host.os &&
+                                         manifest.platform->architecture == host.architecture));
+        });
+    const auto inner = std::find_if(index->manifests.begin(), index->manifests.end(), is_index);
+    if (chosen != index->manifests.end()) return *chosen;
+    if (inner == index->manifests.end()) break;
+    at = std::move(*inner);
+  }
+  if (!is_index(at)) return at;
   return fail(Errc::not_found,
               quoted(name) + " has no manifest for " + host.os + "/" + host.architecture);
 }
@@ -165,7 +183,8 @@ Result<ImageConfig> ImageStore::config(const Reference& name) {
 }
 
 Result<ImageConfig> ImageStore::unpack(Files& files, const Reference& name,
-                                       const std::string& directory, const UnpackOptions& options) {
+                                       const std::string& directory, const UnpackOptions& options,
+                                       std::vector<SpecialFile>* skipped) {
   Result<Manifest> document = manifest(name);
   if (!document) return document.error();
   Result<ImageConfig> image = config(name);
@@ -199,6 +218,9 @@ Result<ImageConfig> ImageStore::unpack(Files& files, const Reference& name,
       (void)files.remove_all(directory);
       return error->within(quoted(name) + ": layer " + std::to_string(i + 1) + " (" +
                            blob.digest.to_string() + ")");
+    }
+    if (skipped != nullptr) {
+      std::move(layer->skipped.begin(), layer->skipped.end(), std::back_inserter(*skipped));
     }
     left.bytes_max -= layer->tar_bytes + layer->extra_bytes;
     left.entries_max -= layer->entries + layer->extra_folders;

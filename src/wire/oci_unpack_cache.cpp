@@ -7,7 +7,7 @@ namespace knative::oci {
 namespace {
 
 std::string folder_of(const std::string& directory, const Digest& digest) {
-  return directory + "/sha256-" + std::string(digest.hex());
+  return directory + "/" + std::string(digest.algorithm_name()) + "-" + std::string(digest.hex());
 }
 
 // Runs beside the loop, so it owns what it uses.

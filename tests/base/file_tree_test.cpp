@@ -4,7 +4,6 @@
 
 #include <filesystem>
 
-#include "base/special_files.hpp"
 #include "knative/simulation.hpp"
 #include "support/real_world.hpp"
 
@@ -79,17 +78,15 @@ TEST_P(FileTreeTest, ACloneSharesNothingThatIsWritten) {
 }
 
 TEST_P(FileTreeTest, APipeIsCopiedAsAPipe) {
-  SpecialFiles* const specials = special_files(files());
-  ASSERT_NE(specials, nullptr);
   files().make_directories(in("a")).value();
-  const SpecialFile pipe{.kind = SpecialFile::Kind::pipe, .mode = 0620};
-  specials->make_special(in("a/pipe"), pipe).value();
-  EXPECT_EQ(specials->make_special(in("a/pipe"), pipe).error().code, Errc::already_exists);
+  const SpecialFile pipe{.name = "pipe", .kind = SpecialFile::Kind::pipe, .mode = 0620};
+  files().make_special(in("a/pipe"), pipe).value();
+  EXPECT_EQ(files().make_special(in("a/pipe"), pipe).error().code, Errc::already_exists);
   ASSERT_TRUE(clone_tree(files(), in("a"), in("b")));
   EXPECT_EQ(files().info(in("b/pipe"))->type, FileType::other);
-  EXPECT_EQ(specials->special(in("b/pipe")).value(), pipe);
-  EXPECT_EQ(specials->special(in("b")).error().code, Errc::unimplemented);
-  EXPECT_EQ(specials->special(in("none")).error().code, Errc::not_found);
+  EXPECT_EQ(files().special(in("b/pipe")).value(), pipe);
+  EXPECT_EQ(files().special(in("b")).error().code, Errc::unimplemented);
+  EXPECT_EQ(files().special(in("none")).error().code, Errc::not_found);
 }
 
 TEST_P(FileTreeTest, AFailedCloneLeavesNothing) {

@@ -42,6 +42,27 @@ class ForwardingFiles : public Files {
   Result<std::string> make_temporary_directory(const std::string& prefix) override {
     return files_.make_temporary_directory(prefix);
   }
+  Result<void> make_hard_link(const std::string& existing, const std::string& path) override {
+    return files_.make_hard_link(existing, path);
+  }
+  Result<void> set_owner(const std::string& path, std::uint32_t owner,
+                         std::uint32_t group) override {
+    return files_.set_owner(path, owner, group);
+  }
+  Result<void> set_modified(const std::string& path, std::int64_t nanoseconds) override {
+    return files_.set_modified(path, nanoseconds);
+  }
+  Result<void> set_attribute(const std::string& path, const std::string& name,
+                             std::string_view value) override {
+    return files_.set_attribute(path, name, value);
+  }
+  Result<FileAttributes> attributes(const std::string& path) override {
+    return files_.attributes(path);
+  }
+  Result<void> make_special(const std::string& path, const SpecialFile& file) override {
+    return files_.make_special(path, file);
+  }
+  Result<SpecialFile> special(const std::string& path) override { return files_.special(path); }
   Result<std::unique_ptr<File>> lock(const std::string& path) override { return files_.lock(path); }
 
  protected:

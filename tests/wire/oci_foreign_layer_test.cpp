@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <fstream>
 
-#include "base/special_files.hpp"
 #include "knative/env.hpp"
 #include "knative/oci.hpp"
 #include "support/forwarding_files.hpp"
@@ -384,35 +383,44 @@ TEST_F(ForeignLayer, PipesAreMadeAndDevicesReported) {
     EXPECT_EQ(status.st_mode & 0777, 0620u) << name;
   }
   EXPECT_TRUE(fs::is_empty(path("out/dev"))) << "a device leads to this machine's hardware";
-  using Kind = SkippedFile::Kind;
-  const std::vector<SkippedFile> expected = {{"dev/null", Kind::character_device, 0666, 1, 3},
+  using Kind = SpecialFile::Kind;
+  const std::vector<SpecialFile> expected = {{"dev/null", Kind::character_device, 0666, 1, 3},
                                              {"dev/again", Kind::character_device, 0666, 1, 3},
                                              {"dev/sda", Kind::block_device, 0600, 8, 0}};
   EXPECT_EQ(layer->skipped, expected);
 }
 
 TEST_F(ForeignLayer, DevicesAreMadeWhereAskedAndAllowed) {
-  base::SpecialFiles* const specials = base::special_files(files());
-  ASSERT_NE(specials, nullptr);
-  const base::SpecialFile null{
-      .kind = base::SpecialFile::Kind::character_device, .mode = 0666, .major = 1, .minor = 3};
-  const bool allowed = specials->make_special(path("trial"), null).has_value();
+  const SpecialFile null{.name = "null",
+                         .kind = SpecialFile::Kind::character_device,
+                         .mode = 0666,
+                         .major = 1,
+                         .minor = 3};
+  const bool allowed = files().make_special(path("trial"), null).has_value();
   const std::string archive =
       raw_tar({{.name = "null", .type = '3', .mode = 0666, .device_major = 1, .device_minor = 3}});
   const Result<UnpackedLayer> layer = unpack(archive, "out", {.make_devices = true});
   ASSERT_TRUE(layer) << layer.error().to_string();
   EXPECT_EQ(layer->skipped.size(), allowed ? 0u : 1u);
   if (!allowed) return;
-  EXPECT_EQ(specials->special(path("out/null")).value(), null);
+  EXPECT_EQ(files().special(path("out/null")).value(), null);
 }
 
+class PipelessFiles : public testing_support::ForwardingFiles {
+ public:
+  using ForwardingFiles::ForwardingFiles;
+  Result<void> make_special(const std::string& path, const SpecialFile& file) override {
+    return Files::make_special(path, file);
+  }
+};
+
 TEST_F(ForeignLayer, FilesThatKnowNoPipesReportThem) {
-  testing_support::ForwardingFiles plain(files());
+  PipelessFiles plain(files());
   const Result<UnpackedLayer> layer =
       unpack_with(plain, raw_tar({{.name = "p", .type = '6'}}), "out");
   ASSERT_TRUE(layer) << layer.error().to_string();
   ASSERT_EQ(layer->skipped.size(), 1u);
-  EXPECT_EQ(layer->skipped[0].kind, SkippedFile::Kind::pipe);
+  EXPECT_EQ(layer->skipped[0].kind, SpecialFile::Kind::pipe);
 }
 
 TEST_F(ForeignLayer, UnknownTypesAreRefusedByName) {

@@ -1,6 +1,7 @@
 // The image store of a platform: a layout in the data directory, or memory.
 #include "knative/extensions.hpp"
 #include "knative/oci.hpp"
+#include "knative/platform_options.hpp"
 
 namespace knative {
 
@@ -11,15 +12,18 @@ class ImagesExtension final : public Extension {
   std::string_view name() const override { return "images"; }
 
   Result<void> install(Installer& into) override {
+    const oci::ImageStoreLimits limits{.bytes_max = into.options().image_bytes_max};
     if (into.durable()) {
+      oci::ImageLayoutOptions options;
+      options.limits = limits;
       Result<std::string> directory = into.directory("images");
       if (!directory) return directory.error();
       Result<std::shared_ptr<oci::ImageStore>> layout =
-          oci::open_image_layout(into.env().files, *directory);
+          oci::open_image_layout(into.env().files, *directory, options);
       if (!layout) return layout.error();
       images_ = std::move(*layout);
     } else {
-      images_ = oci::memory_image_store();
+      images_ = oci::memory_image_store(limits);
     }
     return into.provide(images_);
   }
