@@ -44,6 +44,8 @@ struct ServerOptions {
   std::vector<User> users;
   /// Of whoever brings no credentials.
   Access anonymous = Access::write;
+  /// Take manifests of images some of whose blobs are not here. (404)
+  bool sparse = false;
   bool deletion = true;                                     ///< (405)
   std::uint64_t blob_bytes_max = std::uint64_t{64} << 30;   ///< (413)
   std::size_t manifest_bytes_max = std::size_t{8} << 20;    ///< (413)

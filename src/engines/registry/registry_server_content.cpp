@@ -260,6 +260,7 @@ struct Push {
   std::string media_type;  ///< As its header says; may be empty.
   std::optional<oci::Digest> digest;
   std::vector<std::string> tags;
+  bool sparse = false;
 };
 
 /// Refused by its content: the code and what is wrong.
@@ -340,6 +341,7 @@ Result<Pushed> take_document(oci::ImageStore& store, const Push& push) {
     if (is_elsewhere(blob)) continue;
     const Result<std::optional<std::uint64_t>> size = store.blob_size(blob.digest);
     if (!size) return size.error();
+    if (!*size && push.sparse) continue;
     if (!*size) {
       pushed.refusal = Refusal{404, "MANIFEST_BLOB_UNKNOWN",
                                "the registry does not have " + blob.digest.to_string()};
@@ -406,6 +408,7 @@ Task<http::Response> put_manifest(Call& call, oci::Reference name) {
   }
   Push push;
   push.repository = call.repository;
+  push.sparse = state.options.sparse;
   push.bytes = call.request.body.take_bytes();
   push.media_type = media_type_of(call.request);
   if (name.digest.empty()) {
