@@ -43,9 +43,9 @@ class KNATIVE_EXPORT BlobWriter : public ByteSink {
 };
 
 /// Bytes of a blob at any place, as they lie there: not checked against the digest.
-class KNATIVE_EXPORT BlobReader {
+class KNATIVE_EXPORT BlobContent {
  public:
-  virtual ~BlobReader() = default;
+  virtual ~BlobContent() = default;
   virtual std::uint64_t size() const noexcept = 0;
   /// Fewer than `into.size()` only at the end.
   virtual Result<std::size_t> read_at(std::uint64_t offset, std::span<char> into) = 0;
@@ -83,7 +83,7 @@ class KNATIVE_EXPORT ImageStore {
   /// Read a blob; the last read fails with `data_loss` if size or digest do not match.
   /// `not_found` when absent.
   virtual Result<std::unique_ptr<ByteSource>> open_blob(const Descriptor& blob) = 0;
-  virtual Result<std::unique_ptr<BlobReader>> read_blob(const Digest& digest) = 0;
+  virtual Result<std::unique_ptr<BlobContent>> read_blob(const Digest& digest) = 0;
   /// Remove a blob now. `failed_precondition` while a manifest of any repository, a tag or a pin
   /// needs it, `not_found` when absent.
   virtual Result<void> remove_blob(const Digest& digest) = 0;
@@ -180,9 +180,12 @@ struct UnpackedImage {
   std::string directory;  ///< Root of its files; shared, so treat it as read-only.
   Digest manifest;
   ImageConfig config;
+  /// Devices and pipes that were not made; known to whoever unpacked it just now.
+  std::vector<SpecialFile> skipped;
 };
 
-/// Unpacks images once per manifest digest below one folder, on `Offload`.
+/// Unpacks images once per manifest digest below one folder, on `Offload`; where this process may
+/// give files away with owners, modes and times as the image says (`UnpackOptions::preserve`).
 ///
 /// A finished root is named by its digest ("sha256-<hex>") and appears by rename, so an
 /// interrupted unpacking is never taken for an image. Belongs to its loop.

@@ -112,6 +112,11 @@ struct UnpackOptions {
   bool whiteouts = true;
   /// Make device nodes where this process may. They lead to this machine's hardware.
   bool make_devices = false;
+  /// Keep what a container's root has beside names and bytes: owners (where this process may give
+  /// files away), whole modes with set-id bits, times, extended attributes of "user." and
+  /// "security.capability", and hard links as such. Without it files are the process's, readable
+  /// by it, new, and each hard link is a copy: nothing unpacked from a stranger has rights.
+  bool preserve = false;
   /// Drop this many leading components of each name, as `tar --strip-components`.
   std::size_t strip_components = 0;
 };
@@ -135,9 +140,10 @@ struct UnpackedLayer {
 /// those that lead out of it by ".." are refused with `invalid_argument`, and symbolic links on
 /// the way are followed inside `root` only. Whiteouts hide what is below the layer, wherever in it
 /// they stand. Devices are skipped and reported unless `make_devices`. Owners, times, set-id bits
-/// and extended attributes are not applied; a hard link becomes a copy. What is no archive gives
-/// `invalid_argument`, a truncated one `data_loss`. Memory: some MiB, the window of the zstd
-/// stream (at most 128 MiB), and about 40 bytes for each entry of an image's layer.
+/// and extended attributes are not applied and a hard link becomes a copy, unless `preserve`. What
+/// is no archive gives `invalid_argument`, a truncated one `data_loss`. Memory: some MiB, the
+/// window of the zstd stream (at most 128 MiB), and about 40 bytes for each entry of an image's
+/// layer.
 KNATIVE_EXPORT Result<UnpackedLayer> unpack_layer(Files& files, ByteSource& archive,
                                                   const std::string& root,
                                                   const UnpackOptions& options = {});

@@ -2,6 +2,7 @@
 // and never writes through a name that it has not resolved component by component.
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -134,9 +135,28 @@ class Extractor {
     return create(entry, relative);
   }
 
+  // Folders get their times and modes last: what is put into them changes the one, and may not be
+  // allowed by the other. Deepest first.
+  Result<void> finish() {
+    for (auto folder = folders_.rbegin(); folder != folders_.rend(); ++folder) {
+      Result<void> set = set_metadata(folder->second, absolute(folder->first));
+      if (!set) return set;
+    }
+    folders_.clear();
+    return {};
+  }
+
   std::vector<SpecialFile> take_skipped() { return std::move(skipped_); }
 
  private:
+  struct Metadata {
+    unsigned mode = 0;
+    std::uint32_t owner = 0;
+    std::uint32_t group = 0;
+    std::int64_t modified_ns = 0;
+    FileAttributes attributes;
+  };
+
   // An entry's name, taken apart.
   struct Target {
     std::vector<std::string_view> parents;
@@ -167,7 +187,47 @@ class Extractor {
     if (entry.type != '5') {
       return fail(Errc::invalid_argument, shown(entry.name) + ": has no name");
     }
-    return options_.whiteouts ? files_.set_mode(root_, entry.mode | 0700) : Result<void>();
+    if (!options_.whiteouts) return {};
+    if (options_.preserve) keep_folder(entry, "");
+    return files_.set_mode(root_, (entry.mode & 0777) | 0700);
+  }
+
+  void keep_folder(const Entry& entry, const std::string& relative) {
+    folders_[relative] =
+        Metadata{entry.mode, entry.owner, entry.group, entry.modified_ns, entry.attributes};
+  }
+
+  // It is not the folder any more that they were about: a link may stand there now.
+  void forget_folders(const std::string& relative) {
+    folders_.erase(relative);
+    const std::string below = relative + "/";
+    auto at = folders_.lower_bound(below);
+    while (at != folders_.end() && at->first.starts_with(below)) at = folders_.erase(at);
+  }
+
+  // Of a file that was just made, no symbolic link on the way to it.
+  Result<void> set_metadata(const Metadata& metadata, const std::string& path,
+                            bool symlink = false) {
+    unsigned mode = metadata.mode;
+    Result<void> owned = files_.set_owner(path, metadata.owner, metadata.group);
+    if (!owned) {
+      const bool may_not = owned.error().code == Errc::failed_precondition ||
+                           owned.error().code == Errc::invalid_argument ||  // unknown in here
+                           owned.error().code == Errc::unimplemented;
+      if (!may_not) return owned;
+      mode &= 01777;  // whoever owns it here never meant to lend his rights
+    }
+    if (!symlink) {
+      if (Result<void> set = files_.set_mode(path, mode); !set) return set;
+    }
+    for (const auto& [name, value] : metadata.attributes) {
+      Result<void> set = files_.set_attribute(path, name, value);
+      const bool cannot = !set && (set.error().code == Errc::unimplemented ||
+                                   set.error().code == Errc::failed_precondition);
+      if (!set && !cannot) return set;
+    }
+    Result<void> timed = files_.set_modified(path, metadata.modified_ns);
+    return timed || timed.error().code == Errc::unimplemented ? Result<void>() : timed;
   }
 
   std::string absolute(const std::string& relative) const {
@@ -271,7 +331,9 @@ class Extractor {
     if (Result<void> counted = step(depth_of(relative)); !counted) return counted;
     Result<FileInfo> there = files_.info(path);
     if (there && there->type == FileType::directory && entry.type == '5') {
-      return files_.set_mode(path, entry.mode | 0700);  // its owner must be able to fill it
+      if (options_.preserve) keep_folder(entry, relative);
+      return files_.set_mode(path,
+                             (entry.mode & 0777) | 0700);  // its owner must be able to fill it
     }
     std::string linked;
     if (entry.type == '1') {
@@ -281,10 +343,22 @@ class Extractor {
       linked = std::move(*target);
     }
     if (there) {
-      if (there->type != FileType::regular) forget_resolved();
+      if (there->type != FileType::regular) {
+        forget_resolved();
+        forget_folders(relative);
+      }
       if (Result<void> gone = files_.remove_all(path); !gone) return gone;
     }
-    return make(entry, relative, path, linked);
+    Result<void> made = make(entry, relative, path, linked);
+    if (!made || !options_.preserve || entry.type == '1') return made;
+    if (entry.type == '5') {
+      keep_folder(entry, relative);
+      return {};
+    }
+    if (!files_.info(path)) return {};  // a device that was skipped
+    const Metadata metadata{entry.mode, entry.owner, entry.group, entry.modified_ns,
+                            entry.attributes};
+    return set_metadata(metadata, path, entry.type == '2');
   }
 
   Result<void> make(const Entry& entry, const std::string& relative, const std::string& path,
@@ -298,7 +372,7 @@ class Extractor {
       case '6': return make_special(entry, relative, path);
       case '5': {
         if (Result<void> made = files_.make_directories(path); !made) return made;
-        return files_.set_mode(path, entry.mode | 0700);
+        return files_.set_mode(path, (entry.mode & 0777) | 0700);
       }
       default:
         return fail(Errc::unimplemented, shown(entry.name) + ": unknown type '" + entry.type + "'");
@@ -358,7 +432,7 @@ class Extractor {
   }
 
   Result<void> write_file(const Entry& entry, const std::string& path) {
-    Result<std::unique_ptr<File>> file = create_file(path, entry.mode);
+    Result<std::unique_ptr<File>> file = create_file(path, entry.mode & 0777);
     if (!file) return file.error();
     buffer_.resize(copy_bytes);
     std::uint64_t end = 0;
@@ -406,6 +480,12 @@ class Extractor {
       return fail(Errc::invalid_argument, shown(entry.name) + ": hard link to \"" +
                                               entry.link.substr(0, 300) +
                                               "\", which is no file of the archive");
+    }
+    if (options_.preserve) {
+      Result<void> made = files_.make_hard_link(target, path);
+      const bool copied = !made && (made.error().code == Errc::unimplemented ||
+                                    made.error().code == Errc::resource_exhausted);
+      if (!copied) return made;
     }
     if (info->type == FileType::symlink) {
       Result<std::string> link = files_.read_symlink(target);
@@ -506,6 +586,7 @@ class Extractor {
   std::unordered_set<std::uint64_t> made_;
   std::unordered_set<std::uint64_t> cleared_;
   std::vector<SpecialFile> skipped_;
+  std::map<std::string, Metadata> folders_;  // of this layer, with `preserve`
   std::vector<char> buffer_;
   std::uint64_t steps_ = 0;
 };
@@ -524,6 +605,7 @@ Result<UnpackedLayer> unpack_layer(Files& files, ByteSource& archive, const std:
     if (!*entry) break;
     if (Result<void> put = extractor.put(**entry); !put) return put.error();
   }
+  if (Result<void> finished = extractor.finish(); !finished) return finished.error();
   Result<UnpackedLayer> layer = reader.finish();
   if (layer) layer->skipped = extractor.take_skipped();
   return layer;

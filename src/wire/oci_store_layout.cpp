@@ -62,9 +62,9 @@ struct OwnFolder {
   std::unique_ptr<File> lock;
 };
 
-class LayoutBlobReader : public BlobReader {
+class LayoutBlobContent : public BlobContent {
  public:
-  LayoutBlobReader(std::unique_ptr<File> file, std::uint64_t size)
+  LayoutBlobContent(std::unique_ptr<File> file, std::uint64_t size)
       : file_(std::move(file)), size_(size) {}
   std::uint64_t size() const noexcept override { return size_; }
   Result<std::size_t> read_at(std::uint64_t offset, std::span<char> into) override {
@@ -97,7 +97,7 @@ class LayoutStore : public CatalogStore {
     return std::unique_ptr<ByteSource>(std::make_unique<VerifyingSource>(std::move(*file), blob));
   }
 
-  Result<std::unique_ptr<BlobReader>> read_blob(const Digest& digest) override {
+  Result<std::unique_ptr<BlobContent>> read_blob(const Digest& digest) override {
     Result<std::unique_ptr<File>> file = place_.files.open(place_.blob(digest), OpenOptions{});
     if (!file) {
       if (file.error().code == Errc::not_found) return no_such_blob(digest);
@@ -105,7 +105,8 @@ class LayoutStore : public CatalogStore {
     }
     const Result<std::uint64_t> size = (*file)->size();
     if (!size) return size.error();
-    return std::unique_ptr<BlobReader>(std::make_unique<LayoutBlobReader>(std::move(*file), *size));
+    return std::unique_ptr<BlobContent>(
+        std::make_unique<LayoutBlobContent>(std::move(*file), *size));
   }
 
   /// Move a finished file to its place.

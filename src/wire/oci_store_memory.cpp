@@ -20,9 +20,9 @@ class MemoryBlobSource : public ByteSource {
   std::unique_ptr<ByteSource> inner_;
 };
 
-class MemoryBlobReader : public BlobReader {
+class MemoryBlobContent : public BlobContent {
  public:
-  explicit MemoryBlobReader(Bytes bytes) : bytes_(std::move(bytes)) {}
+  explicit MemoryBlobContent(Bytes bytes) : bytes_(std::move(bytes)) {}
   std::uint64_t size() const noexcept override { return bytes_->size(); }
   Result<std::size_t> read_at(std::uint64_t offset, std::span<char> into) override {
     if (offset >= bytes_->size()) return std::size_t{0};
@@ -48,10 +48,10 @@ class MemoryImageStore : public CatalogStore {
         std::make_unique<VerifyingSource>(std::make_unique<MemoryBlobSource>(bytes), blob));
   }
 
-  Result<std::unique_ptr<BlobReader>> read_blob(const Digest& digest) override {
+  Result<std::unique_ptr<BlobContent>> read_blob(const Digest& digest) override {
     const Bytes bytes = bytes_of(digest);
     if (bytes == nullptr) return no_such_blob(digest);
-    return std::unique_ptr<BlobReader>(std::make_unique<MemoryBlobReader>(bytes));
+    return std::unique_ptr<BlobContent>(std::make_unique<MemoryBlobContent>(bytes));
   }
 
   Result<Descriptor> place(const Digest& digest, std::string bytes) {

@@ -21,6 +21,8 @@ constexpr std::size_t gnu_more_at = 482;
 constexpr std::size_t gnu_size_at = 483;
 constexpr std::size_t gnu_block_entries = 21;
 constexpr std::size_t gnu_block_more_at = 504;
+constexpr std::int64_t nanoseconds_per_second = 1'000'000'000;
+constexpr std::uint64_t seconds_max = 253'402'300'799;  // the last of the year 9999
 constexpr std::size_t gnu_number_bytes = 12;
 
 // Octal text, or a big-endian number when the first bit is set (GNU).
@@ -123,7 +125,7 @@ Result<Entry> Reader::entry_of(const Header& header, std::uint64_t size, Extende
   if (extended.sparse_name) entry.name = std::move(*extended.sparse_name);
   entry.link = extended.link ? std::move(*extended.link) : text_of(header.link);
   entry.size = extended.size.value_or(size);
-  entry.mode = static_cast<unsigned>(*mode & 0777);
+  entry.mode = static_cast<unsigned>(*mode & (options_.preserve ? 07777 : 0777));
   const bool regular = header.type == '\0' || header.type == '7' || header.type == 'S';
   entry.type = regular ? '0' : header.type;
   // Before there was a type for them, directories were files whose names end so.
@@ -137,7 +139,29 @@ Result<Entry> Reader::entry_of(const Header& header, std::uint64_t size, Extende
     entry.device_major = static_cast<unsigned>(*major);
     entry.device_minor = static_cast<unsigned>(*minor);
   }
+  if (options_.preserve) {
+    if (Result<void> read = read_owner(entry, header, extended); !read) return read.error();
+  }
   return entry;
+}
+
+Result<void> Reader::read_owner(Entry& entry, const Header& header, Extended& extended) const {
+  const auto number = [&](std::optional<std::uint64_t> said, std::span<const char> field,
+                          std::uint64_t max) -> std::optional<std::uint64_t> {
+    if (!said) said = number_of(field);
+    return said && *said <= max ? said : std::nullopt;
+  };
+  const std::optional<std::uint64_t> owner = number(extended.owner, header.uid, UINT32_MAX - 1);
+  const std::optional<std::uint64_t> group = number(extended.group, header.gid, UINT32_MAX - 1);
+  if (!owner || !group) return malformed("owner").within(shown(entry.name));
+  entry.owner = static_cast<std::uint32_t>(*owner);
+  entry.group = static_cast<std::uint32_t>(*group);
+  // Times that no clock shows: as if nothing was said.
+  const std::optional<std::uint64_t> seconds = number(std::nullopt, header.mtime, seconds_max);
+  entry.modified_ns = extended.modified_ns.value_or(static_cast<std::int64_t>(seconds.value_or(0)) *
+                                                    nanoseconds_per_second);
+  entry.attributes = std::move(extended.attributes);
+  return {};
 }
 
 Result<void> Reader::begin_content(Entry& entry, const Header& header, Extended& extended) {
@@ -405,7 +429,7 @@ Result<void> Reader::read_extension(char type, std::uint64_t size, Extended& ext
 }
 
 // Records "<length> key=value\n" (POSIX.1-2001).
-Result<void> Reader::parse_pax(std::string_view body, Extended& extended) {
+Result<void> Reader::parse_pax(std::string_view body, Extended& extended) const {
   while (!body.empty()) {
     std::size_t length = 0;
     std::size_t i = 0;
@@ -426,13 +450,47 @@ Result<void> Reader::parse_pax(std::string_view body, Extended& extended) {
   return {};
 }
 
+// What only matters to who keeps it. A time is decimal seconds with a fraction.
+Result<void> Reader::accept_metadata(std::string_view key, std::string_view value,
+                                     Extended& extended) {
+  if (key == "uid" || key == "gid") {
+    const std::optional<std::uint64_t> number = decimal(value);
+    if (!number && !value.empty()) return malformed("owner");
+    (key == "uid" ? extended.owner : extended.group) = number;
+  }
+  if (key == "mtime") {
+    const std::size_t point = std::min(value.find('.'), value.size());
+    const std::optional<std::uint64_t> seconds = decimal(value.substr(0, point));
+    if (!seconds || *seconds > seconds_max) return {};
+    std::int64_t fraction = 0;
+    std::int64_t place = nanoseconds_per_second / 10;
+    for (const char c : value.substr(std::min(point + 1, value.size()))) {
+      if (c < '0' || c > '9') return {};
+      fraction += (c - '0') * place;
+      place /= 10;
+    }
+    extended.modified_ns = static_cast<std::int64_t>(*seconds) * nanoseconds_per_second + fraction;
+  }
+  constexpr std::string_view attribute = "SCHILY.xattr.";
+  if (!key.starts_with(attribute)) return {};
+  const std::string_view name = key.substr(attribute.size());
+  const bool kept = name.starts_with("user.") || name == "security.capability";
+  if (!kept || name.find('\0') != std::string_view::npos) return {};
+  extended.attributes[std::string(name)] = value;
+  return {};
+}
+
 // An empty value takes back what was said before.
-Result<void> Reader::accept_pax(std::string_view key, std::string_view value, Extended& extended) {
+Result<void> Reader::accept_pax(std::string_view key, std::string_view value,
+                                Extended& extended) const {
   const auto set = [value](std::optional<std::string>& text) {
     text = value.empty() ? std::nullopt : std::optional<std::string>(value);
   };
   if (key == "path") set(extended.name);
   if (key == "linkpath") set(extended.link);
+  if (options_.preserve) {
+    if (Result<void> taken = accept_metadata(key, value, extended); !taken) return taken;
+  }
   if (key == "size") {
     extended.size = decimal(value);
     if (!extended.size && !value.empty()) return malformed("extended size");

@@ -20,6 +20,10 @@ struct Entry {
   char type = '0';  // as in the header; regular files of every kind are '0'
   unsigned device_major = 0;
   unsigned device_minor = 0;
+  std::uint32_t owner = 0;
+  std::uint32_t group = 0;
+  std::int64_t modified_ns = 0;
+  FileAttributes attributes;  // those that `preserve` keeps
 };
 
 // "archive entry "name"", for errors.
@@ -54,6 +58,10 @@ class Reader {
     std::optional<std::string> name;
     std::optional<std::string> link;
     std::optional<std::uint64_t> size;
+    std::optional<std::uint64_t> owner;
+    std::optional<std::uint64_t> group;
+    std::optional<std::int64_t> modified_ns;
+    FileAttributes attributes;
     // GNU.sparse.*
     std::string sparse_version;  // "major.minor", as far as given
     std::optional<std::string> sparse_name;
@@ -68,10 +76,13 @@ class Reader {
   Result<bool> read_header(Header& header);
   Result<Entry> entry_of(const Header& header, std::uint64_t size, Extended& extended);
   Result<void> read_extension(char type, std::uint64_t size, Extended& extended);
-  static Result<void> parse_pax(std::string_view body, Extended& extended);
-  static Result<void> accept_pax(std::string_view key, std::string_view value, Extended& extended);
+  Result<void> parse_pax(std::string_view body, Extended& extended) const;
+  Result<void> accept_pax(std::string_view key, std::string_view value, Extended& extended) const;
+  static Result<void> accept_metadata(std::string_view key, std::string_view value,
+                                      Extended& extended);
   static Result<void> accept_sparse(std::string_view key, std::string_view value,
                                     Extended& extended);
+  Result<void> read_owner(Entry& entry, const Header& header, Extended& extended) const;
   Result<void> begin_content(Entry& entry, const Header& header, Extended& extended);
   Result<void> read_gnu_map(const Header& header, std::vector<std::uint64_t>& map);
   Result<void> read_map_in_content(std::vector<std::uint64_t>& map);

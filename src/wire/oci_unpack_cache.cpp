@@ -10,6 +10,14 @@ std::string folder_of(const std::string& directory, const Digest& digest) {
   return directory + "/" + std::string(digest.algorithm_name()) + "-" + std::string(digest.hex());
 }
 
+// Whether this process may make files another user's.
+bool may_give_away(Files& files, const std::string& directory) {
+  const Result<FileInfo> mine = files.info(directory);
+  constexpr std::uint32_t nobody = 65534;
+  return mine && files.set_owner(directory, nobody, nobody) &&
+         files.set_owner(directory, mine->owner, mine->group);
+}
+
 // Runs beside the loop, so it owns what it uses.
 Result<UnpackedImage> fetch_root(ImageStore& store, Files& files, const Reference& name,
                                  const std::string& directory) {
@@ -17,7 +25,8 @@ Result<UnpackedImage> fetch_root(ImageStore& store, Files& files, const Referenc
   if (!manifest) return manifest.error();
   Result<ImageConfig> config = store.config(name);
   if (!config) return config.error();
-  UnpackedImage image{folder_of(directory, manifest->digest), manifest->digest, std::move(*config)};
+  UnpackedImage image{
+      folder_of(directory, manifest->digest), manifest->digest, std::move(*config), {}};
   Result<FileInfo> there = files.info(image.directory);
   if (there) return image;
   if (there.error().code != Errc::not_found) return there.error();
@@ -26,7 +35,11 @@ Result<UnpackedImage> fetch_root(ImageStore& store, Files& files, const Referenc
   if (!temporary) return temporary.error();
   Reference exact = name;
   exact.digest = manifest->digest;
-  Result<ImageConfig> unpacked = store.unpack(files, exact, *temporary + "/root");
+  // What a privileged process unpacks has owners and rights as the image says; others' files are
+  // their own whatever it says.
+  Result<ImageConfig> unpacked =
+      store.unpack(files, exact, *temporary + "/root",
+                   {.preserve = may_give_away(files, *temporary)}, &image.skipped);
   if (unpacked) {
     Result<void> moved = files.rename(*temporary + "/root", image.directory);
     // Another process may have been faster; its root is as good.

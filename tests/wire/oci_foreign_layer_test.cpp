@@ -423,6 +423,55 @@ TEST_F(ForeignLayer, FilesThatKnowNoPipesReportThem) {
   EXPECT_EQ(layer->skipped[0].kind, SpecialFile::Kind::pipe);
 }
 
+TEST_F(ForeignLayer, WhatARootOfAContainerHasIsKeptWhenAsked) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root gives files away";
+  files().make_directories(path("in/home/ann")).value();
+  files().write_file(path("in/home/ann/key"), "secret").value();
+  files().make_hard_link(path("in/home/ann/key"), path("in/home/again")).value();
+  files().make_symlink("key", path("in/home/ann/link")).value();
+  const bool noted = files().set_attribute(path("in/home/ann/key"), "user.note", "n").has_value();
+  files().set_owner(path("in/home/ann/key"), 1234, 2345).value();
+  files().set_owner(path("in/home/ann/link"), 1234, 2345).value();
+  files().set_mode(path("in/home/ann/key"), 04600).value();
+  files().set_owner(path("in/home/ann"), 1234, 2345).value();
+  files().set_mode(path("in/home/ann"), 0500).value();
+  files().set_modified(path("in/home/ann/key"), 1'000'000'000'123'456'789).value();
+  files().set_modified(path("in/home/ann"), 86'400'000'000'000).value();
+  ASSERT_TRUE(shell("tar --format=pax --xattrs --numeric-owner -C in -cf a.tar ."));
+  const Result<UnpackedLayer> layer = unpack(read("a.tar"), "out", {.preserve = true});
+  ASSERT_TRUE(layer) << layer.error().to_string();
+  const FileInfo key = files().info(path("out/home/ann/key")).value();
+  EXPECT_EQ(key.owner, 1234u);
+  EXPECT_EQ(key.group, 2345u);
+  EXPECT_EQ(key.mode, 04600u);
+  EXPECT_EQ(key.modified_ns, 1'000'000'000'123'456'789);
+  EXPECT_EQ(key.links, 2u);
+  EXPECT_EQ(key.id, files().info(path("out/home/again"))->id);
+  EXPECT_EQ(files().info(path("out/home/ann/link"))->owner, 1234u);
+  const FileInfo folder = files().info(path("out/home/ann")).value();
+  EXPECT_EQ(folder.owner, 1234u);
+  EXPECT_EQ(folder.mode, 0500u);
+  EXPECT_EQ(folder.modified_ns, 86'400'000'000'000);
+  const FileAttributes attributes = files().attributes(path("out/home/ann/key")).value();
+  EXPECT_EQ(attributes.contains("user.note"), noted);
+  // Without being asked: nobody's rights, no time, a copy.
+  ASSERT_TRUE(unpack(read("a.tar"), "plain"));
+  const FileInfo plain = files().info(path("plain/home/ann/key")).value();
+  EXPECT_EQ(plain.owner, ::geteuid());
+  EXPECT_EQ(plain.mode, 0600u);
+  EXPECT_EQ(plain.links, 1u);
+}
+
+TEST_F(ForeignLayer, AFolderThatBecomesALinkGivesNobodyElseItsOwner) {
+  fs::create_directories(path("outside/d"));
+  const unsigned mode = files().info(path("outside/d"))->mode;
+  const std::string archive = raw_tar({{.name = "a", .type = '5', .mode = 0755},
+                                       {.name = "a/d", .type = '5', .mode = 01700},
+                                       {.name = "a", .type = '2', .link = path("outside")}});
+  ASSERT_TRUE(unpack(archive, "out", {.preserve = true}));
+  EXPECT_EQ(files().info(path("outside/d"))->mode, mode);
+}
+
 TEST_F(ForeignLayer, UnknownTypesAreRefusedByName) {
   expect_refused(raw_tar({{.name = "x", .type = 'Z'}}), Errc::unimplemented, "\"x\"");
 }

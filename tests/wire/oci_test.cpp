@@ -25,8 +25,15 @@ TEST(Digest, HashesKnownVectors) {
 
 TEST(Digest, ParsesOnlyWellFormedText) {
   EXPECT_TRUE(Digest::parse(empty_sha256));
-  EXPECT_EQ(Digest::parse("sha512:" + std::string(128, 'a')).error().code, Errc::unimplemented);
-  for (const char* wrong : {"", "sha256", "sha256:", "sha256:abc", ":abc"}) {
+  EXPECT_TRUE(Digest::parse("sha512:" + std::string(128, 'a')));
+  EXPECT_EQ(Digest::parse("blake3:" + std::string(64, 'a')).error().code, Errc::unimplemented);
+  EXPECT_EQ(Digest::parse_any("multihash+base58:QmRZxt2b1FVZPNqd8hsiykDL3TdBDeTSPX9Kv46H")
+                ->algorithm_name(),
+            "multihash+base58");
+  for (const char* wrong : {"x:", "x:a/b", "x:..", "..:a", "+x:a", "x+:a", "x:a.b"}) {
+    EXPECT_EQ(Digest::parse_any(wrong).error().code, Errc::invalid_argument) << wrong;
+  }
+  for (const char* wrong : {"", "sha256", "sha256:", "sha256:abc", ":abc", "sha512:abc"}) {
     EXPECT_EQ(Digest::parse(wrong).error().code, Errc::invalid_argument) << wrong;
   }
   EXPECT_FALSE(Digest::parse("sha256:" + std::string(64, 'A')));

@@ -29,7 +29,7 @@ http::Response accepted() {
 /// Bytes of a blob as they are read from the disk.
 class BlobBody final : public http::BodySource {
  public:
-  BlobBody(Offload& disk, std::shared_ptr<oci::BlobReader> blob, ByteRange range)
+  BlobBody(Offload& disk, std::shared_ptr<oci::BlobContent> blob, ByteRange range)
       : disk_(disk), blob_(std::move(blob)), range_(range) {}
 
   std::optional<std::uint64_t> length() const override { return range_.end - range_.first; }
@@ -59,7 +59,7 @@ class BlobBody final : public http::BodySource {
 
  private:
   Offload& disk_;
-  std::shared_ptr<oci::BlobReader> blob_;
+  std::shared_ptr<oci::BlobContent> blob_;
   ByteRange range_;
   std::string piece_;
 };
@@ -69,7 +69,7 @@ http::Response unknown_blob() {
 }
 
 /// The blob, if this repository has it.
-Result<std::shared_ptr<oci::BlobReader>> open_in(oci::ImageStore& store,
+Result<std::shared_ptr<oci::BlobContent>> open_in(oci::ImageStore& store,
                                                  const std::string& repository,
                                                  const oci::Digest& digest, bool linked) {
   if (!linked) {
@@ -84,9 +84,9 @@ Result<std::shared_ptr<oci::BlobReader>> open_in(oci::ImageStore& store,
   // Who asks for it means to use it.
   const Result<std::optional<std::uint64_t>> size = store.blob_size(digest);
   if (!size) return size.error();
-  Result<std::unique_ptr<oci::BlobReader>> blob = store.read_blob(digest);
+  Result<std::unique_ptr<oci::BlobContent>> blob = store.read_blob(digest);
   if (!blob) return blob.error();
-  return std::shared_ptr<oci::BlobReader>(std::move(*blob));
+  return std::shared_ptr<oci::BlobContent>(std::move(*blob));
 }
 
 Task<http::Response> give_blob(Call& call, oci::Digest digest) {
@@ -94,8 +94,8 @@ Task<http::Response> give_blob(Call& call, oci::Digest digest) {
   auto work = [store = call.state->store, repository = call.repository, digest, linked] {
     return open_in(*store, repository, digest, linked);
   };
-  Task<Result<std::shared_ptr<oci::BlobReader>>> opening = call.state->env.disk.run(work);
-  Result<std::shared_ptr<oci::BlobReader>> blob = co_await std::move(opening);
+  Task<Result<std::shared_ptr<oci::BlobContent>>> opening = call.state->env.disk.run(work);
+  Result<std::shared_ptr<oci::BlobContent>> blob = co_await std::move(opening);
   if (!blob) {
     if (blob.error().code == Errc::not_found) co_return unknown_blob();
     co_return failed(*call.state, blob.error());
