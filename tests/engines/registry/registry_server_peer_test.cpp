@@ -69,7 +69,7 @@ curl -sSf http://$R/v2/a/blobs/$D | cmp - blob
 curl -sSf -r 100-199 http://$R/v2/a/blobs/$D | cmp - <(tail -c +101 blob | head -c 100)
 head -c 70000000 /dev/zero >large
 D=sha256:$(sha256sum large | cut -d' ' -f1)
-curl -sSf -X POST -H 'Content-Type: application/octet-stream' -T large "http://$R/v2/a/blobs/uploads/?digest=$D"
+curl -sSf -X POST -H 'Content-Type: application/octet-stream' --data-binary @large "http://$R/v2/a/blobs/uploads/?digest=$D"
 curl -sSf http://$R/v2/a/blobs/$D | cmp - large
 )");
 }
