@@ -26,7 +26,8 @@ class ImageRoom : public ::testing::TestWithParam<Kind> {
 
   Manifest manifest_of(const std::string& layer) {
     Manifest manifest;
-    manifest.config = store_->put_blob("{\"of\":\"" + layer.substr(0, 20) + "\"}", media_type::config).value();
+    manifest.config =
+        store_->put_blob("{\"of\":\"" + layer.substr(0, 20) + "\"}", media_type::config).value();
     manifest.layers = {store_->put_blob(layer, media_type::layer).value()};
     return manifest;
   }
@@ -198,7 +199,8 @@ class LayoutRoom : public ::testing::Test {
   std::shared_ptr<ImageStore> open() { return open_image_layout(files(), "/l").value(); }
   static Descriptor add(ImageStore& store, const std::string& name, const std::string& layer) {
     Manifest manifest;
-    manifest.config = store.put_blob("{\"of\":\"" + layer.substr(0, 20) + "\"}", media_type::config).value();
+    manifest.config =
+        store.put_blob("{\"of\":\"" + layer.substr(0, 20) + "\"}", media_type::config).value();
     manifest.layers = {store.put_blob(layer, media_type::layer).value()};
     return store.put_manifest(Reference::parse(name).value(), manifest).value();
   }

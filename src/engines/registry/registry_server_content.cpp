@@ -70,8 +70,8 @@ http::Response unknown_blob() {
 
 /// The blob, if this repository has it.
 Result<std::shared_ptr<oci::BlobContent>> open_in(oci::ImageStore& store,
-                                                 const std::string& repository,
-                                                 const oci::Digest& digest, bool linked) {
+                                                  const std::string& repository,
+                                                  const oci::Digest& digest, bool linked) {
   if (!linked) {
     const Result<bool> refers = store.refers_to(repository, digest);
     if (!refers) return refers.error();

@@ -20,7 +20,8 @@ int main(int argc, char** argv) {
     const std::string_view argument = argv[i];
     if (argument == "--sparse") options.registry->sparse = true;
     if (argument == "--user" && i + 2 < argc) {
-      options.registry->users.push_back({argv[i + 1], argv[i + 2], knative::registry::Access::write});
+      options.registry->users.push_back(
+          {argv[i + 1], argv[i + 2], knative::registry::Access::write});
       options.registry->anonymous = knative::registry::Access::none;
       i += 2;
     }

@@ -41,6 +41,7 @@ class RegistryServerPeers : public ::testing::Test {
   }
   /// Run a command in the folder, with $R as our registry; its output.
   std::string shell(const std::string& command) {
+    std::ofstream(folder_ / "no-auth.json") << "{}";
     std::ofstream(folder_ / "script") << "set -euo pipefail\n" << command << "\n";
     const std::string line = "cd " + folder_.path() + " && R=127.0.0.1:" + port_ +
                              " REGISTRY_AUTH_FILE=" + folder_.path() +
