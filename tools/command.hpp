@@ -12,6 +12,7 @@ namespace command {
 /// Options of a command line: "--name value", "--name=value", "-f value" and flags.
 struct Arguments {
   std::map<std::string, std::vector<std::string>> values;
+  std::vector<std::string> words;  ///< What is no option, where a command takes such.
 
   bool has(const std::string& name) const { return values.contains(name); }
   std::string get(const std::string& name, const std::string& fallback = "") const {
@@ -22,6 +23,8 @@ struct Arguments {
 
 /// `knative up`: run manifests until interrupted.
 int up(const Arguments& arguments);
+/// `knative run`: run one image as a Service until interrupted.
+int run(const Arguments& arguments);
 /// `knative demo`: commit, image, URL, event, with the time of each.
 int demo(const Arguments& arguments);
 

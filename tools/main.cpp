@@ -16,6 +16,7 @@ constexpr const char* usage =
     "usage: knative COMMAND [OPTIONS]\n"
     "\n"
     "  up       run a platform with manifests until interrupted\n"
+    "  run      run an image until interrupted\n"
     "  demo     show commit, image, URL and event, with times\n"
     "  version  print the version\n"
     "  help     print this, or the options of a command: knative help up\n";
@@ -29,7 +30,20 @@ constexpr const char* up_usage =
     "                          repeated); nothing is applied unless all is valid\n"
     "  -R, --recursive         directories with those in them\n"
     "  --skip-unknown-kinds    leave out, with a warning, what is of no known kind\n"
-    "  --allow-zero-initial-scale  take the annotation initial-scale: \"0\"\n"
+    "  --allow-zero-initial-scale  take the annotation initial-scale: \"0\"\n";
+
+constexpr const char* run_usage =
+    "usage: knative run [OPTIONS] IMAGE [ARGUMENT...]\n"
+    "\n"
+    "Run an image as a Service until interrupted: one of the data directory, or of\n"
+    "its registry. What begins with a dash after IMAGE is the program's.\n"
+    "\n"
+    "  --name NAME             of the Service; default: the image's\n"
+    "  -e, --env NAME=VALUE    (may be repeated)\n"
+    "  --port NUMBER           that the program listens on; default $PORT\n"
+    "  --runtime NAME          what it runs on, e.g. sandbox\n";
+
+constexpr const char* platform_usage =
     "  --listen HOST:PORT      default 127.0.0.1:8080; loopback only, unless\n"
     "  --listen-beyond-loopback  says that strangers may connect\n"
     "  --tls                   serve https only, by an authority of its own, whose\n"
@@ -42,6 +56,10 @@ constexpr const char* up_usage =
     "  --proxies-from-environment  go out through http_proxy, https_proxy, no_proxy\n"
     "  --data-dir DIR          keep objects, images and events there\n"
     "  --domain DOMAIN         default localhost\n"
+    "  --registry              be a registry of the images, at the listener's address; who\n"
+    "                          is not on this machine may only pull\n"
+    "  --registry-config FILE  who we are at other registries, as docker's config.json\n"
+    "  --insecure-registry HOST  speak http with that registry (may be repeated)\n"
     "  --timeout DURATION      to become ready, e.g. 90 or 2m; default 60 seconds\n";
 
 constexpr const char* demo_usage =
@@ -60,6 +78,7 @@ constexpr const char* version_usage =
 
 const char* usage_of(std::string_view command) {
   if (command == "up") return up_usage;
+  if (command == "run") return run_usage;
   if (command == "demo") return demo_usage;
   if (command == "version") return version_usage;
   return usage;
@@ -67,6 +86,7 @@ const char* usage_of(std::string_view command) {
 
 int help(std::string_view command) {
   std::fputs(usage_of(command), stdout);
+  if (command == "up" || command == "run") std::fputs(platform_usage, stdout);
   return 0;
 }
 
@@ -74,7 +94,13 @@ int help(std::string_view command) {
 std::optional<std::string_view> asks_for_help(int argc, char** argv) {
   const std::string_view first = argc > 1 ? argv[1] : "";
   if (first == "help") return argc > 2 ? argv[2] : "";
-  const bool asks = std::any_of(argv + std::min(argc, 1), argv + argc, [](std::string_view word) {
+  // The words after an image are its program's.
+  char** end = argv + argc;
+  if (first == "run") {
+    end = std::find_if(argv + 2, argv + argc,
+                       [](std::string_view word) { return !word.starts_with("-"); });
+  }
+  const bool asks = std::any_of(argv + std::min(argc, 1), end, [](std::string_view word) {
     return word == "--help" || word == "-h";
   });
   return asks ? std::optional(first) : std::nullopt;
@@ -83,7 +109,15 @@ std::optional<std::string_view> asks_for_help(int argc, char** argv) {
 struct Spec {
   std::set<std::string> with_value;
   std::set<std::string> flags;
+  bool words = false;  ///< From the first one on, everything is one.
 };
+
+// What `up` and `run` share.
+Spec platform_spec() {
+  return {{"--listen", "--data-dir", "--domain", "--timeout", "--tls-cert", "--tls-key",
+           "--tls-client-ca", "--trust", "--registry-config", "--insecure-registry"},
+          {"--listen-beyond-loopback", "--tls", "--proxies-from-environment", "--registry"}};
+}
 
 // Read options; an unknown one is an error that names it.
 bool parse(int argc, char** argv, const Spec& spec, command::Arguments& out) {
@@ -96,6 +130,11 @@ bool parse(int argc, char** argv, const Spec& spec, command::Arguments& out) {
       value = name.substr(equals + 1);
       name.resize(equals);
     }
+    if (spec.words && !name.starts_with("-")) {
+      out.words.assign(argv + i, argv + argc);
+      return true;
+    }
+    if (name == "-e") name = "--env";
     if (name == "-f") name = "--filename";
     if (name == "-R") name = "--recursive";
     if (spec.flags.contains(name) && !inline_value) {
@@ -162,12 +201,18 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (name == "up") {
-    const Spec spec{{"--filename", "--listen", "--data-dir", "--domain", "--timeout", "--tls-cert",
-                     "--tls-key", "--tls-client-ca", "--trust"},
-                    {"--listen-beyond-loopback", "--recursive", "--skip-unknown-kinds",
-                     "--allow-zero-initial-scale", "--tls", "--proxies-from-environment"}};
+    Spec spec = platform_spec();
+    spec.with_value.insert("--filename");
+    spec.flags.insert({"--recursive", "--skip-unknown-kinds", "--allow-zero-initial-scale"});
     if (!parse(argc, argv, spec, arguments)) return 2;
     return command::up(arguments);
+  }
+  if (name == "run") {
+    Spec spec = platform_spec();
+    spec.with_value.insert({"--name", "--env", "--port", "--runtime"});
+    spec.words = true;
+    if (!parse(argc, argv, spec, arguments)) return 2;
+    return command::run(arguments);
   }
   if (name == "demo") {
     const Spec spec{{"--repo", "--revision", "--sample"}, {"--quick"}};

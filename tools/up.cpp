@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <iterator>
 #include <knative/knative.hpp>
 #include <map>
@@ -17,7 +18,7 @@ namespace command {
 namespace {
 
 int complain(const kn::Error& error) {
-  std::fprintf(stderr, "knative up: %s\n", error.detail.c_str());
+  std::fprintf(stderr, "knative: %s\n", error.detail.c_str());
   return 1;
 }
 
@@ -57,6 +58,53 @@ std::string read_input() {
 }
 
 using Sources = std::vector<kn::manifest::Source>;
+
+// A name for the Service of an image: the last word of its repository, as a DNS label.
+std::string name_for(const kn::oci::Reference& image) {
+  std::string name = image.repository.substr(image.repository.rfind('/') + 1);
+  for (char& c : name) {
+    if (c == '.' || c == '_') c = '-';
+  }
+  while (!name.empty() && (name.front() < 'a' || name.front() > 'z')) name.erase(0, 1);
+  name.resize(std::min<std::size_t>(name.size(), 50));
+  while (!name.empty() && name.back() == '-') name.pop_back();
+  return name.empty() ? "app" : name;
+}
+
+// The manifest of `knative run`.
+kn::Result<std::string> service_for(const Arguments& arguments) {
+  if (arguments.words.empty()) {
+    return kn::fail(kn::Errc::invalid_argument, "run: which image? knative help run tells more");
+  }
+  const std::string& image = arguments.words.front();
+  const kn::Result<kn::oci::Reference> reference = kn::oci::Reference::parse(image);
+  if (!reference) return reference.error();
+  kn::serving::Service service =
+      kn::serving::service(arguments.get("--name", name_for(*reference)), image);
+  kn::serving::RevisionSpec& spec = service.spec.template_.spec;
+  kn::core::Container& container = spec.containers.front();
+  container.args.assign(arguments.words.begin() + 1, arguments.words.end());
+  if (const auto given = arguments.values.find("--env"); given != arguments.values.end()) {
+    for (const std::string& variable : given->second) {
+      const std::size_t equals = variable.find('=');
+      if (equals == variable.npos || equals == 0) {
+        return kn::fail(kn::Errc::invalid_argument, "--env: not NAME=VALUE: " + variable);
+      }
+      container.env.push_back(
+          {.name = variable.substr(0, equals), .value = variable.substr(equals + 1)});
+    }
+  }
+  if (const std::string runtime = arguments.get("--runtime"); !runtime.empty()) {
+    spec.runtime_class_name = runtime;
+  }
+  if (const std::string port = arguments.get("--port"); !port.empty()) {
+    if (port.size() > 5 || port.find_first_not_of("0123456789") != port.npos) {
+      return kn::fail(kn::Errc::invalid_argument, "--port: not a port: " + port);
+    }
+    container.ports = {{.container_port = std::stoi(port)}};
+  }
+  return kn::manifest::print(kn::AnyObject(service));
+}
 
 // Everything that the command line names, or all that cannot be read of it.
 kn::Result<Sources> read_all(kn::Platform& platform, const Arguments& arguments) {
@@ -140,6 +188,28 @@ kn::Result<kn::http::OutboundOptions> outbound(const Arguments& arguments, kn::F
   return options;
 }
 
+// How other registries are reached.
+kn::Result<std::shared_ptr<const kn::oci::RegistryClientOptions>> registries(
+    const Arguments& arguments, kn::Files& files) {
+  auto options = std::make_shared<kn::oci::RegistryClientOptions>();
+  if (const std::string path = arguments.get("--registry-config"); !path.empty()) {
+    const kn::Result<std::string> text = files.read_file(path);
+    if (!text) return text.error().within("--registry-config");
+    kn::Result<kn::oci::RegistryKeyring> keyring =
+        kn::oci::RegistryKeyring::parse_docker_config(*text);
+    if (!keyring) return keyring.error().within("--registry-config " + path);
+    options->credentials = std::move(*keyring);
+  }
+  const auto insecure = arguments.values.find("--insecure-registry");
+  if (insecure != arguments.values.end()) {
+    for (const std::string& host : insecure->second) options->hosts[host].plain_http = true;
+  }
+  for (const char* name : {"PATH", "HOME"}) {
+    if (const char* value = std::getenv(name)) options->helper_environment[name] = value;
+  }
+  return std::shared_ptr<const kn::oci::RegistryClientOptions>(std::move(options));
+}
+
 // Where the platform answers, and whom clients may have to trust.
 void announce(kn::PlatformThread& platform, bool secure) {
   const std::string endpoint = platform.endpoint().to_string();
@@ -150,9 +220,8 @@ void announce(kn::PlatformThread& platform, bool secure) {
   std::fflush(stdout);
 }
 
-}  // namespace
-
-int up(const Arguments& arguments) {
+// A platform with the files that are named and what is `added`, until interrupted.
+int serve(const Arguments& arguments, const Sources& added) {
   block_signals();
   kn::PlatformOptions options;
   kn::Result<kn::Endpoint> endpoint =
@@ -193,6 +262,10 @@ int up(const Arguments& arguments) {
   kn::Result<kn::http::OutboundOptions> going_out = outbound(arguments, kn::Loop().env().files);
   if (!going_out) return complain(going_out.error());
   options.outbound = std::move(*going_out);
+  auto reached = registries(arguments, kn::Loop().env().files);
+  if (!reached) return misused(reached.error());
+  options.registries = std::move(*reached);
+  if (arguments.has("--registry")) options.registry.emplace();
   const bool secure = options.listen_tls.has_value();
   kn::PlatformThread platform(functions, options, loop);
   kn::ApplyOptions applying;
@@ -202,6 +275,7 @@ int up(const Arguments& arguments) {
   // Before anything begins: what is wrong leaves no trace.
   platform.call([&](kn::Platform& inner) {
     sources = read_all(inner, arguments);
+    if (sources) sources->insert(sources->end(), added.begin(), added.end());
     if (sources) valid = inner.check_texts(*sources, applying);
   });
   if (!sources) return complain(sources.error());
@@ -225,6 +299,16 @@ int up(const Arguments& arguments) {
   platform.call([&](kn::Platform&) { reports.reset(); });
   platform.stop();
   return 0;
+}
+
+}  // namespace
+
+int up(const Arguments& arguments) { return serve(arguments, {}); }
+
+int run(const Arguments& arguments) {
+  const kn::Result<std::string> service = service_for(arguments);
+  if (!service) return misused(service.error());
+  return serve(arguments, {{"the command line", *service}});
 }
 
 }  // namespace command

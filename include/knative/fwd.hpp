@@ -82,6 +82,7 @@ class Sink;
 class Filter;
 
 namespace oci {
+struct RegistryClientOptions;
 class Digest;
 struct Reference;
 struct Descriptor;

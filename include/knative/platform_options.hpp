@@ -57,6 +57,11 @@ struct PlatformOptions {
   http::OutboundOptions outbound;
   /// Hosts are NAME.NAMESPACE.DOMAIN and TAG-NAME.NAMESPACE.DOMAIN, as Knative's templates.
   std::string domain = "localhost";
+  /// How images come that are not in the store (registry_client.hpp): hosts, mirrors and the host
+  /// program's own credentials, whose helpers are run. Null: as by default, without credentials.
+  std::shared_ptr<const oci::RegistryClientOptions> registries;
+  /// Without it a registry is never asked: an image is in the store, or it is missing.
+  bool pull_images = true;
   std::string default_namespace = "default";
   /// config-autoscaler, with Knative's defaults.
   AutoscalerConfig autoscaler;

@@ -98,7 +98,7 @@ kind: Build
 metadata: {name: endless}
 spec:
   steps:
-  - {name: sleep, image: busybox, command: [sleep, "86399"]}
+  - {name: sleep, image: host, command: [sleep, "86399"]}
 """
 
 

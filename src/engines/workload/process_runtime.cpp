@@ -144,6 +144,11 @@ FieldErrors ProcessRuntime::unsupported(const ContainerSpec& spec) const {
   ignored(!spec.resources.limits.empty(), "resources.limits");
   ignored(!spec.resources.requests.empty(), "resources.requests");
   for (const ContainerMount& mount : spec.mounts) ignored(mount.read_only, "volumeMounts.readOnly");
+  // A step is told where its folders are; other programs look where the manifest says.
+  if (!spec.mounts.empty() && spec.identity.step.empty()) {
+    errors.add(field_error("a process of this machine has no volumes", {"volumeMounts"},
+                           "runtimeClassName: sandbox has"));
+  }
   if (!spec.user.empty()) {
     errors.add(field_error("a process of this machine runs as the platform's own user", {"user"}));
   }

@@ -56,7 +56,10 @@ class ContainersExtension final : public Extension {
     if (!clones) return clones.error();
     if (Result<void> made = env.files.make_directories(*clones); !made) return made;
     support_ = options.support = env.processes.isolation(*clones);
-    runtimes_.add("sandbox", std::make_shared<SandboxRuntime>(env, *images_, std::move(options)));
+    runtimes_.add("sandbox", std::make_shared<SandboxRuntime>(env, *images_, options));
+    options.host_network = true;
+    runtimes_.add("sandbox-host-network",
+                  std::make_shared<SandboxRuntime>(env, *images_, std::move(options)));
     return {};
   }
 
@@ -70,18 +73,27 @@ class ContainersExtension final : public Extension {
       return fail(Errc::invalid_argument,
                   "image_runtime: no container runtime is named \"" + wanted + "\"");
     }
-    // Programs that were trusted so far keep the network and the files that they know.
-    const std::string images = wanted == "auto" ? "process" : wanted;
     into.env().logger.log(
         LogLevel::info, "containers", "images run in a runtime",
-        {{"runtime", images},
+        {{"runtime", wanted},
          {"sandbox", support_.possible ? std::string("possible") : support_.reason}});
-    runtimes_.set_choice([images](const ContainerSpec& spec) -> std::string {
-      if (spec.image.starts_with(function_image_prefix)) return "function";
-      if (!spec.runtime.empty()) return spec.runtime;
-      return spec.identity.step.empty() ? images : "host";
-    });
+    runtimes_.set_choice(
+        [this, wanted](const ContainerSpec& spec) { return choice(wanted, spec); });
     return {};
+  }
+
+  std::string choice(const std::string& wanted, const ContainerSpec& spec) const {
+    if (spec.image.starts_with(function_image_prefix)) return "function";
+    if (!spec.runtime.empty()) return spec.runtime;
+    const bool step = !spec.identity.step.empty();
+    if (step && spec.image == "host") return "host";
+    if (wanted != "auto") return wanted;
+    // Steps fetch what they need, so they have this machine's network.
+    if (step) return support_.possible ? "sandbox-host-network" : "host";
+    // What was built here is trusted and may need this machine's files and network. What came, or
+    // will come, from elsewhere is not, and brings its own.
+    const bool foreign = source_ && source_->foreign(spec.image);
+    return foreign && support_.possible ? "sandbox" : "process";
   }
 
   Result<void> find_images(Installer& into) {
@@ -101,13 +113,16 @@ class ContainersExtension final : public Extension {
       if (Result<void> swept = env.files.remove_all(directory); !swept) return swept;
     }
     cache_ = std::make_unique<oci::UnpackCache>(*store, env.files, env.disk, *unpacked);
-    images_ = std::make_unique<StoreImages>(*store, *cache_, env, std::move(*clones));
+    source_ =
+        std::make_unique<ImageSource>(*store, into.find<oci::RegistryClient>(), into.client(), env);
+    images_ = std::make_unique<StoreImages>(*source_, *cache_, env, std::move(*clones));
     return {};
   }
 
   FunctionTable functions_;
   HostImages host_;
   std::unique_ptr<oci::UnpackCache> cache_;
+  std::unique_ptr<ImageSource> source_;
   std::unique_ptr<ImageProvider> images_;
   IsolationSupport support_;
   ContainerRuntimes runtimes_;

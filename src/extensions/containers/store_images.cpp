@@ -75,9 +75,9 @@ struct StoreImages::Waiting {
   }
 };
 
-StoreImages::StoreImages(std::shared_ptr<oci::ImageStore> store, oci::UnpackCache& cache, Env& env,
+StoreImages::StoreImages(ImageSource& source, oci::UnpackCache& cache, Env& env,
                          std::string directory)
-    : store_(std::move(store)),
+    : source_(source),
       cache_(cache),
       env_(env),
       clones_(std::make_shared<Clones>(env, std::move(directory))) {}
@@ -88,31 +88,21 @@ StoreImages::~StoreImages() {
   (void)env_.files.remove_all(clones_->directory);
 }
 
-Task<Result<std::string>> StoreImages::pin(const ContainerSpec& spec) {
-  std::string image = spec.image;
-  const Result<oci::Reference> parsed = oci::Reference::parse(image);
-  if (!parsed) co_return parsed.error();
-  if (!parsed->digest.empty()) co_return image;
-  auto work = [store = store_, name = *parsed] { return store->resolve(name); };
-  Task<Result<oci::Descriptor>> resolving = env_.disk.run(work);
-  const Result<oci::Descriptor> manifest = co_await std::move(resolving);
-  if (!manifest) co_return manifest.error();
-  co_return parsed->repository + "@" + manifest->digest.to_string();
-}
+Task<Result<std::string>> StoreImages::pin(const ContainerSpec& spec) { return source_.pin(spec); }
 
 Task<Result<ImageRoot>> StoreImages::provide(const ContainerSpec& spec) {
-  return provide_with(spec.image, false);
+  return provide_with(spec, false);
 }
 
 Task<Result<ImageRoot>> StoreImages::provide_shared(const ContainerSpec& spec) {
-  return provide_with(spec.image, true);
+  return provide_with(spec, true);
 }
 
-Task<Result<ImageRoot>> StoreImages::provide_with(std::string image, bool shared) {
-  const Result<oci::Reference> parsed = oci::Reference::parse(image);
-  if (!parsed) co_return parsed.error();
-  const oci::Reference reference = parsed->with_default_tag();
-  Task<Result<oci::UnpackedImage>> unpacking = cache_.get(reference);
+Task<Result<ImageRoot>> StoreImages::provide_with(const ContainerSpec& spec, bool shared) {
+  Task<Result<oci::Reference>> fetching = source_.fetch(spec);
+  const Result<oci::Reference> reference = co_await std::move(fetching);
+  if (!reference) co_return reference.error();
+  Task<Result<oci::UnpackedImage>> unpacking = cache_.get(*reference);
   const Result<oci::UnpackedImage> unpacked = co_await std::move(unpacking);
   if (!unpacked) co_return unpacked.error();
   const std::shared_ptr<Clones> clones = clones_;
@@ -128,7 +118,7 @@ Task<Result<ImageRoot>> StoreImages::provide_with(std::string image, bool shared
   Task<Result<std::string>> cloning = env_.disk.run(work);
   const Result<std::string> folder = co_await std::move(cloning);
   waiting.got = true;
-  if (!folder) co_return folder.error().within("a root for " + image);
+  if (!folder) co_return folder.error().within("a root for " + spec.image);
   ImageRoot root;
   root.directory = shared ? unpacked->directory : *folder + "/root";
   if (shared) root.upper = *folder;

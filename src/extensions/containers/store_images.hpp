@@ -4,19 +4,19 @@
 #include <memory>
 #include <string>
 
+#include "extensions/containers/image_source.hpp"
 #include "knative/container_runtimes.hpp"
 #include "knative/oci.hpp"
 
 namespace knative {
 
-/// Unpacks an image of the store once and tells its configuration. Every container gets a clone of
+/// Unpacks an image once and tells its configuration. Every container gets a clone of
 /// that, or an upper folder to lay over it; either is removed in the background when its container
 /// is gone.
 class StoreImages final : public ImageProvider {
  public:
   /// Clones lie below `directory`, which is this object's alone. The rest must outlive it.
-  StoreImages(std::shared_ptr<oci::ImageStore> store, oci::UnpackCache& cache, Env& env,
-              std::string directory);
+  StoreImages(ImageSource& source, oci::UnpackCache& cache, Env& env, std::string directory);
   /// Removes every clone; their containers must be gone.
   ~StoreImages() override;
   Task<Result<ImageRoot>> provide(const ContainerSpec& spec) override;
@@ -26,8 +26,8 @@ class StoreImages final : public ImageProvider {
  private:
   struct Clones;
   struct Waiting;
-  Task<Result<ImageRoot>> provide_with(std::string image, bool shared);
-  std::shared_ptr<oci::ImageStore> store_;
+  Task<Result<ImageRoot>> provide_with(const ContainerSpec& spec, bool shared);
+  ImageSource& source_;
   oci::UnpackCache& cache_;
   Env& env_;
   std::shared_ptr<Clones> clones_;

@@ -1,7 +1,9 @@
-// The image store of a platform: a layout in the data directory, or memory.
+// The image store of a platform, a layout in the data directory or memory, and the registries
+// behind it.
 #include "knative/extensions.hpp"
 #include "knative/oci.hpp"
 #include "knative/platform_options.hpp"
+#include "knative/registry_client.hpp"
 
 namespace knative {
 
@@ -25,11 +27,21 @@ class ImagesExtension final : public Extension {
     } else {
       images_ = oci::memory_image_store(limits);
     }
-    return into.provide(images_);
+    Result<void> provided = into.provide(images_);
+    if (!provided || !into.options().pull_images) return provided;
+    oci::RegistryClientOptions options;
+    if (into.options().registries) options = *into.options().registries;
+    Env& env = into.env();
+    if (options.processes == nullptr) options.processes = &env.processes;
+    random_.emplace(env.random.split("images.registries"));
+    registries_.emplace(into.outbound(), env.timers, *random_, env.disk, std::move(options));
+    return into.provide(*registries_);
   }
 
  private:
   std::shared_ptr<oci::ImageStore> images_;
+  std::optional<Random> random_;
+  std::optional<oci::RegistryClient> registries_;
 };
 
 }  // namespace

@@ -18,12 +18,13 @@ std::set<std::string> revisions_of(const RouteRule& rule) {
 
 DataPlane::DataPlane(Env& env, ContainerRuntime& runtime, Metrics& metrics,
                      const AutoscalerConfig& config,
-                     std::function<void(const std::string&)> changed, Output output)
+                     std::function<void(const std::string&)> changed, Output output,
+                     InstanceVolumes& volumes)
     : ingress_(env, metrics, [this](std::string_view revision) { scaling_.wanted(revision); }),
       scaling_(
           env, runtime, metrics, config,
           [this](const RevisionOptions& limits) { return ingress_.queue_for(limits); },
-          std::move(changed), std::move(output)),
+          std::move(changed), std::move(output), volumes),
       table_(RouteTable::make({}).value()) {}
 
 Result<void> DataPlane::set_route(RouteRule rule) {

@@ -20,10 +20,11 @@ class DataPlane final : public control::ServingPlane {
   /// `changed` is called with a Revision's key when its state may be another, `output` with each
   /// line of its instances; all references must outlive the plane.
   DataPlane(Env& env, ContainerRuntime& runtime, Metrics& metrics, const AutoscalerConfig& config,
-            std::function<void(const std::string& revision_key)> changed, Output output);
+            std::function<void(const std::string& revision_key)> changed, Output output,
+            InstanceVolumes& volumes);
 
-  Task<Result<std::string>> pin(const serving::Revision& revision) override {
-    return scaling_.pin(revision);
+  Task<Result<std::string>> pin(const serving::Revision& revision, bool ask_registries) override {
+    return scaling_.pin(revision, ask_registries);
   }
   Result<void> ensure(const serving::Revision& revision) override {
     return scaling_.ensure(revision);

@@ -24,12 +24,20 @@ class ServingExtension final : public Extension, private ScaleAccess {
       return fail(Errc::failed_precondition,
                   "needs runtimes of containers: install containers_extension()");
     }
+    Result<std::string> instances = into.directory("instances");
+    if (!instances) return instances.error();
+    Result<std::string> claims = into.directory("claims");
+    if (!claims) return claims.error();
+    // Those of a platform that was killed.
+    if (Result<void> swept = into.env().files.remove_all(*instances); !swept) return swept;
+    volumes_.emplace(into.env(), into.client(), std::move(*instances), std::move(*claims),
+                     into.options().host_path_volumes);
     data_plane_ = std::make_unique<DataPlane>(
         into.env(), *runtimes, into.metrics(), into.options().autoscaler,
         [&controllers = into.controllers()](const std::string& key) {
           controllers.enqueue("revision", key);
         },
-        into.options().on_output);
+        into.options().on_output, *volumes_);
     into.on_config_map(std::string(autoscaler_config_namespace),
                        std::string(autoscaler_config_name), [this](const auto&) -> Result<void> {
                          data_plane_->reconfigure();
@@ -64,6 +72,7 @@ class ServingExtension final : public Extension, private ScaleAccess {
     return data_plane_->ready(std::string(route_key));
   }
 
+  std::optional<InstanceVolumes> volumes_;
   std::unique_ptr<DataPlane> data_plane_;
 };
 

@@ -34,8 +34,8 @@ class ServingPlane {
   virtual ~ServingPlane() = default;
   /// The image of the serving container by digest ("repository@sha256:..."), so that a Revision
   /// means the same content for ever; an image that has none as it is.
-  virtual Task<Result<std::string>> pin(const serving::Revision& revision) = 0;
-  virtual Task<Result<std::string>> pin(serving::Revision&& revision) = delete;
+  virtual Task<Result<std::string>> pin(const serving::Revision& revision, bool ask_registries) = 0;
+  virtual Task<Result<std::string>> pin(serving::Revision&& revision, bool) = delete;
   /// Run this Revision as its spec and annotations say; nothing when it `has` it.
   virtual Result<void> ensure(const serving::Revision& revision) = 0;
   virtual bool has(const std::string& revision_key) const = 0;
@@ -77,7 +77,7 @@ class RevisionReconciler final : public Frame<serving::Revision> {
  private:
   Task<Result<Requeue>> step(serving::Revision& revision, Interests& interests) override;
   Task<Result<void>> drop_gone_routes(serving::Revision& revision);
-  Task<Result<void>> pin(serving::Revision& revision);
+  Task<Result<void>> pin(serving::Revision& revision, bool ask_registries);
   Task<Result<void>> keep_pinned(serving::Revision& revision);
   Task<Result<void>> forget(const std::string& key, const std::string& uid) override;
   ServingPlane& plane_;

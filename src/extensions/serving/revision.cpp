@@ -86,10 +86,6 @@ Result<Revision> runnable(Client& client, Revision revision, Interests& interest
                 "a process or function has no other containers beside it: spec.containers[1]");
   }
   for (core::Container& container : revision.spec.containers) {
-    if (!container.volume_mounts.empty()) {
-      return fail(Errc::unimplemented,
-                  "a process or function has no volumes: spec.containers[0].volumeMounts");
-    }
     Result<std::vector<core::EnvVar>> environment =
         literal_environment(client, pod, container, interests);
     if (!environment) return environment.error();
@@ -99,9 +95,20 @@ Result<Revision> runnable(Client& client, Revision revision, Interests& interest
   return revision;
 }
 
+// In Knative's words.
+std::string missing_message(const Revision& revision, const Error& error) {
+  const core::Container* const container = revision.spec.serving_container();
+  const std::string image = container == nullptr ? std::string() : container->image;
+  return "Unable to fetch image \"" + image +
+         "\": failed to resolve image to digest: " + error.detail;
+}
+
 }  // namespace
 
 std::string failure_reason_of(const Error& error) {
+  for (const std::string_view reason : {"ErrImagePull", "ErrImageNeverPull"}) {
+    if (error.detail.starts_with(std::string(reason) + ": ")) return std::string(reason);
+  }
   switch (error.code) {
     case Errc::not_found: return "ContainerMissing";
     case Errc::deadline_exceeded: return "ProgressDeadlineExceeded";
@@ -147,9 +154,9 @@ Task<Result<void>> RevisionReconciler::keep_pinned(Revision& revision) {
 }
 
 // Its image by digest, once and for all.
-Task<Result<void>> RevisionReconciler::pin(Revision& revision) {
+Task<Result<void>> RevisionReconciler::pin(Revision& revision, bool ask_registries) {
   if (!revision.status.container_statuses.empty()) co_return Result<void>();
-  Task<Result<std::string>> pinning = plane_.pin(revision);
+  Task<Result<std::string>> pinning = plane_.pin(revision, ask_registries);
   const Result<std::string> image = co_await std::move(pinning);
   if (!image) co_return image.error();
   revision.status.container_statuses = {status_of(revision, *image)};
@@ -159,7 +166,9 @@ Task<Result<void>> RevisionReconciler::pin(Revision& revision) {
 Task<Result<Requeue>> RevisionReconciler::step(Revision& revision, Interests& interests) {
   const std::string key = key_of(revision.metadata);
   const bool pinned_before = !revision.status.container_statuses.empty();
-  Task<Result<void>> pinning = pin(revision);
+  std::optional<std::string> build;
+  if (!pinned_before) build = build_under_way(client(), revision, interests);
+  Task<Result<void>> pinning = pin(revision, !build);
   const Result<void> pinned = co_await std::move(pinning);
   if (pinned && !pinned_before && !revision.status.container_statuses[0].image_digest.empty()) {
     Task<Result<void>> keeping = keep_pinned(revision);
@@ -181,12 +190,11 @@ Task<Result<Requeue>> RevisionReconciler::step(Revision& revision, Interests& in
   }
   if (!ensured) {
     RevisionState state;
-    std::optional<std::string> build;
-    if (ensured.error().code == Errc::not_found) {
-      build = build_under_way(client(), revision, interests);
-    }
-    if (build) {
+    if (build && ensured.error().code == Errc::not_found) {
       state.failure_message = "Build " + *build + " makes the image";
+    } else if (!pinned && ensured.error().code != Errc::deadline_exceeded) {
+      state.failure_reason = "ContainerMissing";
+      state.failure_message = missing_message(revision, ensured.error());
     } else {
       state.failure_reason = failure_reason_of(ensured.error());
       state.failure_message = ensured.error().detail;

@@ -118,7 +118,11 @@ constexpr std::string_view no_instance_starts = "the revision has no instance th
 
 // A program that ended gives its exit code, as a shell counts it.
 std::string reason_of(const InstanceFailure& failure) {
-  if (!failure.ended) return control::failure_reason_of(failure.error);
+  if (!failure.ended) {
+    std::string reason = control::failure_reason_of(failure.error);
+    const bool again = reason == "ErrImagePull" && failure.failures > 1;
+    return again ? "ImagePullBackOff" : reason;
+  }
   const ExitStatus& ended = *failure.ended;
   constexpr int signalled = 128;
   return "ExitCode" + std::to_string(ended.signal != 0 ? signalled + ended.signal : ended.code);
@@ -141,14 +145,14 @@ Annotations scaling_annotations(const serving::Revision& revision) {
 
 // One Revision at work.
 struct Scaling::Unit final : EndpointListener, StatSource, ScaleTarget {
-  Unit(Scaling& o, InstanceSpec instance, const RevisionOptions& limits, const ScalerSpec& scaling)
+  Unit(Scaling& o, InstanceSpec instance, const RevisionOptions& limits, const ScalerSpec& scaling,
+       RevisionPoolOptions options)
       : owner(o),
         key(limits.revision),
         uid(limits.uid),
         scaler(scaling),
         queue(o.open_(limits)),
-        pool(o.env_, o.runtime_, *this, std::move(instance),
-             pool_options_of(limits, o.config_, o.output_)) {}
+        pool(o.env_, o.runtime_, *this, std::move(instance), std::move(options)) {}
 
   using Handler = std::shared_ptr<http::Handler>;
   void endpoint_ready(const Handler& endpoint) override {
@@ -217,13 +221,15 @@ struct Scaling::Unit final : EndpointListener, StatSource, ScaleTarget {
 Scaling::Scaling(Env& env, ContainerRuntime& runtime, Metrics& metrics,
                  const AutoscalerConfig& config,
                  std::function<std::unique_ptr<RevisionQueue>(const RevisionOptions&)> open,
-                 std::function<void(const std::string&)> changed, Output output)
+                 std::function<void(const std::string&)> changed, Output output,
+                 InstanceVolumes& volumes)
     : env_(env),
       runtime_(runtime),
       config_(config),
       open_(std::move(open)),
       changed_(std::move(changed)),
       output_(std::move(output)),
+      volumes_(volumes),
       autoscaler_(env.timers, env.logger, AutoscalerOptions{.metrics = &metrics}),
       retired_(env.executor) {}
 
@@ -235,13 +241,14 @@ Scaling::~Scaling() {
   retired_.clear();
 }
 
-Task<Result<std::string>> Scaling::pin(const serving::Revision& revision) {
+Task<Result<std::string>> Scaling::pin(const serving::Revision& revision, bool ask_registries) {
   ContainerSpec spec;
   if (const core::Container* container = revision.spec.serving_container()) {
     spec.image = container->image;
     spec.image_pull.policy = container->image_pull_policy;
   }
   spec.runtime = revision.spec.runtime_class_name.value_or("");
+  if (!ask_registries) spec.image_pull.policy = "Never";
   name_container(spec, revision);
   auto pinning = with_deadline(env_.timers, runtime_.pin(spec),
                                env_.timers.now() + progress_deadline_of(revision, config_));
@@ -264,6 +271,10 @@ Result<InstanceSpec> Scaling::instance_of(const serving::Revision& revision) con
     if (is_its) instance.container.image = status.image_digest;
   }
   name_container(instance.container, revision);
+  for (const core::VolumeMount& mount : container->volume_mounts) {
+    instance.container.mounts.push_back(
+        {.source = {}, .target = mount.mount_path, .read_only = mount.read_only});
+  }
   instance.start_timeout = progress_deadline_of(revision, config_);
   if (Result<void> read = read_probes(instance, *container); !read) {
     return read.error().within("spec.containers[0]");
@@ -296,7 +307,10 @@ Result<void> Scaling::ensure(const serving::Revision& revision) {
   const bool was_routed = is_named || label_of(revision, serving::keys::routing_state) == "reserve";
   scaling->decider.reachable = is_named || !was_routed;
   const RevisionOptions limits = limits_of(revision);
-  auto unit = std::make_unique<Unit>(*this, std::move(*instance), limits, *scaling);
+  RevisionPoolOptions options = pool_options_of(limits, config_, output_);
+  options.prepare = volumes_.prepare(revision);
+  auto unit =
+      std::make_unique<Unit>(*this, std::move(*instance), limits, *scaling, std::move(options));
   unit->routed = was_routed;
   unit->annotations = std::move(annotations);
   unit->concurrency = concurrency;

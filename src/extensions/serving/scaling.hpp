@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "extensions/serving/ingress.hpp"
+#include "extensions/serving/instance_volumes.hpp"
 #include "extensions/serving/reconcilers.hpp"
 #include "knative/autoscaler.hpp"
 #include "knative/metrics.hpp"
@@ -24,12 +25,13 @@ class Scaling {
   /// may be another, `output` with each line of its instances. All references must outlive it.
   Scaling(Env& env, ContainerRuntime& runtime, Metrics& metrics, const AutoscalerConfig& config,
           std::function<std::unique_ptr<RevisionQueue>(const RevisionOptions&)> open,
-          std::function<void(const std::string& revision_key)> changed, Output output);
+          std::function<void(const std::string& revision_key)> changed, Output output,
+          InstanceVolumes& volumes);
   ~Scaling();
 
-  /// The image of its serving container, by digest.
-  Task<Result<std::string>> pin(const serving::Revision& revision);
-  Task<Result<std::string>> pin(serving::Revision&& revision) = delete;
+  /// The image of its serving container, by digest; of the store alone unless `ask_registries`.
+  Task<Result<std::string>> pin(const serving::Revision& revision, bool ask_registries);
+  Task<Result<std::string>> pin(serving::Revision&& revision, bool) = delete;
   /// Run this Revision; nothing when it is run already. One of its name with another uid goes.
   Result<void> ensure(const serving::Revision& revision);
   bool has(const std::string& key) const { return units_.contains(key); }
@@ -62,6 +64,7 @@ class Scaling {
   std::function<std::unique_ptr<RevisionQueue>(const RevisionOptions&)> open_;
   std::function<void(const std::string&)> changed_;
   Output output_;
+  InstanceVolumes& volumes_;
   Autoscaler autoscaler_;
   std::map<std::string, std::unique_ptr<Unit>, std::less<>> units_;
   std::map<std::string, int, std::less<>> names_;  ///< How many rules name a Revision.

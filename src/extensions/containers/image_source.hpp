@@ -1,0 +1,77 @@
+// Where the images of containers come from: the store, and behind it registries.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "knative/client.hpp"
+#include "knative/container.hpp"
+#include "knative/oci.hpp"
+#include "knative/registry_client.hpp"
+
+namespace knative {
+
+struct ImageSourceOptions {
+  /// Registries whose tags are left as they are (config-deployment's
+  /// registries-skipping-tag-resolving).
+  std::vector<std::string> keep_tags_of = {"kind.local", "ko.local", "dev.local"};
+  Duration resolve_timeout = std::chrono::seconds(10);  ///< digest-resolution-timeout.
+};
+
+/// Images by name. What was built, imported or pushed here under a name is that image; any other
+/// name is its registry's, and what was pulled under it stands in for it only where a container
+/// says so (imagePullPolicy) or the registry is not reached. Calls for one image share a pull.
+class ImageSource {
+ public:
+  /// `registry` may be null: there are no others. Everything must outlive it.
+  ImageSource(std::shared_ptr<oci::ImageStore> store, oci::RegistryClient* registry,
+              const Client& objects, Env& env, ImageSourceOptions options = {});
+  ~ImageSource();
+
+  /// What the container's image means now, by digest; the image as it stands when its tag is kept.
+  /// Fails as Knative says: "Unable to fetch image ...".
+  Task<Result<std::string>> pin(const ContainerSpec& spec);
+  Task<Result<std::string>> pin(ContainerSpec&&) = delete;
+  /// Its name in the store, where the whole image is, pulled if need be. The detail of a pull's
+  /// failure begins with "ErrImagePull: " or "ErrImageNeverPull: ".
+  Task<Result<oci::Reference>> fetch(const ContainerSpec& spec);
+  Task<Result<oci::Reference>> fetch(ContainerSpec&&) = delete;
+  /// Whether this image is not one that was built, imported or pushed here.
+  bool foreign(const std::string& image) const;
+  void configure(ImageSourceOptions options) { options_ = std::move(options); }
+
+ private:
+  /// What the store knows of a name.
+  struct Known {
+    oci::Descriptor manifest;
+    bool pulled = false;
+  };
+  struct Turn;
+  /// A name that its registry did not give: it is not asked again before `until`.
+  struct Refusal {
+    Error error;
+    Duration pause{0};
+    Instant until{};
+  };
+  Task<Error> absent(oci::Reference name, std::optional<Error> registry);
+  Task<oci::Descriptor> appears(oci::Reference name);
+  Error refused(const std::string& who, Error error);
+  Task<Result<std::optional<Known>>> look(oci::Reference name);
+  Task<Result<oci::Reference>> pull(oci::Reference name, const ContainerSpec& spec);
+  Result<oci::RegistryKeyring> keyring(const ContainerSpec& spec) const;
+
+  std::shared_ptr<oci::ImageStore> store_;
+  oci::RegistryClient* registry_;
+  const Client& objects_;
+  Env& env_;
+  ImageSourceOptions options_;
+  std::set<oci::Digest> pulled_;  ///< What names in the store mean that a pull has bound.
+  std::map<oci::Reference, std::shared_ptr<Wakeup>> pulling_;
+  std::map<std::string, Refusal> refusals_;  ///< By name, and who asked.
+};
+
+}  // namespace knative
