@@ -8,7 +8,6 @@ namespace knative::oci {
 
 namespace {
 
-constexpr std::uint64_t document_bytes_max = 8u << 20;
 constexpr std::size_t layers_max = 512;
 constexpr std::size_t names_shown_max = 8;
 constexpr int index_depth_max = 8;

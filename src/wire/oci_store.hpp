@@ -13,6 +13,9 @@
 
 namespace knative::oci {
 
+/// Of a manifest, index or config that is read into memory.
+inline constexpr std::uint64_t document_bytes_max = 8u << 20;
+
 // Passes bytes on and checks size and digest at the end.
 class VerifyingSource : public ByteSource {
  public:

@@ -5,7 +5,6 @@ namespace knative::oci {
 
 namespace {
 
-constexpr std::uint64_t document_bytes_max = 8u << 20;
 constexpr int image_depth_max = 32;
 
 }  // namespace

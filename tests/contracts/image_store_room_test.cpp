@@ -10,12 +10,12 @@
 namespace knative::oci {
 namespace {
 
-struct Kind {
+struct RoomKind {
   const char* name;
   std::function<std::shared_ptr<ImageStore>(Files&, const ImageStoreLimits&)> make;
 };
 
-class ImageRoom : public ::testing::TestWithParam<Kind> {
+class ImageRoom : public ::testing::TestWithParam<RoomKind> {
  protected:
   void SetUp() override { open({}); }
   void open(const ImageStoreLimits& limits) {
@@ -51,14 +51,14 @@ class ImageRoom : public ::testing::TestWithParam<Kind> {
 };
 INSTANTIATE_TEST_SUITE_P(
     All, ImageRoom,
-    ::testing::Values(Kind{"memory",
-                           [](Files&, const ImageStoreLimits& limits) {
-                             return memory_image_store(limits);
-                           }},
-                      Kind{"layout",
-                           [](Files& files, const ImageStoreLimits& limits) {
-                             return open_image_layout(files, "/l", {.limits = limits}).value();
-                           }}),
+    ::testing::Values(RoomKind{"memory",
+                               [](Files&, const ImageStoreLimits& limits) {
+                                 return memory_image_store(limits);
+                               }},
+                      RoomKind{"layout",
+                               [](Files& files, const ImageStoreLimits& limits) {
+                                 return open_image_layout(files, "/l", {.limits = limits}).value();
+                               }}),
     [](const auto& info) { return info.param.name; });
 
 TEST_P(ImageRoom, WhatATagNeedsIsNeverCollected) {
