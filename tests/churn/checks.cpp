@@ -281,7 +281,10 @@ void World::check_nothing_left() {
   for (const char* directory : {"/data/events", "/data/builds", "/data/containers"}) {
     check_empty(directory);
   }
-  const Census now = sim_.census();
+  // An image store that has written something holds its place for unfinished blobs; after a restart
+  // it may not have.
+  Census now = sim_.census();
+  now.files_open = std::max(now.files_open, at_rest_.files_open);
   if (!(now == at_rest_)) {
     violate("leak", "at first there were " + at_rest_.to_string() + "; now " + now.to_string());
   }
