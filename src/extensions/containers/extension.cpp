@@ -74,7 +74,8 @@ class ContainersExtension final : public Extension {
                   "image_runtime: no container runtime is named \"" + wanted + "\"");
     }
     into.env().logger.log(
-        LogLevel::info, "containers", "images run in a runtime",
+        support_.possible ? LogLevel::debug : LogLevel::info, "containers",
+        "images run in a runtime",
         {{"runtime", wanted},
          {"sandbox", support_.possible ? std::string("possible") : support_.reason}});
     runtimes_.set_choice(
