@@ -56,8 +56,7 @@ const fields::Struct& describe(const ServiceAccount*) {
   static const Field list[] = {
       acts("metadata", &ServiceAccount::metadata),
       warned("secrets", &ServiceAccount::secrets, "credentials are named where they are used"),
-      warned("imagePullSecrets", &ServiceAccount::image_pull_secrets,
-             "images come from the platform's own store"),
+      acts("imagePullSecrets", &ServiceAccount::image_pull_secrets),
       warned("automountServiceAccountToken", &ServiceAccount::automount_service_account_token,
              "there are no tokens of service accounts")};
   static const fields::Struct description{"ServiceAccount", list};

@@ -141,9 +141,7 @@ const fields::Struct& describe(const Probe*) {
 }
 
 const fields::Struct& describe(const Capabilities*) {
-  static const Field list[] = {
-      acts("add", &Capabilities::add),
-      warned("drop", &Capabilities::drop, "a program of this host is not isolated")};
+  static const Field list[] = {acts("add", &Capabilities::add), acts("drop", &Capabilities::drop)};
   static const fields::Struct description{"Capabilities", list};
   return description;
 }
@@ -186,8 +184,7 @@ const fields::Struct& describe(const Container*) {
       acts("livenessProbe", &Container::liveness_probe),
       acts("readinessProbe", &Container::readiness_probe),
       acts("startupProbe", &Container::startup_probe),
-      warned("imagePullPolicy", &Container::image_pull_policy,
-             "images come from the platform's own store"),
+      acts("imagePullPolicy", &Container::image_pull_policy),
       acts("securityContext", &Container::security_context),
       warned("terminationMessagePath", &Container::termination_message_path,
              "a program says why it ended on its standard error"),

@@ -77,10 +77,8 @@ const fields::Struct& describe(const RevisionSpec*) {
       acts("containers", &RevisionSpec::containers),
       acts("initContainers", &RevisionSpec::init_containers),
       acts("volumes", &RevisionSpec::volumes),
-      warned("serviceAccountName", &RevisionSpec::service_account_name,
-             "programs run with the rights of their platform"),
-      warned("imagePullSecrets", &RevisionSpec::image_pull_secrets,
-             "images come from the platform's own store"),
+      acts("serviceAccountName", &RevisionSpec::service_account_name),
+      acts("imagePullSecrets", &RevisionSpec::image_pull_secrets),
       acts("runtimeClassName", &RevisionSpec::runtime_class_name),
       acts("enableServiceLinks", &RevisionSpec::enable_service_links),
       acts("automountServiceAccountToken", &RevisionSpec::automount_service_account_token),
@@ -265,8 +263,6 @@ constexpr std::string_view visibility_of_service =
     "visibility is said by the label networking.knative.dev/visibility of the Service or Route";
 constexpr std::string_view of_its_own = "every Revision gets its own";
 constexpr std::string_view no_links = "there are no variables that name other services";
-constexpr std::string_view no_volumes =
-    "instances of this host have no volumes; the Revision's status says so";
 
 // Annotations and labels of a Revision, under the metadata at `root`.
 #define KN_REVISION_KEYS(root)                                                                     \
@@ -362,23 +358,23 @@ constexpr Rule service_rules[] = {
     KN_OWN_KEYS,
     KN_REVISION_KEYS("spec.template.metadata"),
     KN_TEMPLATE_METADATA,
-    {"spec.template.spec.volumes", Mark::warned, no_volumes},
+    {"spec.template.spec.volumes", Mark::acts},
     {"spec.template.spec.enableServiceLinks", Mark::warned, no_links, "true"},
-    {"spec.template.spec.containers.volumeMounts", Mark::warned, no_volumes},
+    {"spec.template.spec.containers.volumeMounts", Mark::acts},
     {"spec.traffic.url", Mark::refused, "it is written into the status"},
     {"spec.traffic.configurationName", Mark::refused, "a Service has one Configuration"}};
 constexpr Rule configuration_rules[] = {
     KN_OWN_KEYS,
     KN_REVISION_KEYS("spec.template.metadata"),
     KN_TEMPLATE_METADATA,
-    {"spec.template.spec.volumes", Mark::warned, no_volumes},
+    {"spec.template.spec.volumes", Mark::acts},
     {"spec.template.spec.enableServiceLinks", Mark::warned, no_links, "true"},
-    {"spec.template.spec.containers.volumeMounts", Mark::warned, no_volumes}};
+    {"spec.template.spec.containers.volumeMounts", Mark::acts}};
 constexpr Rule revision_rules[] = {KN_REVISION_KEYS("metadata"),
                                    KN_CONTROLLERS_KEYS,
-                                   {"spec.volumes", Mark::warned, no_volumes},
+                                   {"spec.volumes", Mark::acts},
                                    {"spec.enableServiceLinks", Mark::warned, no_links, "true"},
-                                   {"spec.containers.volumeMounts", Mark::warned, no_volumes}};
+                                   {"spec.containers.volumeMounts", Mark::acts}};
 constexpr Rule route_rules[] = {
     KN_OWN_KEYS, {"spec.traffic.url", Mark::refused, "it is written into the status"}};
 constexpr Rule autoscaler_rules[] = {{"spec.protocolType", Mark::acts, {}, "http1"}};
