@@ -131,9 +131,9 @@ Result<IsolationPlan> IsolationPlan::make(const Isolation& isolation, const Cgro
     if (!lower) return lower.error();
     if (!upper) return upper.error();
     plan.overlay_options_ = "userxattr,lowerdir=" + *lower + ",upperdir=" + *upper +
-                            "/files,workdir=" + *upper + "/work";
+                            "/files,workdir=" + *upper + "/overlay";
     plan.merged_ = isolation.upper + "/root";
-    for (const char* name : {"/files", "/work", "/root"}) {
+    for (const char* name : {"/files", "/overlay", "/root"}) {
       const std::string folder = isolation.upper + name;
       if (::mkdir(folder.c_str(), 0755) < 0 && errno != EEXIST) return posix_error(errno, folder);
     }

@@ -327,8 +327,8 @@ class ChildProcesses final : public PosixProcesses {
     if (host != nullptr) plan.joined = host->pidfd();
     Result<pid_t> pid = starter_.start(plan, options);
     if (options.isolation && !options.isolation->upper.empty()) {
-      // The overlay's own folder, which only root could remove as it is made.
-      static_cast<void>(::chmod((options.isolation->upper + "/work/work").c_str(), 0700));
+      // The kernel's folder in the overlay's own, which only root could remove as it is made.
+      static_cast<void>(::chmod((options.isolation->upper + "/overlay/work").c_str(), 0700));
     }
     if (!pid) return pid.error();
     child->started(*pid, number);
@@ -337,7 +337,7 @@ class ChildProcesses final : public PosixProcesses {
 
   IsolationSupport isolation(const std::string& directory) override {
     IsolationSupport support;
-    std::string folder = directory + "/probe-XXXXXX";
+    std::string folder = directory + "/probe-" + std::string(6, 'X');  // mkdtemp(3) fills them in
     if (::mkdtemp(folder.data()) == nullptr) {
       support.reason = posix_error(errno, folder).detail;
       return support;

@@ -125,6 +125,8 @@ class CatalogStore : public ImageStore, public std::enable_shared_from_this<Cata
   };
 
   Result<void> look();
+  // `hold`, and the catalog as it is then, for a change that names this blob.
+  Result<std::unique_ptr<File>> hold_with(const Digest& digest);
   Result<void> write_down(const Edit& changes);
   Result<RepositoryIndex*> index_of(const std::string& repository);
   Result<std::optional<DocumentFacts>> load(const Digest& digest);

@@ -102,14 +102,20 @@ Result<std::optional<std::uint64_t>> CatalogStore::blob_size(const Digest& diges
   return size;
 }
 
+Result<std::unique_ptr<File>> CatalogStore::hold_with(const Digest& digest) {
+  const Result<std::optional<std::uint64_t>> size = stored_size(digest);
+  if (!size) return size.error();
+  if (!*size) return no_such_blob(digest);
+  Result<std::unique_ptr<File>> held = hold();
+  if (!held) return held;
+  if (Result<void> looked = look(); !looked) return looked.error();
+  return held;
+}
+
 Result<void> CatalogStore::set_reference(const Reference& name, const Descriptor& manifest) {
   const std::lock_guard guard(mutex_);
-  const Result<std::optional<std::uint64_t>> size = stored_size(manifest.digest);
-  if (!size) return size.error();
-  if (!*size) return no_such_blob(manifest.digest);
-  const Result<std::unique_ptr<File>> held = hold();
+  const Result<std::unique_ptr<File>> held = hold_with(manifest.digest);
   if (!held) return held.error();
-  if (Result<void> looked = look(); !looked) return looked;
   const Reference key = reference_key(name);
   const CatalogChange change{CatalogChange::Kind::tag, key.repository, key.tag, manifest};
   if (Result<void> written = write_down({change}); !written) return written;
@@ -173,12 +179,8 @@ Result<std::optional<Descriptor>> CatalogStore::find_digest(const Reference& nam
 
 Result<void> CatalogStore::keep_manifest(std::string_view repository, const Descriptor& manifest) {
   const std::lock_guard guard(mutex_);
-  const Result<std::optional<std::uint64_t>> size = stored_size(manifest.digest);
-  if (!size) return size.error();
-  if (!*size) return no_such_blob(manifest.digest);
-  const Result<std::unique_ptr<File>> held = hold();
+  const Result<std::unique_ptr<File>> held = hold_with(manifest.digest);
   if (!held) return held.error();
-  if (Result<void> looked = look(); !looked) return looked;
   const Catalog::Repository* const contents = catalog_.find(repository);
   young_[manifest.digest] = generation_;
   if (contents != nullptr && contents->kept.contains(manifest.digest)) return {};

@@ -15,6 +15,21 @@ constexpr std::size_t connections_max = 1024;
 
 }  // namespace
 
+void check_ports(FieldErrors& errors, const std::vector<core::ContainerPort>& ports,
+                 std::string_view what) {
+  const auto refuse = [&errors, what](std::size_t port, std::string_view why,
+                                      std::string_view field) {
+    FieldErrors found;
+    found.add(field_error(std::string(what).append(why), {field}));
+    errors.add(std::move(found).via_field_index("ports", port));
+  };
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    if (ports[i].name == "h2c") refuse(i, " is spoken to in HTTP/1.1 only", "name");
+    const bool tcp = ports[i].protocol.empty() || ports[i].protocol == "TCP";
+    if (!tcp) refuse(i, " is reached by TCP only", "protocol");
+  }
+}
+
 Result<ClaimedPort> ProgramStarter::take_port() {
   const std::uint64_t range = std::uint64_t{options.port_max} - options.port_min + 1;
   for (int attempt = 0; attempt < port_tries_max; ++attempt) {

@@ -16,6 +16,10 @@ struct ClaimedPort {
   std::unique_ptr<Listener> claim;
 };
 
+/// Adds what cannot be done with the ports of a program, which is spoken to by `http::Client`.
+void check_ports(FieldErrors& errors, const std::vector<core::ContainerPort>& ports,
+                 std::string_view what);
+
 /// How a runtime starts programs. Shared with what it has started.
 class ProgramStarter {
  public:

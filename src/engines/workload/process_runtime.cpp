@@ -7,8 +7,6 @@
 namespace knative {
 namespace {
 
-constexpr std::string_view http2_port_name = "h2c";
-
 /// The path inside the image if it exists there, else the path itself.
 std::string inside(const std::string& path, const std::string& root, Files& files) {
   if (path.size() < 2 || path.front() != '/') return path;
@@ -153,16 +151,7 @@ FieldErrors ProcessRuntime::unsupported(const ContainerSpec& spec) const {
     errors.add(field_error("a process of this machine runs as the platform's own user", {"user"}));
   }
   check_security(errors, spec.security);
-  for (std::size_t i = 0; i < spec.ports.size(); ++i) {
-    FieldErrors port;
-    if (spec.ports[i].name == http2_port_name) {
-      port.add(field_error("a process is spoken to in HTTP/1.1 only", {"name"}));
-    }
-    if (!spec.ports[i].protocol.empty() && spec.ports[i].protocol != "TCP") {
-      port.add(field_error("a process is reached by TCP only", {"protocol"}));
-    }
-    errors.add(std::move(port).via_field_index("ports", i));
-  }
+  check_ports(errors, spec.ports, "a process");
   return errors;
 }
 

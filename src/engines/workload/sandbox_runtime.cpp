@@ -221,16 +221,7 @@ FieldErrors SandboxRuntime::unsupported(const ContainerSpec& spec) const {
   }
   check_resources(errors, spec.resources, support);
   check_security(errors, spec.security, support);
-  for (std::size_t i = 0; i < spec.ports.size(); ++i) {
-    FieldErrors port;
-    if (spec.ports[i].name == "h2c") {
-      port.add(field_error("a sandbox is spoken to in HTTP/1.1 only", {"name"}));
-    }
-    if (!spec.ports[i].protocol.empty() && spec.ports[i].protocol != "TCP") {
-      port.add(field_error("a sandbox is reached by TCP only", {"protocol"}));
-    }
-    errors.add(std::move(port).via_field_index("ports", i));
-  }
+  check_ports(errors, spec.ports, "a sandbox");
   return errors;
 }
 

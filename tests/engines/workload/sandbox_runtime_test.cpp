@@ -296,13 +296,13 @@ TEST_F(SandboxTest, MountsAreSeenAtTheirTargets) {
   std::filesystem::create_directories(volume);
   std::ofstream(volume + "/secret") << "sesame\n";
   spec_.mounts = {{volume, "/var/secret", true},
-                  {volume, "/work", false},
+                  {volume, "/data", false},
                   {volume + "/secret", "/etc/one/file", true}};
   EXPECT_TRUE(run({"cat", "/var/secret/secret"}).says("sesame"));
   EXPECT_TRUE(run({"cat", "/etc/one/file"}).says("sesame"));
   EXPECT_TRUE(run({"write", "/var/secret/x", "x"}).says("/var/secret/x: Read-only file system"));
   EXPECT_TRUE(run({"write", "/etc/one/file", "x"}).says("/etc/one/file: Read-only file system"));
-  EXPECT_TRUE(run({"write", "/work/x", "x"}).says("/work/x: done"));
+  EXPECT_TRUE(run({"write", "/data/x", "x"}).says("/data/x: done"));
   EXPECT_TRUE(std::filesystem::exists(volume + "/x"));
 }
 
@@ -319,7 +319,7 @@ TEST_F(SandboxTest, ALinkOfTheImageLeadsNoMountOutside) {
 }
 
 TEST_F(SandboxTest, AMissingSourceAndAMissingProgramAreNamed) {
-  spec_.mounts = {{folder_ / "nothing", "/work", false}};
+  spec_.mounts = {{folder_ / "nothing", "/data", false}};
   const auto mount = start({"see"});
   ASSERT_FALSE(mount);
   EXPECT_EQ(mount.error().code, Errc::not_found);
