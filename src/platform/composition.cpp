@@ -280,7 +280,11 @@ Task<void> Platform::Impl::stop(Duration grace) {
 
 Result<std::string> Platform::Impl::directory(std::string_view name) {
   std::string path = work_directory + "/" + std::string(name);
+  const bool there = bool(world.files.info(path));
   if (Result<void> made = world.files.make_directories(path); !made) return made.error();
+  if (there) return path;
+  // What containers and builds write there is for nobody else, set-user-id programs least of all.
+  if (Result<void> closed = world.files.set_mode(path, 0700); !closed) return closed.error();
   return path;
 }
 

@@ -188,6 +188,22 @@ TEST_F(ImagesTest, a_root_that_nobody_waits_for_any_more_goes_whenever_that_is) 
   }
 }
 
+// Also where the data directory itself is open to others: programs of sandboxes may be root there.
+TEST_F(ImagesTest, what_containers_write_is_closed_to_other_users_of_this_machine) {
+  platform_.reset();
+  Files& files = simulation_.env().files;
+  files.make_directories("/open").value();
+  PlatformOptions options;
+  options.data_directory = "/open";
+  begin(std::move(options));
+  platform_->start().value();
+  for (const char* name : {"containers", "unpacked", "instances", "claims", "images"}) {
+    const Result<FileInfo> folder = files.info(std::string("/open/") + name);
+    ASSERT_TRUE(folder) << name;
+    EXPECT_EQ(folder->mode & 0777, 0700u) << name;
+  }
+}
+
 TEST_F(ImagesTest, what_a_killed_platform_left_is_swept_by_the_next_start) {
   Files& files = simulation_.env().files;
   for (const char* left : {"/data/builds/build-abc/workspace", "/data/images/.blob-xyz",

@@ -54,7 +54,6 @@ class ContainersExtension final : public Extension {
     options.host_network = into.options().sandbox_host_network;
     Result<std::string> clones = into.directory("containers");
     if (!clones) return clones.error();
-    if (Result<void> made = env.files.make_directories(*clones); !made) return made;
     support_ = options.support = env.processes.isolation(*clones);
     runtimes_.add("sandbox", std::make_shared<SandboxRuntime>(env, *images_, options));
     options.host_network = true;
@@ -112,6 +111,9 @@ class ContainersExtension final : public Extension {
     // are those of a platform that was killed.
     for (const std::string& directory : {*unpacked, *clones}) {
       if (Result<void> swept = env.files.remove_all(directory); !swept) return swept;
+    }
+    for (const char* name : {"unpacked", "containers"}) {
+      if (Result<std::string> made = into.directory(name); !made) return made.error();
     }
     cache_ = std::make_unique<oci::UnpackCache>(*store, env.files, env.disk, *unpacked);
     source_ =

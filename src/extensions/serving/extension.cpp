@@ -30,6 +30,8 @@ class ServingExtension final : public Extension, private ScaleAccess {
     if (!claims) return claims.error();
     // Those of a platform that was killed.
     if (Result<void> swept = into.env().files.remove_all(*instances); !swept) return swept;
+    instances = into.directory("instances");
+    if (!instances) return instances.error();
     volumes_.emplace(into.env(), into.client(), std::move(*instances), std::move(*claims),
                      into.options().host_path_volumes);
     data_plane_ = std::make_unique<DataPlane>(
