@@ -9,6 +9,9 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <climits>
+#include <ctime>
+#include <filesystem>
 #include <optional>
 
 #include "base/file_descriptor.hpp"
@@ -175,6 +178,25 @@ CgroupHierarchies CgroupHierarchies::find(std::string_view cgroups, std::string_
 
 CgroupHierarchies CgroupHierarchies::find() {
   return find(read_text("/proc/self/cgroup"), read_text("/proc/self/mountinfo"));
+}
+
+void CgroupHierarchies::sweep(std::chrono::seconds age) const {
+  namespace fs = std::filesystem;
+  for (const std::string& folder : {memory, cpu, cpu_usage, processes}) {
+    if (folder.empty()) continue;
+    std::error_code none;
+    for (fs::directory_iterator at(folder, none), end; !none && at != end; at.increment(none)) {
+      const std::string name = at->path().filename();
+      if (!name.starts_with(group_prefix)) continue;
+      const std::optional<std::uint64_t> pid =
+          number_in(std::string_view(name).substr(group_prefix.size()));
+      struct stat info {};
+      if (!pid || *pid > INT_MAX || ::lstat(at->path().c_str(), &info) < 0) continue;
+      const bool gone = ::kill(static_cast<pid_t>(*pid), 0) < 0 && errno == ESRCH;
+      // Whoever is in another namespace of processes looks gone, too, while he fills a new one.
+      if (gone && ::time(nullptr) - info.st_mtime >= age.count()) ::rmdir(at->path().c_str());
+    }
+  }
 }
 
 Result<std::unique_ptr<Cgroup>> Cgroup::make(const CgroupHierarchies& where,

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -26,7 +27,13 @@ struct CgroupHierarchies {
   /// A hierarchy that this process may not make groups in is left out.
   static CgroupHierarchies find(std::string_view cgroups, std::string_view mounts);
   static CgroupHierarchies find();
+
+  /// Remove what processes that are gone have left in them: empty groups that are named as
+  /// `group_prefix` and the process's number, and have been there for `age` at least.
+  void sweep(std::chrono::seconds age) const;
 };
+
+inline constexpr std::string_view group_prefix = "knative-";
 
 /// A group of its own in every hierarchy. Destroying it ends who is left in it and removes it.
 class Cgroup {

@@ -358,6 +358,7 @@ class ChildProcesses final : public PosixProcesses {
     std::filesystem::remove_all(folder, ignored);
     support.any_user = support.own_network = ::geteuid() == 0;
     const CgroupHierarchies& groups = hierarchies();
+    groups.sweep(std::chrono::minutes(1));
     support.memory_limit = !groups.memory.empty();
     support.cpu_limit = !groups.cpu.empty();
     support.process_limit = !groups.processes.empty();
@@ -408,8 +409,8 @@ class ChildProcesses final : public PosixProcesses {
   /// Not that of anybody else, nor of an earlier process of this number.
   std::string group_name(std::uint64_t number) {
     if (chance_ == 0) static_cast<void>(::getrandom(&chance_, sizeof chance_, 0));
-    return "knative-" + std::to_string(::getpid()) + "-" + std::to_string(chance_ % 1'000'000'000) +
-           "-" + std::to_string(number);
+    return std::string(group_prefix) + std::to_string(::getpid()) + "-" +
+           std::to_string(chance_ % 1'000'000'000) + "-" + std::to_string(number);
   }
 
   static Result<void> capture(const std::function<void(std::string_view)>& callback, Output& output,
