@@ -11,17 +11,15 @@
 
 namespace knative::control {
 
-namespace {
-
-using Values = std::map<std::string, std::string, std::less<>>;
-
-Values values_of(const core::Secret& secret) {
+Values secret_values(const core::Secret& secret) {
   Values values;
   for (const auto& [key, value] : secret.data) values[key] = value.bytes;
-  for (const auto& [key, value] : secret.string_data) values[key] = value;
   return values;
 }
 
+namespace {
+
+Values values_of(const core::Secret& secret) { return secret_values(secret); }
 Values values_of(const core::ConfigMap& map) { return {map.data.begin(), map.data.end()}; }
 
 class Reader {

@@ -6,6 +6,7 @@
 
 #include "base/inside.hpp"
 #include "knative/core.hpp"
+#include "platform/environment.hpp"
 
 namespace knative::control {
 
@@ -14,17 +15,10 @@ namespace {
 constexpr unsigned file_mode = 0644;     // as Kubernetes: the folder is private
 constexpr unsigned scratch_mode = 0777;  // for whatever user the container has
 
-using Contents = std::map<std::string, std::string, std::less<>>;
+Values contents_of(const core::Secret& secret) { return secret_values(secret); }
 
-Contents contents_of(const core::Secret& secret) {
-  Contents contents;
-  for (const auto& [key, value] : secret.data) contents[key] = value.bytes;
-  for (const auto& [key, value] : secret.string_data) contents[key] = value;
-  return contents;
-}
-
-Contents contents_of(const core::ConfigMap& map) {
-  Contents contents(map.data.begin(), map.data.end());
+Values contents_of(const core::ConfigMap& map) {
+  Values contents(map.data.begin(), map.data.end());
   for (const auto& [key, value] : map.binary_data) contents[key] = value.bytes;
   return contents;
 }
@@ -110,7 +104,7 @@ class Maker {
     if (!found && found.error().code != Errc::not_found) return found.error();
     if (!found && optional) return {};
     if (!found) return fail(Errc::failed_precondition, shown + " not found");
-    const Contents contents = contents_of(*found);
+    const Values contents = contents_of(*found);
     if (items.empty()) {
       for (const auto& [key, value] : contents) {
         if (Result<void> done = write(into, key, value, mode); !done) return done;

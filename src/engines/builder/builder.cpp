@@ -169,7 +169,7 @@ struct Builder::Impl {
     for (const char* name : {"workspace", "home", "tmp", "messages", "volumes"}) {
       if (Result<void> r = files.make_directories(run.in(name)); !r) return r;
     }
-    for (const char* name : {"home", "tmp"}) {
+    for (const char* name : {"workspace", "home", "tmp"}) {
       if (Result<void> r = files.set_mode(run.in(name), for_any_user); !r) return r;
     }
     return write_credentials(run);
