@@ -32,6 +32,8 @@ struct ClientOptions {
   /// Told of every failure that `Client::handle` answers for; empty: nobody. Clients of clients
   /// only get the kind of it, without addresses.
   std::function<void(const Error&)> on_failure = {};
+  /// Told of every answer whose header is not HTTP/1.1: what is wrong with it. Empty: nobody.
+  std::function<void(const Error&)> on_bad_answer = {};
   /// `Client::handle` is a gateway's: `remove_hop_by_hop` is applied to both messages.
   bool gateway = false;
 };

@@ -54,8 +54,7 @@ const fields::Struct& describe(const ConfigMap*) {
 
 const fields::Struct& describe(const ServiceAccount*) {
   static const Field list[] = {
-      acts("metadata", &ServiceAccount::metadata),
-      warned("secrets", &ServiceAccount::secrets, "credentials are named where they are used"),
+      acts("metadata", &ServiceAccount::metadata), acts("secrets", &ServiceAccount::secrets),
       acts("imagePullSecrets", &ServiceAccount::image_pull_secrets),
       warned("automountServiceAccountToken", &ServiceAccount::automount_service_account_token,
              "there are no tokens of service accounts")};

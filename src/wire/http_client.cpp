@@ -557,10 +557,13 @@ Task<Result<void>> read_head(ClientConnection& connection, const Asked& asked) {
       state = connection.parser.parse(channel.input());
     }
     if (state == wire::Parse::failed) {
-      co_return fail(Errc::unavailable,
-                     connection.pool->endpoint.to_string() +
-                         ": response: " + std::string(connection.parser.error().reason) +
-                         " at byte " + std::to_string(connection.parser.error().offset));
+      Error bad = fail(Errc::unavailable,
+                       connection.pool->endpoint.to_string() +
+                           ": response: " + std::string(connection.parser.error().reason) +
+                           " at byte " + std::to_string(connection.parser.error().offset));
+      const auto& told = connection.pool->options.on_bad_answer;
+      if (told) told(bad);
+      co_return bad;
     }
     const int status = connection.parser.status();
     if (asked.final(status)) co_return Result<void>();

@@ -140,6 +140,38 @@ TEST_F(RegistryImages, a_registry_that_is_away_does_not_stop_what_was_pulled) {
   EXPECT_EQ(call("app"), "app");
 }
 
+TEST_F(RegistryImages, a_second_service_runs_what_was_pulled_when_the_registry_is_away) {
+  push("app");
+  apply(service());
+  simulation_.faults().partition("platform", "registry.example");
+  Service other = serving::service("other", image);
+  apply(other);
+  simulation_.run_for(2min);
+  EXPECT_EQ(state<Service>("other"), "True") << message<Service>("other");
+  Service never = serving::service("never", image);
+  never.spec.template_.spec.containers[0].image_pull_policy = "Never";
+  apply(never);
+  EXPECT_EQ(state<Service>("never"), "True") << message<Service>("never");
+}
+
+TEST_F(RegistryImages, who_always_asks_needs_a_secret_although_the_image_is_here) {
+  registry::ServerOptions closed;
+  closed.anonymous = registry::Access::none;
+  closed.users = {{.name = "ada", .password = "hunter2", .access = registry::Access::read}};
+  open_registry(closed);
+  const oci::Digest digest = push("app");
+  secret("right", "YWRhOmh1bnRlcjI=");
+  Service right = service();
+  right.spec.template_.spec.image_pull_secrets = {{.name = "right"}};
+  apply(right);
+  EXPECT_EQ(state<Service>("app"), "True") << message<Service>("app");
+  Service other = serving::service("other", std::string(image) + "@" + digest.to_string());
+  other.spec.template_.spec.containers[0].image_pull_policy = "Always";
+  apply(other);
+  EXPECT_EQ(state<Revision>("other-00001", "ContainerHealthy").substr(0, 5), "False");
+  EXPECT_THAT(message<Revision>("other-00001", "ContainerHealthy"), HasSubstr("401"));
+}
+
 TEST_F(RegistryImages, a_pull_that_fails_is_an_err_image_pull_and_then_a_back_off) {
   const oci::Digest digest = push("app");
   const oci::Manifest manifest =

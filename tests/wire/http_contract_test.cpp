@@ -317,5 +317,31 @@ TEST(HttpContract, a_502_names_no_internal_port) {
   EXPECT_NE(told.find(std::to_string(nobody.port)), std::string::npos) << told;
 }
 
+Task<void> answer_by_scripts(Listener& listener) {
+  Task<Result<std::unique_ptr<Stream>>> accepting = listener.accept();
+  const std::unique_ptr<Stream> stream = (co_await std::move(accepting)).value();
+  Task<Result<std::size_t>> writing = stream->write_all("HTTP/1.0 200 OK\n\nhello\n");
+  (void)co_await std::move(writing);
+}
+
+TEST(HttpContract, an_answer_that_is_no_http_is_told_to_whom_the_program_belongs) {
+  Simulation world{9};
+  const Endpoint any{.host = "127.0.0.1", .port = 0, .path = {}};
+  const std::unique_ptr<Listener> listener = world.env().network.listen(any).value();
+  std::vector<std::string> told;
+  ClientOptions options;
+  options.on_bad_answer = [&told](const Error& error) { told.push_back(error.detail); };
+  Client client(world.env().executor, world.env().timers, world.env().network, listener->endpoint(),
+                options);
+  TaskSet serving(world.env().executor);
+  serving.add(answer_by_scripts(*listener));
+  Request request = get("/");
+  const Response response = world.run(client.handle(request));
+  EXPECT_EQ(response.status, 502);
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_NE(told[0].find("line feed without carriage return at byte 15"), std::string::npos)
+      << told[0];
+}
+
 }  // namespace
 }  // namespace knative::http

@@ -1,7 +1,9 @@
 #include "engines/workload/process_container.hpp"
 
+#include <optional>
 #include <utility>
 
+#include "base/complaints.hpp"
 #include "base/wait_for.hpp"
 #include "knative/http_client.hpp"
 
@@ -183,6 +185,15 @@ void ProcessContainer::make_endpoint() {
   if (spec_.response_timeout > Duration::zero()) client.response_timeout = spec_.response_timeout;
   client.gateway = true;
   Env& env = starter_->env;
+  // Who asks only hears that there is no answer; whose program it is should hear why.
+  client.on_bad_answer = [&env, name = spec_.name,
+                          complaints = base::Complaints(10, 0.1)](const Error& error) mutable {
+    const std::optional<std::uint64_t> unsaid = complaints.next(env.timers.now());
+    if (!unsaid) return;
+    env.logger.log(
+        LogLevel::warning, "workload", "a program's answer is not HTTP/1.1",
+        {{"container", name}, {"error", error.detail}, {"unsaid", std::to_string(*unsaid)}});
+  };
   Network& network = network_ ? *network_ : env.network;
   auto made = std::make_shared<http::Client>(env.executor, env.timers, network, *address(0),
                                              std::move(client));

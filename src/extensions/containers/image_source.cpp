@@ -34,6 +34,10 @@ std::string registry_of(const oci::Reference& name) {
   return std::string(name.registry().empty() ? hub : name.registry());
 }
 
+bool not_reached(const Error& error) {
+  return error.code == Errc::unavailable || error.code == Errc::deadline_exceeded;
+}
+
 Result<oci::RegistryKeyring> keyring_of(const core::Secret& secret) {
   const auto value = [&secret](const std::string& key) -> std::string {
     const auto found = secret.data.find(key);
@@ -98,7 +102,10 @@ Task<Result<std::optional<ImageSource::Known>>> ImageSource::look(oci::Reference
     return std::optional<Known>(Known{std::move(**found), pulled});
   };
   Task<Result<std::optional<Known>>> looking = env_.disk.run(work);
-  co_return co_await std::move(looking);
+  Result<std::optional<Known>> known = co_await std::move(looking);
+  const bool exact = !name.digest.empty();
+  if (exact && known && *known) (*known)->pulled = pulled_.contains((*known)->manifest.digest);
+  co_return known;
 }
 
 Task<Result<std::string>> ImageSource::pin(const ContainerSpec& spec) {
@@ -133,12 +140,15 @@ Task<Result<std::string>> ImageSource::pin(const ContainerSpec& spec) {
       outcome ? outcome->first : std::optional<Result<oci::Descriptor>>();
   if (there && *there) {
     refusals_.erase(who);
+    Task<Result<void>> remembering = remember_tag(name, **there);
+    const Result<void> remembered = co_await std::move(remembering);
+    if (!remembered) co_return remembered.error();
     co_return by_digest(name, (*there)->digest).to_string();
   }
   const Error error = there ? there->error()
                             : fail(Errc::unavailable,
                                    registry_of(name) + " did not say in time what the tag means");
-  if (*known && error.code == Errc::unavailable) {
+  if (*known && not_reached(error)) {
     env_.logger.log(LogLevel::warning, "images",
                     "a registry is not reached: the image of the last pull is taken",
                     {{"image", name.to_string()}, {"error", error.to_string()}});
@@ -164,10 +174,10 @@ Task<Error> ImageSource::absent(oci::Reference name, std::optional<Error> regist
   auto work = [store = store_, name] { return store->resolve(name); };
   Task<Result<oci::Descriptor>> looking = env_.disk.run(work);
   const Result<oci::Descriptor> found = co_await std::move(looking);
-  Error error = found ? fail(Errc::unavailable, "it has only just come") : found.error();
-  if (!registry) co_return error;
-  co_return fail(registry->code, error.detail + "; " + registry_of(name) +
-                                     " does not give it: " + registry->detail);
+  if (!registry) co_return found ? fail(Errc::unavailable, "it has only just come") : found.error();
+  const std::string here = found ? std::string() : found.error().detail + "; ";
+  co_return fail(registry->code,
+                 here + registry_of(name) + " does not give it: " + registry->detail);
 }
 
 // Whoever looks for it often finds it in the store soon when it comes there, and asks its registry
@@ -197,22 +207,50 @@ Task<Result<oci::Reference>> ImageSource::fetch(const ContainerSpec& spec) {
   const Result<std::optional<Known>> known = co_await std::move(looking);
   if (!known) co_return known.error();
   const std::string policy = policy_of(spec, name);
-  const bool asks = *known && (*known)->pulled && name.digest.empty() && policy == "Always";
+  const bool asks = *known && (*known)->pulled && policy == "Always";
   if (*known && (!asks || registry_ == nullptr)) co_return name;
   if (registry_ == nullptr || policy == "Never") {
     Task<Error> missing = absent(name, std::nullopt);
     const Error error = co_await std::move(missing);
     co_return policy == "Never" ? error.within("ErrImageNeverPull") : error;
   }
-  Task<Result<oci::Reference>> getting = pull(name, spec);
+  Task<Result<oci::Reference>> getting = pull(name, spec, asks);
   Result<oci::Reference> got = co_await std::move(getting);
-  if (got || !*known) co_return got;
+  if (got || !*known || !not_reached(got.error())) co_return got;
   env_.logger.log(LogLevel::warning, "images", "the image of the last pull is taken",
                   {{"image", name.to_string()}, {"error", got.error().to_string()}});
   co_return name;
 }
 
-Task<Result<oci::Reference>> ImageSource::pull(oci::Reference name, const ContainerSpec& spec) {
+// What was pulled may be here already, under another tag.
+Task<Result<void>> ImageSource::remember_tag(oci::Reference name, oci::Descriptor root) {
+  const oci::Reference exact = by_digest(name, root.digest);
+  Task<Result<std::optional<Known>>> looking = look(exact);
+  const Result<std::optional<Known>> known = co_await std::move(looking);
+  if (!known) co_return known.error();
+  if (*known) {
+    Task<Result<void>> binding = bind(name, root);
+    co_return co_await std::move(binding);
+  }
+  if (tags_.size() >= refusals_max) tags_.clear();
+  tags_[exact] = name;
+  co_return Result<void>();
+}
+
+// As a pull's.
+Task<Result<void>> ImageSource::bind(oci::Reference name, oci::Descriptor root) {
+  name.digest = oci::Digest();
+  if (name.tag.empty()) name.tag = "pulled-" + std::string(root.digest.hex().substr(0, 32));
+  root.annotations[std::string(pulled_annotation)] = "true";
+  auto work = [store = store_, name, root] { return store->set_reference(name, root); };
+  Task<Result<void>> binding = env_.disk.run(work);
+  const Result<void> done = co_await std::move(binding);
+  if (done) pulled_.insert(root.digest);
+  co_return done;
+}
+
+Task<Result<oci::Reference>> ImageSource::pull(oci::Reference name, const ContainerSpec& spec,
+                                               bool ask) {
   Result<oci::RegistryKeyring> credentials = keyring(spec);
   if (!credentials) co_return credentials.error();
   oci::PullOptions options;
@@ -220,7 +258,7 @@ Task<Result<oci::Reference>> ImageSource::pull(oci::Reference name, const Contai
   const Instant begun = env_.timers.now();
   // By digest nothing is bound until it is known to be a pull's.
   oci::Reference exact = name;
-  if (exact.digest.empty()) {
+  if (exact.digest.empty() || ask) {
     Task<Result<oci::Descriptor>> resolving = registry_->resolve(name, options.credentials);
     const Result<oci::Descriptor> root = co_await std::move(resolving);
     if (!root) {
@@ -237,21 +275,17 @@ Task<Result<oci::Reference>> ImageSource::pull(oci::Reference name, const Contai
     const Error error = co_await std::move(missing);
     co_return error.within("ErrImagePull");
   }
-  oci::Reference bound = name;
-  oci::Descriptor root = pulled->root;
-  root.annotations[std::string(pulled_annotation)] = "true";
-  if (bound.tag.empty()) bound.tag = "pulled-" + std::string(root.digest.hex().substr(0, 32));
-  bound.digest = oci::Digest();
-  auto work = [store = store_, bound, root] { return store->set_reference(bound, root); };
-  Task<Result<void>> binding = env_.disk.run(work);
+  const auto tag = tags_.find(exact);
+  const oci::Reference bound = name.tag.empty() && tag != tags_.end() ? tag->second : name;
+  if (tag != tags_.end()) tags_.erase(tag);
+  Task<Result<void>> binding = bind(bound, pulled->root);
   const Result<void> done = co_await std::move(binding);
   if (!done) co_return done.error();
-  pulled_.insert(root.digest);
   const auto took =
       std::chrono::duration_cast<std::chrono::milliseconds>(env_.timers.now() - begun).count();
   env_.logger.log(LogLevel::info, "images", "pulled",
                   {{"image", name.to_string()},
-                   {"digest", root.digest.to_string()},
+                   {"digest", pulled->root.digest.to_string()},
                    {"bytes", std::to_string(pulled->bytes_fetched)},
                    {"ms", std::to_string(took)}});
   co_return exact;

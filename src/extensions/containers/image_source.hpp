@@ -61,7 +61,9 @@ class ImageSource {
   Task<oci::Descriptor> appears(oci::Reference name);
   Error refused(const std::string& who, Error error);
   Task<Result<std::optional<Known>>> look(oci::Reference name);
-  Task<Result<oci::Reference>> pull(oci::Reference name, const ContainerSpec& spec);
+  Task<Result<oci::Reference>> pull(oci::Reference name, const ContainerSpec& spec, bool ask);
+  Task<Result<void>> bind(oci::Reference name, oci::Descriptor root);
+  Task<Result<void>> remember_tag(oci::Reference name, oci::Descriptor root);
   Result<oci::RegistryKeyring> keyring(const ContainerSpec& spec) const;
 
   std::shared_ptr<oci::ImageStore> store_;
@@ -71,6 +73,8 @@ class ImageSource {
   ImageSourceOptions options_;
   std::set<oci::Digest> pulled_;  ///< What names in the store mean that a pull has bound.
   std::map<oci::Reference, std::shared_ptr<Wakeup>> pulling_;
+  /// What a tag meant when it was asked for, by the digest that is to be pulled.
+  std::map<oci::Reference, oci::Reference> tags_;
   std::map<std::string, Refusal> refusals_;  ///< By name, and who asked.
 };
 
