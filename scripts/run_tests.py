@@ -150,14 +150,24 @@ def fuzz_lane(totals, program, limit_seconds):
         totals.close(program.name, (1 if code == 0 else 0, 0, 0), code, output, seconds)
 
 
+def shortened(report, line_max=200):
+    """A sanitizer's report without the ends of its lines: names of templates fill pages."""
+    return b"".join(line[:line_max] + b"\n" for line in report.splitlines())
+
+
 def pytest_lane(totals, lane, tests, variables, limit_seconds):
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", **variables)
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.xml"
+        sanitizer = Path(scratch) / "sanitizer"
+        if "TSAN_OPTIONS" in environment:  # pytest keeps what passing tests write to stderr
+            environment["TSAN_OPTIONS"] += f" log_path={sanitizer}"
         code, output, seconds = run(["/usr/bin/python3", "-m", "pytest", "-q", "-p",
                                      "no:cacheprovider", f"--junitxml={report}", *tests],
                                     limit_seconds, environment)
         counts = junit_counts(totals, lane, report)
+        for found in sorted(Path(scratch).glob("sanitizer.*")):
+            output += shortened(found.read_bytes())
         totals.close(lane, counts, code, output, seconds)
 
 

@@ -68,7 +68,7 @@ class KNATIVE_EXPORT Offload {
     std::function<void()> finished = [job] { job->done.set(); };
     submit(std::move(work), std::move(finished));
     co_await job->done.wait();
-    if (job->thrown) std::rethrow_exception(job->thrown);
+    if (job->thrown) std::rethrow_exception(std::exchange(job->thrown, nullptr));
     if constexpr (!std::is_void_v<typename J::Value>) co_return std::move(*job->value);
   }
 };

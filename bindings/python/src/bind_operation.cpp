@@ -7,7 +7,7 @@ namespace {
 constexpr std::chrono::milliseconds signal_poll{50};
 
 Take throwing(std::exception_ptr thrown) {
-  return [thrown]() -> py::object { std::rethrow_exception(thrown); };
+  return [thrown = std::move(thrown)]() -> py::object { std::rethrow_exception(thrown); };
 }
 
 Take failing(knative::Errc code, std::string detail) {
@@ -102,7 +102,7 @@ knative::Task<void> drive(Finally operation, Make make, knative::Platform& platf
   } catch (...) {
     thrown = std::current_exception();
   }
-  if (thrown) operation->finish(throwing(thrown));
+  if (thrown) operation->finish(throwing(std::move(thrown)));
 }
 
 void bind_operation(py::module_& module) {

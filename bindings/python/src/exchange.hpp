@@ -34,10 +34,10 @@ class Exchange : public std::enable_shared_from_this<Exchange<T>> {
     }
     post_([self = this->shared_from_this()] { self->answered.set(); });
   }
-  /// The answer; after `answered`.
+  /// The answer, once; after `answered`. An exception then belongs to the caller's thread alone.
   T take() {
     const std::lock_guard lock(mutex_);
-    if (thrown_) std::rethrow_exception(thrown_);
+    if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
     return *std::move(value_);
   }
   /// Call `function` when nobody waits for the answer any more.
@@ -106,8 +106,8 @@ void Exchange<T>::ask(const Callable& function, std::shared_ptr<Argument> argume
     try {
       function(std::move(*argument), Answer<T>(self));
     } catch (py::error_already_set& thrown) {
-      const std::exception_ptr reason = native_exception(thrown.value());
-      blocking([&] { self->finish(std::nullopt, reason); });
+      std::exception_ptr reason = native_exception(thrown.value());
+      blocking([&] { self->finish(std::nullopt, std::move(reason)); });
     }
   });
 }
