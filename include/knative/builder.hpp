@@ -102,9 +102,12 @@ struct FetcherOptions {
 /// Git: the revision is a branch, a tag, a full or short commit id, or any ref; empty means the
 /// remote's default branch. The commit is checked out detached, with its repository in ".git".
 /// Hooks, content filters and configuration of anybody have no effect, submodules are not fetched.
-/// A local repository is read where it lies, whoever owns it; its history is not copied. From a
-/// server only the wanted commit is transferred when it allows that; one that is silent for
-/// `idle_timeout` fails the fetch (`deadline_exceeded`) and holds up nobody else. What a commit
+/// A local repository is read where it lies, whoever owns it; its history is not copied. A server
+/// is asked, in version 2 of git's protocol, for the refs that the revision may mean and for the
+/// one commit, whether a ref leads to it or not. All that branches and tags lead to is transferred,
+/// within `bytes_max`, for a short id, and for an id that a server without versions does not give.
+/// One that is silent for `idle_timeout` fails the fetch (`deadline_exceeded`) and holds up nobody
+/// else. What a commit
 /// comes to is counted before it is written out. What an earlier source left is replaced, but a
 /// link of it that leads away is never followed.
 /// Archive: a gcs source of type Archive or TarGzArchive whose location is a tar file, plain or

@@ -40,6 +40,7 @@ void tree(std::string_view bytes) {
 void advertisement(std::string_view bytes) {
   const auto remote = git::parse_advertisement(bytes);
   if (!remote) return;
+  require(remote->version != 2 || remote->refs.empty());
   for (const git::RemoteRef& ref : remote->refs) {
     require(git::is_full_id(ref.id));
     const auto chosen = git::choose(remote->refs, ref.name);
@@ -47,7 +48,22 @@ void advertisement(std::string_view bytes) {
   }
   (void)git::choose(remote->refs, "");
   (void)git::choose(remote->refs, bytes.substr(0, 20));
-  require(git::holds_flush(git::fetch_request({std::string(40, 'a')}, 1, *remote)));
+  git::UntilFlush request(1 << 20);
+  const auto complete = request.add(git::fetch_request({std::string(40, 'a')}, 1, *remote));
+  require(complete.has_value() && *complete);
+}
+
+/// Refs are read alike in whatever pieces they come.
+void refs(std::string_view bytes) {
+  const auto whole = git::parse_refs(bytes);
+  git::UntilFlush pieces(bytes.size());
+  bool complete = false;
+  for (std::size_t at = 0; at < bytes.size() && !complete; ++at) {
+    complete = pieces.add(bytes.substr(at, 1)).value();
+  }
+  if (!whole) return;
+  require(complete && git::parse_refs(pieces.text()) == whole);
+  for (const git::RemoteRef& ref : *whole) require(git::is_full_id(ref.id) && !ref.name.empty());
 }
 
 struct Heard {
@@ -57,13 +73,12 @@ struct Heard {
   bool operator==(const Heard&) const = default;
 };
 
-Heard hear(std::string_view bytes, std::size_t piece, bool side_band, bool shallow) {
+Heard hear(std::string_view bytes, std::size_t piece, git::AnswerForm form) {
   Heard heard;
-  git::FetchResponse response(side_band, [&heard](std::string_view more) {
+  git::FetchResponse response(form, [&heard](std::string_view more) {
     heard.pack.append(more);
     return knative::Result<void>();
   });
-  if (shallow) response.expect_shallow_lines();
   knative::Result<void> fed;
   while (fed && !bytes.empty()) {
     fed = response.feed(bytes.substr(0, piece));
@@ -76,10 +91,10 @@ Heard hear(std::string_view bytes, std::size_t piece, bool side_band, bool shall
 }
 
 /// An answer means the same in whatever pieces it comes.
-void answer(std::string_view bytes, bool side_band, bool shallow) {
-  const Heard whole = hear(bytes, bytes.size(), side_band, shallow);
-  require(hear(bytes, 1, side_band, shallow) == whole);
-  require(hear(bytes, 7, side_band, shallow) == whole);
+void answer(std::string_view bytes, git::AnswerForm form) {
+  const Heard whole = hear(bytes, bytes.size(), form);
+  require(hear(bytes, 1, form) == whole);
+  require(hear(bytes, 7, form) == whole);
 }
 
 }  // namespace
@@ -92,9 +107,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 'c': (void)git::parse_commit(bytes); break;
     case 'g': (void)git::parse_tag(bytes); break;
     case 'a': advertisement(bytes); break;
-    case 'b': answer(bytes, true, false); break;
-    case 's': answer(bytes, true, true); break;
-    default: answer(bytes, false, (data[0] & 1) != 0); break;
+    case 'b': answer(bytes, {}); break;
+    case 's': answer(bytes, {.shallow_lines = true}); break;
+    case 'v': answer(bytes, {.sections = true}); break;
+    case 'r': refs(bytes); break;
+    default: answer(bytes, {.side_band = false, .shallow_lines = (data[0] & 1) != 0}); break;
   }
   return 0;
 }

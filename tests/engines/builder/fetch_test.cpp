@@ -1,4 +1,6 @@
 // Sources: git by path, file:// and http://, archives and folders, and what they must not do.
+#include <sstream>
+
 #include "builder_fixture.hpp"
 #include "knative/http_client.hpp"
 #include "knative/http_server.hpp"
@@ -75,6 +77,10 @@ class GitSources : public BuilderFixture {
     }
   }
 
+  // In a mirror: nothing but its child leads to the first commit.
+  const std::string hide_first =
+      "git update-ref -d refs/tags/v1 && git update-ref -d refs/heads/side && "
+      "git update-ref -d refs/tags/v1-signed && git update-ref -d refs/pull/7/head";
   std::string first_;
   std::string second_;
 };
@@ -262,6 +268,10 @@ class GitOverHttp : public GitSources {
 };
 
 TEST_F(GitOverHttp, EveryKindOfRevision) { expect_revisions(url("/repo.git")); }
+TEST_F(GitOverHttp, EveryKindOfRevisionOfAServerThatKnowsNoVersions) {
+  expect_revisions(url("/old/repo.git"));
+  expect_missing(url("/old/repo.git"));
+}
 TEST_F(GitOverHttp, MissingRevision) { expect_missing(url("/repo.git")); }
 
 TEST_F(GitOverHttp, AnEmptyRepositoryIsSaidSo) {
@@ -286,13 +296,36 @@ TEST_F(GitOverHttp, OnlyTheWantedCommitIsTransferred) {
   EXPECT_EQ(read("out/.git/shallow"), second_ + "\n");
 }
 
-TEST_F(GitOverHttp, ACommitIdIsAskedForWhenTheServerAllowsIt) {
-  shell(
-      "cd serve/repo.git && git config uploadpack.allowReachableSHA1InWant true && "
-      "git update-ref -d refs/tags/v1 && git update-ref -d refs/heads/side && "
-      "git update-ref -d refs/tags/v1-signed && git update-ref -d refs/pull/7/head");
+TEST_F(GitOverHttp, ACommitThatNoRefShowsComesWithoutHistory) {
+  shell("cd serve/repo.git && " + hide_first + " && git update-ref refs/heads/main " + second_);
   EXPECT_EQ(fetch(url("/repo.git"), first_).value().resolved.revision, first_);
   EXPECT_EQ(shell_line("git -C out rev-list --count HEAD"), "1");
+  // A server without versions gives it when it is allowed to, else with all that refs lead to.
+  EXPECT_EQ(fetch(url("/old/repo.git"), first_, "whole").value().resolved.revision, first_);
+  shell("cd serve/repo.git && git config uploadpack.allowReachableSHA1InWant true");
+  EXPECT_EQ(fetch(url("/old/repo.git"), first_, "old").value().resolved.revision, first_);
+  EXPECT_EQ(read("old/.git/shallow"), read("out/.git/shallow"));
+  EXPECT_FALSE(fs::exists(path("whole/.git/shallow")));
+}
+
+TEST_F(GitOverHttp, ServersAreAskedForTheRefsThatARevisionMayMeanAndNoOthers) {
+  shell("cd serve/repo.git && for n in $(seq 2000); do echo \"create refs/changes/$n/head " +
+        first_ + "\"; done | git update-ref --stdin");
+  fs::remove(path("serve.log"));
+  ASSERT_TRUE(fetch(url("/repo.git"), "main"));
+  ASSERT_TRUE(fetch(url("/repo.git"), first_, "by-id"));
+  std::istringstream log(read("serve.log"));
+  std::string method;
+  std::string where;
+  std::size_t bytes = 0;
+  std::size_t all = 0;
+  int requests = 0;
+  while (log >> method >> where >> bytes) {
+    all += bytes;
+    ++requests;
+  }
+  EXPECT_EQ(requests, 5) << "refs are not asked for by who knows an id";
+  EXPECT_LT(all, 4000u);
 }
 
 TEST_F(GitOverHttp, TheServersWordsAreInTheError) {
@@ -366,7 +399,7 @@ TEST_F(GitOverHttp, GoesThroughTheProxyThatTheHostSays) {
                }));
   outbound_options_.proxies = http::Proxies::from({{"http_proxy", proxy.at()}}).value();
   EXPECT_EQ(fetch("http://git.example/repo.git", "main").value().resolved.revision, second_);
-  EXPECT_EQ(hosts, (std::vector<std::string>{"git.example", "git.example"}));
+  EXPECT_EQ(hosts, std::vector<std::string>(3, "git.example"));
 }
 
 TEST_F(GitOverHttp, ABrokenTransferIsNoCheckout) {
@@ -629,6 +662,12 @@ TEST_F(GitDaemon, MissingRevision) { expect_missing(url("/repo.git")); }
 
 TEST_F(GitDaemon, OnlyTheWantedCommitIsTransferred) {
   ASSERT_TRUE(fetch(url("/repo.git"), "main"));
+  EXPECT_EQ(shell_line("git -C out rev-list --count HEAD"), "1");
+}
+
+TEST_F(GitDaemon, ACommitThatNoRefShowsComesWithoutHistory) {
+  shell("cd serve/repo.git && " + hide_first);
+  EXPECT_EQ(fetch(url("/repo.git"), first_).value().resolved.revision, first_);
   EXPECT_EQ(shell_line("git -C out rev-list --count HEAD"), "1");
 }
 

@@ -3,7 +3,9 @@
     git_http_server.py ROOT      prints its port, serves until killed
 
 /private/... needs the user "ada" with password "secret"; /hang/... never answers; /moved/X
-redirects to /X; /dumb/... serves no git protocol; /cut/X breaks the pack in its middle.
+redirects to /X; /dumb/... serves no git protocol; /cut/X breaks the pack in its middle; /old/X
+speaks the protocol as it was before versions. What is asked is appended to ROOT.log, a line each:
+method, path, and the bytes of the answer.
 """
 
 import base64
@@ -49,6 +51,8 @@ class Handler(BaseHTTPRequestHandler):
             path = path[len("/private"):]
         if first == "cut":
             path = path[len("/cut"):]
+        if first == "old":
+            path = path[len("/old"):]
         if not os.path.isdir(os.path.join(ROOT, path.split("/")[1])):
             return self.plain(404, "no repository here\n")
         environment = {
@@ -56,6 +60,7 @@ class Handler(BaseHTTPRequestHandler):
             "PATH_INFO": path, "QUERY_STRING": query, "REQUEST_METHOD": self.command,
             "CONTENT_TYPE": self.headers.get("Content-Type", ""),
             "CONTENT_LENGTH": str(len(body)), "REMOTE_ADDR": "127.0.0.1",
+            "HTTP_GIT_PROTOCOL": "" if first == "old" else self.headers.get("Git-Protocol", ""),
             "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1",
         }
         output = subprocess.run(["git", "http-backend"], input=body, env=environment,
@@ -71,6 +76,8 @@ class Handler(BaseHTTPRequestHandler):
                 headers.append((name, value))
         if first == "cut" and self.command == "POST":
             content = content[:len(content) // 2]
+        with open(ROOT + ".log", "a", encoding="utf-8") as log:
+            log.write(f"{self.command} {path} {len(content)}\n")
         self.send_response(status)
         for name, value in headers:
             self.send_header(name, value)
