@@ -60,6 +60,7 @@ constexpr const char* platform_usage =
     "                          is not on this machine may only pull\n"
     "  --registry-config FILE  who we are at other registries, as docker's config.json\n"
     "  --insecure-registry HOST  speak http with that registry (may be repeated)\n"
+    "  --no-push               builds push nothing; their images stay in the store\n"
     "  --timeout DURATION      to become ready, e.g. 90 or 2m; default 60 seconds\n";
 
 constexpr const char* demo_usage =
@@ -116,7 +117,8 @@ struct Spec {
 Spec platform_spec() {
   return {{"--listen", "--data-dir", "--domain", "--timeout", "--tls-cert", "--tls-key",
            "--tls-client-ca", "--trust", "--registry-config", "--insecure-registry"},
-          {"--listen-beyond-loopback", "--tls", "--proxies-from-environment", "--registry"}};
+          {"--listen-beyond-loopback", "--tls", "--proxies-from-environment", "--registry",
+           "--no-push"}};
 }
 
 // Read options; an unknown one is an error that names it.

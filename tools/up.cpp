@@ -266,6 +266,7 @@ int serve(const Arguments& arguments, const Sources& added) {
   if (!reached) return misused(reached.error());
   options.registries = std::move(*reached);
   if (arguments.has("--registry")) options.registry.emplace();
+  options.push_images = !arguments.has("--no-push");
   const bool secure = options.listen_tls.has_value();
   kn::PlatformThread platform(functions, options, loop);
   kn::ApplyOptions applying;

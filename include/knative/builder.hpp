@@ -166,10 +166,11 @@ struct BuilderOptions {
   /// The Secrets of the build's ServiceAccount in their order. Empty: none.
   std::function<Result<std::vector<core::Secret>>(const build::Build& build)> secrets;
   /// Brings an image whose name begins with a registry ("ghcr.example/team/shop") there, once the
-  /// store has it; the build succeeds when that did. The arguments stay until the task is done.
-  /// Empty: every image is in the store alone.
-  std::function<Task<Result<void>>(const build::Build& build, const oci::Reference& name,
-                                   const oci::Descriptor& manifest)>
+  /// store has it; the build succeeds when that did. `docker_config` is what the build's
+  /// ServiceAccount gives to registries, as a config.json ("" when nothing). The arguments stay
+  /// until the task is done. Empty: every image is in the store alone.
+  std::function<Task<Result<void>>(const oci::Reference& name, const oci::Descriptor& manifest,
+                                   const std::string& docker_config)>
       publish;
   /// Time of files in images, seconds since the epoch. The image's own time is the commit's.
   std::int64_t source_date_epoch = 0;

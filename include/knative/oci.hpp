@@ -55,13 +55,19 @@ class KNATIVE_EXPORT BlobContent {
 /// long as somebody holds it. May outlive the store.
 using Pin = std::shared_ptr<const void>;
 
+/// On the descriptor of a name: its image came from a registry, which has it still.
+inline constexpr std::string_view pulled_annotation = "dev.knative.image.pulled";
+
 /// What `ImageStore::collect` may take.
 struct CollectOptions {
   /// Manifests that were pushed or left behind without a tag, too.
   bool untagged = false;
+  /// Names with `pulled_annotation` that nobody has pinned, too.
+  bool pulled = false;
 };
 struct Collected {
   std::uint64_t manifests = 0;  ///< Untagged ones.
+  std::uint64_t names = 0;      ///< Pulled ones.
   std::uint64_t blobs = 0;
   std::uint64_t bytes = 0;
 };
@@ -151,7 +157,7 @@ class KNATIVE_EXPORT ImageStore {
 /// Bounds of a store.
 struct ImageStoreLimits {
   /// Of all blobs, those being written included; 0: none. What goes beyond makes room by `collect`
-  /// with untagged manifests, and is `resource_exhausted` when that is not enough.
+  /// with untagged manifests and pulled names, and is `resource_exhausted` when that is not enough.
   std::uint64_t bytes_max = 0;
 };
 

@@ -62,6 +62,10 @@ struct PlatformOptions {
   std::shared_ptr<const oci::RegistryClientOptions> registries;
   /// Without it a registry is never asked: an image is in the store, or it is missing.
   bool pull_images = true;
+  /// Builds whose image begins with a registry ("ghcr.io/team/shop") push it there, with the
+  /// credentials of their ServiceAccount or else those of `registries`. Without it, or without
+  /// `pull_images`, what is built stays in the store.
+  bool push_images = true;
   std::string default_namespace = "default";
   /// config-autoscaler, with Knative's defaults.
   AutoscalerConfig autoscaler;

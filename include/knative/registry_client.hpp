@@ -189,9 +189,13 @@ class KNATIVE_EXPORT RegistryClient {
   std::shared_ptr<Impl> impl_;
 };
 
-/// Whether Knative leaves a name's tag as it is instead of asking a registry what it means: the
-/// images of local builds ("kind.local", "ko.local", "dev.local", config-deployment's
-/// registries-skipping-tag-resolving), and names with a digest.
+/// "kind.local", "ko.local" and "dev.local" stand for no registry: the images of local builds have
+/// such names, nothing is pushed there, and their tags stay (config-deployment's
+/// registries-skipping-tag-resolving).
+KNATIVE_EXPORT std::vector<std::string> local_registries();
+
+/// Whether Knative leaves a name's tag as it is instead of asking a registry what it means: those
+/// of `skipped` registries, and names with a digest.
 KNATIVE_EXPORT bool keeps_tag(const Reference& name, const std::vector<std::string>& skipped);
 
 }  // namespace knative::oci

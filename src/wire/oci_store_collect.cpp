@@ -5,6 +5,14 @@
 
 namespace knative::oci {
 
+namespace {
+
+bool was_pulled(const Descriptor& name) {
+  return name.annotations.contains(std::string(pulled_annotation));
+}
+
+}  // namespace
+
 // ---------------------------------------------------------------------------- single blobs
 
 Result<bool> CatalogStore::needed(const Digest& digest) {
@@ -120,7 +128,9 @@ Result<std::set<Digest>> CatalogStore::mark(const CollectOptions& options) {
   std::vector<Digest> roots;
   for (const Descriptor& entry : catalog_.strangers()) roots.push_back(entry.digest);
   for (const auto& [name, repository] : catalog_.repositories()) {
-    for (const auto& [tag, manifest] : repository.tags) roots.push_back(manifest.digest);
+    for (const auto& [tag, manifest] : repository.tags) {
+      if (!options.pulled || !was_pulled(manifest)) roots.push_back(manifest.digest);
+    }
     if (options.untagged) continue;
     for (const auto& [digest, manifest] : repository.kept) roots.push_back(digest);
   }
@@ -141,12 +151,17 @@ Result<Collected> CatalogStore::sweep(const std::set<Digest>& marked) {
   Collected collected;
   Edit changes;
   for (const auto& [name, repository] : catalog_.repositories()) {
+    for (const auto& [tag, manifest] : repository.tags) {
+      if (marked.contains(manifest.digest)) continue;
+      changes.push_back({CatalogChange::Kind::untag, name, tag, manifest});
+      ++collected.names;
+    }
     for (const auto& [digest, manifest] : repository.kept) {
       if (marked.contains(digest)) continue;
       changes.push_back({CatalogChange::Kind::drop, name, "", manifest});
+      ++collected.manifests;
     }
   }
-  collected.manifests = changes.size();
   if (Result<void> written = write_down(changes); !written) return written.error();
   const Result<std::vector<BlobEntry>> blobs = list_blobs();
   if (!blobs) return blobs.error();
@@ -230,7 +245,7 @@ Result<void> CatalogStore::reserve(std::uint64_t bytes) {
                   "the image store is full: " + std::to_string(limits_.bytes_max) + " bytes");
     }
   }
-  const Result<Collected> collected = collect({.untagged = true});
+  const Result<Collected> collected = collect({.untagged = true, .pulled = true});
   const std::lock_guard counting(room_mutex_);
   if (take()) return {};
   worth_collecting_ = true;

@@ -74,6 +74,38 @@ TEST_P(ImageRoom, WhatATagNeedsIsNeverCollected) {
   EXPECT_TRUE(store_->manifest(ref("b")));
 }
 
+TEST_P(ImageRoom, WhatWasPulledGivesRoomUnlessItIsPinned) {
+  const auto pulled = [this](const std::string& name, const std::string& layer) {
+    Descriptor root = add(name, layer);
+    root.annotations[std::string(pulled_annotation)] = "true";
+    store_->set_reference(ref(name), root).value();
+    return root;
+  };
+  add("ours", "one");
+  const Descriptor used = pulled("used", "two");
+  pulled("unused", "three");
+  EXPECT_EQ(store_->collect({.untagged = true})->blobs, 0u);
+  Pin pin = store_->pin(used.digest).value();
+  const Collected collected = store_->collect({.untagged = true, .pulled = true}).value();
+  EXPECT_EQ(collected.names, 1u);
+  EXPECT_TRUE(has("one") && has("two"));
+  EXPECT_FALSE(has("three"));
+  EXPECT_FALSE(store_->find(ref("unused")).value());
+  pin.reset();
+  EXPECT_EQ(store_->collect({.pulled = true})->names, 1u);
+  EXPECT_TRUE(has("one"));
+}
+
+TEST_P(ImageRoom, AFullStoreMakesRoomByWhatItCanPullAgain) {
+  open({.bytes_max = 10'000});
+  Descriptor root = add("pulled", std::string(6'000, 'p'));
+  root.annotations[std::string(pulled_annotation)] = "true";
+  store_->set_reference(ref("pulled"), root).value();
+  add("ours", std::string(6'000, 'o'));
+  EXPECT_FALSE(store_->find(ref("pulled")).value());
+  EXPECT_TRUE(store_->find(ref("ours")).value());
+}
+
 TEST_P(ImageRoom, ANameThatMovedOnLeavesItsImageToTheCollection) {
   add("a", "one");
   add("a", "two");

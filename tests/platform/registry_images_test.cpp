@@ -69,6 +69,15 @@ class RegistryImages : public PlatformFixture {
     if (!note.empty()) service.spec.template_.metadata.annotations["note"] = note;
     return service;
   }
+  static build::Build made(const std::string& name) {
+    build::Build build;
+    build.metadata.name = "made";
+    build.spec.image = name;
+    build.spec.image_config.emplace();
+    build.spec.image_config->entrypoint = {"/run"};
+    return build;
+  }
+  std::string said() { return message<build::Build>("made", "Succeeded"); }
   std::string digest_of(const std::string& revision) {
     const Revision object = get<Revision>(revision);
     if (object.status.container_statuses.size() != 1) return "no status";
@@ -216,6 +225,91 @@ TEST_F(RegistryImages, secrets_for_images_open_a_registry_and_are_told_to_nobody
   apply(right);
   EXPECT_EQ(state<Revision>("app-00003"), "True") << message<Revision>("app-00003");
   EXPECT_EQ(call("app"), "app");
+}
+
+// Build and Revision of what this machine's own registry has are the store's.
+TEST_F(RegistryImages, a_name_of_the_own_registry_is_the_stores_own_and_nothing_is_sent) {
+  platform_.reset();
+  PlatformOptions options;
+  options.listen = Endpoint{.host = "127.0.0.1", .port = 8080, .path = {}};
+  options.registry.emplace();
+  platform_ = std::make_unique<Platform>(simulation_.env(), functions_, std::move(options));
+  platform_->start().value();
+  apply(made("localhost:8080/team/made:1"));
+  EXPECT_EQ(state<build::Build>("made", "Succeeded"), "True") << said();
+  EXPECT_TRUE(platform_->images().resolve(oci::Reference::parse("team/made:1").value()));
+  scenario::store_image(platform_->images(), "app");
+  apply(serving::service("app", "localhost:8080/local/app"));
+  EXPECT_EQ(state<Service>("app"), "True") << message<Service>("app");
+  EXPECT_EQ(call("app"), "app");
+  EXPECT_EQ(digest_of("app-00001").substr(0, 17), "local/app@sha256:");
+}
+
+TEST_F(RegistryImages, what_a_revision_was_pulled_for_is_kept_until_the_revision_goes) {
+  const oci::Digest app = push("app");
+  apply(service());
+  simulation_.run_for(10min);  // to zero: no container holds it
+  oci::ImageStore& here = platform_->images();
+  const oci::CollectOptions everything{.untagged = true, .pulled = true};
+  EXPECT_EQ(here.collect(everything)->names, 0u);
+  EXPECT_EQ(here.collect(everything)->blobs, 0u);
+  remove<Service>("app");
+  EXPECT_EQ(here.collect(everything)->names, 1u);
+  EXPECT_FALSE(here.blob_size(app).value());  // after this it would be spared
+  apply(service());
+  EXPECT_EQ(call("app"), "app");  // pulled again
+}
+
+TEST_F(RegistryImages, an_image_that_lost_its_name_is_kept_for_its_revision_also_after_a_restart) {
+  PlatformOptions options;
+  options.data_directory = "/data";
+  begin(options);
+  scenario::store_image(platform_->images(), "app");
+  apply(serving::service("app", "local/app"));
+  ASSERT_EQ(state<Service>("app"), "True") << message<Service>("app");
+  platform_->images().remove_reference(oci::Reference::parse("local/app").value()).value();
+  simulation_.run(platform_->stop());
+  begin(options);
+  EXPECT_EQ(platform_->images().collect({.untagged = true, .pulled = true})->blobs, 0u);
+  simulation_.run_for(1min);
+  EXPECT_EQ(call("app"), "app");
+}
+
+TEST_F(RegistryImages, a_build_pushes_its_image_as_its_service_account_may) {
+  registry::ServerOptions closed;
+  closed.anonymous = registry::Access::none;
+  closed.users = {{.name = "ada", .password = "hunter2", .access = registry::Access::write}};
+  open_registry(closed);
+  const std::string name = "registry.example:5000/team/made:1";
+  apply(made(name));
+  EXPECT_EQ(state<build::Build>("made", "Succeeded"), "False ImageFailed");
+  EXPECT_THAT(said(), HasSubstr("401"));
+  secret("right", "YWRhOmh1bnRlcjI=");
+  core::ServiceAccount account;
+  account.metadata.name = "pusher";
+  account.secrets = {{.name = "right"}};
+  apply(account);
+  remove<build::Build>("made");
+  build::Build build = made(name);
+  build.spec.service_account_name = "pusher";
+  apply(build);
+  EXPECT_EQ(state<build::Build>("made", "Succeeded"), "True") << said();
+  EXPECT_THAT(said(), testing::Not(HasSubstr("hunter2")));
+  const oci::Reference there = oci::Reference::parse("team/made:1").value();
+  ASSERT_TRUE(there_->resolve(there));
+  EXPECT_EQ(get<build::Build>("made").status.image,
+            "registry.example:5000/team/made@" + there_->resolve(there)->digest.to_string());
+}
+
+TEST_F(RegistryImages, a_build_stays_here_when_it_may_not_push_or_its_registry_is_none) {
+  apply(made("kind.local/made:1"));
+  EXPECT_EQ(state<build::Build>("made", "Succeeded"), "True") << said();
+  PlatformOptions options;
+  options.push_images = false;
+  begin(options);
+  apply(made("registry.example:5000/team/made:1"));
+  EXPECT_EQ(state<build::Build>("made", "Succeeded"), "True") << said();
+  EXPECT_EQ(there_->references()->size(), 0u);
 }
 
 TEST_F(RegistryImages, a_service_accounts_secrets_for_images_count_too) {

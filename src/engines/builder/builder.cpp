@@ -623,7 +623,8 @@ struct Builder::Impl {
   Task<std::optional<Failure>> publish_image(Run& run, const oci::Reference& name,
                                              const oci::Descriptor& manifest) {
     if (options.publish && !name.registry().empty()) {
-      Task<Result<void>> publishing = options.publish(run.build, name, manifest);
+      const std::string& registries = run.credentials.files[builder::docker_config_path];
+      Task<Result<void>> publishing = options.publish(name, manifest, registries);
       const Result<void> published = co_await std::move(publishing);
       if (!published) co_return Failure{"ImageFailed", published.error().within("image")};
     }

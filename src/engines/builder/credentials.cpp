@@ -130,7 +130,7 @@ class Collector {
   }
 
   BuildCredentials finish() {
-    files_[".docker/config.json"] = docker_config();
+    files_[docker_config_path] = docker_config();
     add_git_files();
     add_ssh_files();
     return {std::move(sources_), std::move(files_)};

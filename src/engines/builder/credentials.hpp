@@ -13,6 +13,8 @@
 
 namespace knative::builder {
 
+inline constexpr const char* docker_config_path = ".docker/config.json";
+
 struct BuildCredentials {
   SourceCredentials sources;
   std::map<std::string, std::string> files;  // by path below the home, for its user alone

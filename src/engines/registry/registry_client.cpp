@@ -216,6 +216,8 @@ Task<Result<void>> RegistryClient::remove(const Reference& name, RegistryKeyring
   co_return error;
 }
 
+std::vector<std::string> local_registries() { return {"kind.local", "ko.local", "dev.local"}; }
+
 bool keeps_tag(const Reference& name, const std::vector<std::string>& skipped) {
   if (!name.digest.empty()) return true;
   const RegistryPlace place = place_of(name);

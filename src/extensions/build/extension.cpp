@@ -1,9 +1,11 @@
 // Build as a part of a platform: the builder with its sources, and its reconciler.
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <set>
 #include <utility>
 
+#include "extensions/build/publishing.hpp"
 #include "extensions/build/reconcilers.hpp"
 #include "knative/extensions.hpp"
 #include "knative/oci.hpp"
@@ -127,11 +129,23 @@ class BuildExtension final : public Extension {
     builder_options.secrets = [&client = into.client()](const build::Build& build) {
       return secrets_of(client, build);
     };
+    const bool pushes = into.options().push_images;
+    std::function<std::uint16_t()> own_port = [] { return std::uint16_t{0}; };
+    if (into.options().registry) {
+      own_port = [&addresses = into.addresses()] { return addresses.port(); };
+    }
+    publishing_.emplace(images, pushes ? into.find<oci::RegistryClient>() : nullptr, env.disk,
+                        env.logger, std::move(own_port));
+    builder_options.publish = [this](const oci::Reference& name, const oci::Descriptor& manifest,
+                                     const std::string& docker_config) {
+      return publishing_->publish(name, manifest, docker_config);
+    };
     builder_ = std::make_unique<Builder>(env.timers, env.files, env.disk, *fetcher_, runtimes,
                                          std::move(images), std::move(builder_options));
   }
 
   std::unique_ptr<Fetcher> fetcher_;
+  std::optional<Publishing> publishing_;
   std::unique_ptr<Builder> builder_;
 };
 

@@ -116,15 +116,21 @@ class ContainersExtension final : public Extension {
       if (Result<std::string> made = into.directory(name); !made) return made.error();
     }
     cache_ = std::make_unique<oci::UnpackCache>(*store, env.files, env.disk, *unpacked);
-    source_ =
-        std::make_unique<ImageSource>(*store, into.find<oci::RegistryClient>(), into.client(), env);
+    holds_ = std::make_unique<ImageHolds>(*store, env);
+    ImageSourceOptions options;
+    if (into.options().registry) {
+      options.own_port = [&addresses = into.addresses()] { return addresses.port(); };
+    }
+    source_ = std::make_unique<ImageSource>(*store, into.find<oci::RegistryClient>(), *holds_,
+                                            into.client(), env, std::move(options));
     images_ = std::make_unique<StoreImages>(*source_, *cache_, env, std::move(*clones));
-    return {};
+    return into.provide(*holds_);
   }
 
   FunctionTable functions_;
   HostImages host_;
   std::unique_ptr<oci::UnpackCache> cache_;
+  std::unique_ptr<ImageHolds> holds_;
   std::unique_ptr<ImageSource> source_;
   std::unique_ptr<ImageProvider> images_;
   IsolationSupport support_;

@@ -4,14 +4,12 @@
 #include <utility>
 
 #include "knative/core.hpp"
+#include "knative/registry_server.hpp"
 
 namespace knative {
 
 namespace {
 
-/// On the descriptor of a name in the store that a pull has bound: it says what the name meant at
-/// its registry at that time.
-constexpr std::string_view pulled_annotation = "dev.knative.image.pulled";
 constexpr std::string_view hub = "docker.io";
 constexpr Duration refusal_pause_min = std::chrono::seconds(1);
 constexpr Duration refusal_pause_max = std::chrono::minutes(1);
@@ -67,21 +65,30 @@ struct ImageSource::Turn {
 };
 
 ImageSource::ImageSource(std::shared_ptr<oci::ImageStore> store, oci::RegistryClient* registry,
-                         const Client& objects, Env& env, ImageSourceOptions options)
+                         ImageHolds& holds, const Client& objects, Env& env,
+                         ImageSourceOptions options)
     : store_(std::move(store)),
       registry_(registry),
+      holds_(holds),
       objects_(objects),
       env_(env),
       options_(std::move(options)) {
   const auto names = store_->references();
   if (!names) return;  // whoever uses the store next hears of it
   for (const auto& [name, root] : *names) {
-    if (root.annotations.contains(std::string(pulled_annotation))) pulled_.insert(root.digest);
+    if (root.annotations.contains(std::string(oci::pulled_annotation))) pulled_.insert(root.digest);
   }
 }
 
-bool ImageSource::foreign(const std::string& image) const {
+// As the store has it: what this machine's registry has by a name is the store's own.
+Result<oci::Reference> ImageSource::named(const std::string& image) const {
   const Result<oci::Reference> parsed = oci::Reference::parse(image);
+  const std::uint16_t port = options_.own_port();
+  return parsed && port != 0 ? registry::plain_name(*parsed, port) : parsed;
+}
+
+bool ImageSource::foreign(const std::string& image) const {
+  const Result<oci::Reference> parsed = named(image);
   if (!parsed) return false;
   const auto found = store_->find(parsed->with_default_tag());
   return found && (!*found || pulled_.contains((*found)->digest));
@@ -94,12 +101,15 @@ Task<Result<std::optional<ImageSource::Known>>> ImageSource::look(oci::Reference
     Result<std::optional<oci::Descriptor>> found = store->find(name);
     if (!found) return found.error();
     if (!*found) return std::optional<Known>();
-    const bool pulled = (*found)->annotations.contains(std::string(pulled_annotation));
+    const bool pulled = (*found)->annotations.contains(std::string(oci::pulled_annotation));
     // An index may be here without this platform's manifest.
     const Result<oci::Manifest> whole = store->manifest(name);
     if (!whole && whole.error().code == Errc::not_found) return std::optional<Known>();
     if (!whole) return whole.error();
-    return std::optional<Known>(Known{std::move(**found), pulled});
+    Result<oci::Pin> pin = store->pin((*found)->digest);
+    if (!pin && pin.error().code == Errc::not_found) return std::optional<Known>();
+    if (!pin) return pin.error();
+    return std::optional<Known>(Known{std::move(**found), pulled, std::move(*pin)});
   };
   Task<Result<std::optional<Known>>> looking = env_.disk.run(work);
   Result<std::optional<Known>> known = co_await std::move(looking);
@@ -109,16 +119,16 @@ Task<Result<std::optional<ImageSource::Known>>> ImageSource::look(oci::Reference
 }
 
 Task<Result<std::string>> ImageSource::pin(const ContainerSpec& spec) {
-  const Result<oci::Reference> parsed = oci::Reference::parse(spec.image);
+  const Result<oci::Reference> parsed = named(spec.image);
   if (!parsed) co_return parsed.error();
-  if (!parsed->digest.empty()) co_return spec.image;
+  if (!parsed->digest.empty()) co_return parsed->to_string();
   const oci::Reference name = parsed->with_default_tag();
   Task<Result<std::optional<Known>>> looking = look(name);
   const Result<std::optional<Known>> known = co_await std::move(looking);
   if (!known) co_return known.error();
   const bool ours = *known && !(*known)->pulled;
   if (ours) co_return by_digest(name, (*known)->manifest.digest).to_string();
-  if (oci::keeps_tag(name, options_.keep_tags_of)) co_return spec.image;
+  if (oci::keeps_tag(name, options_.keep_tags_of)) co_return parsed->to_string();
   if (registry_ == nullptr || spec.image_pull.policy == "Never") {
     if (*known) co_return by_digest(name, (*known)->manifest.digest).to_string();
     Task<Error> missing = absent(name, std::nullopt);
@@ -191,8 +201,8 @@ Error ImageSource::refused(const std::string& who, Error error) {
   return refusal.error;
 }
 
-Task<Result<oci::Reference>> ImageSource::fetch(const ContainerSpec& spec) {
-  const Result<oci::Reference> parsed = oci::Reference::parse(spec.image);
+Task<Result<FetchedImage>> ImageSource::fetch(const ContainerSpec& spec) {
+  const Result<oci::Reference> parsed = named(spec.image);
   if (!parsed) co_return parsed.error();
   const oci::Reference name = parsed->with_default_tag();
   while (true) {
@@ -208,18 +218,18 @@ Task<Result<oci::Reference>> ImageSource::fetch(const ContainerSpec& spec) {
   if (!known) co_return known.error();
   const std::string policy = policy_of(spec, name);
   const bool asks = *known && (*known)->pulled && policy == "Always";
-  if (*known && (!asks || registry_ == nullptr)) co_return name;
+  if (*known && (!asks || registry_ == nullptr)) co_return FetchedImage{name, (*known)->pin};
   if (registry_ == nullptr || policy == "Never") {
     Task<Error> missing = absent(name, std::nullopt);
     const Error error = co_await std::move(missing);
     co_return policy == "Never" ? error.within("ErrImageNeverPull") : error;
   }
-  Task<Result<oci::Reference>> getting = pull(name, spec, asks);
-  Result<oci::Reference> got = co_await std::move(getting);
+  Task<Result<FetchedImage>> getting = pull(name, spec, asks);
+  Result<FetchedImage> got = co_await std::move(getting);
   if (got || !*known || !not_reached(got.error())) co_return got;
   env_.logger.log(LogLevel::warning, "images", "the image of the last pull is taken",
                   {{"image", name.to_string()}, {"error", got.error().to_string()}});
-  co_return name;
+  co_return FetchedImage{name, (*known)->pin};
 }
 
 // What was pulled may be here already, under another tag.
@@ -229,28 +239,38 @@ Task<Result<void>> ImageSource::remember_tag(oci::Reference name, oci::Descripto
   const Result<std::optional<Known>> known = co_await std::move(looking);
   if (!known) co_return known.error();
   if (*known) {
-    Task<Result<void>> binding = bind(name, root);
-    co_return co_await std::move(binding);
+    Task<Result<oci::Pin>> binding = bind(name, root);
+    const Result<oci::Pin> bound = co_await std::move(binding);
+    if (!bound) co_return bound.error();
+    co_return Result<void>();
   }
   if (tags_.size() >= refusals_max) tags_.clear();
   tags_[exact] = name;
   co_return Result<void>();
 }
 
-// As a pull's.
-Task<Result<void>> ImageSource::bind(oci::Reference name, oci::Descriptor root) {
+// As a pull's. Pinned first: a name alone does not keep what was pulled.
+Task<Result<oci::Pin>> ImageSource::bind(oci::Reference name, oci::Descriptor root) {
   name.digest = oci::Digest();
   if (name.tag.empty()) name.tag = "pulled-" + std::string(root.digest.hex().substr(0, 32));
-  root.annotations[std::string(pulled_annotation)] = "true";
-  auto work = [store = store_, name, root] { return store->set_reference(name, root); };
-  Task<Result<void>> binding = env_.disk.run(work);
-  const Result<void> done = co_await std::move(binding);
-  if (done) pulled_.insert(root.digest);
+  root.annotations[std::string(oci::pulled_annotation)] = "true";
+  auto work = [store = store_, name, root]() -> Result<oci::Pin> {
+    Result<oci::Pin> pin = store->pin(root.digest);
+    if (!pin) return pin;
+    if (Result<void> bound = store->set_reference(name, root); !bound) return bound.error();
+    return pin;
+  };
+  Task<Result<oci::Pin>> binding = env_.disk.run(work);
+  Result<oci::Pin> done = co_await std::move(binding);
+  if (done) {
+    pulled_.insert(root.digest);
+    holds_.came(root.digest, *done);
+  }
   co_return done;
 }
 
-Task<Result<oci::Reference>> ImageSource::pull(oci::Reference name, const ContainerSpec& spec,
-                                               bool ask) {
+Task<Result<FetchedImage>> ImageSource::pull(oci::Reference name, const ContainerSpec& spec,
+                                             bool ask) {
   Result<oci::RegistryKeyring> credentials = keyring(spec);
   if (!credentials) co_return credentials.error();
   oci::PullOptions options;
@@ -278,8 +298,8 @@ Task<Result<oci::Reference>> ImageSource::pull(oci::Reference name, const Contai
   const auto tag = tags_.find(exact);
   const oci::Reference bound = name.tag.empty() && tag != tags_.end() ? tag->second : name;
   if (tag != tags_.end()) tags_.erase(tag);
-  Task<Result<void>> binding = bind(bound, pulled->root);
-  const Result<void> done = co_await std::move(binding);
+  Task<Result<oci::Pin>> binding = bind(bound, pulled->root);
+  const Result<oci::Pin> done = co_await std::move(binding);
   if (!done) co_return done.error();
   const auto took =
       std::chrono::duration_cast<std::chrono::milliseconds>(env_.timers.now() - begun).count();
@@ -288,7 +308,7 @@ Task<Result<oci::Reference>> ImageSource::pull(oci::Reference name, const Contai
                    {"digest", pulled->root.digest.to_string()},
                    {"bytes", std::to_string(pulled->bytes_fetched)},
                    {"ms", std::to_string(took)}});
-  co_return exact;
+  co_return FetchedImage{exact, *done};
 }
 
 // A Secret that is not there says so in the log and is done without, as kubelets do.

@@ -1,6 +1,8 @@
 // Where the images of containers come from: the store, and behind it registries.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -8,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "extensions/containers/image_holds.hpp"
 #include "knative/client.hpp"
 #include "knative/container.hpp"
 #include "knative/oci.hpp"
@@ -15,11 +18,19 @@
 
 namespace knative {
 
+/// An image that is whole in the store.
+struct FetchedImage {
+  oci::Reference name;  ///< There.
+  oci::Pin pin;         ///< Keeps it.
+};
+
 struct ImageSourceOptions {
-  /// Registries whose tags are left as they are (config-deployment's
-  /// registries-skipping-tag-resolving).
-  std::vector<std::string> keep_tags_of = {"kind.local", "ko.local", "dev.local"};
+  /// Registries whose tags are left as they are.
+  std::vector<std::string> keep_tags_of = oci::local_registries();
   Duration resolve_timeout = std::chrono::seconds(10);  ///< digest-resolution-timeout.
+  /// The port at which the store itself is a registry of this machine; 0: none. See
+  /// `registry::plain_name`.
+  std::function<std::uint16_t()> own_port = [] { return std::uint16_t{0}; };
 };
 
 /// Images by name. What was built, imported or pushed here under a name is that image; any other
@@ -27,19 +38,20 @@ struct ImageSourceOptions {
 /// says so (imagePullPolicy) or the registry is not reached. Calls for one image share a pull.
 class ImageSource {
  public:
-  /// `registry` may be null: there are no others. Everything must outlive it.
+  /// `registry` may be null: there are no others. What comes is told to `holds`. Everything must
+  /// outlive it.
   ImageSource(std::shared_ptr<oci::ImageStore> store, oci::RegistryClient* registry,
-              const Client& objects, Env& env, ImageSourceOptions options = {});
+              ImageHolds& holds, const Client& objects, Env& env, ImageSourceOptions options = {});
   ~ImageSource();
 
   /// What the container's image means now, by digest; the image as it stands when its tag is kept.
   /// Fails as Knative says: "Unable to fetch image ...".
   Task<Result<std::string>> pin(const ContainerSpec& spec);
   Task<Result<std::string>> pin(ContainerSpec&&) = delete;
-  /// Its name in the store, where the whole image is, pulled if need be. The detail of a pull's
-  /// failure begins with "ErrImagePull: " or "ErrImageNeverPull: ".
-  Task<Result<oci::Reference>> fetch(const ContainerSpec& spec);
-  Task<Result<oci::Reference>> fetch(ContainerSpec&&) = delete;
+  /// The image, pulled if need be. The detail of a pull's failure begins with "ErrImagePull: " or
+  /// "ErrImageNeverPull: ".
+  Task<Result<FetchedImage>> fetch(const ContainerSpec& spec);
+  Task<Result<FetchedImage>> fetch(ContainerSpec&&) = delete;
   /// Whether this image is not one that was built, imported or pushed here.
   bool foreign(const std::string& image) const;
   void configure(ImageSourceOptions options) { options_ = std::move(options); }
@@ -49,6 +61,7 @@ class ImageSource {
   struct Known {
     oci::Descriptor manifest;
     bool pulled = false;
+    oci::Pin pin;
   };
   struct Turn;
   /// A name that its registry did not give: it is not asked again before `until`.
@@ -61,13 +74,15 @@ class ImageSource {
   Task<oci::Descriptor> appears(oci::Reference name);
   Error refused(const std::string& who, Error error);
   Task<Result<std::optional<Known>>> look(oci::Reference name);
-  Task<Result<oci::Reference>> pull(oci::Reference name, const ContainerSpec& spec, bool ask);
-  Task<Result<void>> bind(oci::Reference name, oci::Descriptor root);
+  Task<Result<FetchedImage>> pull(oci::Reference name, const ContainerSpec& spec, bool ask);
+  Task<Result<oci::Pin>> bind(oci::Reference name, oci::Descriptor root);
+  Result<oci::Reference> named(const std::string& image) const;
   Task<Result<void>> remember_tag(oci::Reference name, oci::Descriptor root);
   Result<oci::RegistryKeyring> keyring(const ContainerSpec& spec) const;
 
   std::shared_ptr<oci::ImageStore> store_;
   oci::RegistryClient* registry_;
+  ImageHolds& holds_;
   const Client& objects_;
   Env& env_;
   ImageSourceOptions options_;

@@ -99,10 +99,10 @@ Task<Result<ImageRoot>> StoreImages::provide_shared(const ContainerSpec& spec) {
 }
 
 Task<Result<ImageRoot>> StoreImages::provide_with(const ContainerSpec& spec, bool shared) {
-  Task<Result<oci::Reference>> fetching = source_.fetch(spec);
-  const Result<oci::Reference> reference = co_await std::move(fetching);
-  if (!reference) co_return reference.error();
-  Task<Result<oci::UnpackedImage>> unpacking = cache_.get(*reference);
+  Task<Result<FetchedImage>> fetching = source_.fetch(spec);
+  const Result<FetchedImage> image = co_await std::move(fetching);
+  if (!image) co_return image.error();
+  Task<Result<oci::UnpackedImage>> unpacking = cache_.get(image->name);
   const Result<oci::UnpackedImage> unpacked = co_await std::move(unpacking);
   if (!unpacked) co_return unpacked.error();
   const std::shared_ptr<Clones> clones = clones_;
@@ -123,7 +123,9 @@ Task<Result<ImageRoot>> StoreImages::provide_with(const ContainerSpec& spec, boo
   root.directory = shared ? unpacked->directory : *folder + "/root";
   if (shared) root.upper = *folder;
   root.defaults = defaults_of(unpacked->config);
-  auto remove = [clones, folder = *folder](void*) { clones->remove_later(folder); };
+  auto remove = [clones, folder = *folder, pin = image->pin](void*) {
+    clones->remove_later(folder);
+  };
   root.keep = std::shared_ptr<void>(clones.get(), std::move(remove));
   co_return root;
 }

@@ -57,8 +57,10 @@ class ServingExtension final : public Extension, private ScaleAccess {
           "configuration", std::make_unique<ConfigurationReconciler>(scope));
     }
     if (done) {
-      done = into.add_controller<serving::Revision>(
-          "revision", std::make_unique<RevisionReconciler>(scope, *data_plane_));
+      auto revisions =
+          std::make_unique<RevisionReconciler>(scope, *data_plane_, into.find<ImageHolds>());
+      done = revisions->keep_images();
+      if (done) done = into.add_controller<serving::Revision>("revision", std::move(revisions));
     }
     if (done) {
       done = into.add_controller<serving::Route>(

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "extensions/containers/image_holds.hpp"
 #include "knative/router.hpp"
 #include "knative/serving.hpp"
 #include "model/serving_lifecycle.hpp"
@@ -72,7 +73,11 @@ class ConfigurationReconciler final : public Frame<serving::Configuration> {
 
 class RevisionReconciler final : public Frame<serving::Revision> {
  public:
-  RevisionReconciler(Scope scope, ServingPlane& plane) : Frame(scope, "revision"), plane_(plane) {}
+  /// `holds` may be null: there is no store of images.
+  RevisionReconciler(Scope scope, ServingPlane& plane, ImageHolds* holds)
+      : Frame(scope, "revision"), plane_(plane), holds_(holds) {}
+  /// What the Revisions that are there refer to is kept from now on.
+  Result<void> keep_images();
 
  private:
   Task<Result<Requeue>> step(serving::Revision& revision, Interests& interests) override;
@@ -81,6 +86,7 @@ class RevisionReconciler final : public Frame<serving::Revision> {
   Task<Result<void>> keep_pinned(serving::Revision& revision);
   Task<Result<void>> forget(const std::string& key, const std::string& uid) override;
   ServingPlane& plane_;
+  ImageHolds* holds_;
 };
 
 class RouteReconciler final : public Frame<serving::Route> {

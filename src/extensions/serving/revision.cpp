@@ -24,6 +24,14 @@ serving::ContainerStatus status_of(const Revision& revision, const std::string& 
   return status;
 }
 
+std::vector<std::string> images_of(const Revision& revision) {
+  std::vector<std::string> images;
+  for (const serving::ContainerStatus& container : revision.status.container_statuses) {
+    images.push_back(container.image_digest);
+  }
+  return images;
+}
+
 // A Build that makes the image and has not ended; the end of it is waited for.
 std::optional<std::string> build_under_way(const Client& client, const Revision& revision,
                                            Interests& interests) {
@@ -119,8 +127,19 @@ std::string failure_reason_of(const Error& error) {
   }
 }
 
-Task<Result<void>> RevisionReconciler::forget(const std::string& key, const std::string&) {
+Result<void> RevisionReconciler::keep_images() {
+  if (holds_ == nullptr) return {};
+  const Result<std::vector<Revision>> revisions = client().list<Revision>();
+  if (!revisions) return revisions.error();
+  for (const Revision& revision : *revisions) {
+    holds_->keep_at_once(revision.metadata.uid, images_of(revision));
+  }
+  return {};
+}
+
+Task<Result<void>> RevisionReconciler::forget(const std::string& key, const std::string& uid) {
   plane_.remove(key);
+  if (holds_ != nullptr) holds_->release(uid);
   co_return Result<void>();
 }
 
@@ -160,6 +179,7 @@ Task<Result<void>> RevisionReconciler::pin(Revision& revision, bool ask_registri
   const Result<std::string> image = co_await std::move(pinning);
   if (!image) co_return image.error();
   revision.status.container_statuses = {status_of(revision, *image)};
+  if (holds_ != nullptr) holds_->keep(revision.metadata.uid, images_of(revision));
   co_return Result<void>();
 }
 

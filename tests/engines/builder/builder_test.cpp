@@ -452,9 +452,9 @@ TEST_F(Builds, ValuesFromOtherObjectsComeFromWhoeverKnowsThem) {
 TEST_F(Builds, AnImageNamedAfterARegistryGoesThere) {
   std::vector<std::string> published;
   bool works = true;
-  options_.publish = [&](const build::Build& build, const oci::Reference& name,
-                         const oci::Descriptor& manifest) -> Task<Result<void>> {
-    published.push_back(build.metadata.name + " " + name.repository);
+  options_.publish = [&](const oci::Reference& name, const oci::Descriptor& manifest,
+                         const std::string& docker_config) -> Task<Result<void>> {
+    published.push_back(name.repository + " " + docker_config);
     const bool there = store_->resolve(name)->digest == manifest.digest;
     EXPECT_TRUE(there);
     if (!works) co_return fail(Errc::unavailable, "the registry is away");
@@ -467,7 +467,7 @@ TEST_F(Builds, AnImageNamedAfterARegistryGoesThere) {
   build.spec.image = "reg.example:5000/team/top:v1";
   const BuildOutcome outcome = execute(build);
   ASSERT_FALSE(outcome.error) << outcome.error->to_string();
-  EXPECT_EQ(published, std::vector<std::string>{"top reg.example:5000/team/top"});
+  EXPECT_EQ(published, std::vector<std::string>{R"(reg.example:5000/team/top {"auths":{}})"});
   EXPECT_TRUE(outcome.status.image.starts_with("reg.example:5000/team/top@sha256:"));
   works = false;
   const BuildOutcome failed = execute(build);
