@@ -26,7 +26,7 @@ HEADERS = {
     "http": 1, "http_headers": 1, "http_url": 1, "http_server": 1, "http_client": 1,
     "http_outbound": 1, "event": 1, "oci": 1, "oci_image": 1, "oci_layer": 1,
     "scalars": 2, "field_error": 2, "fields": 2, "fields_types": 2, "meta": 2, "kinds": 2,
-    "object": 2, "volume": 2, "delivery": 2, "serving_status": 2, "pod": 2, "core": 2, "build": 2, "serving": 2,
+    "object": 2, "volume": 2, "delivery": 2, "serving_status": 2, "pod": 2, "probe": 2, "core": 2, "build": 2, "serving": 2,
     "eventing": 2, "manifest": 2,
     "readiness": 2,
     "log": 3, "selectors": 3, "store": 3, "client": 3,

@@ -43,8 +43,9 @@ struct ContainerIdentity {
   std::string configuration;  ///< K_CONFIGURATION
   std::string revision;       ///< K_REVISION
   std::string build;
-  std::string step;  ///< "build-step-compile"
-  std::string uid;   ///< Of the Revision or the Build.
+  std::string step;       ///< "build-step-compile"
+  std::string container;  ///< Which one of several of an instance; empty: the one that serves.
+  std::string uid;        ///< Of the Revision or the Build.
   friend bool operator==(const ContainerIdentity&, const ContainerIdentity&) = default;
 };
 
@@ -155,6 +156,17 @@ class KNATIVE_EXPORT ContainerRuntime {
                                                          ContainerOutput output) = 0;
   virtual Task<Result<std::unique_ptr<Container>>> start(ContainerSpec&& spec,
                                                          ContainerOutput output) = delete;
+  /// The same in the network of `other`, which this runtime has started and which must stay until
+  /// the task is done; both reach each other over loopback. This one calls `start`: right for all
+  /// whose containers share this machine's.
+  virtual Task<Result<std::unique_ptr<Container>>> start_beside(Container& other,
+                                                                const ContainerSpec& spec,
+                                                                ContainerOutput output);
+  virtual Task<Result<std::unique_ptr<Container>>> start_beside(Container& other,
+                                                                ContainerSpec&& spec,
+                                                                ContainerOutput output) = delete;
+  /// The name of the runtime that runs it, of several; else empty.
+  virtual std::string name_for(const ContainerSpec& spec) const;
 };
 
 /// Runtimes by name, and the choice among them for each container.
@@ -178,6 +190,9 @@ class KNATIVE_EXPORT ContainerRuntimes final : public ContainerRuntime {
   Task<Result<std::string>> pin(const ContainerSpec& spec) override;
   Task<Result<std::unique_ptr<Container>>> start(const ContainerSpec& spec,
                                                  ContainerOutput output) override;
+  Task<Result<std::unique_ptr<Container>>> start_beside(Container& other, const ContainerSpec& spec,
+                                                        ContainerOutput output) override;
+  std::string name_for(const ContainerSpec& spec) const override;
 
  private:
   struct Impl;

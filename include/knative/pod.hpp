@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "knative/meta.hpp"
+#include "knative/probe.hpp"
 #include "knative/volume.hpp"
 
 namespace knative::core {
@@ -96,58 +97,6 @@ struct VolumeMount {
   friend bool operator==(const VolumeMount&, const VolumeMount&) = default;
 };
 
-/// A header that a probe sends.
-struct HttpHeader {
-  std::string name = {};
-  std::string value = {};
-  friend bool operator==(const HttpHeader&, const HttpHeader&) = default;
-};
-
-/// Healthy when a GET is answered with 200 to 399.
-struct HttpGetAction {
-  std::string path = {};
-  IntOrString port = {};
-  std::string host = {};
-  std::string scheme = {};
-  std::vector<HttpHeader> http_headers = {};
-  friend bool operator==(const HttpGetAction&, const HttpGetAction&) = default;
-};
-
-/// Healthy when a connection is accepted.
-struct TcpSocketAction {
-  IntOrString port = {};
-  std::string host = {};
-  friend bool operator==(const TcpSocketAction&, const TcpSocketAction&) = default;
-};
-
-/// Healthy when a command exits with 0.
-struct ExecAction {
-  std::vector<std::string> command = {};
-  friend bool operator==(const ExecAction&, const ExecAction&) = default;
-};
-
-/// Healthy when the gRPC health service says so.
-struct GrpcAction {
-  std::int32_t port = 0;
-  std::optional<std::string> service = {};
-  friend bool operator==(const GrpcAction&, const GrpcAction&) = default;
-};
-
-/// A health check; exactly one handler is set. Times are whole seconds as in Kubernetes.
-struct Probe {
-  std::optional<HttpGetAction> http_get = {};
-  std::optional<TcpSocketAction> tcp_socket = {};
-  std::optional<ExecAction> exec = {};
-  std::optional<GrpcAction> grpc = {};
-  std::int32_t initial_delay_seconds = 0;
-  std::int32_t timeout_seconds = 0;
-  std::int32_t period_seconds = 0;
-  std::int32_t success_threshold = 0;
-  std::int32_t failure_threshold = 0;
-  std::optional<std::int64_t> termination_grace_period_seconds = {};
-  friend bool operator==(const Probe&, const Probe&) = default;
-};
-
 /// Linux capabilities to add and drop.
 struct Capabilities {
   std::vector<std::string> add = {};
@@ -195,7 +144,7 @@ struct Container {
   std::optional<SecurityContext> security_context = {};
   std::string termination_message_path = {};
   std::string termination_message_policy = {};
-  Value lifecycle = {};
+  std::optional<Lifecycle> lifecycle = {};
   bool stdin_open = false;  ///< JSON "stdin".
   bool stdin_once = false;
   bool tty = false;

@@ -40,6 +40,8 @@ class KNATIVE_EXPORT SandboxRuntime final : public ContainerRuntime {
   Task<Result<std::string>> pin(const ContainerSpec& spec) override;
   Task<Result<std::unique_ptr<Container>>> start(const ContainerSpec& spec,
                                                  ContainerOutput output) override;
+  Task<Result<std::unique_ptr<Container>>> start_beside(Container& other, const ContainerSpec& spec,
+                                                        ContainerOutput output) override;
 
   struct Impl;
 

@@ -46,6 +46,7 @@ struct InstanceProbe {
   Duration timeout = std::chrono::seconds(1);  ///< Per try.
   int success_threshold = 1;                   ///< Consecutive successes.
   int failure_threshold = 3;                   ///< Consecutive failures.
+  std::optional<Duration> stop_grace;          ///< Of who fails it; else the container's.
   friend bool operator==(const InstanceProbe&, const InstanceProbe&) = default;
 };
 
@@ -54,9 +55,29 @@ struct InstanceProbe {
 KNATIVE_EXPORT Result<InstanceProbe> instance_probe(const core::Probe& probe,
                                                     const std::vector<core::ContainerPort>& ports);
 
-/// One instance of a revision.
+/// What is done when a container has started, or before it is told to stop.
+struct InstanceHook {
+  std::optional<InstanceProbe> action;  ///< Of kind exec or http, once.
+  Duration pause{0};                    ///< Without an action: wait.
+  friend bool operator==(const InstanceHook&, const InstanceHook&) = default;
+};
+
+/// What a hook of a container says, as `instance_probe`; `unimplemented` for a tcpSocket.
+KNATIVE_EXPORT Result<InstanceHook> instance_hook(const core::LifecycleHandler& hook,
+                                                  const std::vector<core::ContainerPort>& ports);
+
+/// One instance of a revision: a container that gets requests, and what belongs to it.
 struct InstanceSpec {
+  /// Run before it, each to its end and one after the other. One that fails fails the instance.
+  std::vector<ContainerSpec> init;
   ContainerSpec container;
+  /// Run beside it, in its network (`ContainerRuntime::start_beside`), and started again whenever
+  /// they end. The instance is ready when all of them are. Theirs count for nothing.
+  std::vector<InstanceSpec> sidecars;
+  /// Runs beside the program when that has started. When it fails, so does the container.
+  std::optional<InstanceHook> post_start;
+  /// Runs before the program is told to stop, within its grace, which is at least 2 s more.
+  std::optional<InstanceHook> pre_stop;
   /// May it get requests? Asked until it may; with a `period` also afterwards: after
   /// `failure_threshold` failures it gets none until it is well again.
   InstanceProbe readiness;
@@ -69,7 +90,8 @@ struct InstanceSpec {
   friend bool operator==(const InstanceSpec&, const InstanceSpec&) = default;
 };
 
-/// What of an instance this runtime cannot do: its `unsupported`, and probes that need `exec`.
+/// What of its container this runtime cannot do: its `unsupported`, and probes and hooks that need
+/// `exec`.
 KNATIVE_EXPORT FieldErrors unsupported(const InstanceSpec& spec, const ContainerRuntime& runtime);
 
 // ---------------------------------------------------------------------------- pool
@@ -98,11 +120,12 @@ class KNATIVE_EXPORT RestartSchedule {
   int failures_ = 0;
 };
 
-/// Why an instance could not start or did not stay.
+/// Why an instance could not start or did not stay, or why one of its sidecars did not.
 struct InstanceFailure {
   Error error;
   std::optional<ExitStatus> ended;  ///< Its program's end, when that was why.
   int failures = 1;                 ///< How many times in a row.
+  std::string container;            ///< Which one of several; empty: the one that serves.
 };
 
 /// Who sends requests to instances. An endpoint may be held as long as a request needs it.
@@ -115,7 +138,7 @@ class KNATIVE_EXPORT EndpointListener {
   virtual Task<void> endpoint_draining(const std::shared_ptr<http::Handler>& endpoint) = 0;
   /// It crashed or drained for too long: requests in progress there have failed.
   virtual void endpoint_gone(const std::shared_ptr<http::Handler>& endpoint) = 0;
-  /// An instance could not start or ended by itself.
+  /// An instance, or a part of it, could not start or ended by itself.
   virtual void instance_failed(const InstanceFailure& failure) = 0;
   /// `ready()` or `starting()` of the pool changed.
   virtual void pool_changed() = 0;
@@ -125,11 +148,12 @@ struct RevisionPoolOptions {
   RestartSchedule::Options restart;
   Duration drain_timeout = std::chrono::seconds(30);  ///< Then requests in progress are dropped.
   int instances_max = 1000;
-  ContainerOutput on_output;  ///< Of all instances; may be empty.
+  /// Of all instances; lines of init containers and sidecars begin with "[NAME] ". May be empty.
+  ContainerOutput on_output;
   /// Called before each start with a copy of the spec: it may add what belongs to that instance
   /// alone, such as folders, and gives what is let go of when the instance has ended. Its error is
   /// the instance's failure. May be empty.
-  std::function<Result<std::shared_ptr<void>>(ContainerSpec& spec)> prepare;
+  std::function<Result<std::shared_ptr<void>>(InstanceSpec& spec)> prepare;
 };
 
 /// Keeps the wanted number of instances of one revision.

@@ -187,12 +187,11 @@ constexpr std::string_view no_storage = "there is no such storage here; the buil
     step ".volumeMounts.mountPropagation", Mark::warned, runs_once                                 \
   }
 
-#define KN_BUILD_VOLUMES                                                                     \
-  {"spec.volumes.persistentVolumeClaim", Mark::acts}, {"spec.volumes.hostPath", Mark::acts}, \
-      {"spec.volumes.gitRepo", Mark::acts}, {"spec.volumes.downwardAPI", Mark::acts},        \
-      {"spec.volumes.csi", Mark::warned, no_storage},                                        \
-      {"spec.volumes.ephemeral", Mark::warned, no_storage}, {                                \
-    "spec.volumes.image", Mark::warned, no_storage                                           \
+#define KN_BUILD_VOLUMES                                                                        \
+  {"spec.volumes.hostPath", Mark::acts}, {"spec.volumes.gitRepo", Mark::acts},                  \
+      {"spec.volumes.downwardAPI", Mark::acts}, {"spec.volumes.csi", Mark::warned, no_storage}, \
+      {"spec.volumes.ephemeral", Mark::warned, no_storage}, {                                   \
+    "spec.volumes.image", Mark::warned, no_storage                                              \
   }
 
 constexpr Rule build_rules[] = {KN_STEP_RULES("spec.steps"), KN_STEP_RULES("spec.source.custom"),

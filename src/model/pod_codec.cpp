@@ -134,9 +134,32 @@ const fields::Struct& describe(const Probe*) {
       acts("periodSeconds", &Probe::period_seconds),
       acts("successThreshold", &Probe::success_threshold),
       acts("failureThreshold", &Probe::failure_threshold),
-      warned("terminationGracePeriodSeconds", &Probe::termination_grace_period_seconds,
-             "a program that fails its probe is stopped with the grace of its platform")};
+      acts("terminationGracePeriodSeconds", &Probe::termination_grace_period_seconds)};
   static const fields::Struct description{"Probe", list};
+  return description;
+}
+
+const fields::Struct& describe(const SleepAction*) {
+  static const Field list[] = {acts("seconds", &SleepAction::seconds, fields::always)};
+  static const fields::Struct description{"SleepAction", list};
+  return description;
+}
+
+const fields::Struct& describe(const LifecycleHandler*) {
+  static const Field list[] = {acts("exec", &LifecycleHandler::exec),
+                               acts("httpGet", &LifecycleHandler::http_get),
+                               refused("tcpSocket", &LifecycleHandler::tcp_socket,
+                                       "a hook is a command, a request or a pause"),
+                               acts("sleep", &LifecycleHandler::sleep)};
+  static const fields::Struct description{"LifecycleHandler", list};
+  return description;
+}
+
+const fields::Struct& describe(const Lifecycle*) {
+  static const Field list[] = {
+      acts("postStart", &Lifecycle::post_start), acts("preStop", &Lifecycle::pre_stop),
+      refused("stopSignal", &Lifecycle::stop_signal, "programs are told to stop by SIGTERM")};
+  static const fields::Struct description{"Lifecycle", list};
   return description;
 }
 
@@ -190,7 +213,7 @@ const fields::Struct& describe(const Container*) {
              "a program says why it ended on its standard error"),
       warned("terminationMessagePolicy", &Container::termination_message_policy,
              "a program says why it ended on its standard error"),
-      refused("lifecycle", &Container::lifecycle, "programs have no hooks"),
+      acts("lifecycle", &Container::lifecycle),
       refused("stdin", &Container::stdin_open, "programs have no terminal"),
       refused("stdinOnce", &Container::stdin_once, "programs have no terminal"),
       refused("tty", &Container::tty, "programs have no terminal"),
@@ -321,8 +344,7 @@ const fields::Struct& describe(const Volume*) {
       acts("configMap", &Volume::config_map),
       acts("projected", &Volume::projected),
       acts("emptyDir", &Volume::empty_dir),
-      refused("persistentVolumeClaim", &Volume::persistent_volume_claim,
-              "there is no such storage here"),
+      acts("persistentVolumeClaim", &Volume::persistent_volume_claim),
       refused("hostPath", &Volume::host_path, "there is no such storage here"),
       refused("csi", &Volume::csi, "there is no such storage here"),
       refused("ephemeral", &Volume::ephemeral, "there is no such storage here"),

@@ -168,6 +168,15 @@ FieldErrors validate_probe_port(const IntOrString& port, const Container& contai
   return errors;
 }
 
+FieldErrors validate_http_get(const HttpGetAction& get, const Container& container) {
+  FieldErrors errors = validate_probe_port(get.port, container, "httpGet.port");
+  const std::string& scheme = get.scheme;
+  if (!scheme.empty() && scheme != "HTTP" && scheme != "HTTPS") {
+    errors.add(invalid_value(scheme, "httpGet.scheme"));
+  }
+  return errors;
+}
+
 FieldErrors validate_probe_handlers(const Probe& probe, const Container& container) {
   std::vector<std::string_view> handlers;
   if (probe.http_get) handlers.push_back("httpGet");
@@ -175,13 +184,7 @@ FieldErrors validate_probe_handlers(const Probe& probe, const Container& contain
   if (probe.exec) handlers.push_back("exec");
   if (probe.grpc) handlers.push_back("grpc");
   FieldErrors errors = exactly_one(handlers, {"httpGet", "tcpSocket", "exec", "grpc"});
-  if (probe.http_get) {
-    errors.add(validate_probe_port(probe.http_get->port, container, "httpGet.port"));
-    const std::string& scheme = probe.http_get->scheme;
-    if (!scheme.empty() && scheme != "HTTP" && scheme != "HTTPS") {
-      errors.add(invalid_value(scheme, "httpGet.scheme"));
-    }
-  }
+  if (probe.http_get) errors.add(validate_http_get(*probe.http_get, container));
   if (probe.tcp_socket) {
     errors.add(validate_probe_port(probe.tcp_socket->port, container, "tcpSocket.port"));
   }
@@ -201,6 +204,15 @@ FieldErrors validate_probe(const Probe& probe, const Container& container, bool 
   at_least_zero(probe.success_threshold, "successThreshold");
   at_least_zero(probe.failure_threshold, "failureThreshold");
   at_least_zero(probe.timeout_seconds, "timeoutSeconds");
+  if (const auto& grace = probe.termination_grace_period_seconds) {
+    // Who is not ready is not stopped.
+    if (readiness) {
+      errors.add(disallowed_field({"terminationGracePeriodSeconds"}));
+    } else if (*grace < 1) {
+      errors.add(out_of_bounds(*grace, 1, std::numeric_limits<std::int32_t>::max(),
+                               "terminationGracePeriodSeconds"));
+    }
+  }
   if (readiness && probe.period_seconds == 0) {
     // Period 0 asks for a burst of probes in the first second; these two have no meaning there.
     if (probe.failure_threshold != 0) errors.add(disallowed_field({"failureThreshold"}));
@@ -413,9 +425,41 @@ FieldErrors validate_resources(const ResourceRequirements& resources) {
   return errors;
 }
 
+FieldErrors validate_hook(const std::optional<LifecycleHandler>& hook, const Container& container,
+                          std::string_view field) {
+  FieldErrors errors;
+  if (!hook) return errors;
+  std::vector<std::string_view> handlers;
+  if (hook->exec) handlers.push_back("exec");
+  if (hook->http_get) handlers.push_back("httpGet");
+  if (hook->sleep) handlers.push_back("sleep");
+  if (hook->tcp_socket) {
+    errors.add(disallowed_field({"tcpSocket"}));
+  } else {
+    errors.add(exactly_one(handlers, {"exec", "httpGet", "sleep"}));
+  }
+  if (hook->exec && hook->exec->command.empty()) errors.add(missing_field({"exec.command"}));
+  if (hook->http_get) errors.add(validate_http_get(*hook->http_get, container));
+  if (hook->sleep && hook->sleep->seconds < 0) {
+    errors.add(out_of_bounds(hook->sleep->seconds, 0, std::numeric_limits<std::int32_t>::max(),
+                             "sleep.seconds"));
+  }
+  return std::move(errors).via_field(field);
+}
+
+FieldErrors validate_lifecycle(const Container& container, Role role, const PodFeatures& features) {
+  FieldErrors errors;
+  if (!container.lifecycle) return errors;
+  if (!features.lifecycle || role == Role::init) return disallowed_field({"lifecycle"});
+  const Lifecycle& lifecycle = *container.lifecycle;
+  errors.add(validate_hook(lifecycle.post_start, container, "postStart"));
+  errors.add(validate_hook(lifecycle.pre_stop, container, "preStop"));
+  if (!lifecycle.stop_signal.empty()) errors.add(disallowed_field({"stopSignal"}));
+  return std::move(errors).via_field("lifecycle");
+}
+
 FieldErrors validate_disallowed(const Container& container) {
   FieldErrors errors;
-  if (!container.lifecycle.is_null()) errors.add(disallowed_field({"lifecycle"}));
   if (container.stdin_open) errors.add(disallowed_field({"stdin"}));
   if (container.stdin_once) errors.add(disallowed_field({"stdinOnce"}));
   if (container.tty) errors.add(disallowed_field({"tty"}));
@@ -439,7 +483,8 @@ FieldErrors validate_choices(const Container& container) {
 }
 
 FieldErrors validate_container(const Container& container, Role role, const Context& context) {
-  FieldErrors errors = validate_disallowed(container);
+  FieldErrors errors = validate_lifecycle(container, role, context.features);
+  errors.add(validate_disallowed(container));
   if (container.name == "queue-proxy") {
     errors.add(field_error("\"queue-proxy\" is a reserved container name", {"name"}));
   } else if (!container.name.empty()) {

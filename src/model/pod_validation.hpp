@@ -10,6 +10,7 @@ struct PodFeatures {
   bool multi_container = true;
   bool multi_container_probing = false;
   bool init_containers = false;
+  bool lifecycle = false;  // Knative never allows hooks
   bool empty_dir = true;
   bool persistent_volume_claim = false;
   bool persistent_volume_write = false;

@@ -94,7 +94,11 @@ void default_spec(RevisionSpec& spec, const Config& config) {
   default_mounts(spec.init_containers, spec.volumes);
   const core::Container* serving = spec.serving_container();
   for (core::Container& container : spec.containers) {
-    if (&container == serving) default_serving_container(container);
+    if (&container == serving) {
+      default_serving_container(container);
+    } else if (container.readiness_probe) {
+      default_probe_numbers(*container.readiness_probe);
+    }
   }
 }
 

@@ -169,6 +169,17 @@ FieldErrors refuse_pod_fields(const RefusedPodFields& refused) {
   return errors;
 }
 
+// What Knative has flags for, or keeps from users, and instances here do.
+core::PodFeatures pod_features_here() {
+  core::PodFeatures features;
+  features.multi_container_probing = true;
+  features.init_containers = true;
+  features.lifecycle = true;
+  features.persistent_volume_claim = true;
+  features.persistent_volume_write = true;
+  return features;
+}
+
 // Containers, volumes and the rest of what comes from pods.
 FieldErrors validate_pod(const RevisionSpec& spec) {
   FieldErrors errors = refuse_pod_fields(spec.refused);
@@ -180,7 +191,7 @@ FieldErrors validate_pod(const RevisionSpec& spec) {
   pod.image_pull_secrets = spec.image_pull_secrets;
   pod.enable_service_links = spec.enable_service_links;
   pod.automount_service_account_token = spec.automount_service_account_token;
-  errors.add(core::validate_revision_pod(pod));
+  errors.add(core::validate_revision_pod(pod, pod_features_here()));
   return errors;
 }
 

@@ -27,32 +27,39 @@ bool is_said(const FieldErrors& said, const std::string& path) {
   return false;
 }
 
-// What the runtime of the serving container ignores of it, unless it is `said`. What it refuses the
+// What the runtime of a container ignores of it.
+FieldErrors ignored_of(core::Container container, const std::string& runtime,
+                       const ContainerRuntimes& runtimes) {
+  container.env_from.clear();
+  for (core::EnvVar& variable : container.env) variable.value_from.reset();
+  Result<ContainerSpec> wanted = container_spec(container);
+  if (!wanted) return {};
+  wanted->runtime = runtime;
+  return runtimes.unsupported(*wanted).filter(FieldError::Level::warning);
+}
+
+// What the runtimes of the containers ignore of them, unless it is `said`. What they refuse the
 // Revision says, when it is made.
 FieldErrors ignored_of(const serving::RevisionSpec& spec, std::string_view where,
                        const ContainerRuntimes* runtimes, const FieldErrors& said) {
   FieldErrors ignored;
-  const core::Container* serving = spec.serving_container();
-  if (runtimes == nullptr || serving == nullptr) return ignored;
-  core::Container container = *serving;
-  container.env_from.clear();
-  for (core::EnvVar& variable : container.env) variable.value_from.reset();
-  Result<ContainerSpec> wanted = container_spec(container);
-  if (!wanted) return ignored;
-  if (spec.runtime_class_name) {
-    const std::string& name = *spec.runtime_class_name;
-    if (runtimes->find(name) == nullptr) {
-      std::string known;
-      for (const std::string& other : runtimes->names()) known.append(" ").append(other);
-      return field_error("no container runtime is named \"" + name + "\"",
-                         {std::string(where) + "runtimeClassName"}, "known are" + known);
-    }
-    wanted->runtime = name;
+  if (runtimes == nullptr) return ignored;
+  const std::string runtime = spec.runtime_class_name.value_or("");
+  if (!runtime.empty() && runtimes->find(runtime) == nullptr) {
+    std::string known;
+    for (const std::string& other : runtimes->names()) known.append(" ").append(other);
+    return field_error("no container runtime is named \"" + runtime + "\"",
+                       {std::string(where) + "runtimeClassName"}, "known are" + known);
   }
-  const auto index = static_cast<std::size_t>(serving - spec.containers.data());
-  const FieldErrors found = runtimes->unsupported(*wanted)
-                                .filter(FieldError::Level::warning)
-                                .via_field_index(std::string(where) + "containers", index);
+  FieldErrors found;
+  for (std::size_t i = 0; i < spec.containers.size(); ++i) {
+    found.add(ignored_of(spec.containers[i], runtime, *runtimes)
+                  .via_field_index(std::string(where) + "containers", i));
+  }
+  for (std::size_t i = 0; i < spec.init_containers.size(); ++i) {
+    found.add(ignored_of(spec.init_containers[i], runtime, *runtimes)
+                  .via_field_index(std::string(where) + "initContainers", i));
+  }
   for (const FieldError& warning : found) {
     if (!is_said(said, warning.paths.front())) ignored.add(warning);
   }

@@ -212,7 +212,7 @@ TEST(PodContainers, InitContainersNeedAFeatureAndHaveNoPort) {
 
 TEST(PodContainers, NeverAllowedFieldsAreNamed) {
   const Value some = Value::Map{{"a", "b"}};
-  EXPECT_EQ(errors_of(with({.lifecycle = some,
+  EXPECT_EQ(errors_of(with({.lifecycle = Lifecycle{},
                             .stdin_open = true,
                             .stdin_once = true,
                             .volume_devices = some,

@@ -205,7 +205,6 @@ TEST(ServingRevision, FieldsThatAreKeptFromUsersAreNamed) {
                                   "hostNetwork",
                                   "hostPID",
                                   "hostname",
-                                  "initContainers",
                                   "nodeName",
                                   "nodeSelector",
                                   "priority",

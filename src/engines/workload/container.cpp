@@ -152,6 +152,14 @@ bool ContainerRuntime::can_exec(const ContainerSpec&) const { return false; }
 
 Task<Result<std::string>> ContainerRuntime::pin(const ContainerSpec& spec) { co_return spec.image; }
 
+Task<Result<std::unique_ptr<Container>>> ContainerRuntime::start_beside(Container&,
+                                                                        const ContainerSpec& spec,
+                                                                        ContainerOutput output) {
+  return start(spec, std::move(output));
+}
+
+std::string ContainerRuntime::name_for(const ContainerSpec&) const { return {}; }
+
 // ---------------------------------------------------------------------------- by name
 
 struct ContainerRuntimes::Impl {
@@ -230,6 +238,21 @@ Task<Result<std::unique_ptr<Container>>> ContainerRuntimes::start(const Containe
   if (!runtime) co_return fail(Errc::unimplemented, impl_->unknown(name));
   Task<Result<std::unique_ptr<Container>>> starting = runtime->start(spec, std::move(output));
   co_return co_await std::move(starting);
+}
+
+Task<Result<std::unique_ptr<Container>>> ContainerRuntimes::start_beside(Container& other,
+                                                                         const ContainerSpec& spec,
+                                                                         ContainerOutput output) {
+  std::string name;
+  const std::shared_ptr<ContainerRuntime> runtime = impl_->chosen(spec, name);
+  if (!runtime) co_return fail(Errc::unimplemented, impl_->unknown(name));
+  Task<Result<std::unique_ptr<Container>>> starting =
+      runtime->start_beside(other, spec, std::move(output));
+  co_return co_await std::move(starting);
+}
+
+std::string ContainerRuntimes::name_for(const ContainerSpec& spec) const {
+  return impl_->choice(spec);
 }
 
 }  // namespace knative

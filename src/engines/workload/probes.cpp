@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/text.hpp"
 #include "knative/http_client.hpp"
 #include "wire/grpc_health.hpp"
 
@@ -11,6 +12,10 @@ namespace {
 constexpr Duration pause_min = std::chrono::milliseconds(1);
 constexpr Duration pause_max = std::chrono::milliseconds(20);
 constexpr Duration period_default = std::chrono::seconds(10);
+/// Whoever runs a hook bounds it.
+constexpr Duration hook_timeout = std::chrono::hours(24);
+/// Of output in messages, as in Kubernetes' termination messages.
+constexpr std::size_t output_bytes_max = 2048;
 
 Task<void> forever() {
   Wakeup never;
@@ -66,6 +71,27 @@ Result<InstanceProbe> instance_probe(const core::Probe& probe,
   if (probe.timeout_seconds > 0) result.timeout = std::chrono::seconds(probe.timeout_seconds);
   result.success_threshold = std::max(1, static_cast<int>(probe.success_threshold));
   if (probe.failure_threshold > 0) result.failure_threshold = probe.failure_threshold;
+  if (probe.termination_grace_period_seconds) {
+    result.stop_grace = std::chrono::seconds(*probe.termination_grace_period_seconds);
+  }
+  return result;
+}
+
+Result<InstanceHook> instance_hook(const core::LifecycleHandler& hook,
+                                   const std::vector<core::ContainerPort>& ports) {
+  InstanceHook result;
+  if (hook.tcp_socket) {
+    return fail(Errc::unimplemented, "a hook is a command, a request or a pause: tcpSocket");
+  }
+  if (hook.sleep) result.pause = std::chrono::seconds(hook.sleep->seconds);
+  if (!hook.exec && !hook.http_get) return result;
+  core::Probe once;
+  once.exec = hook.exec;
+  once.http_get = hook.http_get;
+  Result<InstanceProbe> action = instance_probe(once, ports);
+  if (!action) return action.error();
+  action->timeout = hook_timeout;
+  result.action = std::move(*action);
   return result;
 }
 
@@ -79,6 +105,12 @@ FieldErrors unsupported(const InstanceSpec& spec, const ContainerRuntime& runtim
   };
   check(spec.readiness, "readinessProbe");
   if (spec.liveness) check(*spec.liveness, "livenessProbe");
+  const auto check_hook = [&check](const std::optional<InstanceHook>& hook,
+                                   std::string_view field) {
+    if (hook && hook->action) check(*hook->action, field);
+  };
+  check_hook(spec.post_start, "lifecycle.postStart");
+  check_hook(spec.pre_stop, "lifecycle.preStop");
   if (spec.startup) check(*spec.startup, "startupProbe");
   return errors;
 }
@@ -92,13 +124,14 @@ Task<Result<void>> Prober::until_ready() {
   if (!outcome) {
     const auto seconds =
         std::chrono::duration_cast<std::chrono::seconds>(spec_.start_timeout).count();
-    co_return with_lines(Errc::deadline_exceeded, spec_.container.name + " was not ready within " +
-                                                      std::to_string(seconds) +
-                                                      " s: " + last_problem_);
+    co_return with_lines(Errc::deadline_exceeded,
+                         container_title(spec_.container) + " was not ready within " +
+                             std::to_string(seconds) + " s: " + last_problem_);
   }
   if (outcome->second) {
     ended_ = *outcome->second;
-    co_return with_lines(Errc::unavailable, spec_.container.name + " ended before it was ready (" +
+    co_return with_lines(Errc::unavailable, container_title(spec_.container) +
+                                                " ended before it was ready (" +
                                                 outcome->second->to_string() + ")");
   }
   co_return std::move(*outcome->first);
@@ -113,8 +146,9 @@ Task<Result<void>> Prober::start_up() {
     Task<bool> asking = ask(startup, startup.failure_threshold);
     const bool started = co_await std::move(asking);
     if (!started) {
-      co_return with_lines(Errc::unavailable,
-                           spec_.container.name + " failed its startup probe: " + last_problem_);
+      give_up(startup);
+      co_return with_lines(Errc::unavailable, container_title(spec_.container) +
+                                                  " failed its startup probe: " + last_problem_);
     }
   }
   if (spec_.readiness.initial_delay > Duration::zero()) {
@@ -131,14 +165,15 @@ Task<Error> Prober::until_unwell() {
   const Duration period = probe.period > Duration::zero() ? probe.period : period_default;
   co_await env_.timers.sleep_for(probe.initial_delay);
   for (int failures = 0; failures < probe.failure_threshold;) {
-    Task<std::optional<std::string>> trying = once(probe);
+    Task<std::optional<std::string>> trying = attempt(probe);
     const std::optional<std::string> problem = co_await std::move(trying);
     failures = problem ? failures + 1 : 0;
     if (problem) last_problem_ = *problem;
     if (failures < probe.failure_threshold) co_await env_.timers.sleep_for(period);
   }
-  co_return with_lines(Errc::unavailable,
-                       spec_.container.name + " failed its liveness probe: " + last_problem_);
+  give_up(probe);
+  co_return with_lines(Errc::unavailable, container_title(spec_.container) +
+                                              " failed its liveness probe: " + last_problem_);
 }
 
 Task<void> Prober::until_readiness(bool now_ready) {
@@ -147,7 +182,7 @@ Task<void> Prober::until_readiness(bool now_ready) {
   const int wanted = now_ready ? probe.failure_threshold : probe.success_threshold;
   for (int seen = 0; seen < wanted;) {
     co_await env_.timers.sleep_for(probe.period);
-    Task<std::optional<std::string>> trying = once(probe);
+    Task<std::optional<std::string>> trying = attempt(probe);
     const std::optional<std::string> problem = co_await std::move(trying);
     seen = problem.has_value() == now_ready ? seen + 1 : 0;
   }
@@ -159,7 +194,7 @@ Task<bool> Prober::ask(const InstanceProbe& probe, std::optional<int> failures_m
   int successes = 0;
   int failures = 0;
   while (true) {
-    Task<std::optional<std::string>> trying = once(probe);
+    Task<std::optional<std::string>> trying = attempt(probe);
     const std::optional<std::string> problem = co_await std::move(trying);
     successes = problem ? 0 : successes + 1;
     failures = problem ? failures + 1 : 0;
@@ -171,7 +206,7 @@ Task<bool> Prober::ask(const InstanceProbe& probe, std::optional<int> failures_m
   }
 }
 
-Task<std::optional<std::string>> Prober::once(const InstanceProbe& probe) {
+Task<std::optional<std::string>> Prober::attempt(const InstanceProbe& probe) {
   Task<std::optional<std::string>> trying;
   switch (probe.kind) {
     case InstanceProbe::Kind::tcp: trying = once_tcp(probe); break;
@@ -236,11 +271,17 @@ Task<std::optional<std::string>> Prober::once_http(const InstanceProbe& probe) {
 }
 
 Task<std::optional<std::string>> Prober::once_exec(const InstanceProbe& probe) {
-  Task<Result<ExitStatus>> running = container_.exec(probe.command, nullptr);
+  std::string said;
+  const ContainerOutput hear = [&said](std::string_view, std::string_view line) {
+    said = line.substr(0, base::utf8_prefix(line, output_bytes_max / 4));
+  };
+  Task<Result<ExitStatus>> running = container_.exec(probe.command, hear);
   const Result<ExitStatus> status = co_await std::move(running);
   if (!status) co_return status.error().detail;
   if (status->success()) co_return std::nullopt;
-  co_return "its command ended with " + status->to_string();
+  std::string problem = "its command ended with " + status->to_string();
+  if (!said.empty()) problem += ": " + said;
+  co_return problem;
 }
 
 Task<std::optional<std::string>> Prober::once_grpc(const InstanceProbe& probe) {
@@ -257,10 +298,34 @@ Task<std::optional<std::string>> Prober::once_grpc(const InstanceProbe& probe) {
 }
 
 Error Prober::with_lines(Errc code, std::string text) const {
-  const std::vector<std::string> lines = container_.last_lines();
+  return fail(code, std::move(text) + output_end(container_));
+}
+
+void Prober::give_up(const InstanceProbe& probe) {
+  gave_up_ = true;
+  stop_grace_ = probe.stop_grace;
+}
+
+std::string container_title(const ContainerSpec& spec) {
+  const std::string& one = spec.identity.container;
+  return one.empty() ? spec.name : spec.name + " (container \"" + one + "\")";
+}
+
+std::string output_end(const Container& container) {
+  const std::vector<std::string> lines = container.last_lines();
+  std::size_t bytes = 0;
+  std::size_t first = lines.size();
+  while (first > 0 && bytes + lines[first - 1].size() <= output_bytes_max) {
+    bytes += lines[--first].size();
+  }
+  std::string text;
+  if (first == lines.size() && !lines.empty()) {
+    const std::string& last = lines.back();
+    return "; its last output:\n  " + last.substr(0, base::utf8_prefix(last, output_bytes_max));
+  }
   if (!lines.empty()) text.append("; its last output:");
-  for (const std::string& line : lines) text.append("\n  ").append(line);
-  return fail(code, std::move(text));
+  for (; first < lines.size(); ++first) text.append("\n  ").append(lines[first]);
+  return text;
 }
 
 }  // namespace knative

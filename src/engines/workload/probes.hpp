@@ -28,12 +28,16 @@ class Prober {
   const std::string& last_problem() const noexcept { return last_problem_; }
   /// How its program ended before it was ready, if it did.
   const std::optional<ExitStatus>& ended() const noexcept { return ended_; }
+  /// Whether it was given up because of a startup or liveness probe, and the grace which that
+  /// probe gives it.
+  bool gave_up() const noexcept { return gave_up_; }
+  const std::optional<Duration>& stop_grace() const noexcept { return stop_grace_; }
+  /// One try, within the probe's timeout; what was wrong, or nothing.
+  Task<std::optional<std::string>> attempt(const InstanceProbe& probe);
 
  private:
   /// Ask until it succeeds often enough (true), or `failures_max` times not in a row (false).
   Task<bool> ask(const InstanceProbe& probe, std::optional<int> failures_max);
-  /// One try; what was wrong, or nothing.
-  Task<std::optional<std::string>> once(const InstanceProbe& probe);
   Task<std::optional<std::string>> once_tcp(const InstanceProbe& probe);
   Task<std::optional<std::string>> once_http(const InstanceProbe& probe);
   Task<std::optional<std::string>> once_exec(const InstanceProbe& probe);
@@ -42,12 +46,20 @@ class Prober {
   std::optional<Endpoint> place_of(const InstanceProbe& probe) const;
   Network& network_of(const InstanceProbe& probe) const;
   Error with_lines(Errc code, std::string text) const;
+  void give_up(const InstanceProbe& probe);
 
   Env& env_;
   Container& container_;
   const InstanceSpec& spec_;
   std::string last_problem_;
   std::optional<ExitStatus> ended_;
+  bool gave_up_ = false;
+  std::optional<Duration> stop_grace_;
 };
+
+/// A container for people: its name, and which one of several it is.
+std::string container_title(const ContainerSpec& spec);
+/// "; its last output:" and its last lines as far as they are short; empty when it said nothing.
+std::string output_end(const Container& container);
 
 }  // namespace knative

@@ -105,10 +105,12 @@ Task<void> ProcessContainer::stop(Duration grace) {
 }
 
 std::optional<Endpoint> ProcessContainer::address(std::uint16_t port) const {
-  if (port_ == 0) return std::nullopt;
+  if (port_ == 0 && port == 0) return std::nullopt;
+  Endpoint place{.host = "127.0.0.1", .port = port, .path = {}};
+  if (port_ == 0) return place;
   const auto served = static_cast<std::uint16_t>(spec_.ports.front().container_port);
-  return Endpoint{
-      .host = "127.0.0.1", .port = port == 0 || port == served ? port_ : port, .path = {}};
+  if (port == 0 || port == served) place.port = port_;
+  return place;
 }
 
 Result<ContainerStats> ProcessContainer::stats() const {

@@ -2,7 +2,7 @@
 
 #include "base/complaints.hpp"
 #include "base/wait_for.hpp"
-#include "engines/workload/probes.hpp"
+#include "engines/workload/instance.hpp"
 
 namespace knative {
 
@@ -24,9 +24,9 @@ struct RevisionPool::Impl {
         : order(o), schedule(restart) {}
     std::uint64_t order;
     RestartSchedule schedule;
-    ContainerSpec spec;
+    InstanceSpec spec;
     std::shared_ptr<void> kept;  ///< What `prepare` made for the instance.
-    std::unique_ptr<Container> container;
+    std::unique_ptr<Instance> instance;
     std::shared_ptr<http::Handler> announced;  ///< What the listener knows of it.
     Task<void> leaving;                        ///< The end of its requests while it is not ready.
     State state = State::starting;
@@ -88,11 +88,8 @@ struct RevisionPool::Impl {
       if (!problem) break;
       const Duration delay = slot.schedule.failed(timers.now());
       problem->failures = slot.schedule.failures();
-      ++restarts;
-      last_error = problem->error;
-      complain("instance failed", problem->error.to_string());
       if (!slot.stop.is_set()) slot.state = State::starting;
-      listener.instance_failed(*problem);
+      failed(*problem);
       listener.pool_changed();
       co_await with_deadline(timers, base::wait_for(slot.stop), timers.now() + delay);
     }
@@ -100,31 +97,34 @@ struct RevisionPool::Impl {
     listener.pool_changed();
   }
 
+  /// An instance or a sidecar of one.
+  void failed(const InstanceFailure& problem) {
+    ++restarts;
+    last_error = problem.error;
+    complain(problem.container.empty() ? "instance failed" : "a container of an instance failed",
+             problem.error.to_string());
+    listener.instance_failed(problem);
+  }
+
   /// One instance from start to end; yields why it ended unless it was stopped.
   Task<std::optional<InstanceFailure>> live(Slot& slot) {
-    slot.spec = spec.container;
+    slot.spec = spec;
     slot.kept.reset();
     if (options.prepare) {
       Result<std::shared_ptr<void>> prepared = options.prepare(slot.spec);
-      if (!prepared) co_return InstanceFailure{prepared.error(), {}};
+      if (!prepared) co_return InstanceFailure{.error = prepared.error()};
       slot.kept = std::move(*prepared);
     }
-    auto starting = race(runtime.start(slot.spec, options.on_output), base::wait_for(slot.stop));
+    slot.instance =
+        std::make_unique<Instance>(env, runtime, slot.spec, options.on_output,
+                                   [this](const InstanceFailure& problem) { failed(problem); });
+    auto starting = race(slot.instance->start(), base::wait_for(slot.stop));
     auto started = co_await std::move(starting);
-    if (!started.first) co_return std::nullopt;
-    if (!*started.first) co_return InstanceFailure{started.first->error(), {}};
-    slot.container = std::move(**started.first);
-    Prober prober(env, *slot.container, spec);
-    auto waiting = race(prober.until_ready(), base::wait_for(slot.stop));
-    auto waited = co_await std::move(waiting);
     std::optional<InstanceFailure> problem;
-    if (waited.first && !*waited.first) {
-      problem = InstanceFailure{waited.first->error(), prober.ended()};
-    }
-    const bool served = !problem && !slot.stop.is_set();
-    if (served) {
+    if (started.first) problem = std::move(*started.first);
+    if (!problem && !slot.stop.is_set()) {
       announce(slot);
-      Task<std::optional<InstanceFailure>> serving = serve(slot, prober);
+      Task<std::optional<InstanceFailure>> serving = serve(slot);
       problem = co_await std::move(serving);
       if (!problem) {
         Task<void> draining = drain(slot);
@@ -132,47 +132,40 @@ struct RevisionPool::Impl {
       }
       withdraw(slot);
     }
-    const Duration grace = problem && !served ? Duration::zero() : spec.container.stop_grace;
-    co_await slot.container->stop(grace);
-    slot.container.reset();
+    const Duration grace = problem ? slot.instance->grace() : spec.container.stop_grace;
+    Task<void> stopping = slot.instance->stop(grace);
+    co_await std::move(stopping);
+    slot.instance.reset();
     slot.kept.reset();
     co_return problem;
   }
 
   /// From ready until it is told to stop (nothing) or is to be replaced (why).
-  Task<std::optional<InstanceFailure>> serve(Slot& slot, Prober& prober) {
-    if (!spec.liveness && spec.readiness.period <= Duration::zero()) {
-      auto living = race(slot.container->wait(), base::wait_for(slot.stop));
-      auto ended = co_await std::move(living);
-      if (ended.first) co_return ended_by_itself(*ended.first);
-      co_return std::nullopt;
+  Task<std::optional<InstanceFailure>> serve(Slot& slot) {
+    const bool steady = spec.sidecars.empty() && spec.readiness.period <= Duration::zero();
+    auto lifetime = race(slot.instance->until_failed(), base::wait_for(slot.stop));
+    if (steady) {
+      auto outcome = co_await std::move(lifetime);
+      co_return std::move(outcome.first);
     }
-    auto trouble = race(prober.until_unwell(), keep_ready(slot, prober));
-    auto lifetime = race(slot.container->wait(), std::move(trouble));
-    auto serving = race(std::move(lifetime), base::wait_for(slot.stop));
+    auto serving = race(std::move(lifetime), keep_ready(slot));
     auto outcome = co_await std::move(serving);
-    if (!outcome.first) co_return std::nullopt;
-    if (outcome.first->first) co_return ended_by_itself(*outcome.first->first);
-    const std::optional<Error>& unwell = outcome.first->second->first;
-    if (unwell) co_return InstanceFailure{*unwell, {}};
-    co_return std::nullopt;  // told to stop
-  }
-
-  InstanceFailure ended_by_itself(const ExitStatus& status) const {
-    const std::string how = " ended by itself (" + status.to_string() + ")";
-    return {fail(Errc::unavailable, spec.container.name + how), status};
+    if (!outcome.first) co_return std::nullopt;  // told to stop
+    co_return std::move(outcome.first->first);
   }
 
   /// Takes it from the listener while its readiness probe fails, until it is told to stop.
-  Task<void> keep_ready(Slot& slot, Prober& prober) {
+  Task<void> keep_ready(Slot& slot) {
     while (true) {
-      co_await prober.until_readiness(true);
-      complain("instance is not ready any more", prober.last_problem());
+      Task<void> losing = slot.instance->until_ready_is(false);
+      co_await std::move(losing);
+      complain("instance is not ready any more", slot.instance->last_problem());
       if (slot.stop.is_set()) co_return;
       slot.state = State::starting;
       slot.leaving = listener.endpoint_draining(slot.announced);
       listener.pool_changed();
-      co_await prober.until_readiness(false);
+      Task<void> gaining = slot.instance->until_ready_is(true);
+      co_await std::move(gaining);
       if (slot.stop.is_set()) co_return;
       slot.leaving.reset();
       announce(slot);
@@ -198,7 +191,7 @@ struct RevisionPool::Impl {
 
   void announce(Slot& slot) {
     slot.state = State::ready;
-    slot.announced = slot.container->endpoint();
+    slot.announced = slot.instance->endpoint();
     slot.schedule.ready(timers.now());
     last_error.reset();
     listener.endpoint_ready(slot.announced);

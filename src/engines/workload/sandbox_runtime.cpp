@@ -231,6 +231,18 @@ Task<Result<std::string>> SandboxRuntime::pin(const ContainerSpec& spec) {
   return impl_->images.pin(spec);
 }
 
+Task<Result<std::unique_ptr<Container>>> SandboxRuntime::start_beside(Container&,
+                                                                      const ContainerSpec& spec,
+                                                                      ContainerOutput output) {
+  if (impl_->shares_network()) {
+    Task<Result<std::unique_ptr<Container>>> starting = start(spec, std::move(output));
+    co_return co_await std::move(starting);
+  }
+  co_return fail(Errc::unimplemented,
+                 "a sandbox with a network of its own has no other containers beside it; "
+                 "runtimeClassName: sandbox-host-network does");
+}
+
 Task<Result<std::unique_ptr<Container>>> SandboxRuntime::start(const ContainerSpec& spec,
                                                                ContainerOutput output) {
   const IsolationSupport& support = impl_->sandbox.support;

@@ -23,8 +23,9 @@ class DataPlane final : public control::ServingPlane {
             std::function<void(const std::string& revision_key)> changed, Output output,
             InstanceVolumes& volumes);
 
-  Task<Result<std::string>> pin(const serving::Revision& revision, bool ask_registries) override {
-    return scaling_.pin(revision, ask_registries);
+  Task<Result<std::string>> pin(const serving::Revision& revision, const core::Container& container,
+                                bool ask_registries) override {
+    return scaling_.pin(revision, container, ask_registries);
   }
   Result<void> ensure(const serving::Revision& revision) override {
     return scaling_.ensure(revision);

@@ -1,5 +1,7 @@
 #include "extensions/serving/instance_volumes.hpp"
 
+#include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -39,8 +41,51 @@ namespace {
 struct Wanted {
   control::PodFacts pod;
   std::vector<core::Volume> volumes;
-  std::vector<core::VolumeMount> mounts;
+  std::map<std::string, std::vector<core::VolumeMount>> mounts;  ///< By container.
+  std::string serving;                                           ///< Which container serves.
+
+  bool any() const {
+    return std::any_of(mounts.begin(), mounts.end(),
+                       [](const auto& one) { return !one.second.empty(); });
+  }
 };
+
+Wanted wanted_of(const serving::Revision& revision) {
+  Wanted wanted{
+      {revision.metadata, revision.spec.service_account_name}, revision.spec.volumes, {}, {}};
+  for (const auto* list : {&revision.spec.init_containers, &revision.spec.containers}) {
+    for (const core::Container& container : *list) {
+      wanted.mounts[container.name] = container.volume_mounts;
+    }
+  }
+  const core::Container* const serving = revision.spec.serving_container();
+  if (serving != nullptr) wanted.serving = serving->name;
+  return wanted;
+}
+
+using Volumes = std::map<std::string, ContainerMount>;
+
+Result<void> mount_into(ContainerSpec& spec, Files& files, const Volumes& volumes,
+                        const Wanted& wanted) {
+  const std::string& name = spec.identity.container;
+  const auto mounts = wanted.mounts.find(name.empty() ? wanted.serving : name);
+  if (mounts == wanted.mounts.end()) return {};
+  Result<std::vector<ContainerMount>> made = mount_volumes(files, volumes, mounts->second);
+  if (!made) return made.error();
+  spec.mounts = std::move(*made);
+  return {};
+}
+
+Result<void> mount_into(InstanceSpec& spec, Files& files, const Volumes& volumes,
+                        const Wanted& wanted) {
+  std::vector<ContainerSpec*> all{&spec.container};
+  for (ContainerSpec& init : spec.init) all.push_back(&init);
+  for (InstanceSpec& sidecar : spec.sidecars) all.push_back(&sidecar.container);
+  for (ContainerSpec* const one : all) {
+    if (Result<void> mounted = mount_into(*one, files, volumes, wanted); !mounted) return mounted;
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -56,13 +101,10 @@ InstanceVolumes::~InstanceVolumes() {
 }
 
 InstanceVolumes::Prepare InstanceVolumes::prepare(const serving::Revision& revision) {
-  const core::Container* const container = revision.spec.serving_container();
-  if (container == nullptr || container->volume_mounts.empty()) return nullptr;
-  Wanted wanted{{revision.metadata, revision.spec.service_account_name},
-                revision.spec.volumes,
-                container->volume_mounts};
+  Wanted asked = wanted_of(revision);
+  if (!asked.any()) return nullptr;
   return [folders = folders_,
-          wanted = std::move(wanted)](ContainerSpec& spec) -> Result<std::shared_ptr<void>> {
+          wanted = std::move(asked)](InstanceSpec& spec) -> Result<std::shared_ptr<void>> {
     Files& files = folders->env.files;
     if (Result<void> made = files.make_directories(folders->directory); !made) return made.error();
     Result<std::string> folder = files.make_temporary_directory(folders->directory + "/instance-");
@@ -76,9 +118,8 @@ InstanceVolumes::Prepare InstanceVolumes::prepare(const serving::Revision& revis
     const auto volumes = control::make_volumes(files, folders->client, wanted.pod, wanted.volumes,
                                                places, looked_for);
     if (!volumes) return volumes.error();
-    Result<std::vector<ContainerMount>> mounts = mount_volumes(files, *volumes, wanted.mounts);
-    if (!mounts) return mounts.error();
-    spec.mounts = std::move(*mounts);
+    const Result<void> mounted = mount_into(spec, files, *volumes, wanted);
+    if (!mounted) return mounted.error();
     return keep;
   };
 }

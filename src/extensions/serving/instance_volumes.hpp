@@ -7,15 +7,15 @@
 #include <string>
 
 #include "knative/client.hpp"
-#include "knative/container.hpp"
 #include "knative/env.hpp"
 #include "knative/serving.hpp"
+#include "knative/workload.hpp"
 
 namespace knative {
 
 class InstanceVolumes {
  public:
-  using Prepare = std::function<Result<std::shared_ptr<void>>(ContainerSpec&)>;
+  using Prepare = std::function<Result<std::shared_ptr<void>>(InstanceSpec&)>;
 
   /// Folders of instances lie below `directory`, which is this object's alone, claims below
   /// `claims`. The rest must outlive it.
@@ -24,8 +24,8 @@ class InstanceVolumes {
   /// Removes every folder; the instances must be gone.
   ~InstanceVolumes();
 
-  /// For `RevisionPoolOptions::prepare`: mounts what the serving container asks for, with Secrets
-  /// and ConfigMaps as they are at that time. Its errors name the volume. Empty without mounts.
+  /// For `RevisionPoolOptions::prepare`: mounts what the containers ask for, with Secrets and
+  /// ConfigMaps as they are at that time. Its errors name the volume. Empty without mounts.
   Prepare prepare(const serving::Revision& revision);
 
  private:

@@ -33,10 +33,11 @@ std::string failure_reason_of(const Error& error);
 class ServingPlane {
  public:
   virtual ~ServingPlane() = default;
-  /// The image of the serving container by digest ("repository@sha256:..."), so that a Revision
+  /// The image of one of its containers by digest ("repository@sha256:..."), so that a Revision
   /// means the same content for ever; an image that has none as it is.
-  virtual Task<Result<std::string>> pin(const serving::Revision& revision, bool ask_registries) = 0;
-  virtual Task<Result<std::string>> pin(serving::Revision&& revision, bool) = delete;
+  virtual Task<Result<std::string>> pin(const serving::Revision& revision,
+                                        const core::Container& container, bool ask_registries) = 0;
+  virtual Task<Result<std::string>> pin(serving::Revision&&, const core::Container&, bool) = delete;
   /// Run this Revision as its spec and annotations say; nothing when it `has` it.
   virtual Result<void> ensure(const serving::Revision& revision) = 0;
   virtual bool has(const std::string& revision_key) const = 0;
@@ -83,6 +84,9 @@ class RevisionReconciler final : public Frame<serving::Revision> {
   Task<Result<Requeue>> step(serving::Revision& revision, Interests& interests) override;
   Task<Result<void>> drop_gone_routes(serving::Revision& revision);
   Task<Result<void>> pin(serving::Revision& revision, bool ask_registries);
+  Task<Result<void>> pin_all(const serving::Revision& revision,
+                             const std::vector<core::Container>& containers, bool ask_registries,
+                             std::vector<serving::ContainerStatus>& into);
   Task<Result<void>> keep_pinned(serving::Revision& revision);
   Task<Result<void>> forget(const std::string& key, const std::string& uid) override;
   ServingPlane& plane_;

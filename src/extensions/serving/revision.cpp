@@ -15,41 +15,43 @@ namespace {
 constexpr Duration image_pause_min = std::chrono::milliseconds(100);
 constexpr Duration image_pause_max = std::chrono::seconds(60);
 
-// The digest of the serving container's image; none for what has none, as a function.
-serving::ContainerStatus status_of(const Revision& revision, const std::string& image) {
-  serving::ContainerStatus status;
-  const core::Container* const container = revision.spec.serving_container();
-  if (container != nullptr) status.name = container->name;
-  if (image.find('@') != std::string::npos) status.image_digest = image;
-  return status;
-}
-
 std::vector<std::string> images_of(const Revision& revision) {
+  const serving::RevisionStatus& status = revision.status;
   std::vector<std::string> images;
-  for (const serving::ContainerStatus& container : revision.status.container_statuses) {
-    images.push_back(container.image_digest);
+  for (const auto* list : {&status.container_statuses, &status.init_container_statuses}) {
+    for (const serving::ContainerStatus& one : *list) images.push_back(one.image_digest);
   }
   return images;
 }
 
-// A Build that makes the image and has not ended; the end of it is waited for.
+// A Build that makes one of the images and has not ended; the end of it is waited for.
 std::optional<std::string> build_under_way(const Client& client, const Revision& revision,
                                            Interests& interests) {
-  const core::Container* const container = revision.spec.serving_container();
-  if (container == nullptr) return std::nullopt;
-  const Result<oci::Reference> wanted = oci::Reference::parse(container->image);
-  if (!wanted) return std::nullopt;
+  std::set<oci::Reference> wanted;
+  for (const auto* list : {&revision.spec.containers, &revision.spec.init_containers}) {
+    for (const core::Container& container : *list) {
+      const Result<oci::Reference> image = oci::Reference::parse(container.image);
+      if (image) wanted.insert(image->with_default_tag());
+    }
+  }
+  if (wanted.empty()) return std::nullopt;
   const Result<std::vector<build::Build>> builds = client.list<build::Build>();
   if (!builds) return std::nullopt;  // this platform does not build
   for (const build::Build& build : *builds) {
     const Condition* ended = find_condition(build.status.conditions, "Succeeded");
     if (ended != nullptr && !ended->is_unknown()) continue;
     const Result<oci::Reference> made = oci::Reference::parse(build.spec.image);
-    if (!made || made->with_default_tag() != wanted->with_default_tag()) continue;
+    if (!made || !wanted.contains(made->with_default_tag())) continue;
     interests.insert(Client::ref_to<build::Build>(build.metadata.namespace_, build.metadata.name));
     return key_of(build.metadata);
   }
   return std::nullopt;
+}
+
+bool has_digest(const Revision& revision) {
+  const std::vector<std::string> images = images_of(revision);
+  return std::any_of(images.begin(), images.end(),
+                     [](const std::string& image) { return !image.empty(); });
 }
 
 void describe(const RevisionState& state, Revision& revision, Timestamp now) {
@@ -89,32 +91,23 @@ void describe(const RevisionState& state, Revision& revision, Timestamp now) {
 // be left out silently.
 Result<Revision> runnable(Client& client, Revision revision, Interests& interests) {
   const PodFacts pod{revision.metadata, revision.spec.service_account_name};
-  if (revision.spec.containers.size() > 1) {
-    return fail(Errc::unimplemented,
-                "a process or function has no other containers beside it: spec.containers[1]");
-  }
-  for (core::Container& container : revision.spec.containers) {
-    Result<std::vector<core::EnvVar>> environment =
-        literal_environment(client, pod, container, interests);
-    if (!environment) return environment.error();
-    container.env = std::move(*environment);
-    container.env_from.clear();
+  for (auto* const list : {&revision.spec.init_containers, &revision.spec.containers}) {
+    for (core::Container& container : *list) {
+      Result<std::vector<core::EnvVar>> environment =
+          literal_environment(client, pod, container, interests);
+      if (!environment) return environment.error();
+      container.env = std::move(*environment);
+      container.env_from.clear();
+    }
   }
   return revision;
-}
-
-// In Knative's words.
-std::string missing_message(const Revision& revision, const Error& error) {
-  const core::Container* const container = revision.spec.serving_container();
-  const std::string image = container == nullptr ? std::string() : container->image;
-  return "Unable to fetch image \"" + image +
-         "\": failed to resolve image to digest: " + error.detail;
 }
 
 }  // namespace
 
 std::string failure_reason_of(const Error& error) {
-  for (const std::string_view reason : {"ErrImagePull", "ErrImageNeverPull"}) {
+  for (const std::string_view reason :
+       {"ErrImagePull", "ErrImageNeverPull", "PostStartHookError"}) {
     if (error.detail.starts_with(std::string(reason) + ": ")) return std::string(reason);
   }
   switch (error.code) {
@@ -172,14 +165,44 @@ Task<Result<void>> RevisionReconciler::keep_pinned(Revision& revision) {
   co_return co_await std::move(keeping);
 }
 
-// Its image by digest, once and for all.
+// Its images by digest, once and for all.
 Task<Result<void>> RevisionReconciler::pin(Revision& revision, bool ask_registries) {
-  if (!revision.status.container_statuses.empty()) co_return Result<void>();
-  Task<Result<std::string>> pinning = plane_.pin(revision, ask_registries);
-  const Result<std::string> image = co_await std::move(pinning);
-  if (!image) co_return image.error();
-  revision.status.container_statuses = {status_of(revision, *image)};
+  serving::RevisionStatus& status = revision.status;
+  if (!status.container_statuses.empty()) co_return Result<void>();
+  std::vector<serving::ContainerStatus> found;
+  std::vector<serving::ContainerStatus> found_init;
+  Task<Result<void>> pinning =
+      pin_all(revision, revision.spec.init_containers, ask_registries, found_init);
+  Result<void> pinned = co_await std::move(pinning);
+  if (!pinned) co_return pinned;
+  pinning = pin_all(revision, revision.spec.containers, ask_registries, found);
+  pinned = co_await std::move(pinning);
+  if (!pinned) co_return pinned;
+  status.container_statuses = std::move(found);
+  status.init_container_statuses = std::move(found_init);
   if (holds_ != nullptr) holds_->keep(revision.metadata.uid, images_of(revision));
+  co_return pinned;
+}
+
+Task<Result<void>> RevisionReconciler::pin_all(const Revision& revision,
+                                               const std::vector<core::Container>& containers,
+                                               bool ask_registries,
+                                               std::vector<serving::ContainerStatus>& into) {
+  for (const core::Container& container : containers) {
+    Task<Result<std::string>> pinning = plane_.pin(revision, container, ask_registries);
+    const Result<std::string> image = co_await std::move(pinning);
+    if (!image && image.error().code == Errc::deadline_exceeded) co_return image.error();
+    if (!image) {
+      // In Knative's words.
+      co_return fail(image.error().code,
+                     "Unable to fetch image \"" + container.image +
+                         "\": failed to resolve image to digest: " + image.error().detail);
+    }
+    serving::ContainerStatus& status = into.emplace_back();
+    status.name = container.name;
+    // What has no digest, as a function, has no other content either.
+    if (image->find('@') != std::string::npos) status.image_digest = *image;
+  }
   co_return Result<void>();
 }
 
@@ -190,7 +213,7 @@ Task<Result<Requeue>> RevisionReconciler::step(Revision& revision, Interests& in
   if (!pinned_before) build = build_under_way(client(), revision, interests);
   Task<Result<void>> pinning = pin(revision, !build);
   const Result<void> pinned = co_await std::move(pinning);
-  if (pinned && !pinned_before && !revision.status.container_statuses[0].image_digest.empty()) {
+  if (pinned && !pinned_before && has_digest(revision)) {
     Task<Result<void>> keeping = keep_pinned(revision);
     const Result<void> kept = co_await std::move(keeping);
     if (!kept) co_return kept.error();
@@ -214,7 +237,7 @@ Task<Result<Requeue>> RevisionReconciler::step(Revision& revision, Interests& in
       state.failure_message = "Build " + *build + " makes the image";
     } else if (!pinned && ensured.error().code != Errc::deadline_exceeded) {
       state.failure_reason = "ContainerMissing";
-      state.failure_message = missing_message(revision, ensured.error());
+      state.failure_message = ensured.error().detail;
     } else {
       state.failure_reason = failure_reason_of(ensured.error());
       state.failure_message = ensured.error().detail;

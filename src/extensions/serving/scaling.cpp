@@ -4,14 +4,11 @@
 #include <utility>
 #include <vector>
 
+#include "extensions/serving/instance_spec.hpp"
+
 namespace knative {
 
 namespace {
-
-std::string label_of(const serving::Revision& revision, std::string_view key) {
-  const auto found = revision.metadata.labels.find(key);
-  return found == revision.metadata.labels.end() ? std::string() : found->second;
-}
 
 // The labels of a Revision's series, Knative's own.
 MetricLabels metric_labels_of(const serving::Revision& revision) {
@@ -21,51 +18,11 @@ MetricLabels metric_labels_of(const serving::Revision& revision) {
           {"revision_name", revision.metadata.name}};
 }
 
-constexpr std::int32_t serving_port_default = 8080;
-
 // How long a program may take to get ready.
 Duration progress_deadline_of(const serving::Revision& revision, const AutoscalerConfig& config) {
   const auto annotation = revision.metadata.annotations.find(serving::keys::progress_deadline);
   if (annotation == revision.metadata.annotations.end()) return config.progress_deadline;
   return parse_duration(annotation->second).value_or(config.progress_deadline);
-}
-
-// Says who the container is and what it serves.
-void name_container(ContainerSpec& spec, const serving::Revision& revision) {
-  spec.name = control::key_of(revision.metadata);
-  spec.identity.namespace_ = revision.metadata.namespace_;
-  spec.identity.revision = revision.metadata.name;
-  spec.identity.configuration = label_of(revision, serving::keys::configuration);
-  spec.identity.service = label_of(revision, serving::keys::service);
-  if (spec.identity.service.empty()) spec.identity.service = spec.identity.configuration;
-  spec.identity.uid = revision.metadata.uid;
-  spec.image_pull.service_account = revision.spec.service_account_name;
-  for (const core::LocalObjectReference& secret : revision.spec.image_pull_secrets) {
-    spec.image_pull.secrets.push_back(secret.name);
-  }
-  if (spec.ports.empty()) spec.ports.push_back({.container_port = serving_port_default});
-  spec.requests_max = static_cast<int>(revision.spec.container_concurrency.value_or(0));
-}
-
-// The probes of the object, read for the pool.
-Result<void> read_probes(InstanceSpec& instance, const core::Container& container) {
-  const std::vector<core::ContainerPort>& ports = instance.container.ports;
-  if (container.readiness_probe) {
-    Result<InstanceProbe> probe = instance_probe(*container.readiness_probe, ports);
-    if (!probe) return probe.error().within("readinessProbe");
-    instance.readiness = std::move(*probe);
-  }
-  if (container.liveness_probe) {
-    Result<InstanceProbe> probe = instance_probe(*container.liveness_probe, ports);
-    if (!probe) return probe.error().within("livenessProbe");
-    instance.liveness = std::move(*probe);
-  }
-  if (container.startup_probe) {
-    Result<InstanceProbe> probe = instance_probe(*container.startup_probe, ports);
-    if (!probe) return probe.error().within("startupProbe");
-    instance.startup = std::move(*probe);
-  }
-  return {};
 }
 
 RevisionOptions limits_of(const serving::Revision& revision) {
@@ -241,15 +198,10 @@ Scaling::~Scaling() {
   retired_.clear();
 }
 
-Task<Result<std::string>> Scaling::pin(const serving::Revision& revision, bool ask_registries) {
-  ContainerSpec spec;
-  if (const core::Container* container = revision.spec.serving_container()) {
-    spec.image = container->image;
-    spec.image_pull.policy = container->image_pull_policy;
-  }
-  spec.runtime = revision.spec.runtime_class_name.value_or("");
+Task<Result<std::string>> Scaling::pin(const serving::Revision& revision,
+                                       const core::Container& container, bool ask_registries) {
+  ContainerSpec spec = image_spec(revision, container);
   if (!ask_registries) spec.image_pull.policy = "Never";
-  name_container(spec, revision);
   auto pinning = with_deadline(env_.timers, runtime_.pin(spec),
                                env_.timers.now() + progress_deadline_of(revision, config_));
   std::optional<Result<std::string>> image = co_await std::move(pinning);
@@ -257,35 +209,20 @@ Task<Result<std::string>> Scaling::pin(const serving::Revision& revision, bool a
   co_return std::move(*image);
 }
 
-// What a Revision's serving container says, as the pool wants it, if the runtime can do all of it.
+// What a Revision's containers say, if the runtime can do all of it.
 Result<InstanceSpec> Scaling::instance_of(const serving::Revision& revision) const {
-  const core::Container* container = revision.spec.serving_container();
-  if (container == nullptr) return fail(Errc::invalid_argument, "spec.containers: none serves");
-  Result<ContainerSpec> spec = container_spec(*container);
-  if (!spec) return spec.error().within("spec.containers[0]");
-  InstanceSpec instance;
-  instance.container = std::move(*spec);
-  instance.container.runtime = revision.spec.runtime_class_name.value_or("");
-  for (const serving::ContainerStatus& status : revision.status.container_statuses) {
-    const bool is_its = status.name == container->name && !status.image_digest.empty();
-    if (is_its) instance.container.image = status.image_digest;
+  FieldErrors warnings;
+  Result<InstanceSpec> instance = instance_spec(revision, runtime_, warnings);
+  for (const FieldError& warning : warnings) {
+    env_.logger.log(
+        LogLevel::warning, "revision", "a field has no effect",
+        {{"revision", control::key_of(revision.metadata)}, {"field", warning.to_string()}});
   }
-  name_container(instance.container, revision);
-  for (const core::VolumeMount& mount : container->volume_mounts) {
-    instance.container.mounts.push_back(
-        {.source = {}, .target = mount.mount_path, .read_only = mount.read_only});
-  }
-  instance.start_timeout = progress_deadline_of(revision, config_);
-  if (Result<void> read = read_probes(instance, *container); !read) {
-    return read.error().within("spec.containers[0]");
-  }
-  const FieldErrors found = unsupported(instance, runtime_).via_field_index("spec.containers", 0);
-  for (const FieldError& warning : found.filter(FieldError::Level::warning)) {
-    env_.logger.log(LogLevel::warning, "revision", "a field has no effect",
-                    {{"revision", instance.container.name}, {"field", warning.to_string()}});
-  }
-  if (const Result<void> runs = found.to_result(); !runs) {
-    return fail(Errc::unimplemented, runs.error().detail);
+  if (instance) instance->start_timeout = progress_deadline_of(revision, config_);
+  if (instance) {
+    for (InstanceSpec& sidecar : instance->sidecars) {
+      sidecar.start_timeout = instance->start_timeout;
+    }
   }
   return instance;
 }

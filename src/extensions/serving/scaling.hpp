@@ -29,9 +29,10 @@ class Scaling {
           InstanceVolumes& volumes);
   ~Scaling();
 
-  /// The image of its serving container, by digest; of the store alone unless `ask_registries`.
-  Task<Result<std::string>> pin(const serving::Revision& revision, bool ask_registries);
-  Task<Result<std::string>> pin(serving::Revision&& revision, bool) = delete;
+  /// The image of one of its containers, by digest; of the store alone unless `ask_registries`.
+  Task<Result<std::string>> pin(const serving::Revision& revision, const core::Container& container,
+                                bool ask_registries);
+  Task<Result<std::string>> pin(serving::Revision&&, const core::Container&, bool) = delete;
   /// Run this Revision; nothing when it is run already. One of its name with another uid goes.
   Result<void> ensure(const serving::Revision& revision);
   bool has(const std::string& key) const { return units_.contains(key); }

@@ -223,10 +223,11 @@ TEST_F(RevisionPoolTest, EveryInstanceIsPreparedByItselfAndLetGoOfWhenItHasEnded
   std::vector<int> gone;
   bool full = true;
   RevisionPoolOptions options;
-  options.prepare = [&](ContainerSpec& container) -> Result<std::shared_ptr<void>> {
+  options.prepare = [&](InstanceSpec& instance) -> Result<std::shared_ptr<void>> {
     if (std::exchange(full, false)) return fail(Errc::resource_exhausted, "the disk is full");
     const int number = ++prepared;
-    container.mounts.push_back({.source = "folder-" + std::to_string(number), .target = "/data"});
+    instance.container.mounts.push_back(
+        {.source = "folder-" + std::to_string(number), .target = "/data"});
     return std::shared_ptr<void>(&gone, [&gone, number](void*) { gone.push_back(number); });
   };
   make(options);

@@ -1,0 +1,295 @@
+#include "engines/workload/instance.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/wait_for.hpp"
+
+namespace knative {
+namespace {
+
+/// What the program gets after a hook that took the whole grace.
+constexpr Duration grace_after_hook = std::chrono::seconds(2);
+
+Duration seconds_until(Instant end, Instant now) { return end > now ? end - now : Duration{0}; }
+
+}  // namespace
+
+Instance::Instance(Env& env, ContainerRuntime& runtime, const InstanceSpec& spec,
+                   ContainerOutput output, PartFailed part_failed)
+    : env_(env),
+      runtime_(runtime),
+      spec_(spec),
+      output_(std::move(output)),
+      part_failed_(std::move(part_failed)),
+      grace_(spec.container.stop_grace),
+      tasks_(env.executor) {}
+
+Instance::~Instance() { tasks_.clear(); }
+
+// ---------------------------------------------------------------------------- until it is ready
+
+Task<Instance::Problem> Instance::start() {
+  for (const ContainerSpec& init : spec_.init) {
+    Task<Problem> running = run_init(init);
+    Problem problem = co_await std::move(running);
+    if (problem) co_return problem;
+  }
+  Task<Result<std::unique_ptr<Container>>> starting = runtime_.start(spec_.container, output_);
+  Result<std::unique_ptr<Container>> started = co_await std::move(starting);
+  if (!started) co_return InstanceFailure{.error = started.error()};
+  container_ = std::move(*started);
+  prober_.emplace(env_, *container_, spec_);
+  for (const InstanceSpec& sidecar : spec_.sidecars) {
+    parts_.push_back(std::make_unique<Part>(sidecar));
+    tasks_.add(keep(*parts_.back()));
+  }
+  Problem problem;
+  if (!spec_.post_start && parts_.empty()) {
+    Task<Problem> settling = settle();
+    problem = co_await std::move(settling);
+  } else {
+    auto racing = race(settle(), container_->wait());
+    auto outcome = co_await std::move(racing);
+    if (outcome.second) {
+      problem = ended(spec_.container, *container_, *outcome.second, " ended before it was ready");
+    } else {
+      problem = std::move(*outcome.first);
+    }
+  }
+  container_ready_ = !problem;
+  co_return problem;
+}
+
+Task<Instance::Problem> Instance::run_init(const ContainerSpec& spec) {
+  Task<Result<std::unique_ptr<Container>>> starting = runtime_.start(spec, output_of(spec));
+  Result<std::unique_ptr<Container>> started = co_await std::move(starting);
+  const std::string& name = spec.identity.container;
+  if (!started) co_return InstanceFailure{.error = started.error(), .container = name};
+  Container& container = **started;
+  auto limited =
+      with_deadline(env_.timers, container.wait(), env_.timers.now() + spec_.start_timeout);
+  const std::optional<ExitStatus> status = co_await std::move(limited);
+  if (status && status->success()) co_return std::nullopt;
+  if (status) co_return ended(spec, container, *status, " failed");
+  const Error late = fail(Errc::deadline_exceeded,
+                          container_title(spec) + " did not end in time" + output_end(container));
+  co_return InstanceFailure{.error = late, .container = name};
+}
+
+// What comes before the first request, once its program runs.
+Task<Instance::Problem> Instance::settle() {
+  Task<Problem> starting = post_start(spec_, *container_);
+  Problem problem = co_await std::move(starting);
+  if (problem) co_return problem;
+  Task<Result<void>> getting_ready = prober_->until_ready();
+  const Result<void> got_ready = co_await std::move(getting_ready);
+  if (!got_ready) {
+    // Who was late hears no more than that it is over.
+    grace_ = prober_->gave_up() ? prober_->stop_grace().value_or(grace_) : Duration::zero();
+    co_return InstanceFailure{.error = got_ready.error(), .ended = prober_->ended()};
+  }
+  Task<Problem> settling = settle_parts();
+  co_return co_await std::move(settling);
+}
+
+Task<Instance::Problem> Instance::settle_parts() {
+  const Instant deadline = env_.timers.now() + spec_.start_timeout;
+  for (const std::unique_ptr<Part>& part : parts_) {
+    while (!part->ready) {
+      auto limited = with_deadline(env_.timers, base::wait_for(changed_), deadline);
+      const auto changed = co_await std::move(limited);
+      if (changed || part->ready) continue;
+      const std::string problem = part->prober ? part->prober->last_problem() : std::string();
+      std::string text = container_title(part->spec.container) + " was not ready in time";
+      if (!problem.empty()) text += ": " + problem;
+      if (part->container) text += output_end(*part->container);
+      co_return InstanceFailure{.error = fail(Errc::deadline_exceeded, std::move(text)),
+                                .container = part->spec.container.identity.container};
+    }
+  }
+  co_return std::nullopt;
+}
+
+Task<Instance::Problem> Instance::post_start(const InstanceSpec& spec, Container& container) {
+  if (!spec.post_start) co_return std::nullopt;
+  Task<std::optional<std::string>> running = run_hook(*spec.post_start, spec, container);
+  auto limited =
+      with_deadline(env_.timers, std::move(running), env_.timers.now() + spec_.start_timeout);
+  std::optional<std::optional<std::string>> problem = co_await std::move(limited);
+  if (problem && !*problem) co_return std::nullopt;
+  const std::string why = problem ? **problem : std::string("it did not end in time");
+  const Error error = fail(Errc::unavailable, "PostStartHookError: the hook postStart of " +
+                                                  container_title(spec.container) +
+                                                  " failed: " + why + output_end(container));
+  co_return InstanceFailure{.error = error, .container = spec.container.identity.container};
+}
+
+Task<std::optional<std::string>> Instance::run_hook(const InstanceHook& hook,
+                                                    const InstanceSpec& spec,
+                                                    Container& container) {
+  if (!hook.action) {
+    co_await env_.timers.sleep_for(hook.pause);
+    co_return std::nullopt;
+  }
+  Prober prober(env_, container, spec);
+  Task<std::optional<std::string>> trying = prober.attempt(*hook.action);
+  co_return co_await std::move(trying);
+}
+
+InstanceFailure Instance::ended(const ContainerSpec& spec, const Container& container,
+                                const ExitStatus& status, std::string_view how) {
+  std::string text = container_title(spec);
+  text.append(how).append(" (").append(status.to_string()).append(")");
+  text += output_end(container);
+  return InstanceFailure{.error = fail(Errc::unavailable, std::move(text)),
+                         .ended = status,
+                         .container = spec.identity.container};
+}
+
+// ---------------------------------------------------------------------------- while it serves
+
+bool Instance::ready() const noexcept {
+  return container_ready_ &&
+         std::all_of(parts_.begin(), parts_.end(), [](const auto& part) { return part->ready; });
+}
+
+Task<InstanceFailure> Instance::until_failed() {
+  if (!spec_.liveness && spec_.readiness.period <= Duration::zero()) {
+    Task<ExitStatus> living = container_->wait();
+    const ExitStatus status = co_await std::move(living);
+    co_return ended(spec_.container, *container_, status, " ended by itself");
+  }
+  if (spec_.readiness.period > Duration::zero()) {
+    tasks_.add(watch_readiness(*prober_, container_ready_));
+  }
+  auto racing = race(container_->wait(), prober_->until_unwell());
+  auto outcome = co_await std::move(racing);
+  if (outcome.first) {
+    co_return ended(spec_.container, *container_, *outcome.first, " ended by itself");
+  }
+  grace_ = prober_->stop_grace().value_or(grace_);
+  co_return InstanceFailure{.error = *outcome.second};
+}
+
+Task<void> Instance::until_ready_is(bool wanted) {
+  while (ready() != wanted) co_await changed_.wait();
+}
+
+Task<void> Instance::watch_readiness(Prober& prober, bool& ready) {
+  for (;;) {
+    Task<void> losing = prober.until_readiness(true);
+    co_await std::move(losing);
+    ready = false;
+    changed_.notify_all();
+    Task<void> gaining = prober.until_readiness(false);
+    co_await std::move(gaining);
+    ready = true;
+    changed_.notify_all();
+  }
+}
+
+std::string Instance::last_problem() const {
+  for (const std::unique_ptr<Part>& part : parts_) {
+    if (part->ready) continue;
+    const std::string why = part->prober ? part->prober->last_problem() : std::string();
+    return container_title(part->spec.container) + " is not ready: " + why;
+  }
+  return prober_ ? prober_->last_problem() : std::string();
+}
+
+// ---------------------------------------------------------------------------- sidecars
+
+Task<void> Instance::keep(Part& part) {
+  for (;;) {
+    Task<Problem> living = live(part);
+    Problem problem = co_await std::move(living);
+    part.ready = false;
+    part.prober.reset();
+    part.container.reset();
+    changed_.notify_all();
+    const Duration delay = part.schedule.failed(env_.timers.now());
+    problem->failures = part.schedule.failures();
+    part_failed_(*problem);
+    co_await env_.timers.sleep_for(delay);
+  }
+}
+
+Task<Instance::Problem> Instance::live(Part& part) {
+  const ContainerSpec& spec = part.spec.container;
+  const std::string& name = spec.identity.container;
+  Task<Result<std::unique_ptr<Container>>> starting =
+      runtime_.start_beside(*container_, spec, output_of(spec));
+  Result<std::unique_ptr<Container>> started = co_await std::move(starting);
+  if (!started) co_return InstanceFailure{.error = started.error(), .container = name};
+  part.container = std::move(*started);
+  part.prober.emplace(env_, *part.container, part.spec);
+  auto racing = race(serve(part), part.container->wait());
+  auto outcome = co_await std::move(racing);
+  if (outcome.second) co_return ended(spec, *part.container, *outcome.second, " ended by itself");
+  const Duration grace = part.prober->stop_grace().value_or(spec.stop_grace);
+  Task<void> stopping = stop_one(part.spec, *part.container, grace);
+  co_await std::move(stopping);
+  co_return std::move(*outcome.first);
+}
+
+// Until it must be replaced although its program runs.
+Task<Instance::Problem> Instance::serve(Part& part) {
+  const std::string& name = part.spec.container.identity.container;
+  Task<Problem> starting = post_start(part.spec, *part.container);
+  Problem problem = co_await std::move(starting);
+  if (problem) co_return problem;
+  Task<Result<void>> getting_ready = part.prober->until_ready();
+  const Result<void> got_ready = co_await std::move(getting_ready);
+  if (!got_ready) {
+    co_return InstanceFailure{
+        .error = got_ready.error(), .ended = part.prober->ended(), .container = name};
+  }
+  part.ready = true;
+  part.schedule.ready(env_.timers.now());
+  changed_.notify_all();
+  auto watching = race(part.prober->until_unwell(), watch_readiness(*part.prober, part.ready));
+  auto outcome = co_await std::move(watching);
+  co_return InstanceFailure{.error = *outcome.first, .container = name};
+}
+
+ContainerOutput Instance::output_of(const ContainerSpec& spec) const {
+  if (!output_) return nullptr;
+  return [sink = output_, front = "[" + spec.identity.container + "] "](std::string_view stream,
+                                                                        std::string_view line) {
+    sink(stream, front + std::string(line));
+  };
+}
+
+// ---------------------------------------------------------------------------- the end
+
+Task<void> Instance::stop(Duration grace) {
+  tasks_.clear();
+  std::vector<Task<void>> stops;
+  if (container_) stops.push_back(stop_one(spec_, *container_, grace));
+  for (const std::unique_ptr<Part>& part : parts_) {
+    if (part->container) stops.push_back(stop_one(part->spec, *part->container, grace));
+  }
+  Task<std::vector<Done>> all = when_all(std::move(stops));
+  co_await std::move(all);
+}
+
+Task<void> Instance::stop_one(const InstanceSpec& spec, Container& container, Duration grace) {
+  if (spec.pre_stop && grace > Duration::zero()) {
+    const Instant end = env_.timers.now() + grace;
+    auto hook = race(run_hook(*spec.pre_stop, spec, container), container.wait());
+    auto limited = with_deadline(env_.timers, std::move(hook), end);
+    auto outcome = co_await std::move(limited);
+    const bool failed = !outcome || (outcome->first && *outcome->first);
+    if (failed) {
+      env_.logger.log(LogLevel::warning, "workload", "a hook preStop failed",
+                      {{"container", container_title(spec.container)},
+                       {"error", outcome ? **outcome->first : "it did not end in time"}});
+    }
+    grace = std::max(seconds_until(end, env_.timers.now()), grace_after_hook);
+  }
+  Task<void> stopping = container.stop(grace);
+  co_await std::move(stopping);
+}
+
+}  // namespace knative
