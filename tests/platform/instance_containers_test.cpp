@@ -15,7 +15,7 @@ using serving::Service;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-using Texts = std::vector<std::string>;
+using HappenedTexts = std::vector<std::string>;
 
 class InstanceContainers : public PlatformFixture {
  protected:
@@ -92,8 +92,8 @@ class InstanceContainers : public PlatformFixture {
     return hook;
   }
 
-  Texts happened_;
-  Texts lines_;
+  HappenedTexts happened_;
+  HappenedTexts lines_;
   std::map<std::string, int> codes_;
   Duration takes_ = 1s;
   Wakeup crash_;

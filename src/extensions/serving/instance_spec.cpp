@@ -10,7 +10,7 @@ namespace knative {
 namespace {
 
 constexpr std::int32_t serving_port_default = 8080;
-constexpr std::string_view alone =
+constexpr std::string_view function_stands_alone =
     "a function of the host program has no other containers beside it";
 
 // Says whose container it is.
@@ -31,7 +31,8 @@ void name_container(ContainerSpec& spec, const serving::Revision& revision,
   }
 }
 
-Result<ContainerSpec> spec_of(const serving::Revision& revision, const core::Container& container) {
+Result<ContainerSpec> container_spec_of(const serving::Revision& revision,
+                                        const core::Container& container) {
   Result<ContainerSpec> spec = container_spec(container);
   if (!spec) return spec;
   name_container(*spec, revision, container);
@@ -87,8 +88,9 @@ Result<void> read_hooks(InstanceSpec& instance, const core::Container& container
 }
 
 // A container with all that is asked of it; the one that serves has a port.
-Result<InstanceSpec> part_of(const serving::Revision& revision, const core::Container& container) {
-  Result<ContainerSpec> spec = spec_of(revision, container);
+Result<InstanceSpec> instance_part_of(const serving::Revision& revision,
+                                      const core::Container& container) {
+  Result<ContainerSpec> spec = container_spec_of(revision, container);
   if (!spec) return spec.error();
   InstanceSpec part;
   part.container = std::move(*spec);
@@ -117,8 +119,8 @@ void share_runtime(InstanceSpec& instance, const ContainerRuntime& runtime) {
   for (ContainerSpec* const one : all) one->runtime = chosen;
 }
 
-FieldErrors unsupported_of(const serving::Revision& revision, const InstanceSpec& instance,
-                           const ContainerRuntime& runtime) {
+FieldErrors unsupported_in_revision(const serving::Revision& revision, const InstanceSpec& instance,
+                                    const ContainerRuntime& runtime) {
   const std::vector<core::Container>& containers = revision.spec.containers;
   FieldErrors found;
   std::size_t sidecar = 0;
@@ -129,7 +131,8 @@ FieldErrors unsupported_of(const serving::Revision& revision, const InstanceSpec
     const bool function = containers[i].image.starts_with(function_image_prefix) ||
                           instance.container.image.starts_with(function_image_prefix);
     if (serves || !function) continue;
-    found.add(field_error(std::string(alone), {"spec.containers[" + std::to_string(i) + "]"}));
+    found.add(field_error(std::string(function_stands_alone),
+                          {"spec.containers[" + std::to_string(i) + "]"}));
   }
   for (std::size_t i = 0; i < instance.init.size(); ++i) {
     found.add(runtime.unsupported(instance.init[i]).via_field_index("spec.initContainers", i));
@@ -163,7 +166,7 @@ Result<InstanceSpec> instance_spec(const serving::Revision& revision,
   InstanceSpec instance;
   std::vector<InstanceSpec> sidecars;
   for (std::size_t i = 0; i < containers.size(); ++i) {
-    Result<InstanceSpec> part = part_of(revision, containers[i]);
+    Result<InstanceSpec> part = instance_part_of(revision, containers[i]);
     if (!part) return part.error().within("spec.containers[" + std::to_string(i) + "]");
     if (&containers[i] == serving) {
       instance = std::move(*part);
@@ -173,12 +176,12 @@ Result<InstanceSpec> instance_spec(const serving::Revision& revision,
   }
   instance.sidecars = std::move(sidecars);
   for (std::size_t i = 0; i < revision.spec.init_containers.size(); ++i) {
-    Result<ContainerSpec> init = spec_of(revision, revision.spec.init_containers[i]);
+    Result<ContainerSpec> init = container_spec_of(revision, revision.spec.init_containers[i]);
     if (!init) return init.error().within("spec.initContainers[" + std::to_string(i) + "]");
     instance.init.push_back(std::move(*init));
   }
   share_runtime(instance, runtime);
-  const FieldErrors found = unsupported_of(revision, instance, runtime);
+  const FieldErrors found = unsupported_in_revision(revision, instance, runtime);
   warnings.add(found.filter(FieldError::Level::warning));
   if (const Result<void> runs = found.to_result(); !runs) {
     return fail(Errc::unimplemented, runs.error().detail);

@@ -38,7 +38,7 @@ struct InstanceVolumes::Folders {
 namespace {
 
 // What is to be mounted, kept beyond the turn in which the Revision was looked at.
-struct Wanted {
+struct WantedVolumes {
   control::PodFacts pod;
   std::vector<core::Volume> volumes;
   std::map<std::string, std::vector<core::VolumeMount>> mounts;  ///< By container.
@@ -50,8 +50,8 @@ struct Wanted {
   }
 };
 
-Wanted wanted_of(const serving::Revision& revision) {
-  Wanted wanted{
+WantedVolumes wanted_volumes_of(const serving::Revision& revision) {
+  WantedVolumes wanted{
       {revision.metadata, revision.spec.service_account_name}, revision.spec.volumes, {}, {}};
   for (const auto* list : {&revision.spec.init_containers, &revision.spec.containers}) {
     for (const core::Container& container : *list) {
@@ -63,10 +63,10 @@ Wanted wanted_of(const serving::Revision& revision) {
   return wanted;
 }
 
-using Volumes = std::map<std::string, ContainerMount>;
+using VolumesByName = std::map<std::string, ContainerMount>;
 
-Result<void> mount_into(ContainerSpec& spec, Files& files, const Volumes& volumes,
-                        const Wanted& wanted) {
+Result<void> mount_into(ContainerSpec& spec, Files& files, const VolumesByName& volumes,
+                        const WantedVolumes& wanted) {
   const std::string& name = spec.identity.container;
   const auto mounts = wanted.mounts.find(name.empty() ? wanted.serving : name);
   if (mounts == wanted.mounts.end()) return {};
@@ -76,8 +76,8 @@ Result<void> mount_into(ContainerSpec& spec, Files& files, const Volumes& volume
   return {};
 }
 
-Result<void> mount_into(InstanceSpec& spec, Files& files, const Volumes& volumes,
-                        const Wanted& wanted) {
+Result<void> mount_into(InstanceSpec& spec, Files& files, const VolumesByName& volumes,
+                        const WantedVolumes& wanted) {
   std::vector<ContainerSpec*> all{&spec.container};
   for (ContainerSpec& init : spec.init) all.push_back(&init);
   for (InstanceSpec& sidecar : spec.sidecars) all.push_back(&sidecar.container);
@@ -101,7 +101,7 @@ InstanceVolumes::~InstanceVolumes() {
 }
 
 InstanceVolumes::Prepare InstanceVolumes::prepare(const serving::Revision& revision) {
-  Wanted asked = wanted_of(revision);
+  WantedVolumes asked = wanted_volumes_of(revision);
   if (!asked.any()) return nullptr;
   return [folders = folders_,
           wanted = std::move(asked)](InstanceSpec& spec) -> Result<std::shared_ptr<void>> {
