@@ -125,12 +125,12 @@ def includes(text):
 
 
 def room_of(path):
-    """(floor, engine or None) of a file under src/ or include/."""
+    """(floor, engine, extension or None) of a file under src/ or include/."""
     parts = path.relative_to(ROOT).parts
     if parts[0] == "include":
         name = path.stem
         return HEADERS.get(name), name if name in ENGINES else None
-    engine = parts[2] if parts[1] == "engines" else None
+    engine = parts[2] if parts[1] in ("engines", "extensions") and len(parts) > 3 else None
     return FLOORS.get(parts[1]), engine
 
 
@@ -161,7 +161,7 @@ def check_layers(path, text, report):
         if other_floor > floor:
             report.add("layers", path, number, f"includes upward: {included}")
         if engine and other_engine and engine != other_engine:
-            report.add("engines", path, number, f"an engine includes another: {included}")
+            report.add("engines", path, number, f"includes a stranger to it: {included}")
 
 
 def check_foreign(path, text, report):

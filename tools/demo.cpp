@@ -14,16 +14,13 @@
 #include <thread>
 
 #include "command.hpp"
+#include "demo.hpp"
 #include "knative/http_client.hpp"
 
 namespace kn = knative;
 using namespace std::chrono_literals;
 
 namespace command {
-
-namespace {
-
-using Clock = std::chrono::steady_clock;
 
 double milliseconds_since(Clock::time_point begin) {
   return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
@@ -44,6 +41,33 @@ int failed(const char* step, const kn::Error& error) {
   std::fprintf(stderr, "knative demo: %s: %s\n", step, error.detail.c_str());
   return 1;
 }
+
+kn::Result<kn::http::Response> fetch(kn::PlatformThread& platform, const std::string& host,
+                                     std::string_view path) {
+  const kn::Endpoint endpoint = platform.endpoint();
+  kn::Loop loop;
+  kn::Env& env = loop.env();
+  kn::http::Client client(env.executor, env.timers, env.network, endpoint);
+  kn::http::Request request = kn::http::get(std::string(path));
+  request.headers.set("host", host);
+  auto send = [](kn::http::Client& through,
+                 kn::http::Request& what) -> kn::Task<kn::Result<kn::http::Response>> {
+    kn::Result<kn::http::Response> response = co_await through.send(what);
+    if (response) {
+      const kn::Result<void> read = co_await response->body.read_all();
+      if (!read) co_return read.error();
+    }
+    co_return response;
+  };
+  return loop.run(send(client, request));
+}
+
+std::string trimmed(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
+  return text.size() <= 56 ? text : text.substr(0, 53) + "...";
+}
+
+namespace {
 
 // Removes a directory of the demo when it ends.
 struct Scratch {
@@ -120,31 +144,6 @@ class Mailbox {
   std::optional<kn::CloudEvent> event_;
 };
 
-kn::Result<kn::http::Response> fetch(kn::PlatformThread& platform, const std::string& host) {
-  // A real HTTP request over the listener, as any client would send it.
-  const kn::Endpoint endpoint = platform.endpoint();
-  kn::Loop loop;
-  kn::Env& env = loop.env();
-  kn::http::Client client(env.executor, env.timers, env.network, endpoint);
-  kn::http::Request request = kn::http::get("/");
-  request.headers.set("host", host);
-  auto send = [](kn::http::Client& through,
-                 kn::http::Request& what) -> kn::Task<kn::Result<kn::http::Response>> {
-    kn::Result<kn::http::Response> response = co_await through.send(what);
-    if (response) {
-      const kn::Result<void> read = co_await response->body.read_all();
-      if (!read) co_return read.error();
-    }
-    co_return response;
-  };
-  return loop.run(send(client, request));
-}
-
-std::string trimmed(std::string text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
-  return text.size() <= 56 ? text : text.substr(0, 53) + "...";
-}
-
 // Poll how many instances run, printing each change, until `wanted` or the limit.
 bool watch_replicas(kn::PlatformThread& platform, Clock::time_point begin, int wanted,
                     std::chrono::seconds limit, int& last) {
@@ -201,7 +200,7 @@ int serving_step(kn::PlatformThread& platform, const std::string& image, bool qu
 
   const std::string host = "app.default.localhost";
   begin = Clock::now();
-  kn::Result<kn::http::Response> cold = fetch(platform, host);
+  kn::Result<kn::http::Response> cold = fetch(platform, host, "/");
   if (!cold) return failed("first request", cold.error());
   line("response", trimmed(cold->body.bytes()), milliseconds_since(begin));
   line("cold start", "from zero, HTTP " + std::to_string(cold->status), milliseconds_since(begin));
@@ -212,7 +211,7 @@ int serving_step(kn::PlatformThread& platform, const std::string& image, bool qu
   double best = 1e9;
   for (int i = 0; i < 20; ++i) {
     const Clock::time_point one = Clock::now();
-    kn::Result<kn::http::Response> warm = fetch(platform, host);
+    kn::Result<kn::http::Response> warm = fetch(platform, host, "/");
     if (!warm || !warm->ok()) return failed("warm request", kn::fail(kn::Errc::internal, "failed"));
     best = std::min(best, milliseconds_since(one));
   }
@@ -300,6 +299,7 @@ int demo(const Arguments& arguments) {
   options.data_directory = (scratch.path / "data").string();
   options.autoscaler.scale_to_zero_grace_period = 6s;
   options.autoscaler.allow_zero_initial_scale = true;
+  options.on_output = show_output;
   kn::LoopOptions loop;
   loop.log_level = kn::LogLevel::error;
   kn::FunctionTable functions;
@@ -314,6 +314,7 @@ int demo(const Arguments& arguments) {
   if (int code = build_step(platform, repository, arguments.get("--revision"), image)) return code;
   if (int code = serving_step(platform, image, arguments.has("--quick"))) return code;
   if (int code = eventing_step(platform)) return code;
+  if (int code = containers_part(platform, options.data_directory)) return code;
   platform.stop();
   std::printf("\nAll of it took %.1f s, without Docker, cluster, daemon or network.\n",
               milliseconds_since(begin) / 1000);

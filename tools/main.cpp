@@ -66,7 +66,8 @@ constexpr const char* platform_usage =
 constexpr const char* demo_usage =
     "usage: knative demo [OPTIONS]\n"
     "\n"
-    "Show commit, image, URL and event, with times.\n"
+    "Show commit, image, URL and event, a step in a container and a Service in a\n"
+    "sandbox, with times.\n"
     "\n"
     "  --repo URL --revision REV   with your own repository\n"
     "  --sample DIR                with an application in a directory\n"

@@ -311,6 +311,9 @@ def test_the_demo_shows_every_step_with_its_time(tmp_path):
     assert shown["url"].startswith("http://app.default.localhost:")
     assert {"response", "cold start", "warm", "accepted", "delivered",
             "reply delivered"} <= shown.keys()
+    if "left out" not in shown:
+        assert "bin" in shown["step says"] and "workspace" in shown["step says"]
+        assert shown["it sees"].split("; ")[1] == "network: lo"
     assert re.findall(r"^  replicas +(\d+)", done.stdout, re.M) == ["0", "1", "0"]
     assert not list(tmp_path.iterdir())
 

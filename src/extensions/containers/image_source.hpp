@@ -10,11 +10,11 @@
 #include <string>
 #include <vector>
 
-#include "extensions/containers/image_holds.hpp"
 #include "knative/client.hpp"
 #include "knative/container.hpp"
 #include "knative/oci.hpp"
 #include "knative/registry_client.hpp"
+#include "platform/image_holds.hpp"
 
 namespace knative {
 

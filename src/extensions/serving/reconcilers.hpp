@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "extensions/containers/image_holds.hpp"
 #include "knative/router.hpp"
 #include "knative/serving.hpp"
 #include "model/serving_lifecycle.hpp"
+#include "platform/image_holds.hpp"
 #include "platform/reconciling.hpp"
 
 namespace knative::control {

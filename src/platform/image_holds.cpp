@@ -1,4 +1,4 @@
-#include "extensions/containers/image_holds.hpp"
+#include "platform/image_holds.hpp"
 
 #include <utility>
 
