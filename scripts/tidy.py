@@ -130,8 +130,8 @@ def room_of(path):
     if parts[0] == "include":
         name = path.stem
         return HEADERS.get(name), name if name in ENGINES else None
-    engine = parts[2] if parts[1] in ("engines", "extensions") and len(parts) > 3 else None
-    return FLOORS.get(parts[1]), engine
+    floor = FLOORS.get(parts[1])
+    return floor, parts[2] if parts[1] in ("engines", "extensions") and len(parts) > 3 else None
 
 
 def target_of(path, included):
@@ -160,7 +160,7 @@ def check_layers(path, text, report):
             continue
         if other_floor > floor:
             report.add("layers", path, number, f"includes upward: {included}")
-        if engine and other_engine and engine != other_engine:
+        if floor == other_floor and None not in (engine, other_engine) and engine != other_engine:
             report.add("engines", path, number, f"includes a stranger to it: {included}")
 
 

@@ -41,7 +41,8 @@ kn::Result<void> store_shell(kn::oci::ImageStore& images, const std::string& pro
   if (kn::Result<kn::oci::Descriptor> kept = (*blob)->commit(); !kept) return kept.error();
   kn::oci::ImageConfig config;
   config.platform = kn::oci::host_platform();
-  config.entrypoint = {"/bin/sh", "-c", "trap exit TERM; /bin/busybox httpd -f -p $PORT -h /www & wait"};
+  config.entrypoint = {"/bin/sh", "-c",
+                       "trap exit TERM; /bin/busybox httpd -f -p $PORT -h /www & wait"};
   config.environment = {"PATH=/bin"};
   config.diff_ids = {layer->diff_id};
   const kn::Result<kn::oci::Descriptor> described =
