@@ -140,6 +140,8 @@ class KNATIVE_EXPORT EndpointListener {
   virtual void endpoint_gone(const std::shared_ptr<http::Handler>& endpoint) = 0;
   /// An instance, or a part of it, could not start or ended by itself.
   virtual void instance_failed(const InstanceFailure& failure) = 0;
+  /// One that runs has not become ready for a while, and why; again ever more rarely.
+  virtual void instance_waits(const std::string& why);
   /// `ready()` or `starting()` of the pool changed.
   virtual void pool_changed() = 0;
 };

@@ -182,8 +182,9 @@ constexpr std::string_view no_storage = "there is no such storage here; the buil
       {step ".restartPolicy", Mark::warned, runs_once},                                            \
       {step ".volumeDevices", Mark::warned, runs_once},                                            \
       {step ".resizePolicy", Mark::warned, runs_once},                                             \
-      {step ".terminationMessagePath", Mark::acts}, {step ".env.valueFrom.fieldRef", Mark::acts},  \
-      {step ".volumeMounts.readOnly", Mark::acts}, {                                               \
+      {step ".terminationMessagePath", Mark::acts},                                                \
+      {step ".terminationMessagePolicy", Mark::acts},                                              \
+      {step ".env.valueFrom.fieldRef", Mark::acts}, {step ".volumeMounts.readOnly", Mark::acts}, { \
     step ".volumeMounts.mountPropagation", Mark::warned, runs_once                                 \
   }
 

@@ -99,6 +99,24 @@ spec:
             "its platform");
 }
 
+TEST(Accepted, AStepsTerminationMessageActsAndIsNotWarnedAbout) {
+  std::vector<std::string> warnings;
+  manifest::ParseOptions options;
+  options.validate = true;
+  options.warnings = &warnings;
+  const auto objects = manifest::parse(R"(
+apiVersion: build.knative.dev/v1alpha1
+kind: Build
+metadata: {name: b}
+spec:
+  steps:
+  - {image: x, terminationMessagePath: /said, terminationMessagePolicy: FallbackToLogsOnError}
+  volumes: [{name: v, persistentVolumeClaim: {claimName: c}}])",
+                                       options);
+  ASSERT_TRUE(objects) << objects.error().detail;
+  EXPECT_EQ(warnings, std::vector<std::string>());
+}
+
 TEST(Accepted, UnknownKindsAreLeftOutOnlyWhenAsked) {
   const std::string yaml = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: d}}";
   EXPECT_NE(problems_of(yaml).find("no kind \"Deployment\""), std::string::npos);

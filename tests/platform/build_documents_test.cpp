@@ -160,6 +160,16 @@ TEST_F(BuildDocuments, ALowTimeoutIsKept) {
   EXPECT_GE(loop_.env().timers.now() - begun, std::chrono::seconds(1));
 }
 
+TEST_F(BuildDocuments, ABuildThatWaitsForASecretUntilItsTimeoutNamesIt) {
+  expect_failure("BuildTimeout",
+                 "Build \"b\" failed to finish within \"1s\": volume \"s\": Secret \"absent\" "
+                 "not found",
+                 R"y(
+  timeout: 1s
+  volumes: [{name: s, secret: {secretName: absent}}]
+  steps: [{image: host, command: [/bin/true]}])y");
+}
+
 TEST_F(BuildDocuments, AHighTimeoutIsNoWait) {
   expect_success("  timeout: 1h\n  steps: [{image: host, command: [/bin/true]}]");
 }

@@ -111,6 +111,17 @@ TEST_F(ProcessReadiness, a_program_that_misses_its_deadline_fails_with_its_last_
   EXPECT_EQ(simulation_.host("local").processes(), 0u) << "nobody tries for ever";
 }
 
+TEST_F(ProcessReadiness, a_probe_that_fails_is_told_long_before_the_deadline) {
+  probed_.healthy_from = 1'000'000;
+  probe().http_get = core::HttpGetAction{.path = "/healthz"};
+  ASSERT_TRUE(platform_->apply(app_));
+  simulation_.run_for(7s);
+  EXPECT_EQ(state<Revision>("app-00001", "ContainerHealthy"), "Unknown Deploying");
+  const std::string text = message<Revision>("app-00001", "ContainerHealthy");
+  EXPECT_NE(text.find("not ready yet: GET /healthz is answered with 503"), std::string::npos)
+      << text;
+}
+
 TEST_F(ProcessReadiness, a_program_may_be_slow_when_its_deadline_says_so) {
   probed_.starts = 15min;
   set_deadline("20m");

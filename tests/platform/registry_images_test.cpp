@@ -131,9 +131,12 @@ TEST_F(RegistryImages, an_image_that_is_missing_is_said_in_knatives_words_and_co
 }
 
 TEST_F(RegistryImages, a_short_name_that_is_nowhere_is_said_and_the_store_is_asked_first) {
+  scenario::store_image(platform_->images(), "unrelated");
   apply(serving::service("app", "local/app"));
   EXPECT_EQ(state<Revision>("app-00001", "ContainerHealthy"), "False ContainerMissing");
   EXPECT_THAT(message<Revision>("app-00001", "ContainerHealthy"), HasSubstr("not in the store"));
+  EXPECT_THAT(message<Revision>("app-00001", "ContainerHealthy"),
+              testing::Not(HasSubstr("unrelated")));
   scenario::store_image(platform_->images(), "app");
   simulation_.run_for(1min);
   EXPECT_EQ(call("app"), "app");

@@ -28,6 +28,8 @@ constexpr Duration volume_pause = std::chrono::seconds(1);
 constexpr unsigned for_any_user = 0777;  // whom a step runs as is its image's to say
 constexpr unsigned for_one_user = 0600;
 constexpr int binding_tries_max = 200;
+constexpr int build_killed_by = 9;
+constexpr int build_killed_code = 128 + build_killed_by;
 constexpr Duration binding_pause = std::chrono::milliseconds(20);
 
 // Why a build ended badly: the condition's reason, and the error for callers in C++.
@@ -59,6 +61,7 @@ struct Run {
   bool detected = false;
   std::optional<std::int64_t> source_time;
   std::string revision;
+  std::string waits_for;         // what is missing that may come
   std::deque<std::string> tail;  // last lines of the current step
 
   std::string in(std::string_view name) const { return directory + "/" + std::string(name); }
@@ -369,13 +372,15 @@ struct Builder::Impl {
     while (true) {
       Result<std::map<std::string, ContainerMount>> made = volumes_of(run);
       if (made) {
+        run.waits_for.clear();
         run.volumes = std::move(*made);
         co_return std::nullopt;
       }
       if (made.error().code != Errc::failed_precondition) {
         co_return Failure{"BuildExecuteFailed", made.error()};
       }
-      conditions.mark_unknown(run.status.conditions, succeeded, "Pending", made.error().detail,
+      run.waits_for = made.error().detail;
+      conditions.mark_unknown(run.status.conditions, succeeded, "Pending", run.waits_for,
                               Timestamp(timers.wall()));
       run.publish();
       co_await timers.sleep_for(volume_pause);
@@ -602,6 +607,26 @@ struct Builder::Impl {
     return {};
   }
 
+  // What it waited for belongs to the message, and what was running does not run any more.
+  Failure timed_out(Run& run, Duration timeout) {
+    std::string text = "Build \"" + run.build.metadata.name + "\" failed to finish within \"" +
+                       format_duration(timeout) + "\"";
+    if (!run.waits_for.empty()) text += ": " + run.waits_for;
+    const Timestamp now = timers.wall();
+    for (core::ContainerState& state : run.status.step_states) {
+      if (!state.running) continue;
+      core::ContainerStateTerminated terminated;
+      terminated.started_at = state.running->started_at;
+      terminated.finished_at = now;
+      terminated.exit_code = build_killed_code;
+      terminated.signal = build_killed_by;
+      terminated.reason = "Error";
+      state.running.reset();
+      state.terminated = std::move(terminated);
+    }
+    return Failure{"BuildTimeout", fail(Errc::deadline_exceeded, std::move(text))};
+  }
+
   // ------------------------------------------------------------------------ image
 
   // A recognised source is started by a program that its build was expected to leave.
@@ -752,10 +777,7 @@ Task<BuildOutcome> Builder::execute(const build::Build& build, const BuildCallba
     failure = std::move(*ended);
   } else {
     if (const std::string doing = Impl::at_work(run); !doing.empty()) run.log("build", doing);
-    failure =
-        Failure{"BuildTimeout", fail(Errc::deadline_exceeded, "Build \"" + run.build.metadata.name +
-                                                                  "\" failed to finish within \"" +
-                                                                  format_duration(timeout) + "\"")};
+    failure = impl.timed_out(run, timeout);
   }
   if (failure && impl.options.keep_failed) {
     run.log("build", "kept " + run.directory);

@@ -16,12 +16,12 @@ Duration seconds_until(Instant end, Instant now) { return end > now ? end - now 
 }  // namespace
 
 Instance::Instance(Env& env, ContainerRuntime& runtime, const InstanceSpec& spec,
-                   ContainerOutput output, PartFailed part_failed)
+                   ContainerOutput output, Listener& listener)
     : env_(env),
       runtime_(runtime),
       spec_(spec),
       output_(std::move(output)),
-      part_failed_(std::move(part_failed)),
+      listener_(listener),
       grace_(spec.container.stop_grace),
       tasks_(env.executor) {}
 
@@ -40,6 +40,7 @@ Task<Instance::Problem> Instance::start() {
   if (!started) co_return InstanceFailure{.error = started.error()};
   container_ = std::move(*started);
   prober_.emplace(env_, *container_, spec_);
+  prober_->on_waiting([this](const std::string& why) { listener_.part_waits(why); });
   for (const InstanceSpec& sidecar : spec_.sidecars) {
     parts_.push_back(std::make_unique<Part>(sidecar));
     tasks_.add(keep(*parts_.back()));
@@ -210,7 +211,7 @@ Task<void> Instance::keep(Part& part) {
     changed_.notify_all();
     const Duration delay = part.schedule.failed(env_.timers.now());
     problem->failures = part.schedule.failures();
-    part_failed_(*problem);
+    listener_.part_failed(*problem);
     co_await env_.timers.sleep_for(delay);
   }
 }
@@ -224,6 +225,7 @@ Task<Instance::Problem> Instance::live(Part& part) {
   if (!started) co_return InstanceFailure{.error = started.error(), .container = name};
   part.container = std::move(*started);
   part.prober.emplace(env_, *part.container, part.spec);
+  part.prober->on_waiting([this](const std::string& why) { listener_.part_waits(why); });
   auto racing = race(serve(part), part.container->wait());
   auto outcome = co_await std::move(racing);
   if (outcome.second) co_return ended(spec, *part.container, *outcome.second, " ended by itself");

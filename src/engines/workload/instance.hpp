@@ -16,10 +16,20 @@ namespace knative {
 /// happens to the container that serves is told. Destroying it ends everything at once.
 class Instance {
  public:
-  using PartFailed = std::function<void(const InstanceFailure&)>;
-  /// `part_failed` hears of sidecars. Everything must outlive the instance.
+  /// Of its owner.
+  class Listener {
+   public:
+    /// A sidecar.
+    virtual void part_failed(const InstanceFailure& problem) = 0;
+    /// Something runs and has not become ready for a while.
+    virtual void part_waits(const std::string& why) = 0;
+
+   protected:
+    ~Listener() = default;
+  };
+  /// Everything must outlive the instance.
   Instance(Env& env, ContainerRuntime& runtime, const InstanceSpec& spec, ContainerOutput output,
-           PartFailed part_failed);
+           Listener& listener);
   ~Instance();
 
   /// Init containers, then everything else until it is ready; why it does not get there.
@@ -71,7 +81,7 @@ class Instance {
   ContainerRuntime& runtime_;
   const InstanceSpec& spec_;
   const ContainerOutput output_;
-  const PartFailed part_failed_;
+  Listener& listener_;
   std::unique_ptr<Container> container_;
   std::optional<Prober> prober_;
   bool container_ready_ = false;

@@ -199,6 +199,7 @@ Task<bool> Prober::ask(const InstanceProbe& probe, std::optional<int> failures_m
     successes = problem ? 0 : successes + 1;
     failures = problem ? failures + 1 : 0;
     if (problem) last_problem_ = *problem;
+    if (problem) tell_problem();
     if (successes >= probe.success_threshold) co_return true;
     if (failures_max && failures >= *failures_max) co_return false;
     co_await env_.timers.sleep_for(pause);
@@ -304,6 +305,16 @@ Error Prober::with_lines(Errc code, std::string text) const {
 void Prober::give_up(const InstanceProbe& probe) {
   gave_up_ = true;
   stop_grace_ = probe.stop_grace;
+}
+
+void Prober::tell_problem() {
+  if (!waiting_) return;
+  const Instant now = env_.timers.now();
+  if (!tell_at_) tell_at_ = now + tell_pause_;
+  if (now < *tell_at_) return;
+  tell_at_ = now + tell_pause_;
+  tell_pause_ *= 2;
+  waiting_(container_title(spec_.container) + " is not ready yet: " + last_problem_);
 }
 
 std::string container_title(const ContainerSpec& spec) {

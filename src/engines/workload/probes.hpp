@@ -1,8 +1,10 @@
 // Asking an instance how it is. Private to the workload.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "knative/workload.hpp"
 
@@ -14,6 +16,10 @@ class Prober {
   /// Everything must outlive the prober.
   Prober(Env& env, Container& container, const InstanceSpec& spec)
       : env_(env), container_(container), spec_(spec) {}
+  /// Hears why it is not ready yet, once that has taken a while and then ever more rarely.
+  void on_waiting(std::function<void(const std::string&)> waiting) {
+    waiting_ = std::move(waiting);
+  }
 
   /// Wait until it may get requests: startup probe, then readiness. Fails with
   /// `deadline_exceeded` (start timeout), or `unavailable` when it ended first or its startup probe
@@ -47,6 +53,7 @@ class Prober {
   Network& network_of(const InstanceProbe& probe) const;
   Error with_lines(Errc code, std::string text) const;
   void give_up(const InstanceProbe& probe);
+  void tell_problem();
 
   Env& env_;
   Container& container_;
@@ -55,6 +62,9 @@ class Prober {
   std::optional<ExitStatus> ended_;
   bool gave_up_ = false;
   std::optional<Duration> stop_grace_;
+  std::function<void(const std::string&)> waiting_;
+  std::optional<Instant> tell_at_;
+  Duration tell_pause_ = std::chrono::seconds(5);
 };
 
 /// A container for people: its name, and which one of several it is.

@@ -16,7 +16,9 @@ Duration RestartSchedule::failed(Instant now) noexcept {
   return std::min(delay, options_.max);
 }
 
-struct RevisionPool::Impl {
+void EndpointListener::instance_waits(const std::string&) {}
+
+struct RevisionPool::Impl final : Instance::Listener {
   enum class State : unsigned char { starting, ready, stopping };
   /// A place for one instance at a time.
   struct Slot {
@@ -97,6 +99,12 @@ struct RevisionPool::Impl {
     listener.pool_changed();
   }
 
+  void part_failed(const InstanceFailure& problem) override { failed(problem); }
+  void part_waits(const std::string& why) override {
+    complain("instance is not ready yet", why);
+    listener.instance_waits(why);
+  }
+
   /// An instance or a sidecar of one.
   void failed(const InstanceFailure& problem) {
     ++restarts;
@@ -115,9 +123,7 @@ struct RevisionPool::Impl {
       if (!prepared) co_return InstanceFailure{.error = prepared.error()};
       slot.kept = std::move(*prepared);
     }
-    slot.instance =
-        std::make_unique<Instance>(env, runtime, slot.spec, options.on_output,
-                                   [this](const InstanceFailure& problem) { failed(problem); });
+    slot.instance = std::make_unique<Instance>(env, runtime, slot.spec, options.on_output, *this);
     auto starting = race(slot.instance->start(), base::wait_for(slot.stop));
     auto started = co_await std::move(starting);
     std::optional<InstanceFailure> problem;

@@ -181,7 +181,12 @@ Task<oci::Descriptor> ImageSource::appears(oci::Reference name) {
 
 // What the store says to this, and what the registry did; its condition is the registry's.
 Task<Error> ImageSource::absent(oci::Reference name, std::optional<Error> registry) {
-  auto work = [store = store_, name] { return store->resolve(name); };
+  // Strangers read this: what else the store has is not theirs to know.
+  auto work = [store = store_, name]() -> Result<oci::Descriptor> {
+    const auto there = store->find(name);
+    if (!there || *there) return store->resolve(name);
+    return fail(Errc::not_found, "image \"" + name.to_string() + "\" is not in the store");
+  };
   Task<Result<oci::Descriptor>> looking = env_.disk.run(work);
   const Result<oci::Descriptor> found = co_await std::move(looking);
   if (!registry) co_return found ? fail(Errc::unavailable, "it has only just come") : found.error();
@@ -334,7 +339,7 @@ Result<oci::RegistryKeyring> ImageSource::keyring(const ContainerSpec& spec) con
       continue;
     }
     env_.logger.log(LogLevel::warning, "images", "a secret for images is done without",
-                    {{"secret", space + "/" + name}, {"error", one.error().to_string()}});
+                    {{"name", space + "/" + name}, {"error", one.error().to_string()}});
   }
   return all;
 }

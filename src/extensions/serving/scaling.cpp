@@ -114,6 +114,7 @@ struct Scaling::Unit final : EndpointListener, StatSource, ScaleTarget {
   using Handler = std::shared_ptr<http::Handler>;
   void endpoint_ready(const Handler& endpoint) override {
     failure.reset();
+    waits_for.clear();
     unwell = false;
     queue->add_endpoint(endpoint);
   }
@@ -130,6 +131,10 @@ struct Scaling::Unit final : EndpointListener, StatSource, ScaleTarget {
     if (what.failures >= waiting_failures_max || what.error.code == Errc::not_found) {
       queue->fail_waiting(no_instance_starts);
     }
+    changed();
+  }
+  void instance_waits(const std::string& why) override {
+    waits_for = why;
     changed();
   }
   void pool_changed() override {
@@ -168,6 +173,7 @@ struct Scaling::Unit final : EndpointListener, StatSource, ScaleTarget {
   Annotations annotations;  ///< Those that say how it is scaled.
   std::int64_t concurrency = 0;
   std::optional<InstanceFailure> failure;  ///< The last one, until an instance becomes ready.
+  std::string waits_for;                   ///< Why none is ready yet.
   bool unwell = false;                     ///< It ran once, and now no instance of it does.
   bool routed = false;                     ///< A Route named it once.
   bool retired = false;
@@ -290,6 +296,7 @@ control::RevisionState Scaling::state(const std::string& key) const {
       state.failure_message = "Initial scale was never achieved";
     }
   }
+  if (!state.initialized && state.failure_reason.empty()) state.failure_message = unit.waits_for;
   if (unit.failure && (!state.initialized || unit.unwell)) {
     state.failure_reason = reason_of(*unit.failure);
     state.failure_message = unit.failure->error.detail;

@@ -212,6 +212,10 @@ TEST_F(Builds, AStepThatNeverEndsIsKilledWithAllItStarted) {
   EXPECT_EQ(outcome.error->code, Errc::deadline_exceeded);
   EXPECT_EQ(outcome.error->detail, "Build \"slow\" failed to finish within \"500ms\"");
   EXPECT_EQ(succeeded(outcome).reason, "BuildTimeout");
+  ASSERT_EQ(outcome.status.step_states.size(), 1U);
+  EXPECT_FALSE(outcome.status.step_states[0].running);
+  ASSERT_TRUE(outcome.status.step_states[0].terminated);
+  EXPECT_EQ(outcome.status.step_states[0].terminated->exit_code, 137);
   EXPECT_TRUE(processes_end(marker));
   EXPECT_TRUE(build_folders_are_gone());
 }

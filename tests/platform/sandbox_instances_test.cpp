@@ -1,0 +1,145 @@
+// Services in sandboxes whose instances are more than one program.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+
+#include "knative/platform.hpp"
+#include "support/paths.hpp"
+#include "support/real_world.hpp"
+#include "wire/oci_raw_tar.hpp"
+
+namespace knative {
+namespace {
+
+using namespace std::chrono_literals;
+
+std::string bytes_of_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+class SandboxInstances : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const IsolationSupport support = loop_.env().processes.isolation(folder_.path());
+    if (!support.possible || !support.own_network) {
+      GTEST_SKIP() << "SANDBOXES ARE NOT TESTED HERE: " << support.reason;
+    }
+    PlatformOptions options;
+    options.data_directory = folder_ / "data";
+    options.on_output = [this](std::string_view, std::string_view line) {
+      lines_.emplace_back(line);
+    };
+    platform_.emplace(loop_.env(), functions_, std::move(options));
+    platform_->start().value();
+    store_guest_image();
+  }
+
+  void store_guest_image() {
+    const std::string guest = bytes_of_file(testing_paths::binary() + "/tests/sandbox_guest");
+    const std::string layer =
+        oci::testing_tar::raw_tar({{.name = "guest", .content = guest, .mode = 0755}});
+    oci::ImageStore& images = platform_->images();
+    oci::ImageConfig config;
+    config.platform = oci::host_platform();
+    config.entrypoint = {"/guest"};
+    config.diff_ids.push_back(oci::Digest::of(layer));
+    oci::Manifest manifest;
+    manifest.layers.push_back(
+        images.put_blob(layer, "application/vnd.oci.image.layer.v1.tar").value());
+    manifest.config =
+        images.put_blob(config.to_json(), "application/vnd.oci.image.config.v1+json").value();
+    images.put_manifest(oci::Reference::parse("local/guest:v1").value(), manifest).value();
+  }
+
+  /// What becomes of a Service with this in its template.
+  Result<void> deploy(const std::string& spec) {
+    const std::string text =
+        "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: guest}\n"
+        "spec:\n  template:\n    spec:\n" +
+        spec;
+    const Result<std::vector<ObjectRef>> applied = platform_->apply_text(text);
+    if (!applied) return applied.error();
+    return loop_.run(platform_->ready(applied->front(), 60s));
+  }
+  std::string asked() {
+    http::Request request = http::get("/");
+    Result<http::Response> response = loop_.run(platform_->invoke("guest", request));
+    if (!response) return response.error().to_string();
+    if (Result<void> read = loop_.run(response->body.read_all()); !read) {
+      return read.error().to_string();
+    }
+    return std::string(response->body.bytes());
+  }
+
+  testing_world::TemporaryDirectory folder_;
+  Loop loop_{testing_world::quiet()};
+  FunctionTable functions_;
+  std::vector<std::string> lines_;
+  std::optional<Platform> platform_;
+};
+
+TEST_F(SandboxInstances, init_containers_share_volumes_and_hooks_run_inside) {
+  const Result<void> ready = deploy(R"(
+      runtimeClassName: sandbox
+      initContainers:
+      - {name: make, image: "local/guest:v1", args: [write, /v/a, hello],
+         volumeMounts: [{name: v, mountPath: /v}]}
+      - {name: look, image: "local/guest:v1", args: [cat, /v/a],
+         volumeMounts: [{name: v, mountPath: /v}]}
+      containers:
+      - image: local/guest:v1
+        args: [serve]
+        lifecycle: {postStart: {exec: {command: [/guest, write, /claim/note, started]}}}
+        volumeMounts: [{name: c, mountPath: /claim}]
+      volumes:
+      - {name: v, emptyDir: {}}
+      - {name: c, persistentVolumeClaim: {claimName: notes}}
+)");
+  ASSERT_TRUE(ready) << ready.error().to_string();
+  EXPECT_EQ(asked(), "hello");
+  EXPECT_THAT(lines_, testing::Contains("[look] hello"));
+  EXPECT_EQ(bytes_of_file(folder_ / "data/claims/default/notes/note"), "started");
+}
+
+TEST_F(SandboxInstances, a_hook_that_fails_inside_is_said) {
+  const Result<void> ready = deploy(R"(
+      runtimeClassName: sandbox
+      containers:
+      - image: local/guest:v1
+        args: [serve]
+        lifecycle: {postStart: {exec: {command: [/guest, exit, "6"]}}}
+)");
+  ASSERT_FALSE(ready);
+  EXPECT_THAT(ready.error().detail, testing::HasSubstr("its command ended with exit code 6"));
+}
+
+constexpr const char* two_containers = R"(
+      containers:
+      - {image: "local/guest:v1", args: [serve], ports: [{containerPort: 8080}]}
+      - {name: helper, image: "local/guest:v1", args: [stubborn]}
+)";
+
+TEST_F(SandboxInstances, a_sidecar_runs_beside_a_program_in_the_machines_network) {
+  const Result<void> ready =
+      deploy(std::string("      runtimeClassName: sandbox-host-network\n") + two_containers);
+  ASSERT_TRUE(ready) << ready.error().to_string();
+  EXPECT_EQ(asked(), "hello");
+  const auto said = [this] {
+    return std::find(lines_.begin(), lines_.end(), "[helper] stubborn") != lines_.end();
+  };
+  EXPECT_TRUE(loop_.run(testing_world::eventually(loop_.env().timers, said)));
+}
+
+TEST_F(SandboxInstances, a_sidecar_in_a_network_of_its_own_is_refused_by_name) {
+  const Result<void> ready =
+      deploy(std::string("      runtimeClassName: sandbox\n") + two_containers);
+  ASSERT_FALSE(ready);
+  EXPECT_THAT(ready.error().detail, testing::HasSubstr("sandbox-host-network"));
+}
+
+}  // namespace
+}  // namespace knative
