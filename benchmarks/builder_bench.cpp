@@ -141,7 +141,8 @@ void pack_image(benchmark::State& state) {
   Env& env = tree().loop().env();
   Steps steps(env, functions);
   http::Outbound outbound(env.executor, env.timers, env.network);
-  auto fetcher = source_fetcher(outbound, env.timers, env.network, env.files, env.offload);
+  auto fetcher =
+      source_fetcher(outbound, env.timers, env.network, env.processes, env.files, env.offload);
   auto store =
       oci::open_image_layout(env.files, tree().in("images"), {.sync = state.range(0) > 0}).value();
   BuilderOptions options;
@@ -202,7 +203,8 @@ void null_build(benchmark::State& state) {
   Env& env = tree().loop().env();
   Steps steps(env, functions);
   http::Outbound outbound(env.executor, env.timers, env.network);
-  auto fetcher = source_fetcher(outbound, env.timers, env.network, env.files, env.offload);
+  auto fetcher =
+      source_fetcher(outbound, env.timers, env.network, env.processes, env.files, env.offload);
   auto store = oci::open_image_layout(env.files, tree().in("null-images"), {.sync = false}).value();
   BuilderOptions options;
   options.directory = tree().in("null-builds");

@@ -14,8 +14,8 @@
 ///
 /// \code
 /// knative::http::Outbound outbound(env.executor, env.timers, env.network);
-/// auto fetcher = knative::source_fetcher(outbound, env.timers, env.network, env.files,
-///                                        env.offload);
+/// auto fetcher = knative::source_fetcher(outbound, env.timers, env.network, env.processes,
+///                                        env.files, env.offload);
 /// knative::HostImages host;
 /// knative::ProcessRuntime steps(env, host);
 /// knative::Builder builder(env.timers, env.files, env.offload, *fetcher, steps, store);
@@ -91,13 +91,15 @@ struct FetcherOptions {
   /// files, folders and links count alike. Beyond them: `resource_exhausted`.
   std::uint64_t bytes_max = std::uint64_t{4} << 30;
   std::uint64_t files_max = 1'000'000;
-  /// Of git://; `http::Outbound` has its own.
+  /// Of git:// and ssh; `http::Outbound` has its own.
   Duration connect_timeout = std::chrono::seconds(30);
   /// No byte for that long ends a transfer.
   Duration idle_timeout = std::chrono::seconds(60);
+  /// OpenSSH's client, a path or a name in /usr/local/bin, /usr/bin or /bin.
+  std::string ssh_program = "ssh";
 };
 
-/// Git (path, file://, http://, https://, git://), folders and archives.
+/// Git (path, file://, http://, https://, git://, ssh://, user@host:path), folders and archives.
 ///
 /// Git: the revision is a branch, a tag, a full or short commit id, or any ref; empty means the
 /// remote's default branch. The commit is checked out detached, with its repository in ".git".
@@ -114,10 +116,13 @@ struct FetcherOptions {
 /// gzip, given as path, file://, http:// or https:// URL. A custom source is a step and not fetched
 /// here.
 /// What is http goes out by `outbound`, with its trust and proxies; "user:password@" of a URL is
-/// for its origin alone. git:// is in clear text. All must outlive the fetcher and its work.
+/// for its origin alone. git:// is in clear text. ssh is a child process with a key of the
+/// credentials, in a file that is there until the server has let it in; hosts must be among
+/// `known_hosts` when there are any, otherwise every host key is taken. All must outlive the
+/// fetcher and its work.
 KNATIVE_EXPORT std::unique_ptr<Fetcher> source_fetcher(http::Outbound& outbound, Timers& timers,
-                                                       Network& network, Files& files,
-                                                       Offload& offload,
+                                                       Network& network, Processes& processes,
+                                                       Files& files, Offload& offload,
                                                        FetcherOptions options = {});
 
 // ---------------------------------------------------------------------------- templates

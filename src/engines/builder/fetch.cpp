@@ -3,6 +3,7 @@
 
 #include "engines/builder/credentials.hpp"
 #include "engines/builder/fetch_git.hpp"
+#include "engines/builder/git_ssh.hpp"
 #include "engines/builder/tree_writer.hpp"
 #include "knative/http.hpp"
 #include "knative/http_outbound.hpp"
@@ -204,14 +205,15 @@ Result<std::string> unpack_archive(Files& files, const std::string& path,
 
 class SourceFetcher final : public Fetcher {
  public:
-  SourceFetcher(http::Outbound& outbound, Timers& timers, Network& network, Files& files,
-                Offload& offload, FetcherOptions options)
+  SourceFetcher(http::Outbound& outbound, Timers& timers, Network& network, Processes& processes,
+                Files& files, Offload& offload, FetcherOptions options)
       : outbound_(outbound),
         timers_(timers),
         network_(network),
+        processes_(processes),
         files_(files),
         offload_(offload),
-        options_(options) {}
+        options_(std::move(options)) {}
 
   Task<Result<Fetched>> fetch(const build::SourceSpec& source, const std::string& directory,
                               const SourceCredentials& credentials) override {
@@ -234,25 +236,32 @@ class SourceFetcher final : public Fetcher {
     return fetched;
   }
 
+  static void take_key(CloneRequest& request, const SourceCredentials& known) {
+    const Result<builder::git::SshAddress> address = builder::git::parse_ssh(request.url);
+    if (!address) return;  // said by who uses it
+    const SourceCredentials::Ssh* ssh = builder::ssh_for(known, address->host, address->port);
+    if (ssh != nullptr) request.ssh = *ssh;
+  }
+
   Task<Result<Fetched>> fetch_git(const build::SourceSpec& source, const std::string& directory,
                                   const SourceCredentials& known) {
     CloneRequest request;
     request.url = source.git->url;
     request.revision = source.git->revision;
-    request.credentials = take_credentials(request.url, known);
+    if (builder::git::is_ssh(request.url)) {
+      take_key(request, known);
+    } else {
+      request.credentials = take_credentials(request.url, known);
+    }
     request.directory = directory;
     request.limits = options_;
     const std::string shown = http::shown_url(request.url);
     if (request.url.empty()) co_return fail(Errc::invalid_argument, "git source: url is missing");
     const std::size_t scheme = request.url.find("://");
-    const bool scp_form = scheme == std::string::npos && request.url.front() != '/' &&
-                          request.url.find(':') < request.url.find('/');
     const bool local = scheme == std::string::npos || begins(request.url, "file://");
-    if (begins(request.url, "ssh://") || begins(request.url, "git+ssh://") || scp_form) {
-      co_return fail(Errc::unimplemented, "git source " + shown + ": ssh is not supported yet");
-    }
     if (builder::git::is_remote(request.url)) {
-      const builder::git::RemoteWorld world{outbound_, timers_, network_, files_, offload_};
+      const builder::git::RemoteWorld world{outbound_,  timers_, network_,
+                                            processes_, files_,  offload_};
       Task<Result<Checkout>> cloning = builder::git::clone_remote(world, library_, request);
       Result<Checkout> checkout = co_await std::move(cloning);
       co_return finish(source, shown, checkout);
@@ -372,6 +381,7 @@ class SourceFetcher final : public Fetcher {
   http::Outbound& outbound_;
   Timers& timers_;
   Network& network_;
+  Processes& processes_;
   Files& files_;
   Offload& offload_;
   FetcherOptions options_;
@@ -382,8 +392,10 @@ class SourceFetcher final : public Fetcher {
 }  // namespace
 
 std::unique_ptr<Fetcher> source_fetcher(http::Outbound& outbound, Timers& timers, Network& network,
-                                        Files& files, Offload& offload, FetcherOptions options) {
-  return std::make_unique<SourceFetcher>(outbound, timers, network, files, offload, options);
+                                        Processes& processes, Files& files, Offload& offload,
+                                        FetcherOptions options) {
+  return std::make_unique<SourceFetcher>(outbound, timers, network, processes, files, offload,
+                                         std::move(options));
 }
 
 }  // namespace knative

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,7 @@ struct CloneRequest {
   std::string revision;
   std::string directory;
   Credentials credentials;
+  std::optional<SourceCredentials::Ssh> ssh;
   FetcherOptions limits;
 };
 
@@ -68,11 +70,12 @@ struct RemoteWorld {
   http::Outbound& outbound;
   Timers& timers;
   Network& network;
+  Processes& processes;
   Files& files;
   Offload& offload;
 };
 
-// http://, https:// and git://
+// http://, https://, git:// and ssh
 bool is_remote(std::string_view url);
 
 // Fetch such a URL with the loop's connections: cancellable, with time limits, and only the wanted

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "engines/builder/git_conversation.hpp"
+#include "engines/builder/git_ssh.hpp"
 
 namespace knative::builder::git {
 
@@ -41,12 +42,6 @@ class PackFile {
   std::uint64_t bytes_max_;
   std::string pending_;
   std::uint64_t size_ = 0;
-};
-
-struct TemporaryFolder {
-  Files& files;
-  std::string path;
-  ~TemporaryFolder() { (void)files.remove_all(path); }
 };
 
 struct Wanted {
@@ -201,7 +196,7 @@ Task<Result<Arrived>> fetch_from(const RemoteWorld& world, const CloneRequest& r
   Result<std::string> room = world.files.make_temporary_directory(request.directory + ".pack-");
   if (!room) co_return room.error();
   Arrived arrived{plan->id, {}, nullptr};
-  arrived.folder.reset(new TemporaryFolder{world.files, *room});
+  arrived.folder = std::make_shared<TemporaryFolder>(world.files, *room);
   const std::string path = *room + "/pack";
   Task<Result<ReceivedPack>> receiving =
       receive(world, request, server, path, *remote, plan->wanted);
@@ -233,14 +228,16 @@ Task<Result<std::string>> hear_until_flush(Conversation& server) {
 }
 
 bool is_remote(std::string_view url) {
-  return url.starts_with("http://") || url.starts_with("https://") || url.starts_with(git_scheme);
+  return url.starts_with("http://") || url.starts_with("https://") || url.starts_with(git_scheme) ||
+         is_ssh(url);
 }
 
 Task<Result<Checkout>> clone_remote(const RemoteWorld& world, std::shared_ptr<Library> library,
                                     CloneRequest request) {
-  Result<std::unique_ptr<Conversation>> server = request.url.starts_with(git_scheme)
-                                                     ? converse_stream(world, request)
-                                                     : converse_http(world, request);
+  const auto converse = is_ssh(request.url)                   ? converse_ssh
+                        : request.url.starts_with(git_scheme) ? converse_stream
+                                                              : converse_http;
+  Result<std::unique_ptr<Conversation>> server = converse(world, request);
   if (!server) co_return server.error();
   Task<Result<Arrived>> fetching = fetch_from(world, request, **server);
   Result<Arrived> arrived = co_await std::move(fetching);

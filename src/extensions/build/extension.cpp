@@ -89,7 +89,8 @@ class BuildExtension final : public Extension {
   void make_builder(Installer& into, std::shared_ptr<oci::ImageStore> images,
                     ContainerRuntimes& runtimes, std::string directory, std::string claims) {
     Env& env = into.env();
-    fetcher_ = source_fetcher(into.outbound(), env.timers, env.network, env.files, env.offload);
+    fetcher_ = source_fetcher(into.outbound(), env.timers, env.network, env.processes, env.files,
+                              env.offload);
     BuilderOptions builder_options;
     builder_options.directory = std::move(directory);
     builder_options.find_template = [&client = into.client()](

@@ -72,8 +72,8 @@ class BuilderFixture : public ::testing::Test {
     if (!builder_) {
       outbound_ = std::make_unique<http::Outbound>(env().executor, env().timers, env().network,
                                                    outbound_options_);
-      fetcher_ = source_fetcher(*outbound_, env().timers, env().network, env().files, env().offload,
-                                fetcher_options_);
+      fetcher_ = source_fetcher(*outbound_, env().timers, env().network, env().processes,
+                                env().files, env().offload, fetcher_options_);
       runtimes_.add("function",
                     std::make_shared<FunctionRuntime>(functions_, env().executor, env().timers,
                                                       env().offload, env().logger));

@@ -41,8 +41,8 @@ class LocalGit : public BuilderFixture {
     builder();
     fetcher_options_.files_max = files;
     fetcher_options_.bytes_max = bytes;
-    fetcher_ = source_fetcher(*outbound_, env().timers, env().network, env().files, env().offload,
-                              fetcher_options_);
+    fetcher_ = source_fetcher(*outbound_, env().timers, env().network, env().processes, env().files,
+                              env().offload, fetcher_options_);
   }
 
   std::string first_;
