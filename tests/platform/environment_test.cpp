@@ -175,7 +175,7 @@ TEST_F(EnvironmentTest, what_a_process_cannot_have_is_said_and_not_left_out) {
                            "[{name: v, emptyDir: {}"),
               HasSubstr("no volumes: spec.containers[0].volumeMounts"));
   EXPECT_THAT(failure_with("name: web, ports: [{containerPort: 80}]}, "
-                           "{name: sidecar, image: local/server"),
+                           "{name: sidecar, image: \"fn:helper\""),
               HasSubstr("no other containers beside it: spec.containers[1]"));
   EXPECT_THAT(failure_with("securityContext: {runAsUser: 1000}"),
               HasSubstr("spec.containers[0].securityContext.runAsUser"));
