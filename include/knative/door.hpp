@@ -103,6 +103,9 @@ class KNATIVE_EXPORT Door final : public http::Handler {
   Task<http::Response> handle(http::Request& request) override { return answer(request, false); }
   /// What a listener serves: the same, for each peer what reaches it. Lives as long as the door.
   http::Handler& front() noexcept { return front_; }
+  /// For programs that run here, as in a cluster: every host, but no path of the bare address, so
+  /// nothing that steers the platform. Lives as long as the door.
+  http::Handler& inside() noexcept { return inside_; }
 
  private:
   struct Text {
@@ -126,11 +129,24 @@ class KNATIVE_EXPORT Door final : public http::Handler {
    private:
     Door& door_;
   };
+  class Inside final : public http::Handler {
+   public:
+    explicit Inside(Door& door) : door_(door) {}
+    Task<http::Response> handle(http::Request& request) override;
+
+   private:
+    Door& door_;
+  };
+  /// Who answers for the host of a request; null: nobody. `host` is as it was looked for, which may
+  /// lie in `lowered`.
+  const Entry* entry_at_host(const http::Request& request, std::string_view& host,
+                             std::string& lowered) const;
   /// `arrived`: at a listener, from the request's peer.
   Task<http::Response> answer(http::Request& request, bool arrived);
 
   const Addresses& addresses_;
   Front front_{*this};
+  Inside inside_{*this};
   std::function<void(std::string_view host)> added_;
   std::unordered_map<std::string, Entry, Text, std::equal_to<>> hosts_;
   std::unordered_map<std::string, std::vector<std::string>, Text, std::equal_to<>> owners_;

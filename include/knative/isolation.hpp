@@ -70,6 +70,8 @@ struct Isolation {
   std::vector<IsolationFile> files;
   std::string hostname;       ///< Empty: this machine's.
   bool host_network = false;  ///< Else one of its own, with nothing but loopback.
+  /// An IPv4 address beside 127.0.0.1 that the loopback of its own network has.
+  std::string address;
 
   std::uint32_t user = 0;
   std::uint32_t group = 0;

@@ -156,6 +156,17 @@ class KNATIVE_EXPORT Listener {
   virtual Endpoint endpoint() const = 0;
 };
 
+/// Datagrams (UDP) at one address. Destroying it gives the address up.
+class KNATIVE_EXPORT Datagrams {
+ public:
+  virtual ~Datagrams() = default;
+  /// Wait for the next one: its first bytes, as many as fit into `into`, and who sent it.
+  virtual Task<Result<std::size_t>> receive(std::span<char> into, Endpoint& from) = 0;
+  /// Sent at once or, where that cannot be, not at all.
+  virtual void send(std::string_view bytes, const Endpoint& to) noexcept = 0;
+  virtual Endpoint endpoint() const = 0;
+};
+
 /// How to listen.
 struct ListenOptions {
   int backlog_max = 1024;
@@ -172,6 +183,9 @@ class KNATIVE_EXPORT Network {
   Result<std::unique_ptr<Listener>> listen(const Endpoint& endpoint) {
     return listen(endpoint, ListenOptions{});
   }
+  /// Take datagrams; fails as `listen` does, and with `unimplemented` where there are none (in a
+  /// `Simulation`).
+  virtual Result<std::unique_ptr<Datagrams>> listen_datagrams(const Endpoint& endpoint);
   /// Fails with `unavailable` (refused, unreachable, unknown name).
   virtual Task<Result<std::unique_ptr<Stream>>> connect(Endpoint endpoint) = 0;
 

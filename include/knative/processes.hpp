@@ -36,6 +36,9 @@ struct ProcessOptions {
   /// Kept apart from this machine; then paths are those in the root, `working_directory` is made
   /// when it is not there, and `root_directory` must be empty.
   std::optional<Isolation> isolation;
+  /// Called by `spawn` before the program of an isolated one with its own network runs, to listen
+  /// there for it; where it fails, so does `spawn`. Sockets keep that network alive.
+  std::function<Result<void>(Network& inside)> on_network;
   /// Called on the loop with pieces of the standard streams, in order. Empty: /dev/null.
   std::function<void(std::string_view)> on_stdout;
   std::function<void(std::string_view)> on_stderr;
@@ -79,8 +82,8 @@ class KNATIVE_EXPORT Process {
   /// what `spawn` says it fails with `failed_precondition` when this one has ended and with
   /// `unimplemented` when it is not isolated.
   virtual Result<std::unique_ptr<Process>> enter(const ProcessOptions& options);
-  /// Connects to where an isolated one with its own network listens; nothing can listen through
-  /// it. Null when it uses this machine's.
+  /// Connects to where an isolated one with its own network listens. Null when it uses this
+  /// machine's.
   virtual std::shared_ptr<Network> network() const;
 };
 

@@ -3,22 +3,35 @@
 /// daemon.
 ///
 /// It sees the image's files (its changes lie over them and go with it), a /proc, /dev, /sys and
-/// /tmp of its own, no other process, and a network with nothing but loopback, unless the host's is
-/// chosen. It has Docker's capabilities, which mean nothing outside, no system call that reaches
-/// beyond a container, and the memory, CPU and processes that its limits say, where this host
-/// counts them. Everything it started ends with it, and with the platform. It belongs to its loop.
+/// /tmp of its own, no other process, and a network with nothing but loopback and the gateway,
+/// unless the host's is chosen. It has Docker's capabilities, which mean nothing outside, no system
+/// call that reaches beyond a container, and the memory, CPU and processes that its limits say,
+/// where this host counts them. Everything it started ends with it, and with the platform. It
+/// belongs to its loop.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "knative/container.hpp"
 #include "knative/container_runtimes.hpp"
+#include "knative/http_server.hpp"
 #include "knative/isolation.hpp"
 
 namespace knative {
+
+/// Who answers inside the network that a sandbox has of its own, where there is nobody else: at
+/// port 80 of an address of its loopback. A sandbox whose program serves that port itself has none.
+struct SandboxGateway {
+  http::Handler* handler = nullptr;  ///< Must outlive every sandbox. Null: nobody.
+  /// Whether `handler` answers for a host (lower case): then that name has the address.
+  std::function<bool(std::string_view host)> knows;
+  http::ServerOptions server;  ///< Bounds of each sandbox's.
+};
 
 /// How sandboxes are made.
 struct SandboxRuntimeOptions {
@@ -26,6 +39,7 @@ struct SandboxRuntimeOptions {
   bool host_network = false;  ///< Then PORT is one of this machine's, as for processes.
   /// Of one container, threads included, unless the host cannot count them.
   std::uint64_t processes_max = 4096;
+  SandboxGateway gateway;
   /// Ports, variables and output, as for processes.
   ProcessRuntimeOptions program;
 };

@@ -251,7 +251,7 @@ Result<void> prepare(const ChildPlan& plan, pid_t pid) {
     if (Result<void> added = plan.group->add(pid); !added) return added;
   }
   plan.warden->enter(pid, plan.number, plan.joined < 0 ? plan.group : nullptr);
-  return {};
+  return plan.prepare ? plan.prepare(pid) : Result<void>();
 }
 
 }  // namespace

@@ -138,6 +138,10 @@ Result<std::unique_ptr<Process>> Process::enter(const ProcessOptions&) {
 
 std::shared_ptr<Network> Process::network() const { return nullptr; }
 
+Result<std::unique_ptr<Datagrams>> Network::listen_datagrams(const Endpoint& endpoint) {
+  return fail(Errc::unimplemented, endpoint.to_string() + ": this network has no datagrams");
+}
+
 IsolationSupport Processes::isolation(const std::string&) {
   IsolationSupport none;
   none.reason = "processes of this world cannot be isolated";

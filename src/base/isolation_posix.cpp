@@ -177,6 +177,7 @@ Result<IsolationPlan> IsolationPlan::make(const Isolation& isolation, const Cgro
 Result<IsolationPlan> IsolationPlan::joining(const Isolation& isolation) {
   IsolationPlan plan;
   plan.isolation_ = &isolation;
+  plan.joins_ = true;
   if (Result<void> prepared = plan.prepare_users(); !prepared) return prepared.error();
   return plan;
 }
@@ -478,7 +479,7 @@ class IsolationPlan::Setup {
   }
 
   bool set_up_network() noexcept {
-    if (isolation_.host_network) return true;
+    if (isolation_.host_network || plan_.raises_network()) return true;
     const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (socket < 0) return failed("loopback");
     ifreq request{};

@@ -29,6 +29,8 @@ class IsolationPlan {
   /// For one that joins another of this isolation.
   static Result<IsolationPlan> joining(const Isolation& isolation);
 
+  /// Whether its network is for the host to set up, which may; else it does that itself.
+  bool raises_network() const noexcept { return !joins_ && any_user_ && !isolation_->host_network; }
   /// Of clone(2), for the namespaces.
   int clone_flags() const noexcept;
   /// In the host, before the child goes on: who is who inside.
@@ -66,6 +68,7 @@ class IsolationPlan {
   std::string user_map_;
   std::string group_map_;
   bool any_user_ = false;
+  bool joins_ = false;
   bool unified_ = false;
 };
 

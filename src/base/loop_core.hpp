@@ -2,6 +2,8 @@
 // other threads.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -97,9 +99,11 @@ class ThreadOffload : public Offload {
 };
 
 std::unique_ptr<PosixNetwork> make_posix_network(LoopCore& core);
-/// What is reached from within another network namespace, given by its descriptor; addresses must
-/// be numbers. The calling thread must be privileged, and goes there for moments.
-Result<std::shared_ptr<Network>> make_network_inside(LoopCore& core, int network_namespace);
+/// The network of a child with one of its own, whose loopback is raised and gets `address` (may be
+/// empty), before its program starts; names lead nowhere there. The calling thread must be
+/// privileged, and goes there for moments.
+Result<std::shared_ptr<Network>> make_network_inside(LoopCore& core, pid_t child,
+                                                     const std::string& address);
 std::unique_ptr<PosixProcesses> make_posix_processes(LoopCore& core);
 std::unique_ptr<ThreadOffload> make_thread_offload(LoopCore& core, int threads_max);
 

@@ -2,10 +2,12 @@
 // only when there is nothing to do.
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -382,6 +384,74 @@ class PosixListener final : public Listener, private Watch {
   ino_t inode_ = 0;
 };
 
+// ---------------------------------------------------------------------------- datagrams
+
+class PosixDatagrams final : public Datagrams, private Watch {
+ public:
+  PosixDatagrams(LoopCore& core, Endpoint endpoint) noexcept
+      : Watch(core), endpoint_(std::move(endpoint)) {}
+
+  using Watch::adopt;
+
+  Endpoint endpoint() const override { return endpoint_; }
+
+  Task<Result<std::size_t>> receive(std::span<char> into, Endpoint& from) override {
+    for (;;) {
+      while (!readable_) co_await arrival_.wait();
+      Address peer;
+      peer.size = sizeof peer.storage;
+      const ssize_t got = ::recvfrom(fd(), into.data(), into.size(), 0, peer.raw(), &peer.size);
+      if (got >= 0) {
+        from = endpoint_of(peer);
+        co_return static_cast<std::size_t>(got);
+      }
+      if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        readable_ = false;
+      } else if (errno != EINTR && errno != ECONNREFUSED) {  // one of ours did not arrive
+        co_return posix_error(errno, "datagrams");
+      }
+    }
+  }
+
+  void send(std::string_view bytes, const Endpoint& to) noexcept override {
+    const std::optional<Address> address = numeric_address(to.host, to.port);
+    if (!address) return;
+    const ssize_t ignored =
+        ::sendto(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL, address->raw(), address->size);
+    (void)ignored;
+  }
+
+ private:
+  void on_events(std::uint32_t) override {
+    readable_ = true;
+    arrival_.notify_all();
+  }
+
+  const Endpoint endpoint_;
+  Wakeup arrival_;
+  bool readable_ = false;
+};
+
+/// The loopback device of the socket's network, up and with another address.
+Result<void> raise_loopback(int socket, const std::string& address) {
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  if (::ioctl(socket, SIOCSIFFLAGS, &request) < 0) return posix_error(errno, "loopback");
+  if (address.empty()) return {};
+  const std::optional<Address> wanted = numeric_address(address, 0);
+  const std::optional<Address> alone = numeric_address("255.255.255.255", 0);
+  if (!wanted || wanted->family() != AF_INET) {
+    return fail(Errc::invalid_argument, "isolation: \"" + address + "\" is no IPv4 address");
+  }
+  std::strcpy(request.ifr_name, "lo:1");
+  request.ifr_addr = *wanted->raw();
+  if (::ioctl(socket, SIOCSIFADDR, &request) < 0) return posix_error(errno, address);
+  request.ifr_netmask = *alone->raw();
+  if (::ioctl(socket, SIOCSIFNETMASK, &request) < 0) return posix_error(errno, address);
+  return {};
+}
+
 // ---------------------------------------------------------------------------- network
 
 class SocketNetwork final : public PosixNetwork {
@@ -427,6 +497,33 @@ class SocketNetwork final : public PosixNetwork {
       return adopted.error();
     }
     return std::unique_ptr<Listener>(std::move(listener));
+  }
+
+  Result<std::unique_ptr<Datagrams>> listen_datagrams(const Endpoint& endpoint) override {
+    Result<Address> address = listen_address(endpoint);
+    if (!address) return address.error();
+    if (address->family() == AF_UNIX) {
+      return fail(Errc::invalid_argument, endpoint.to_string() + ": datagrams need a port");
+    }
+    FileDescriptor socket = make_socket(address->family(), SOCK_DGRAM);
+    Address bound;
+    bound.size = sizeof bound.storage;
+    if (socket.fd < 0 || ::bind(socket.fd, address->raw(), address->size) < 0 ||
+        ::getsockname(socket.fd, bound.raw(), &bound.size) < 0) {
+      return posix_error(errno, endpoint.to_string());
+    }
+    auto datagrams = std::make_unique<PosixDatagrams>(core_, endpoint_of(bound));
+    if (Result<void> adopted = datagrams->adopt(socket.release(), EPOLLIN); !adopted) {
+      return adopted.error();
+    }
+    return std::unique_ptr<Datagrams>(std::move(datagrams));
+  }
+
+  /// For the network of a child that is about to start.
+  Result<void> raise(const std::string& address) {
+    const FileDescriptor socket = make_socket(AF_INET, SOCK_DGRAM);
+    if (socket.fd < 0) return posix_error(errno, "loopback");
+    return raise_loopback(socket.fd, address);
   }
 
   Task<Result<std::unique_ptr<Stream>>> connect(Endpoint endpoint) override {
@@ -512,9 +609,9 @@ class SocketNetwork final : public PosixNetwork {
   }
 
   /// A socket belongs for ever to the namespace that it was made in.
-  FileDescriptor make_socket(int family) const {
+  FileDescriptor make_socket(int family, int type = SOCK_STREAM) const {
     if (there_.fd >= 0 && ::setns(there_.fd, CLONE_NEWNET) < 0) return {};
-    FileDescriptor socket{::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+    FileDescriptor socket{::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
     const int error = errno;
     if (there_.fd >= 0) KN_ASSERT(::setns(home_.fd, CLONE_NEWNET) == 0);
     errno = error;
@@ -532,12 +629,15 @@ std::unique_ptr<PosixNetwork> make_posix_network(LoopCore& core) {
   return std::make_unique<SocketNetwork>(core);
 }
 
-Result<std::shared_ptr<Network>> make_network_inside(LoopCore& core, int network_namespace) {
-  FileDescriptor there(::fcntl(network_namespace, F_DUPFD_CLOEXEC, 0));
+Result<std::shared_ptr<Network>> make_network_inside(LoopCore& core, pid_t child,
+                                                     const std::string& address) {
+  const std::string path = "/proc/" + std::to_string(child) + "/ns/net";
+  FileDescriptor there(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   FileDescriptor home(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
   if (there.fd < 0 || home.fd < 0) return posix_error(errno, "network namespace");
-  return std::shared_ptr<Network>(
-      std::make_shared<SocketNetwork>(core, std::move(there), std::move(home)));
+  auto network = std::make_shared<SocketNetwork>(core, std::move(there), std::move(home));
+  if (Result<void> raised = network->raise(address); !raised) return raised.error();
+  return std::shared_ptr<Network>(std::move(network));
 }
 
 }  // namespace knative::base

@@ -106,15 +106,18 @@ class PosixChild final : public Process, private TimerNode {
   void started(pid_t pid, std::uint64_t number) {
     pid_ = pid;
     number_ = number;
-    if (isolation_ && host_ == nullptr && !isolation_->host_network && ::geteuid() == 0) {
-      const std::string path = "/proc/" + std::to_string(pid) + "/ns/net";
-      FileDescriptor there(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-      if (there.fd >= 0) network_ = make_network_inside(core_, there.fd).value_or(nullptr);
-    }
     const int fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
     if (fd >= 0 && end_.adopt(fd, EPOLLIN)) return;
     end_.close();
     core_.timers().arm(*this, core_.timers().now() + poll_interval);
+  }
+
+  /// While it waits in its namespaces.
+  Result<void> set_up_network(pid_t pid, const ProcessOptions& options) {
+    Result<std::shared_ptr<Network>> made = make_network_inside(core_, pid, isolation_->address);
+    if (!made) return made.error().within("isolation");
+    network_ = std::move(*made);
+    return options.on_network ? options.on_network(*network_) : Result<void>();
   }
 
   /// Before `started`: in namespaces of its own, or those of `host`.
@@ -325,6 +328,9 @@ class ChildProcesses final : public PosixProcesses {
     if (isolation) plan.isolation = &*isolation;
     plan.group = host != nullptr ? host->group() : child->group();
     if (host != nullptr) plan.joined = host->pidfd();
+    if (isolation && isolation->raises_network()) {
+      plan.prepare = [&](pid_t pid) { return child->set_up_network(pid, options); };
+    }
     Result<pid_t> pid = starter_.start(plan, options);
     if (options.isolation && !options.isolation->upper.empty()) {
       // The kernel's folder in the overlay's own, which only root could remove as it is made.

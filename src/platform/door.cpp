@@ -160,18 +160,24 @@ Task<http::Response> not_here(std::string_view text, std::string_view host = {})
 
 }  // namespace
 
-Task<http::Response> Door::answer(http::Request& request, bool arrived) {
-  std::string_view host = http::wire::host_of(request.authority());
+const Door::Entry* Door::entry_at_host(const http::Request& request, std::string_view& host,
+                                       std::string& lowered) const {
+  host = http::wire::host_of(request.authority());
   auto found = hosts_.find(host);
-  std::string lowered;
   if (found == hosts_.end() && std::any_of(host.begin(), host.end(), base::is_upper)) {
     lowered = request.host();
     host = lowered;
     found = hosts_.find(host);
   }
-  if (found != hosts_.end() &&
-      (found->second.reach == Reach::everyone || !arrived || is_here(request.peer))) {
-    return pass_on(found->second.handler, request);
+  return found == hosts_.end() ? nullptr : &found->second;
+}
+
+Task<http::Response> Door::answer(http::Request& request, bool arrived) {
+  std::string_view host;
+  std::string lowered;
+  const Entry* const entry = entry_at_host(request, host, lowered);
+  if (entry != nullptr && (entry->reach == Reach::everyone || !arrived || is_here(request.peer))) {
+    return pass_on(entry->handler, request);
   }
   if (!is_bare(host)) return not_here("no service answers for the host ", host);
   if (const std::shared_ptr<http::Handler> handler = at_path(request.path())) {
@@ -179,6 +185,14 @@ Task<http::Response> Door::answer(http::Request& request, bool arrived) {
   }
   return not_here(
       "no such path here; services answer by their host, e.g. NAME.NAMESPACE.localhost");
+}
+
+Task<http::Response> Door::Inside::handle(http::Request& request) {
+  std::string_view host;
+  std::string lowered;
+  const Entry* const entry = door_.entry_at_host(request, host, lowered);
+  if (entry != nullptr) return pass_on(entry->handler, request);
+  return not_here("no service answers for the host ", host);
 }
 
 }  // namespace knative

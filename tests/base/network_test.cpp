@@ -401,5 +401,27 @@ TEST(Endpoint, KnowsLoopback) {
   }
 }
 
+TEST(Datagrams, GoToAndFroBetweenTwoAddresses) {
+  Loop loop(quiet());
+  Network& network = loop.env().network;
+  auto server = network.listen_datagrams(Endpoint{}).value();
+  auto client = network.listen_datagrams(Endpoint{}).value();
+  auto once = [](Datagrams& datagrams, Endpoint& from) -> Task<std::string> {
+    char buffer[8];
+    const Result<std::size_t> got = co_await datagrams.receive(buffer, from);
+    co_return std::string(buffer, got.value());
+  };
+  Endpoint from;
+  client->send("question", server->endpoint());
+  EXPECT_EQ(loop.run(once(*server, from)), "question");
+  EXPECT_EQ(from, client->endpoint());
+  server->send("a longer answer", from);
+  EXPECT_EQ(loop.run(once(*client, from)), "a longer");
+  server->send("lost", Endpoint{.host = "127.0.0.1", .port = 1});  // refused, and not said so
+  client->send("more", server->endpoint());
+  EXPECT_EQ(loop.run(once(*server, from)), "more");
+  EXPECT_EQ(network.listen_datagrams(server->endpoint()).error().code, Errc::already_exists);
+}
+
 }  // namespace
 }  // namespace knative

@@ -32,6 +32,10 @@ void check_ports(FieldErrors& errors, const std::vector<core::ContainerPort>& po
   }
 }
 
+Result<std::shared_ptr<void>> ProgramStarter::serve_inside(const ContainerSpec&, Network&) {
+  return std::shared_ptr<void>();
+}
+
 Result<ClaimedPort> ProgramStarter::take_port() {
   const std::uint64_t range = std::uint64_t{options.port_max} - options.port_min + 1;
   for (int attempt = 0; attempt < port_tries_max; ++attempt) {
@@ -150,6 +154,7 @@ Task<Result<ExitStatus>> ProcessContainer::exec(std::vector<std::string> command
 
 void ProcessContainer::release() {
   endpoint_.reset();
+  inside_.reset();
   network_.reset();
   process_.reset();
   claim_.reset();
@@ -172,6 +177,12 @@ Result<void> ProcessContainer::launch() {
   ProcessOptions mine = options_;
   mine.on_stdout = [this](std::string_view piece) { out_.append(piece); };
   mine.on_stderr = [this](std::string_view piece) { err_.append(piece); };
+  mine.on_network = [this](Network& inside) -> Result<void> {
+    Result<std::shared_ptr<void>> serving = starter_->serve_inside(spec_, inside);
+    if (!serving) return serving.error();
+    inside_ = std::move(*serving);
+    return {};
+  };
   Result<std::unique_ptr<Process>> spawned = starter_->env.processes.spawn(mine);
   if (!spawned) return spawned.error().within("starting " + spec_.name);
   process_ = std::move(*spawned);
@@ -220,6 +231,7 @@ Task<void> ProcessContainer::watch() {
                                !starter_->is_free(port_);
     if (!lost_its_port || !launch()) break;
   }
+  inside_.reset();  // nobody is there any more
   ended_.set();
 }
 

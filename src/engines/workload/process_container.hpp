@@ -36,6 +36,10 @@ class ProgramStarter {
   virtual Result<std::unique_ptr<Process>> run_beside(Process& process, const ImageRoot& image,
                                                       ProcessOptions options) = 0;
 
+  /// Before a program with a network of its own runs: what listens in there for it, as long as it
+  /// runs. This one gives nothing.
+  virtual Result<std::shared_ptr<void>> serve_inside(const ContainerSpec& spec, Network& inside);
+
   Result<ClaimedPort> take_port();
   bool is_free(std::uint16_t port);
 
@@ -84,6 +88,7 @@ class ProcessContainer final : public Container {
   std::unique_ptr<Listener> claim_;
   std::unique_ptr<Process> process_;
   std::shared_ptr<Network> network_;
+  std::shared_ptr<void> inside_;  ///< What listens in that network.
   std::shared_ptr<http::Handler> endpoint_;
   ExitStatus status_;
   bool stopping_ = false;

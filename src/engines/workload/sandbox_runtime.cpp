@@ -6,6 +6,7 @@
 
 #include "engines/workload/image_users.hpp"
 #include "engines/workload/process_container.hpp"
+#include "engines/workload/sandbox_door.hpp"
 
 namespace knative {
 namespace {
@@ -179,6 +180,8 @@ struct SandboxRuntime::Impl final : ProgramStarter {
     isolation.read_only_root = security.read_only_root_filesystem.value_or(false);
     isolation.hostname = hostname_of(spec);
     isolation.host_network = shares_network();
+    const bool gateway = has_gateway(spec);
+    if (gateway) isolation.address = SandboxDoor::address;
     isolation.capabilities = capabilities_of(security);
     isolation.no_new_privileges = !security.allow_privilege_escalation.value_or(true);
     isolation.filter_system_calls =
@@ -195,7 +198,19 @@ struct SandboxRuntime::Impl final : ProgramStarter {
         {"/etc/hostname", isolation.hostname + "\n"},
         {"/etc/hosts", "127.0.0.1\tlocalhost " + isolation.hostname +
                            "\n::1\tlocalhost ip6-localhost ip6-loopback\n"},
-        {"/etc/resolv.conf", env.files.read_file("/etc/resolv.conf", text_bytes_max).value_or("")}};
+        {"/etc/resolv.conf",
+         gateway ? SandboxDoor::resolver(spec.identity.namespace_)
+                 : env.files.read_file("/etc/resolv.conf", text_bytes_max).value_or("")}};
+  }
+
+  bool has_gateway(const ContainerSpec& spec) const {
+    return sandbox.gateway.handler != nullptr && !shares_network() &&
+           !SandboxDoor::clash(spec.ports);
+  }
+
+  Result<std::shared_ptr<void>> serve_inside(const ContainerSpec& spec, Network& inside) override {
+    if (!has_gateway(spec)) return std::shared_ptr<void>();
+    return SandboxDoor::serve(env, inside, sandbox.gateway);
   }
 
   Result<std::unique_ptr<Process>> run_beside(Process& process, const ImageRoot&,
@@ -222,6 +237,14 @@ FieldErrors SandboxRuntime::unsupported(const ContainerSpec& spec) const {
   check_resources(errors, spec.resources, support);
   check_security(errors, spec.security, support);
   check_ports(errors, spec.ports, "a sandbox");
+  const bool wants = impl_->sandbox.gateway.handler != nullptr && !impl_->shares_network();
+  if (const auto port = SandboxDoor::clash(spec.ports); port && wants) {
+    FieldErrors found;
+    found.add(field_error("the platform cannot be called from a sandbox that serves this port",
+                          {"containerPort"})
+                  .as_warning());
+    errors.add(std::move(found).via_field_index("ports", *port));
+  }
   return errors;
 }
 

@@ -55,6 +55,12 @@ class ContainersExtension final : public Extension {
     Result<std::string> clones = into.directory("containers");
     if (!clones) return clones.error();
     support_ = options.support = env.processes.isolation(*clones);
+    Door& door = into.door();
+    options.gateway.handler = &door.inside();
+    options.gateway.knows = [&door](std::string_view host) {
+      return door.at_host(host) != nullptr;
+    };
+    options.gateway.server = into.options().server;
     runtimes_.add("sandbox", std::make_shared<SandboxRuntime>(env, *images_, options));
     options.host_network = true;
     runtimes_.add("sandbox-host-network",

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -169,8 +170,10 @@ int fill(const char* path) {
   return 0;
 }
 
-/// Answers one request after the other with "hello"; ends on SIGTERM.
-int serve() {
+std::string hello(const std::string&) { return "hello"; }
+
+/// Answers one request after the other with what `answer` makes of its path; ends on SIGTERM.
+int serve(std::string (*answer)(const std::string& path)) {
   const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
   const int one = 1;
   ::setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
@@ -188,10 +191,15 @@ int serve() {
   for (;;) {
     const int peer = ::accept(listener, nullptr, nullptr);
     char request[4096];
-    if (::read(peer, request, sizeof request) > 0) {
-      static const char answer[] =
-          "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
-      static_cast<void>(!::write(peer, answer, sizeof answer - 1));
+    const ssize_t got = ::read(peer, request, sizeof request);
+    if (got > 0) {
+      const std::string line(request, static_cast<std::size_t>(got));
+      const std::size_t begin = std::min(line.find(' '), line.size() - 1) + 1;
+      const std::string body = answer(line.substr(begin, line.find(' ', begin) - begin));
+      const std::string whole =
+          "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) +
+          "\r\nConnection: close\r\n\r\n" + body;
+      static_cast<void>(!::write(peer, whole.data(), whole.size()));
     }
     ::close(peer);
   }
@@ -210,6 +218,115 @@ int stubborn() {
   for (;;) ::pause();
 }
 
+sockaddr_in address_of(const char* host, int port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  ::inet_pton(AF_INET, host, &address.sin_addr);
+  return address;
+}
+
+/// As a C library does: asks the first name server of resolv.conf. Empty: says why on `why`.
+std::string resolve(const std::string& name, std::string& why) {
+  const std::string text = read_text("/etc/resolv.conf");
+  char server[64] = "";
+  const std::size_t at = text.find("nameserver ");
+  if (at != text.npos) std::sscanf(text.c_str() + at, "nameserver %63s", server);
+  std::string query("\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00", 12);
+  for (std::size_t begin = 0; begin <= name.size();) {
+    const std::size_t end = std::min(name.find('.', begin), name.size());
+    query.push_back(static_cast<char>(end - begin));
+    query.append(name, begin, end - begin);
+    begin = end + 1;
+  }
+  query.append(std::string("\0\0\x01\0\x01", 5));
+  const int socket = ::socket(AF_INET, SOCK_DGRAM, 0);
+  const timeval patience{5, 0};
+  ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  const sockaddr_in to = address_of(server, 53);
+  char answer[512];
+  ssize_t got = -1;
+  if (::connect(socket, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0 &&
+      ::write(socket, query.data(), query.size()) > 0) {
+    got = ::read(socket, answer, sizeof answer);
+  }
+  why = std::strerror(errno);
+  ::close(socket);
+  if (got < 12) return {};
+  why = "rcode " + std::to_string(answer[3] & 15);
+  if (got < 16 || answer[7] == 0) return {};
+  char shown[INET_ADDRSTRLEN];
+  return ::inet_ntop(AF_INET, answer + got - 4, shown, sizeof shown);
+}
+
+int resolve_all(int argc, char** argv) {
+  for (int i = 2; i < argc; ++i) {
+    std::string why;
+    const std::string address = resolve(argv[i], why);
+    std::printf("%s: %s\n", argv[i], address.empty() ? why.c_str() : address.c_str());
+  }
+  return 0;
+}
+
+/// Sends what it is given to the host's port 80: what comes back, or what went wrong.
+std::string call(const std::string& host, const std::string& rest) {
+  std::string why;
+  const std::string address = resolve(host, why);
+  if (address.empty()) return host + ": " + why;
+  const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+  const sockaddr_in to = address_of(address.c_str(), 80);
+  std::string answer;
+  if (::connect(socket, reinterpret_cast<const sockaddr*>(&to), sizeof to) < 0 ||
+      ::write(socket, rest.data(), rest.size()) < 0) {
+    answer = host + ": " + std::strerror(errno);
+  }
+  char piece[4096];
+  ssize_t got = 0;
+  while (answer.size() < (1 << 16) && (got = ::read(socket, piece, sizeof piece)) > 0) {
+    answer.append(piece, static_cast<std::size_t>(got));
+  }
+  ::close(socket);
+  return answer;
+}
+
+std::string get(const std::string& host, const std::string& said, const std::string& path) {
+  return call(host, "GET " + path + " HTTP/1.1\r\nHost: " + said + "\r\nConnection: close\r\n\r\n");
+}
+
+/// An event of our own to where K_SINK says.
+std::string emit(const std::string& type) {
+  std::string sink = std::getenv("K_SINK") == nullptr ? "" : std::getenv("K_SINK");
+  if (sink.rfind("http://", 0) != 0) return "no K_SINK";
+  sink.erase(0, 7);
+  const std::size_t slash = std::min(sink.find('/'), sink.size());
+  const std::string host = sink.substr(0, slash);
+  return call(host, "POST " + sink.substr(slash) + " HTTP/1.1\r\nHost: " + host +
+                        "\r\nConnection: close\r\nce-specversion: 1.0\r\nce-id: 1\r\n"
+                        "ce-source: /guest\r\nce-type: " +
+                        type + "\r\nContent-Length: 0\r\n\r\n");
+}
+
+/// "/emit/TYPE" or "/get/HOST/HOST IN THE HEADER/PATH": done on behalf of who asks.
+std::string relay(const std::string& path) {
+  if (path.rfind("/emit/", 0) == 0) return emit(path.substr(6));
+  if (path.rfind("/get/", 0) != 0) return "?";
+  const std::size_t said = path.find('/', 5);
+  const std::size_t rest = path.find('/', said + 1);
+  if (rest == path.npos) return "?";
+  return get(path.substr(5, said - 5), path.substr(said + 1, rest - said - 1), path.substr(rest));
+}
+
+int reach(int argc, char** argv) {
+  for (int i = 2; i + 1 < argc; i += 2) {
+    const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+    const sockaddr_in to = address_of(argv[i], std::atoi(argv[i + 1]));
+    const bool done = ::connect(socket, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0;
+    std::printf("%s %s: %s\n", argv[i], argv[i + 1], done ? "done" : std::strerror(errno));
+    ::close(socket);
+  }
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -220,7 +337,7 @@ int main(int argc, char** argv) {
   if (what == "memory-bomb") return memory_bomb();
   if (what == "fork-bomb") return fork_bomb();
   if (what == "fill") return fill(argv[2]);
-  if (what == "serve") return serve();
+  if (what == "serve") return serve(hello);
   if (what == "stubborn") return stubborn();
   if (what == "exit") return std::atoi(argv[2]);
   if (what == "crash") std::abort();
@@ -228,6 +345,10 @@ int main(int argc, char** argv) {
     say(argv[2], write_text(argv[2], argv[3]));
     return 0;
   }
+  if (what == "resolve") return resolve_all(argc, argv);
+  if (what == "get") return std::puts(get(argv[2], argv[3], argv[4]).c_str()) < 0;
+  if (what == "relay") return serve(relay);
+  if (what == "reach") return reach(argc, argv);
   if (what == "true") return 0;
   return see(argc, argv);
 }

@@ -490,6 +490,84 @@ TEST_F(SandboxTest, ServersOfTheSamePortAnswerEachInItsOwnNetwork) {
   EXPECT_TRUE(loop_.run(first->wait()).success());
 }
 
+/// Answers for one name, and says what was asked.
+struct OneName final : http::Handler {
+  Task<http::Response> handle(http::Request& request) override {
+    asked.push_back(request.host() + request.target);
+    co_return http::text("from " + request.host() + "\n");
+  }
+  std::vector<std::string> asked;
+};
+
+class SandboxDoorTest : public SandboxTest {
+ protected:
+  void SetUp() override {
+    SandboxTest::SetUp();
+    if (IsSkipped()) return;
+    options_.gateway.handler = &names_;
+    options_.gateway.knows = [](std::string_view host) {
+      return host == "other.default.svc.cluster.local";
+    };
+    spec_.identity.namespace_ = "default";
+    make();
+  }
+  OneName names_;
+};
+
+TEST_F(SandboxDoorTest, NamesOfThePlatformAnswerInside) {
+  const Outcome asked =
+      run({"resolve", "other.default.svc.cluster.local", "OTHER.default.svc.Cluster.local",
+           "else.default.svc.cluster.local", "example.org", "other"});
+  EXPECT_TRUE(asked.says("other.default.svc.cluster.local: 169.254.20.1")) << asked.text();
+  EXPECT_TRUE(asked.says("OTHER.default.svc.Cluster.local: 169.254.20.1")) << asked.text();
+  EXPECT_TRUE(asked.says("else.default.svc.cluster.local: rcode 3")) << asked.text();
+  EXPECT_TRUE(asked.says("example.org: rcode 3")) << asked.text();
+  const Outcome called =
+      run({"get", "other.default.svc.cluster.local", "other.default.svc.cluster.local", "/a?b"});
+  EXPECT_TRUE(called.says("from other.default.svc.cluster.local")) << called.text();
+  EXPECT_EQ(names_.asked, (std::vector<std::string>{"other.default.svc.cluster.local/a?b"}));
+  const Outcome configured = run({"cat", "/etc/resolv.conf"});
+  EXPECT_TRUE(configured.says("nameserver 169.254.20.1")) << configured.text();
+  EXPECT_TRUE(configured.says("search default.svc.cluster.local svc.cluster.local cluster.local"));
+}
+
+TEST_F(SandboxDoorTest, ThisMachinesOwnServersAreNotReachedFromInside) {
+  auto server = env_.network.listen(Endpoint{}).value();
+  const std::string port = std::to_string(server->endpoint().port);
+  const Outcome tried = run({"reach", "127.0.0.1", port, "169.254.20.1", port, "8.8.8.8", "53"});
+  EXPECT_TRUE(tried.says("127.0.0.1 " + port + ": Connection refused")) << tried.text();
+  EXPECT_TRUE(tried.says("169.254.20.1 " + port + ": Connection refused")) << tried.text();
+  EXPECT_TRUE(tried.says("8.8.8.8 53: Network is unreachable")) << tried.text();
+}
+
+TEST_F(SandboxDoorTest, AProgramThatServesPort80HasItToItself) {
+  spec_.ports = {{.container_port = 80}};
+  std::vector<std::string> warned;
+  for (const FieldError& error : runtime_->unsupported(spec_)) {
+    EXPECT_EQ(error.level, FieldError::Level::warning);
+    warned.push_back(error.paths.front());
+  }
+  EXPECT_EQ(warned, (std::vector<std::string>{"ports[0].containerPort"}));
+  auto container = start({"serve"}).value();
+  EXPECT_TRUE(wait_for_line("listening"));
+  http::Request request = http::get("/");
+  EXPECT_EQ(loop_.run(container->endpoint()->handle(request)).status, 200);
+}
+
+TEST_F(SandboxDoorTest, ItClosesWithItsContainer) {
+  const auto descriptors = [] {
+    const std::filesystem::directory_iterator all("/proc/self/fd");
+    return std::distance(begin(all), end(all));
+  };
+  run({"true"});
+  const auto before = descriptors();
+  auto container = start({"stubborn"}).value();
+  ASSERT_TRUE(wait_for_line("stubborn"));
+  EXPECT_GT(descriptors(), before);
+  container.reset();
+  EXPECT_EQ(descriptors(), before);
+}
+
 TEST_F(SandboxTest, TheHostsNetworkIsAChoice) {
   options_.host_network = true;
   make();
