@@ -228,6 +228,7 @@ Result<std::unique_ptr<Cgroup>> Cgroup::make(const CgroupHierarchies& where,
   add(where.processes, group->where_.processes, "pids");
   if (done) done = group->limit(limits);
   if (!done) return done.error();
+  group->cpu_limited_ = limits.cpu_milli != 0 && !group->where_.cpu.empty();
   return group;
 }
 
@@ -281,6 +282,22 @@ Cgroup::~Cgroup() {
       ::usleep(1000);
     }
   }
+}
+
+Result<std::vector<FileDescriptor>> Cgroup::entrances() const {
+  std::vector<FileDescriptor> entrances;
+  for (std::size_t i = 0; !where_.unified && i < folders_.size(); ++i) {
+    const std::string path = folders_[i] + "/tasks";
+    entrances.emplace_back(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (entrances.back().fd < 0) return posix_error(errno, path);
+  }
+  return entrances;
+}
+
+void Cgroup::lift_cpu_limit() const noexcept {
+  if (!cpu_limited_) return;
+  const char* const name = where_.unified ? "cpu.max" : "cpu.cfs_quota_us";
+  static_cast<void>(write_text(where_.cpu + "/" + name, where_.unified ? "max" : "-1"));
 }
 
 Result<void> Cgroup::add(pid_t pid) const {

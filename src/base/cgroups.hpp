@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file_descriptor.hpp"
 #include "knative/error.hpp"
 #include "knative/processes.hpp"
 
@@ -46,7 +47,13 @@ class Cgroup {
   Cgroup(const Cgroup&) = delete;
   Cgroup& operator=(const Cgroup&) = delete;
 
+  /// Where a thread that writes "0" becomes a member, one per folder; none for version 2. Moving
+  /// oneself waits for nobody, moving another one waits until every CPU has seen it, each time.
+  Result<std::vector<FileDescriptor>> entrances() const;
+  /// Where there are no entrances.
   Result<void> add(pid_t pid) const;
+  /// Who is being killed gets all the CPU that it needs for ending.
+  void lift_cpu_limit() const noexcept;
   Result<ProcessUsage> usage() const;
   /// Whether the kernel has killed in it for want of memory.
   bool out_of_memory() const;
@@ -63,6 +70,7 @@ class Cgroup {
   CgroupHierarchies where_;  ///< Its own folders.
   std::vector<std::string> folders_;
   std::vector<std::string> controllers_;
+  bool cpu_limited_ = false;
 };
 
 }  // namespace knative::base

@@ -57,11 +57,15 @@ struct Start {
   ::_exit(127);
 }
 
-/// Until the host has done its part. It may be gone instead.
+/// Until the host has done its part (it may be gone instead); then into the control group.
 void await_host(const Start& start) noexcept {
   char byte = 0;
   ::close(start.go_host);
   if (::read(start.go, &byte, 1) != 1) ::_exit(127);
+  for (const FileDescriptor& entrance : start.plan->entrances) {
+    if (::write(entrance.fd, "0", 1) == 1) continue;
+    child_failed(start, Stage::isolation, errno, "control group");
+  }
 }
 
 void die_with_host() noexcept { ::prctl(PR_SET_PDEATHSIG, SIGKILL); }
@@ -247,7 +251,7 @@ Result<void> prepare(const ChildPlan& plan, pid_t pid) {
   if (plan.joined < 0) {
     if (Result<void> mapped = plan.isolation->map_users(pid); !mapped) return mapped;
   }
-  if (plan.group != nullptr) {
+  if (plan.group != nullptr && plan.entrances.empty()) {
     if (Result<void> added = plan.group->add(pid); !added) return added;
   }
   plan.warden->enter(pid, plan.number, plan.joined < 0 ? plan.group : nullptr);

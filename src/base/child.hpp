@@ -38,6 +38,7 @@ struct ChildPlan {
 
   const IsolationPlan* isolation = nullptr;  ///< Null: none.
   const Cgroup* group = nullptr;             ///< For an isolated one; may be null.
+  std::vector<FileDescriptor> entrances;     ///< Of `group`.
   /// Called in the host while an isolated one waits in its namespaces; may be empty.
   std::function<Result<void>(pid_t child)> prepare;
   int joined = -1;  ///< A pidfd: enter the namespaces of that process instead of new ones.

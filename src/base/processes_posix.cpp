@@ -149,7 +149,9 @@ class PosixChild final : public Process, private TimerNode {
   }
 
   void signal(int number) noexcept override {
-    if (pid_ > 0 && !reaped_) ::kill(-pid_, number);
+    if (pid_ <= 0 || reaped_) return;
+    if (number == SIGKILL) lift_cpu_limit();
+    ::kill(-pid_, number);
   }
 
   /// The child may have ended: reap it if so.
@@ -225,7 +227,14 @@ class PosixChild final : public Process, private TimerNode {
 
   void kill_and_reap() noexcept {
     end_.close();
-    if (pid_ > 0 && !reaped_) reap();
+    if (pid_ <= 0 || reaped_) return;
+    lift_cpu_limit();
+    reap();
+  }
+
+  /// Thousands who share little end slowly, and somebody may wait for it.
+  void lift_cpu_limit() const noexcept {
+    if (group_) group_->lift_cpu_limit();
   }
 
   void fire() noexcept override {
@@ -328,6 +337,11 @@ class ChildProcesses final : public PosixProcesses {
     if (isolation) plan.isolation = &*isolation;
     plan.group = host != nullptr ? host->group() : child->group();
     if (host != nullptr) plan.joined = host->pidfd();
+    if (plan.group != nullptr) {
+      Result<std::vector<FileDescriptor>> entrances = plan.group->entrances();
+      if (!entrances) return entrances.error().within("isolation");
+      plan.entrances = std::move(*entrances);
+    }
     if (isolation && isolation->raises_network()) {
       plan.prepare = [&](pid_t pid) { return child->set_up_network(pid, options); };
     }

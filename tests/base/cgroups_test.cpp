@@ -1,10 +1,12 @@
 #include "base/cgroups.hpp"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "support/real_world.hpp"
 
@@ -40,6 +42,75 @@ TEST(Cgroups, WhatAKilledPlatformLeftIsSweptAndNothingElse) {
   EXPECT_TRUE(fs::exists(folder + alive + "-1-1"));
   EXPECT_TRUE(fs::exists(folder + "/knative-x-1"));
   EXPECT_TRUE(fs::exists(folder + "/system"));
+}
+
+/// The first line of a file of a group.
+std::string said_by(const Cgroup& group, const std::string& name) {
+  for (const std::string& folder : group.folders()) {
+    std::ifstream file(folder + "/" + name);
+    std::string line;
+    if (std::getline(file, line)) return line;
+  }
+  return "no " + name;
+}
+
+class OwnCgroup : public testing::Test {
+ protected:
+  void SetUp() override {
+    where_ = CgroupHierarchies::find();
+    if (where_.cpu.empty()) GTEST_SKIP() << "CONTROL GROUPS ARE NOT TESTED HERE";
+    IsolationLimits limits;
+    limits.cpu_milli = 200;
+    const std::string name = std::string(group_prefix) + std::to_string(::getpid()) + "-test-1";
+    auto made = Cgroup::make(where_, name, limits);
+    if (!made) GTEST_SKIP() << "CONTROL GROUPS ARE NOT TESTED HERE: " << made.error().detail;
+    group_ = std::move(*made);
+  }
+  CgroupHierarchies where_;
+  std::unique_ptr<Cgroup> group_;
+};
+
+// Thousands of processes with a fifth of a CPU took a quarter of a minute to die.
+TEST_F(OwnCgroup, WhoIsKilledIsNotSlowedDownByItsLimit) {
+  const bool two = where_.unified;
+  const char* const file = two ? "cpu.max" : "cpu.cfs_quota_us";
+  EXPECT_EQ(said_by(*group_, file), two ? "20000 100000" : "20000");
+  group_->lift_cpu_limit();
+  EXPECT_EQ(said_by(*group_, file), two ? "max 100000" : "-1");
+}
+
+TEST_F(OwnCgroup, WhoWritesToItsEntrancesIsInAllOfIt) {
+  const auto entrances = group_->entrances().value();
+  if (where_.unified) {
+    EXPECT_TRUE(entrances.empty());
+    return;
+  }
+  EXPECT_EQ(entrances.size(), group_->folders().size());
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    for (const FileDescriptor& entrance : entrances) {
+      if (::write(entrance.fd, "0", 1) != 1) ::_exit(1);
+    }
+    char byte = 0;
+    ::close(ends[1]);
+    ::_exit(static_cast<int>(::read(ends[0], &byte, 1)));
+  }
+  ::close(ends[0]);
+  for (const std::string& folder : group_->folders()) {
+    std::string line;
+    for (int turn = 0; turn < 5000 && line.empty(); ++turn) {
+      std::ifstream file(folder + "/cgroup.procs");
+      std::getline(file, line);
+      ::sched_yield();
+    }
+    EXPECT_EQ(line, std::to_string(child)) << folder;
+  }
+  ::close(ends[1]);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
 }
 
 }  // namespace

@@ -142,7 +142,6 @@ TEST_F(SandboxNetwork, AServiceInASandboxCallsServicesAndBrokersAndNothingElse) 
           << host << path;
     }
   }
-  platform_.reset();
 }
 
 }  // namespace
