@@ -65,7 +65,7 @@ struct Isolation {
   /// A folder that is the process's alone and of the file system that its writes belong to: `root`
   /// is left as it is, changes lie here. Empty: the process writes to `root` itself.
   std::string upper;
-  bool read_only_root = false;  ///< /tmp, /dev and mounts may be written all the same.
+  bool read_only_root = false;  ///< /dev and mounts may be written all the same.
   std::vector<IsolationMount> mounts;
   std::vector<IsolationFile> files;
   std::string hostname;       ///< Empty: this machine's.

@@ -18,6 +18,7 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <cstdio>
 #include <cstring>
 
 #include "base/file_descriptor.hpp"
@@ -97,18 +98,6 @@ Result<void> write_map(const std::string& path, const std::string& map) {
   return {};
 }
 
-/// A path in the options of an overlay.
-Result<std::string> overlay_path(const std::string& path) {
-  std::string escaped;
-  for (const char c : path) {
-    if (c == ',' || c == ':' || c == '\\') escaped.push_back('\\');
-    escaped.push_back(c);
-  }
-  if (path.find(',') == path.npos) return escaped;
-  // Not every kernel understands an escaped comma.
-  return fail(Errc::invalid_argument, path + ": a comma in the path of a root");
-}
-
 bool target_is_bad(const std::string& target) {
   return target.size() < 2 || target.front() != '/' || target.size() >= PATH_MAX ||
          (target + "/").find("/../") != std::string::npos;
@@ -126,12 +115,6 @@ Result<IsolationPlan> IsolationPlan::make(const Isolation& isolation, const Cgro
   }
   plan.merged_ = isolation.root;
   if (!isolation.upper.empty()) {
-    const Result<std::string> lower = overlay_path(isolation.root);
-    const Result<std::string> upper = overlay_path(isolation.upper);
-    if (!lower) return lower.error();
-    if (!upper) return upper.error();
-    plan.overlay_options_ = "userxattr,lowerdir=" + *lower + ",upperdir=" + *upper +
-                            "/files,workdir=" + *upper + "/overlay";
     plan.merged_ = isolation.upper + "/root";
     for (const char* name : {"/files", "/overlay", "/root"}) {
       const std::string folder = isolation.upper + name;
@@ -225,6 +208,8 @@ class IsolationPlan::Setup {
       : plan_(plan), isolation_(*plan.isolation_), failure_(failure) {}
 
   bool run(const char* working_directory) noexcept {
+    // Its own group is the root of all that it sees of them.
+    if (::unshare(CLONE_NEWCGROUP) < 0) return failed("control groups");
     return take_sources() && make_root() && change_root() && mount_system() && write_files() &&
            mount_memories() && attach_binds() && make_working_directory(working_directory) &&
            hide() && set_up_network() && set_hostname() && leave_host();
@@ -272,11 +257,23 @@ class IsolationPlan::Setup {
 
   bool make_root() noexcept {
     const char* const root = plan_.merged_.c_str();
-    if (plan_.overlay_options_.empty()) {
-      return ::mount(root, root, nullptr, MS_BIND | MS_REC, nullptr) == 0 || failed(root);
-    }
-    return ::mount("overlay", root, "overlay", MS_NODEV, plan_.overlay_options_.c_str()) == 0 ||
-           failed("overlay");
+    if (!isolation_.upper.empty()) return mount_overlay(root);
+    return ::mount(root, root, nullptr, MS_BIND | MS_REC, nullptr) == 0 || failed(root);
+  }
+
+  /// Its options can be read inside: nothing in them tells where it lies outside.
+  bool mount_overlay(const char* root) noexcept {
+    const char* const lower = isolation_.root.c_str();
+    const int folder = ::open(lower, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0) return failed(lower);
+    char options[128];
+    std::snprintf(options, sizeof options,
+                  "userxattr,lowerdir=/proc/self/fd/%d,upperdir=files,workdir=overlay", folder);
+    const bool done = ::chdir(isolation_.upper.c_str()) == 0 &&
+                      ::mount("overlay", root, "overlay", MS_NODEV, options) == 0;
+    const bool made = done || failed("overlay");
+    ::close(folder);
+    return made;
   }
 
   /// From here on absolute paths are those of the root; the host is reached by `host_` only.
@@ -388,9 +385,6 @@ class IsolationPlan::Setup {
   }
 
   bool make_tmp() noexcept {
-    if (isolation_.read_only_root) {
-      return mount_one("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777");
-    }
     if (::mkdir("/tmp", 0777) < 0) return errno == EEXIST || failed("/tmp");
     return ::chmod("/tmp", 01777) == 0 || failed("/tmp");
   }
@@ -513,7 +507,7 @@ bool IsolationPlan::enter(const char* working_directory, SetupFailure& failure) 
 }
 
 bool IsolationPlan::join(int pidfd, SetupFailure& failure) const noexcept {
-  if (::syscall(SYS_setns, pidfd, clone_flags()) == 0) return true;
+  if (::syscall(SYS_setns, pidfd, clone_flags() | CLONE_NEWCGROUP) == 0) return true;
   failure = {"namespaces", errno};
   return false;
 }

@@ -58,7 +58,6 @@ class IsolationPlan {
   Result<void> prepare_users();
 
   const Isolation* isolation_ = nullptr;
-  std::string overlay_options_;
   std::string merged_;  ///< Where the root is put together.
   std::vector<Mount> binds_;
   std::vector<Mount> memories_;

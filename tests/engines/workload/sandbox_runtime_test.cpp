@@ -284,9 +284,14 @@ TEST_F(SandboxTest, WhatItWritesIsItsOwn) {
   EXPECT_TRUE(run({"cat", "/data/file"}).says("of the image"));
 }
 
+// As in Kubernetes: who wants to write to /tmp mounts a volume there.
 TEST_F(SandboxTest, AReadOnlyRootIsOnlyRead) {
   spec_.security.read_only_root_filesystem = true;
   EXPECT_TRUE(run({"write", "/new", "made"}).says("/new: Read-only file system"));
+  EXPECT_TRUE(run({"write", "/tmp/new", "made"}).says("/tmp/new: Read-only file system"));
+  const std::string volume = folder_ / "volume";
+  std::filesystem::create_directories(volume);
+  spec_.mounts = {{volume, "/tmp", false}};
   EXPECT_TRUE(run({"write", "/tmp/new", "made"}).says("/tmp/new: done"));
   EXPECT_TRUE(run({"write", "/dev/shm/new", "made"}).says("/dev/shm/new: done"));
 }
@@ -304,6 +309,17 @@ TEST_F(SandboxTest, MountsAreSeenAtTheirTargets) {
   EXPECT_TRUE(run({"write", "/etc/one/file", "x"}).says("/etc/one/file: Read-only file system"));
   EXPECT_TRUE(run({"write", "/data/x", "x"}).says("/data/x: done"));
   EXPECT_TRUE(std::filesystem::exists(volume + "/x"));
+}
+
+TEST_F(SandboxTest, WhereThePlatformKeepsItsFilesAndGroupsIsNotSeen) {
+  const Outcome seen = run({"cat", "/proc/self/mounts", "/proc/self/mountinfo"});
+  EXPECT_FALSE(seen.lines.empty());
+  EXPECT_EQ(seen.text().find(folder_.path()), std::string::npos) << seen.text();
+  EXPECT_EQ(seen.text().find("knative"), std::string::npos) << seen.text();
+  for (const std::string& line : run({"cat", "/proc/self/cgroup"}).lines) {
+    EXPECT_EQ(line.find("knative"), std::string::npos) << line;
+    EXPECT_TRUE(line.ends_with(":/")) << line;
+  }
 }
 
 TEST_F(SandboxTest, ALinkOfTheImageLeadsNoMountOutside) {
