@@ -89,8 +89,8 @@ struct PlatformOptions {
   /// where this host can isolate; "auto" leaves the choice to the platform, which says it in the
   /// log. Programs of "process" are not isolated.
   std::string image_runtime = "auto";
-  /// Sandboxes use this machine's network instead of one of their own, which has nothing but
-  /// loopback.
+  /// Sandboxes use this machine's network instead of one of their own, where there is nothing but
+  /// loopback and the platform.
   bool sandbox_host_network = false;
   /// Called with each line of a build step or a workload; empty: the log at level debug.
   std::function<void(std::string_view source, std::string_view line)> on_output;
