@@ -112,14 +112,13 @@ struct FetcherOptions {
 /// else. What a commit
 /// comes to is counted before it is written out. What an earlier source left is replaced, but a
 /// link of it that leads away is never followed.
-/// Archive: a gcs source of type Archive or TarGzArchive whose location is a tar file, plain or
-/// gzip, given as path, file://, http:// or https:// URL. A custom source is a step and not fetched
-/// here.
-/// What is http goes out by `outbound`, with its trust and proxies; "user:password@" of a URL is
-/// for its origin alone. git:// is in clear text. ssh is a child process with a key of the
-/// credentials, in a file that is there until the server has let it in; hosts must be among
-/// `known_hosts` when there are any, otherwise every host key is taken. All must outlive the
-/// fetcher and its work.
+/// Archive: a gcs source of type Archive, ZipArchive or TarGzArchive whose location is a zip or a
+/// tar file, plain or gzip, told by its first bytes, given as path, file://, http:// or https://
+/// URL. A custom source is a step and not fetched here. What is http goes out by `outbound`, with
+/// its trust and proxies; "user:password@" of a URL is for its origin alone. git:// is in clear
+/// text. ssh is a child process with a key of the credentials, in a file that is there until the
+/// server has let it in; hosts must be among `known_hosts` when there are any, otherwise every host
+/// key is taken. All must outlive the fetcher and its work.
 KNATIVE_EXPORT std::unique_ptr<Fetcher> source_fetcher(http::Outbound& outbound, Timers& timers,
                                                        Network& network, Processes& processes,
                                                        Files& files, Offload& offload,

@@ -1,10 +1,12 @@
 // Brings sources: picks the way by the kind of source and the form of its URL.
 #include <algorithm>
+#include <array>
 
 #include "engines/builder/credentials.hpp"
 #include "engines/builder/fetch_git.hpp"
 #include "engines/builder/git_ssh.hpp"
 #include "engines/builder/tree_writer.hpp"
+#include "engines/builder/zip_source.hpp"
 #include "knative/http.hpp"
 #include "knative/http_outbound.hpp"
 
@@ -186,18 +188,59 @@ class HashingSource final : public oci::ByteSource {
   oci::Hasher hasher_;
 };
 
-Result<std::string> unpack_archive(Files& files, const std::string& path,
+Result<bool> starts_as_zip(Files& files, const std::string& path) {
+  Result<std::unique_ptr<File>> file = files.open(path, OpenOptions{});
+  if (!file) return file.error();
+  std::array<char, 4> head{};
+  const Result<std::size_t> got = (*file)->read_at(0, head);
+  if (!got) return got.error();
+  return builder::is_zip(std::string_view(head.data(), *got));
+}
+
+Result<void> unpack_zip(Files& files, const std::string& path, const std::string& directory,
+                        const oci::UnpackOptions& options, const std::atomic<bool>& cancelled) {
+  Result<std::unique_ptr<File>> file = files.open(path, OpenOptions{});
+  if (!file) return file.error();
+  Result<std::unique_ptr<oci::ByteSource>> tar =
+      builder::open_zip(std::move(*file), {options.bytes_max, options.entries_max});
+  if (!tar) return tar.error();
+  HashingSource source(std::move(*tar), cancelled);
+  const Result<oci::UnpackedLayer> unpacked = oci::unpack_layer(files, source, directory, options);
+  return unpacked ? Result<void>() : unpacked.error();
+}
+
+Result<void> pass_through(HashingSource& source) {
+  std::vector<char> buffer(copy_bytes);
+  while (true) {
+    const Result<std::size_t> got = source.read(buffer);
+    if (!got) return got.error();
+    if (*got == 0) return {};
+  }
+}
+
+Result<std::string> unpack_archive(Files& files, const std::string& path, const std::string& type,
                                    const std::string& directory, const FetcherOptions& limits,
                                    const std::atomic<bool>& cancelled) {
   Result<std::unique_ptr<oci::ByteSource>> file = oci::open_source(files, path);
   if (!file) return file.error();
   HashingSource source(std::move(*file), cancelled);
+  const Result<bool> zip = type != "TarGzArchive" ? starts_as_zip(files, path) : false;
+  if (!zip) return zip.error();
+  if (!*zip && type == "ZipArchive") {
+    return fail(Errc::invalid_argument, "it is no zip archive");
+  }
   oci::UnpackOptions options;
   options.bytes_max = limits.bytes_max;
   options.entries_max = limits.files_max;
   options.depth_max = directory_depth_max;
   options.refuse_escaping_links = true;
   options.whiteouts = false;
+  if (*zip) {
+    Result<void> done = unpack_zip(files, path, directory, options, cancelled);
+    if (done) done = pass_through(source);  // what it is known by is the archive's digest, too
+    if (!done) return done.error();
+    return source.digest().to_string();
+  }
   Result<oci::UnpackedLayer> unpacked = oci::unpack_layer(files, source, directory, options);
   if (!unpacked) return unpacked.error();
   return source.digest().to_string();
@@ -288,9 +331,10 @@ class SourceFetcher final : public Fetcher {
     const std::string type = source.gcs->type;
     const std::string shown = http::shown_url(location);
     const std::string where = "source " + shown;
-    if (type != "Archive" && type != "TarGzArchive") {
-      co_return fail(Errc::unimplemented, where + ": type \"" + type +
-                                              "\" is not supported, only Archive and TarGzArchive");
+    if (type != "Archive" && type != "TarGzArchive" && type != "ZipArchive") {
+      co_return fail(Errc::unimplemented,
+                     where + ": type \"" + type +
+                         "\" is not supported, only Archive, ZipArchive and TarGzArchive");
     }
     std::string path = location;
     std::shared_ptr<DownloadFolder> downloaded;
@@ -311,12 +355,12 @@ class SourceFetcher final : public Fetcher {
       path = *std::move(local);
     }
     const CancelOnDrop drop;
-    auto work = [&files = files_, path, directory, limits = options_, flag = drop.flag,
+    auto work = [&files = files_, path, type, directory, limits = options_, flag = drop.flag,
                  downloaded]() -> Result<std::string> {
       const Result<std::pair<std::string, FileType>> found = file_or_folder(files, path);
       if (!found) return found.error();
       if (found->second == FileType::regular) {
-        return unpack_archive(files, found->first, directory, limits, *flag);
+        return unpack_archive(files, found->first, type, directory, limits, *flag);
       }
       Result<void> copied = copy_tree(files, found->first, directory, limits, *flag);
       if (!copied) return copied.error();

@@ -450,6 +450,83 @@ TEST_F(Archives, TarGzipAndFolders) {
   EXPECT_NE(fs::status(path("out/run")).permissions() & fs::perms::owner_exec, fs::perms::none);
 }
 
+TEST_F(Archives, ZipFilesWithModesAndLinks) {
+  shell(R"(python3 - <<'END'
+import zipfile
+with zipfile.ZipFile("a.zip", "w") as archive:
+    def add(name, data, mode, method=zipfile.ZIP_DEFLATED):
+        entry = zipfile.ZipInfo(name)
+        entry.create_system = 3
+        entry.external_attr = mode << 16
+        entry.compress_type = method
+        archive.writestr(entry, data)
+    add("d/", b"", 0o040755)
+    add("d/big", b"0123456789" * 100000, 0o100644)
+    add("d/stored", b"as it is", 0o100600, zipfile.ZIP_STORED)
+    add("run", b"#!/bin/sh\n", 0o100755)
+    add("n" * 200 + "/long", b"x", 0o100644)
+    add("link", b"d/stored", 0o120777)
+    add("empty", b"", 0o100644)
+    archive.writestr("plain", b"y")
+END)");
+  for (const char* type : {"Archive", "ZipArchive"}) {
+    const Result<Fetched> fetched = fetch_archive(path("a.zip"), type);
+    ASSERT_TRUE(fetched) << fetched.error().to_string();
+    EXPECT_EQ("sha256:" + shell_line("sha256sum a.zip | cut -d' ' -f1"),
+              fetched->resolved.revision);
+    EXPECT_EQ(read("out/d/big").size(), 1'000'000u);
+    EXPECT_EQ(read("out/link"), "as it is");
+    EXPECT_EQ(read("out/" + std::string(200, 'n') + "/long"), "x");
+    EXPECT_EQ(read("out/empty") + read("out/plain"), "y");
+    EXPECT_NE(fs::status(path("out/run")).permissions() & fs::perms::owner_exec, fs::perms::none);
+  }
+  EXPECT_EQ(fetch_archive(path("a.zip"), "TarGzArchive").error().code, Errc::invalid_argument);
+  write("no.zip", "this is no archive");
+  EXPECT_EQ(fetch_archive(path("no.zip"), "ZipArchive").error().code, Errc::invalid_argument);
+  fetcher_options_.bytes_max = 1'000'000;
+  builder_.reset();
+  const Error error = fetch_archive(path("a.zip")).error();
+  EXPECT_EQ(error.code, Errc::resource_exhausted) << error.to_string();
+  EXPECT_TRUE(fs::is_empty(path("out"))) << "counted before anything is written";
+}
+
+TEST_F(Archives, ZipFilesThatLeadOutOrLieAreRefused) {
+  shell(R"(python3 - <<'END'
+import zipfile
+def make(name, entries):
+    with zipfile.ZipFile(name, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, data, mode in entries:
+            entry = zipfile.ZipInfo(path)
+            entry.create_system = 3
+            entry.external_attr = mode << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, data)
+make("up.zip", [("../evil", b"x", 0o100644)])
+make("link.zip", [("l", b"/etc", 0o120777), ("l/evil", b"x", 0o100644)])
+make("pipe.zip", [("p", b"", 0o010644)])
+make("good.zip", [("a", b"b" * 5000, 0o100644)])
+good = open("good.zip", "rb").read()
+at = good.index(b"PK\x01\x02")
+for name, offset, value in [("size.zip", 24, 4000), ("short.zip", 24, 6000), ("sum.zip", 16, 7),
+                            ("offset.zip", 42, 9), ("method.zip", 10, 12), ("secret.zip", 8, 1)]:
+    width = 2 if name in ("method.zip", "secret.zip") else 4
+    where = at + offset
+    bad = good[:where] + value.to_bytes(width, "little") + good[where + width:]
+    open(name, "wb").write(bad)
+open("cut.zip", "wb").write(good[:-30])
+END)");
+  for (const char* name : {"up", "link", "pipe", "size", "short", "sum", "offset", "cut"}) {
+    const Result<Fetched> fetched = fetch_archive(path(std::string(name) + ".zip"));
+    ASSERT_FALSE(fetched) << name;
+    EXPECT_EQ(fetched.error().code, Errc::invalid_argument) << fetched.error().to_string();
+    EXPECT_FALSE(fs::exists(path("evil"))) << name;
+  }
+  for (const char* name : {"method", "secret"}) {
+    EXPECT_EQ(fetch_archive(path(std::string(name) + ".zip")).error().code, Errc::unimplemented);
+  }
+  EXPECT_TRUE(fetch_archive(path("good.zip")));
+}
+
 TEST_F(Archives, ClearErrors) {
   write("no.tgz", "this is no archive");
   EXPECT_EQ(fetch_archive(path("no.tgz")).error().code, Errc::invalid_argument);
