@@ -62,7 +62,9 @@ void refs(std::string_view bytes) {
     complete = pieces.add(bytes.substr(at, 1)).value();
   }
   if (!whole) return;
-  require(complete && git::parse_refs(pieces.text()) == whole);
+  require(complete);
+  const auto again = git::parse_refs(pieces.text());
+  require(again.has_value() && *again == *whole);
   for (const git::RemoteRef& ref : *whole) require(git::is_full_id(ref.id) && !ref.name.empty());
 }
 
