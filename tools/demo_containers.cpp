@@ -72,11 +72,8 @@ int step_in_container(kn::PlatformThread& platform) {
   step.args = {"echo $(busybox ls /) as user $(busybox id -u), process $$"};
   build.spec.steps = {step};
   const Clock::time_point begin = Clock::now();
-  const kn::Result<kn::ObjectRef> ref = platform.apply(build);
-  if (!ref) return failed("build", ref.error());
-  if (kn::Result<void> built = platform.ready(*ref, 60s); !built) {
-    return failed("build step", built.error());
-  }
+  const kn::Result<kn::BuildResult> built = platform.build(build);
+  if (!built) return failed("build step", built.error());
   line("step has ended", std::string("in a container of ") + image_name, milliseconds_since(begin));
   return 0;
 }

@@ -176,6 +176,9 @@ struct BuilderOptions {
   std::function<Task<Result<void>>(const oci::Reference& name, const oci::Descriptor& manifest,
                                    const std::string& docker_config)>
       publish;
+  /// A line of output of a build, as `BuildCallbacks::on_log`; besides the callbacks' own.
+  std::function<void(const build::Build& build, std::string_view step, std::string_view line)>
+      on_log;
   /// Time of files in images, seconds since the epoch. The image's own time is the commit's.
   std::int64_t source_date_epoch = 0;
   int compression_level = 1;

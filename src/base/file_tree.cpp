@@ -17,6 +17,8 @@ namespace knative::base {
 namespace {
 
 constexpr std::size_t piece_bytes = 256 << 10;
+constexpr int lock_tries_max = 50;
+constexpr useconds_t lock_pause_us = 10'000;
 constexpr std::size_t kernel_piece_bytes = std::size_t{1} << 30;
 
 Result<void> copy_by_reading(Files& files, const std::string& from, const std::string& to,
@@ -159,6 +161,16 @@ Result<void> clone_tree(Files& files, const std::string& from, const std::string
   Result<void> cloned = clone_into(files, from, to);
   if (!cloned) (void)files.remove_all(to);
   return cloned;
+}
+
+Result<std::unique_ptr<File>> lock_soon(Files& files, const std::string& path) {
+  Result<std::unique_ptr<File>> lock = files.lock(path);
+  for (int tries = 1; !lock && lock.error().code == Errc::failed_precondition; ++tries) {
+    if (tries == lock_tries_max) break;
+    ::usleep(lock_pause_us);
+    lock = files.lock(path);
+  }
+  return lock;
 }
 
 void sweep_directories(Files& files, const std::string& parent, std::string_view prefix,

@@ -35,6 +35,10 @@ Result<void> clone_file(Files& files, const std::string& from, const std::string
 /// as they are. Sockets are left out. On failure what was copied is removed.
 Result<void> clone_tree(Files& files, const std::string& from, const std::string& to);
 
+/// `Files::lock`, tried for half a second of real time: the children of a holder that was killed
+/// have its files until the kernel has ended them. Blocks.
+Result<std::unique_ptr<File>> lock_soon(Files& files, const std::string& path);
+
 /// Remove what others have left: the directories in `parent` whose names begin with `prefix` and
 /// whose lock file nobody holds any more. Those without a lock file are left alone unless
 /// `without_lock`. What cannot be removed stays.

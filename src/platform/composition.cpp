@@ -108,7 +108,7 @@ Result<void> Platform::Impl::open_directory() {
   work_directory = base::absolute_path(world.files, settings.data_directory);
   settings.data_directory = work_directory;
   if (Result<void> made = make_private_directory(world.files, work_directory); !made) return made;
-  Result<std::unique_ptr<File>> locked = world.files.lock(work_directory + "/lock");
+  Result<std::unique_ptr<File>> locked = base::lock_soon(world.files, work_directory + "/lock");
   if (!locked) return locked.error().within("data directory " + work_directory);
   lock = std::move(*locked);
   return {};

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "knative/simulation.hpp"
+#include "support/forwarding_files.hpp"
 #include "support/real_world.hpp"
 
 namespace knative::base {
@@ -31,6 +32,26 @@ TEST(FileTree, TheDirectoryThatAPathIsIn) {
   EXPECT_EQ(parent_of("/"), "/");
   EXPECT_EQ(parent_of("a/b"), "a");
   EXPECT_EQ(parent_of("a"), ".");
+}
+
+// A child of a holder that was killed has the lock until the kernel has ended it.
+class HeldForAMoment final : public testing_support::ForwardingFiles {
+ public:
+  HeldForAMoment(Files& files, int refusals) : ForwardingFiles(files), left_(refusals) {}
+  Result<std::unique_ptr<File>> lock(const std::string& path) override {
+    if (left_-- > 0) return fail(Errc::failed_precondition, "locked by another holder");
+    return ForwardingFiles::lock(path);
+  }
+  int left_;
+};
+
+TEST(FileTree, ALockThatAKilledHoldersChildHasForAMomentIsWaitedFor) {
+  Simulation simulation(1);
+  HeldForAMoment moment(simulation.env().files, 3);
+  EXPECT_TRUE(lock_soon(moment, "/lock"));
+  EXPECT_EQ(moment.left_, -1);
+  HeldForAMoment living(simulation.env().files, 1000);
+  EXPECT_EQ(lock_soon(living, "/lock").error().code, Errc::failed_precondition);
 }
 
 TEST(FileTree, AMadeDirectorySurvivesAPowerFailureWithAllAboveIt) {

@@ -46,6 +46,7 @@ struct NamedStep {
 
 // Everything of one build; lives in the frame of Builder::execute.
 struct Run {
+  const BuilderOptions& options;
   const BuildCallbacks& callbacks;
   build::Build build;
   build::BuildStatus status;
@@ -67,6 +68,7 @@ struct Run {
   std::string in(std::string_view name) const { return directory + "/" + std::string(name); }
   void log(std::string_view step, std::string_view line) const {
     if (callbacks.on_log) callbacks.on_log(step, line);
+    if (options.on_log) options.on_log(build, step, line);
   }
   void keep(std::string_view line) {
     tail.emplace_back(line);
@@ -751,7 +753,7 @@ Builder::~Builder() { impl_->sweep(); }
 
 Task<BuildOutcome> Builder::execute(const build::Build& build, const BuildCallbacks& callbacks) {
   Impl& impl = *impl_;
-  Run run{.callbacks = callbacks, .build = build, .status = {}};
+  Run run{.options = impl.options, .callbacks = callbacks, .build = build, .status = {}};
   run.status.observed_generation = build.metadata.generation;
   run.status.start_time = Timestamp(impl.timers.wall());
   impl.conditions.mark_unknown(run.status.conditions, succeeded, "Pending", "Pending",

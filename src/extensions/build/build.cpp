@@ -30,11 +30,8 @@ build::BuildStatus with_warnings(build::BuildStatus status, const Build& stored)
 
 }  // namespace
 
-BuildReconciler::BuildReconciler(Scope scope, Executor& executor, Builder& builder, Output output)
-    : ObjectReconciler(scope.context, "build"),
-      executor_(executor),
-      builder_(builder),
-      output_(std::move(output)) {}
+BuildReconciler::BuildReconciler(Scope scope, Executor& executor, Builder& builder)
+    : ObjectReconciler(scope.context, "build"), executor_(executor), builder_(builder) {}
 
 BuildReconciler::~BuildReconciler() = default;
 
@@ -74,11 +71,6 @@ Task<Result<Requeue>> BuildReconciler::step(Build& build, Interests&) {
     running->latest = status;
     running->news.notify_all();
   };
-  if (output_) {
-    running->callbacks.on_log = [this, key](std::string_view step, std::string_view text) {
-      output_("build " + key + " " + std::string(step), text);
-    };
-  }
   running->tasks.add(run(*running));
   running->tasks.add(write_statuses(*running));
   co_return Requeue::never();

@@ -80,9 +80,9 @@ class BuildExtension final : public Extension {
     make_builder(into, *images, *runtimes, std::move(*directory), std::move(*claims));
     if (Result<void> provided = into.provide(*builder_); !provided) return provided;
     return into.add_controller<build::Build>(
-        "build", std::make_unique<control::BuildReconciler>(
-                     control::Scope{into.context(), into.addresses()}, into.env().executor,
-                     *builder_, into.options().on_output));
+        "build",
+        std::make_unique<control::BuildReconciler>(control::Scope{into.context(), into.addresses()},
+                                                   into.env().executor, *builder_));
   }
 
  private:
@@ -129,6 +129,14 @@ class BuildExtension final : public Extension {
     };
     builder_options.secrets = [&client = into.client()](const build::Build& build) {
       return secrets_of(client, build);
+    };
+    builder_options.on_log = [output = into.options().on_output](const build::Build& build,
+                                                                 std::string_view step,
+                                                                 std::string_view text) {
+      const std::string& space = build.metadata.namespace_;
+      output("build " + (space.empty() ? "" : space + "/") + build.metadata.name + " " +
+                 std::string(step),
+             text);
     };
     const bool pushes = into.options().push_images;
     std::function<std::uint16_t()> own_port = [] { return std::uint16_t{0}; };

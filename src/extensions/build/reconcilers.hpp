@@ -15,8 +15,7 @@ namespace knative::control {
 
 class BuildReconciler final : public ObjectReconciler<build::Build> {
  public:
-  using Output = std::function<void(std::string_view source, std::string_view line)>;
-  BuildReconciler(Scope scope, Executor& executor, Builder& builder, Output output);
+  BuildReconciler(Scope scope, Executor& executor, Builder& builder);
   /// Drops every build in progress; their steps are killed.
   ~BuildReconciler() override;
 
@@ -31,7 +30,6 @@ class BuildReconciler final : public ObjectReconciler<build::Build> {
   Task<Result<void>> record(const build::Build& of, const build::BuildStatus& status);
   Executor& executor_;
   Builder& builder_;
-  Output output_;
   std::map<std::string, std::unique_ptr<Running>> running_;  ///< By key.
 };
 
