@@ -31,8 +31,8 @@ from .events import CloudEvent, Filter
 from .functions import (Calls, Functions, as_reply, is_async, logger, run_later, soon)
 from .http import Request, Response
 from .objects import Kind, Object, say
-from .platform import (A_KIND, A_THING, PLATFORM, Receive, Ref, Seconds, Subscription, Tls,
-                       _running, a_ref, fields_of, make_native, seconds, subscriber)
+from .platform import (A_KIND, A_THING, PLATFORM, Images, Receive, Ref, Seconds, Subscription,
+                       Tls, _running, a_ref, fields_of, make_native, seconds, subscriber)
 
 __all__ = ["Applied", "Platform"]
 
@@ -117,7 +117,8 @@ class Platform:
                  scale_to_zero_grace: Seconds = 30.0, allow_zero_initial_scale: bool = False,
                  function_threads: int = 16,
                  disk_threads: int = 4, kinds: Sequence[Kind] = (), tls: Tls | None = None,
-                 trust: str = "", proxies: Mapping[str, str] = MappingProxyType({})) -> None:
+                 trust: str = "", proxies: Mapping[str, str] = MappingProxyType({}),
+                 images: Images = Images()) -> None:
         self._functions = functions if functions is not None else Functions()
         self._options: dict[str, Any] = {
             "data_directory": data_directory, "listen": listen,
@@ -125,7 +126,7 @@ class Platform:
             "log_level": log_level, "scale_to_zero_grace": scale_to_zero_grace,
             "allow_zero_initial_scale": allow_zero_initial_scale,
             "function_threads": function_threads, "disk_threads": disk_threads, "kinds": kinds,
-            "tls": tls, "trust": trust, "proxies": proxies}
+            "tls": tls, "trust": trust, "proxies": proxies, "images": images}
         self._calls = Calls()
         self._native: _native.Platform | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -81,6 +81,38 @@ class Tls:
         return [os.fspath(file) for file in (self.certificates, self.private_key, self.clients)]
 
 
+IMAGE_BYTES_MAX = 2 ** 63
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """Images of containers, and what runs them. `runtime` is "auto", "process", "sandbox" or
+    "sandbox-host-network". With `registry` the platform is one itself, at its listener's address.
+    `registry_config` is who we are at others, the text of a docker config.json; those of
+    `insecure_registries` ("host:port") are spoken to in http. Without `pull` a registry is never
+    asked, without `push` builds send nothing. `bytes_max` bounds all images; 0: the disk does."""
+
+    runtime: str = "auto"
+    registry: bool = False
+    registry_config: str = dataclasses.field(default="", repr=False)
+    insecure_registries: Sequence[str] = ()
+    pull: bool = True
+    push: bool = True
+    bytes_max: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("runtime", "registry_config"):
+            text(name, getattr(self, name))
+        for name in ("registry", "pull", "push"):
+            flag(name, getattr(self, name))
+        list_of(text)("insecure_registries", self.insecure_registries)
+        integer(0, IMAGE_BYTES_MAX)("bytes_max", self.bytes_max)
+
+    def _to_native(self) -> _native.Images:
+        return _native.Images(self.runtime, self.registry, self.registry_config,
+                              list(self.insecure_registries), self.pull, self.push, self.bytes_max)
+
+
 def proxy_variables(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items()
             if str(name).lower().endswith("_proxy")}
@@ -99,7 +131,7 @@ PLATFORM: dict[str, Check] = {
     "scale_to_zero_grace": duration, "allow_zero_initial_scale": flag,
     "function_threads": integer(1, THREADS_MAX),
     "disk_threads": integer(1, THREADS_MAX), "kinds": list_of(of(Kind)),
-    "tls": optional(of(Tls)), "trust": text, "proxies": _proxies}
+    "tls": optional(of(Tls)), "trust": text, "proxies": _proxies, "images": of(Images)}
 A_THING = of(Object, dict)
 A_KIND = subclass_of(Object)
 
@@ -136,13 +168,13 @@ def make_native(functions: list[_native.NamedFunction], *,
                 listen_beyond_loopback: bool, domain: str, log_level: str,
                 scale_to_zero_grace: Seconds, allow_zero_initial_scale: bool, function_threads: int,
                 disk_threads: int, kinds: Sequence[Kind], tls: Tls | None, trust: str,
-                proxies: Mapping[str, str]) -> _native.Platform:
+                proxies: Mapping[str, str], images: Images) -> _native.Platform:
     return _native.Platform(functions, os.fsencode(data_directory), listen or "",
                             listen_beyond_loopback, domain, log_level,
                             seconds(scale_to_zero_grace), allow_zero_initial_scale,
                             function_threads, disk_threads, [kind._row() for kind in kinds],
                             None if tls is None else tls._files(), trust,
-                            proxy_variables(proxies))
+                            proxy_variables(proxies), images._to_native())
 
 
 def subscriber(receive: Receive, calls: Calls) -> Callable[[_native.CloudEvent],
@@ -237,8 +269,8 @@ class Platform:
     or None for in-process calls only; addresses that strangers can reach need
     `listen_beyond_loopback`. With `tls` it serves https alone. What goes out over https trusts the
     system's authorities and those of the PEM text `trust`, and takes the proxies of http_proxy,
-    https_proxy and no_proxy in `proxies` (`os.environ`, for instance; by default none). With `env`
-    the platform lives in the virtual time of a `Simulation`. With `allow_zero_initial_scale` a
+    https_proxy and no_proxy in `proxies` (`os.environ`, for instance; by default none). `images`
+    says what runs images and where they come from. With `env` the platform lives in the virtual time of a `Simulation`. With `allow_zero_initial_scale` a
     Service may begin without instances (initial-scale "0").
 
     Close it, or use `with`: a platform runs until it is closed or the program ends. Ctrl-C
@@ -256,7 +288,8 @@ class Platform:
                  scale_to_zero_grace: Seconds = 30.0, allow_zero_initial_scale: bool = False,
                  function_threads: int = 16,
                  disk_threads: int = 4, kinds: Sequence[Kind] = (), tls: Tls | None = None,
-                 trust: str = "", proxies: Mapping[str, str] = MappingProxyType({})) -> None:
+                 trust: str = "", proxies: Mapping[str, str] = MappingProxyType({}),
+                 images: Images = Images()) -> None:
         self._calls = Calls()
         table = (functions if functions is not None else Functions())._table(None, self._calls)
         self._closed = False
@@ -268,6 +301,8 @@ class Platform:
                 raise ValueError("a platform in a Simulation has the library's kinds only")
             if tls is not None or trust or proxies:
                 raise ValueError("a platform in a Simulation speaks no TLS and takes no proxies")
+            if images != Images():
+                raise ValueError("a platform in a Simulation has images by default")
             self._native = env._begin(table)
         else:
             self._native = make_native(
@@ -276,7 +311,7 @@ class Platform:
                 log_level=log_level, scale_to_zero_grace=scale_to_zero_grace,
                 allow_zero_initial_scale=allow_zero_initial_scale,
                 function_threads=function_threads, disk_threads=disk_threads, kinds=kinds,
-                tls=tls, trust=trust, proxies=proxies)
+                tls=tls, trust=trust, proxies=proxies, images=images)
         try:
             self._native.start().result()
         except BaseException:

@@ -1,7 +1,9 @@
+#include <cstdlib>
 #include <exception>
 
 #include "controller.hpp"
 #include "host.hpp"
+#include "knative/registry_client.hpp"
 
 namespace native {
 
@@ -127,6 +129,35 @@ class ThreadCore final : public Core {
   bool stopped_ = false;
 };
 
+/// What Python says of images.
+struct Images {
+  std::string runtime;
+  bool registry = false;
+  std::string registry_config;
+  std::vector<std::string> insecure_registries;
+  bool pull = true;
+  bool push = true;
+  std::uint64_t bytes_max = 0;
+};
+
+void set_images(const Images& images, knative::PlatformOptions& options) {
+  options.image_runtime = images.runtime;
+  if (images.registry) options.registry.emplace();
+  auto others = std::make_shared<knative::oci::RegistryClientOptions>();
+  if (!images.registry_config.empty()) {
+    others->credentials =
+        take(knative::oci::RegistryKeyring::parse_docker_config(images.registry_config));
+  }
+  for (const std::string& host : images.insecure_registries) others->hosts[host].plain_http = true;
+  for (const char* name : {"PATH", "HOME"}) {
+    if (const char* value = std::getenv(name)) others->helper_environment[name] = value;
+  }
+  options.registries = std::move(others);
+  options.pull_images = images.pull;
+  options.push_images = images.push;
+  options.image_bytes_max = images.bytes_max;
+}
+
 std::unique_ptr<Host> make_platform(const py::list& functions, const std::string& data_directory,
                                     const std::string& listen, bool beyond_loopback,
                                     const std::string& domain, const std::string& log_level,
@@ -134,8 +165,10 @@ std::unique_ptr<Host> make_platform(const py::list& functions, const std::string
                                     int function_threads, int disk_threads, const py::list& kinds,
                                     const std::optional<std::vector<std::string>>& tls_files,
                                     const std::string& trust,
-                                    const std::map<std::string, std::string>& proxies) {
+                                    const std::map<std::string, std::string>& proxies,
+                                    const Images& images) {
   knative::PlatformOptions options;
+  set_images(images, options);
   options.data_directory = data_directory;
   options.listen.reset();
   if (!listen.empty()) options.listen = take(knative::Endpoint::parse(listen));
@@ -418,6 +451,21 @@ void bind_platform(py::module_& module) {
       .def_property_readonly("trigger", &BoundSubscription::trigger)
       .def("cancel", &BoundSubscription::cancel);
 
+  py::class_<Images>(module, "Images", "Where images come from, and what runs them.")
+      .def(py::init([](std::string runtime, bool registry, std::string registry_config,
+                       std::vector<std::string> insecure_registries, bool pull, bool push,
+                       std::uint64_t bytes_max) {
+             return Images{std::move(runtime),
+                           registry,
+                           std::move(registry_config),
+                           std::move(insecure_registries),
+                           pull,
+                           push,
+                           bytes_max};
+           }),
+           py::arg("runtime"), py::arg("registry"), py::arg("registry_config"),
+           py::arg("insecure_registries"), py::arg("pull"), py::arg("push"), py::arg("bytes_max"));
+
   py::class_<Host>(module, "Platform",
                    "A platform on a thread of its own; every call begins an Operation.")
       .def(py::init(&make_platform), py::arg("functions"), py::arg("data_directory"),
@@ -425,7 +473,7 @@ void bind_platform(py::module_& module) {
            py::arg("log_level"), py::arg("scale_to_zero_grace"),
            py::arg("allow_zero_initial_scale"), py::arg("function_threads"),
            py::arg("disk_threads"), py::arg("kinds"), py::arg("tls_files"), py::arg("trust"),
-           py::arg("proxies"))
+           py::arg("proxies"), py::arg("images"))
       .def("start", &start)
       .def("stop", &Host::stop, py::arg("grace"))
       .def("close", &Host::close)

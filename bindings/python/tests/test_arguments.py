@@ -28,6 +28,8 @@ FREE = {
     "TrafficTarget": {"revision_name", "configuration_name", "latest_revision", "percent", "tag"},
     "Subscription": {"name", "channel", "more"},
     "Tls": {"certificates", "private_key", "clients"},
+    "Images": {"runtime", "registry", "registry_config", "insecure_registries", "pull", "push",
+               "bytes_max"},
 }
 MADE_BY_THE_LIBRARY = {"Applied", "Subscription", "LoadRun", "LoadReport", "BuildResult"}
 MODULES = [kn, kn.aio, kn.build, kn.errors, kn.eventing, kn.http, kn.serving]

@@ -233,6 +233,29 @@ def test_a_listener_with_tls_is_trusted_by_its_authority(tmp_path):
         kn.Platform(tls=missing)
 
 
+def test_a_platform_is_a_registry_and_gets_images_from_another(tmp_path):
+    with kn.Platform(images=kn.Images(registry=True)) as registry:
+        with urllib.request.urlopen(f"http://{registry.endpoint}/v2/", timeout=30) as answer:
+            assert answer.status == 200
+        host = registry.endpoint
+        images = kn.Images(insecure_registries=[host], registry_config='{"auths": {}}')
+        with kn.Platform(listen=None, images=images) as other:
+            made = other.builder.run(kn.build.Build(
+                "made", image=f"{host}/team/made:1", steps=[kn.build.Step(
+                    "write", image="host", command=["sh", "-c"],
+                    args=["echo 'web: ./x' > Procfile; echo > x; chmod +x x"])]))
+            assert made.image.startswith(f"{host}/team/made@sha256:")
+        with urllib.request.urlopen(f"http://{host}/v2/team/made/tags/list", timeout=30) as tags:
+            assert b'"1"' in tags.read()
+    with pytest.raises(kn.InvalidArgument, match="no container runtime is named"):
+        kn.Platform(listen=None, images=kn.Images(runtime="docker"))
+    with pytest.raises(kn.InvalidArgument):
+        kn.Platform(listen=None, images=kn.Images(registry_config="{"))
+    with pytest.raises(TypeError, match="insecure_registries"):
+        kn.Images(insecure_registries="localhost:5000")
+    assert "secret" not in repr(kn.Images(registry_config="secret"))
+
+
 def test_proxies_are_those_that_the_program_says():
     with pytest.raises(kn.InvalidArgument, match="http_proxy"):
         kn.Platform(proxies={"http_proxy": "socks5://x:1"})
