@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -72,6 +73,9 @@ class KNATIVE_EXPORT Wakeup {
   /// Wake everyone who waits now without setting the flag.
   void notify_all() noexcept;
   bool has_waiters() const noexcept { return waiting_.first != nullptr; }
+  /// How often anybody was woken, or would have been. A task that is raced or given a deadline
+  /// begins a turn later: by this it knows whether there was a notice meanwhile.
+  std::uint32_t notices() const noexcept { return notices_; }
 
   [[nodiscard]] Wait wait() noexcept { return Wait(*this); }
 
@@ -86,6 +90,7 @@ class KNATIVE_EXPORT Wakeup {
   List waiting_;
   List notified_;  // woken by notify_one, not yet resumed
   bool set_ = false;
+  std::uint32_t notices_ = 0;
 };
 
 namespace detail {

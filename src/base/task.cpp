@@ -150,6 +150,7 @@ void Wakeup::Wait::leave() noexcept {
 }
 
 bool Wakeup::notify_one() noexcept {
+  ++notices_;
   if (waiting_.first == nullptr) return false;
   Wait& wait = *waiting_.first;
   waiting_.remove(wait);
@@ -160,6 +161,7 @@ bool Wakeup::notify_one() noexcept {
 }
 
 void Wakeup::notify_all() noexcept {
+  ++notices_;
   while (waiting_.first != nullptr) {
     Wait& wait = *waiting_.first;
     waiting_.remove(wait);

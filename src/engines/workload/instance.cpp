@@ -97,19 +97,21 @@ Task<Instance::Problem> Instance::settle() {
 Task<Instance::Problem> Instance::settle_parts() {
   const Instant deadline = env_.timers.now() + spec_.start_timeout;
   for (const std::unique_ptr<Part>& part : parts_) {
-    while (!part->ready) {
-      auto limited = with_deadline(env_.timers, base::wait_for(changed_), deadline);
-      const auto changed = co_await std::move(limited);
-      if (changed || part->ready) continue;
-      const std::string problem = part->prober ? part->prober->last_problem() : std::string();
-      std::string text = container_title(part->spec.container) + " was not ready in time";
-      if (!problem.empty()) text += ": " + problem;
-      if (part->container) text += output_end(*part->container);
-      co_return InstanceFailure{.error = fail(Errc::deadline_exceeded, std::move(text)),
-                                .container = part->spec.container.identity.container};
-    }
+    auto limited = with_deadline(env_.timers, until_part_is_ready(*part), deadline);
+    const auto in_time = co_await std::move(limited);
+    if (in_time) continue;
+    const std::string problem = part->prober ? part->prober->last_problem() : std::string();
+    std::string text = container_title(part->spec.container) + " was not ready in time";
+    if (!problem.empty()) text += ": " + problem;
+    if (part->container) text += output_end(*part->container);
+    co_return InstanceFailure{.error = fail(Errc::deadline_exceeded, std::move(text)),
+                              .container = part->spec.container.identity.container};
   }
   co_return std::nullopt;
+}
+
+Task<void> Instance::until_part_is_ready(const Part& part) {
+  while (!part.ready) co_await changed_.wait();
 }
 
 Task<Instance::Problem> Instance::post_start(const InstanceSpec& spec, Container& container) {

@@ -63,6 +63,7 @@ class Instance {
   Task<Problem> run_init(const ContainerSpec& spec);
   Task<Problem> settle();
   Task<Problem> settle_parts();
+  Task<void> until_part_is_ready(const Part& part);
   Task<Problem> post_start(const InstanceSpec& spec, Container& container);
   Task<Error> unwell();
   Task<void> keep(Part& part);
