@@ -300,6 +300,11 @@ FieldErrors validate_mount(const VolumeMount& mount, const Context& context,
   if (!mount.mount_propagation.empty() && !context.features.mount_propagation) {
     errors.add(disallowed_field({"mountPropagation"}));
   }
+  if (mount.sub_path.starts_with('/')) {
+    errors.add(invalid_value(mount.sub_path, "subPath", "must be a relative path"));
+  } else if (("/" + mount.sub_path + "/").find("/../") != std::string::npos) {
+    errors.add(invalid_value(mount.sub_path, "subPath", "must not contain '..'"));
+  }
   if (!mount.sub_path_expr.empty()) errors.add(disallowed_field({"subPathExpr"}));
   return errors;
 }
@@ -362,6 +367,19 @@ FieldErrors validate_volume(const Volume& volume, const PodFeatures& features) {
   source(volume.downward_api.has_value(), false, "downwardAPI");
   source(volume.git_repo.has_value(), false, "gitRepo");
   errors.add(exactly_one(set, {"secret", "configMap", "projected", "emptyDir"}));
+  const std::string medium = volume.empty_dir ? volume.empty_dir->medium : std::string();
+  if (!medium.empty() && medium != "Memory" && !medium.starts_with("HugePages")) {
+    errors.add(invalid_value(medium, "emptyDir.medium"));
+  }
+  if (volume.persistent_volume_claim) {
+    const std::string& claim = volume.persistent_volume_claim->claim_name;
+    std::string wrong = check_dns1123_subdomain(claim);
+    if (claim.empty()) {
+      errors.add(missing_field({"persistentVolumeClaim.claimName"}));
+    } else if (!wrong.empty()) {
+      errors.add(invalid_value(claim, "persistentVolumeClaim.claimName", std::move(wrong)));
+    }
+  }
   if (volume.secret) {
     errors.add(validate_items(volume.secret->items).via_field("secret"));
     if (volume.secret->secret_name.empty()) errors.add(missing_field({"secret.secretName"}));

@@ -91,6 +91,29 @@ TEST(RevisionPod, MountsAndVolumesMatch) {
             "volumeMount has no matching volume: containers[0].volumeMounts[3].name");
 }
 
+TEST(RevisionPod, WrongVolumesAndPathsInThemAreRefusedByField) {
+  PodSpec pod =
+      with({.volume_mounts = {
+                {.name = "a", .mount_path = "/a", .sub_path = "../x"},
+                {.name = "b", .mount_path = "/b", .read_only = true, .sub_path = "/x"},
+                {.name = "c", .mount_path = "/c", .read_only = true, .sub_path = "x/..y"}}});
+  pod.volumes = {
+      {.name = "a", .empty_dir = EmptyDirVolumeSource{.medium = "Disk"}},
+      {.name = "b", .persistent_volume_claim = PersistentVolumeClaimVolumeSource{}},
+      {.name = "c",
+       .persistent_volume_claim = PersistentVolumeClaimVolumeSource{.claim_name = "../../etc"}}};
+  const std::string errors = errors_of(pod);
+  for (const char* field :
+       {"invalid value: ../x: containers[0].volumeMounts[0].subPath\nmust not contain '..'",
+        "invalid value: /x: containers[0].volumeMounts[1].subPath\nmust be a relative path",
+        "invalid value: Disk: volumes[0].emptyDir.medium",
+        "missing field(s): volumes[1].persistentVolumeClaim.claimName",
+        "invalid value: ../../etc: volumes[2].persistentVolumeClaim.claimName"}) {
+    EXPECT_NE(errors.find(field), std::string::npos) << field << " is not in:\n" << errors;
+  }
+  EXPECT_EQ(errors.find("volumeMounts[2].subPath"), std::string::npos) << errors;
+}
+
 TEST(RevisionPod, SecurityContextAndResourcesAreBounded) {
   EXPECT_EQ(
       errors_of(

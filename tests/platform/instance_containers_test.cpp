@@ -130,6 +130,22 @@ TEST_F(InstanceContainers, an_init_container_that_fails_is_named_and_tried_again
   EXPECT_EQ(state<Service>("app"), "True") << message<Service>("app");
 }
 
+TEST_F(InstanceContainers, what_does_not_end_before_the_program_is_named_soon) {
+  takes_ = 1h;
+  init("prepare");
+  ASSERT_TRUE(platform_->apply(app_));
+  simulation_.run_for(7s);
+  EXPECT_THAT(message<Revision>("app-00001", "ContainerHealthy"),
+              HasSubstr("(container \"prepare\") has not ended yet"));
+  remove<Service>("app");
+  spec().init_containers.clear();
+  serving_container().lifecycle.emplace().post_start = run("hook");
+  ASSERT_TRUE(platform_->apply(app_));
+  simulation_.run_for(7s);
+  EXPECT_THAT(message<Revision>("app-00001", "ContainerHealthy"),
+              HasSubstr("the hook postStart of default/app-00001 has not ended yet"));
+}
+
 TEST_F(InstanceContainers, an_init_container_without_an_image_is_said_in_knatives_words) {
   spec().init_containers.push_back({.name = "away", .image = "local/away"});
   apply(app_);

@@ -10,6 +10,8 @@ namespace {
 
 /// What the program gets after a hook that took the whole grace.
 constexpr Duration grace_after_hook = std::chrono::seconds(2);
+/// Until what takes long is said.
+constexpr Duration told_after_min = std::chrono::seconds(5);
 
 Duration seconds_until(Instant end, Instant now) { return end > now ? end - now : Duration{0}; }
 
@@ -68,9 +70,11 @@ Task<Instance::Problem> Instance::run_init(const ContainerSpec& spec) {
   const std::string& name = spec.identity.container;
   if (!started) co_return InstanceFailure{.error = started.error(), .container = name};
   Container& container = **started;
+  auto told = race(container.wait(), tell_waiting(container_title(spec) + " has not ended yet"));
   auto limited =
-      with_deadline(env_.timers, container.wait(), env_.timers.now() + spec_.start_timeout);
-  const std::optional<ExitStatus> status = co_await std::move(limited);
+      with_deadline(env_.timers, std::move(told), env_.timers.now() + spec_.start_timeout);
+  const auto outcome = co_await std::move(limited);
+  const std::optional<ExitStatus> status = outcome ? outcome->first : std::optional<ExitStatus>();
   if (status && status->success()) co_return std::nullopt;
   if (status) co_return ended(spec, container, *status, " failed");
   const Error late = fail(Errc::deadline_exceeded,
@@ -116,15 +120,17 @@ Task<void> Instance::until_part_is_ready(const Part& part) {
 
 Task<Instance::Problem> Instance::post_start(const InstanceSpec& spec, Container& container) {
   if (!spec.post_start) co_return std::nullopt;
-  Task<std::optional<std::string>> running = run_hook(*spec.post_start, spec, container);
+  const std::string hook = "the hook postStart of " + container_title(spec.container);
+  auto told =
+      race(run_hook(*spec.post_start, spec, container), tell_waiting(hook + " has not ended yet"));
   auto limited =
-      with_deadline(env_.timers, std::move(running), env_.timers.now() + spec_.start_timeout);
-  std::optional<std::optional<std::string>> problem = co_await std::move(limited);
+      with_deadline(env_.timers, std::move(told), env_.timers.now() + spec_.start_timeout);
+  const auto outcome = co_await std::move(limited);
+  const auto problem = outcome ? outcome->first : std::optional<std::optional<std::string>>();
   if (problem && !*problem) co_return std::nullopt;
   const std::string why = problem ? **problem : std::string("it did not end in time");
-  const Error error = fail(Errc::unavailable, "PostStartHookError: the hook postStart of " +
-                                                  container_title(spec.container) +
-                                                  " failed: " + why + output_end(container));
+  const Error error = fail(
+      Errc::unavailable, "PostStartHookError: " + hook + " failed: " + why + output_end(container));
   co_return InstanceFailure{.error = error, .container = spec.container.identity.container};
 }
 
@@ -138,6 +144,14 @@ Task<std::optional<std::string>> Instance::run_hook(const InstanceHook& hook,
   Prober prober(env_, container, spec);
   Task<std::optional<std::string>> trying = prober.attempt(*hook.action);
   co_return co_await std::move(trying);
+}
+
+// Soon, and then ever more rarely; never ends.
+Task<void> Instance::tell_waiting(std::string why) {
+  for (Duration pause = told_after_min;; pause *= 2) {
+    co_await env_.timers.sleep_for(pause);
+    listener_.part_waits(why);
+  }
 }
 
 InstanceFailure Instance::ended(const ContainerSpec& spec, const Container& container,
@@ -195,7 +209,7 @@ Task<void> Instance::watch_readiness(Prober& prober, bool& ready) {
 std::string Instance::last_problem() const {
   for (const std::unique_ptr<Part>& part : parts_) {
     if (part->ready) continue;
-    const std::string why = part->prober ? part->prober->last_problem() : std::string();
+    const std::string why = part->prober ? part->prober->last_problem() : "it does not run";
     return container_title(part->spec.container) + " is not ready: " + why;
   }
   return prober_ ? prober_->last_problem() : std::string();

@@ -64,6 +64,7 @@ class Instance {
   Task<Problem> settle();
   Task<Problem> settle_parts();
   Task<void> until_part_is_ready(const Part& part);
+  Task<void> tell_waiting(std::string why);
   Task<Problem> post_start(const InstanceSpec& spec, Container& container);
   Task<Error> unwell();
   Task<void> keep(Part& part);
