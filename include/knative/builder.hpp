@@ -109,9 +109,8 @@ struct FetcherOptions {
 /// one commit, whether a ref leads to it or not. All that branches and tags lead to is transferred,
 /// within `bytes_max`, for a short id, and for an id that a server without versions does not give.
 /// One that is silent for `idle_timeout` fails the fetch (`deadline_exceeded`) and holds up nobody
-/// else. What a commit
-/// comes to is counted before it is written out. What an earlier source left is replaced, but a
-/// link of it that leads away is never followed.
+/// else. What a commit comes to is counted before it is written out. What an earlier source left is
+/// replaced, but a link of it that leads away is never followed.
 /// Archive: a gcs source of type Archive, ZipArchive or TarGzArchive whose location is a zip or a
 /// tar file, plain or gzip, told by its first bytes, given as path, file://, http:// or https://
 /// URL. A custom source is a step and not fetched here. What is http goes out by `outbound`, with

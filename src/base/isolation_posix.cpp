@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/magic.h>
 #include <linux/seccomp.h>
 #include <net/if.h>
 #include <sched.h>
@@ -13,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <array>
@@ -310,7 +312,15 @@ class IsolationPlan::Setup {
   static bool make_place(const Mount& mount) noexcept {
     const char* const target = mount.target.c_str();
     if (!make_folders(target, mount.directory)) return false;
-    return mount.directory || make_file(target);
+    return (mount.directory || make_file(target)) && is_no_kernels(target);
+  }
+
+  /// What masks /proc and /sys stays what one sees there, whatever links lead to them.
+  static bool is_no_kernels(const char* target) noexcept {
+    struct statfs there {};
+    if (::statfs(target, &there) < 0) return false;
+    errno = EPERM;
+    return there.f_type != PROC_SUPER_MAGIC && there.f_type != SYSFS_MAGIC;
   }
 
   static bool attach(int tree, const char* target) noexcept {

@@ -371,6 +371,11 @@ FieldErrors validate_volume(const Volume& volume, const PodFeatures& features) {
   if (!medium.empty() && medium != "Memory" && !medium.starts_with("HugePages")) {
     errors.add(invalid_value(medium, "emptyDir.medium"));
   }
+  if (volume.empty_dir && volume.empty_dir->size_limit &&
+      volume.empty_dir->size_limit->is_negative()) {
+    errors.add(invalid_value(volume.empty_dir->size_limit->to_string(), "emptyDir.sizeLimit",
+                             "must be greater than or equal to 0"));
+  }
   if (volume.persistent_volume_claim) {
     const std::string& claim = volume.persistent_volume_claim->claim_name;
     std::string wrong = check_dns1123_subdomain(claim);

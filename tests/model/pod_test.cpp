@@ -98,7 +98,8 @@ TEST(RevisionPod, WrongVolumesAndPathsInThemAreRefusedByField) {
                 {.name = "b", .mount_path = "/b", .read_only = true, .sub_path = "/x"},
                 {.name = "c", .mount_path = "/c", .read_only = true, .sub_path = "x/..y"}}});
   pod.volumes = {
-      {.name = "a", .empty_dir = EmptyDirVolumeSource{.medium = "Disk"}},
+      {.name = "a",
+       .empty_dir = EmptyDirVolumeSource{.medium = "Disk", .size_limit = Quantity(-1)}},
       {.name = "b", .persistent_volume_claim = PersistentVolumeClaimVolumeSource{}},
       {.name = "c",
        .persistent_volume_claim = PersistentVolumeClaimVolumeSource{.claim_name = "../../etc"}}};
@@ -107,6 +108,7 @@ TEST(RevisionPod, WrongVolumesAndPathsInThemAreRefusedByField) {
        {"invalid value: ../x: containers[0].volumeMounts[0].subPath\nmust not contain '..'",
         "invalid value: /x: containers[0].volumeMounts[1].subPath\nmust be a relative path",
         "invalid value: Disk: volumes[0].emptyDir.medium",
+        "invalid value: -1: volumes[0].emptyDir.sizeLimit",
         "missing field(s): volumes[1].persistentVolumeClaim.claimName",
         "invalid value: ../../etc: volumes[2].persistentVolumeClaim.claimName"}) {
     EXPECT_NE(errors.find(field), std::string::npos) << field << " is not in:\n" << errors;

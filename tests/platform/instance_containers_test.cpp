@@ -184,6 +184,19 @@ TEST_F(InstanceContainers, a_hook_that_fails_ends_its_container_and_says_why) {
                               "with exit code 5: hook works"));
 }
 
+TEST_F(InstanceContainers, a_failure_is_told_before_its_programs_have_stopped) {
+  codes_["hook"] = 5;
+  core::Lifecycle& hooks = serving_container().lifecycle.emplace();
+  hooks.post_start = run("hook");
+  hooks.pre_stop.emplace().sleep = core::SleepAction{.seconds = 25};
+  ASSERT_TRUE(platform_->apply(app_));
+  simulation_.run_for(3s);
+  EXPECT_EQ(state<Revision>("app-00001", "ContainerHealthy"), "False PostStartHookError");
+  codes_["hook"] = 0;
+  simulation_.run_for(2min);
+  EXPECT_EQ(state<Service>("app"), "True") << message<Service>("app");
+}
+
 TEST_F(InstanceContainers, a_sidecar_belongs_to_the_instance) {
   helper();
   apply(app_);

@@ -3,23 +3,17 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 
 #include "knative/platform.hpp"
-#include "support/paths.hpp"
+#include "platform/sandbox_guest_image.hpp"
 #include "support/real_world.hpp"
-#include "wire/oci_raw_tar.hpp"
 
 namespace knative {
 namespace {
 
 using namespace std::chrono_literals;
 
-std::string bytes_of_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
+using testing_platform::bytes_of_file;
 
 class SandboxInstances : public ::testing::Test {
  protected:
@@ -35,24 +29,7 @@ class SandboxInstances : public ::testing::Test {
     };
     platform_.emplace(loop_.env(), functions_, std::move(options));
     platform_->start().value();
-    store_guest_image();
-  }
-
-  void store_guest_image() {
-    const std::string guest = bytes_of_file(testing_paths::binary() + "/tests/sandbox_guest");
-    const std::string layer =
-        oci::testing_tar::raw_tar({{.name = "guest", .content = guest, .mode = 0755}});
-    oci::ImageStore& images = platform_->images();
-    oci::ImageConfig config;
-    config.platform = oci::host_platform();
-    config.entrypoint = {"/guest"};
-    config.diff_ids.push_back(oci::Digest::of(layer));
-    oci::Manifest manifest;
-    manifest.layers.push_back(
-        images.put_blob(layer, "application/vnd.oci.image.layer.v1.tar").value());
-    manifest.config =
-        images.put_blob(config.to_json(), "application/vnd.oci.image.config.v1+json").value();
-    images.put_manifest(oci::Reference::parse("local/guest:v1").value(), manifest).value();
+    testing_platform::store_guest_image(platform_->images(), {"/guest"});
   }
 
   /// What becomes of a Service with this in its template.

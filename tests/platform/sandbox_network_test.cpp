@@ -4,14 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <fstream>
-#include <iterator>
 #include <mutex>
 
 #include "knative/platform.hpp"
-#include "support/paths.hpp"
+#include "platform/sandbox_guest_image.hpp"
 #include "support/real_world.hpp"
-#include "wire/oci_raw_tar.hpp"
 
 namespace knative {
 namespace {
@@ -34,26 +31,7 @@ class SandboxNetwork : public ::testing::Test {
     functions_.http("private", [](http::Request&) { return http::text("private\n"); });
     platform_.emplace(loop_.env(), functions_, PlatformOptions());
     platform_->start().value();
-    store_guest();
-  }
-
-  // The guest alone, as an image from the store.
-  void store_guest() {
-    std::ifstream file(testing_paths::binary() + "/tests/sandbox_guest", std::ios::binary);
-    const std::string guest{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-    const std::string layer =
-        oci::testing_tar::raw_tar({{.name = "guest", .content = guest, .mode = 0755}});
-    oci::ImageStore& images = platform_->images();
-    oci::ImageConfig config;
-    config.platform = oci::host_platform();
-    config.entrypoint = {"/guest", "relay"};
-    config.diff_ids.push_back(oci::Digest::of(layer));
-    oci::Manifest manifest;
-    manifest.layers.push_back(
-        images.put_blob(layer, "application/vnd.oci.image.layer.v1.tar").value());
-    manifest.config =
-        images.put_blob(config.to_json(), "application/vnd.oci.image.config.v1+json").value();
-    images.put_manifest(oci::Reference::parse("local/guest:v1").value(), manifest).value();
+    testing_platform::store_guest_image(platform_->images(), {"/guest", "relay"});
   }
 
   void ready(const std::string& text) {

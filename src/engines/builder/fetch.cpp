@@ -5,6 +5,7 @@
 #include "engines/builder/credentials.hpp"
 #include "engines/builder/fetch_git.hpp"
 #include "engines/builder/git_ssh.hpp"
+#include "engines/builder/temporary_folder.hpp"
 #include "engines/builder/tree_writer.hpp"
 #include "engines/builder/zip_source.hpp"
 #include "knative/http.hpp"
@@ -337,11 +338,11 @@ class SourceFetcher final : public Fetcher {
                          "\" is not supported, only Archive, ZipArchive and TarGzArchive");
     }
     std::string path = location;
-    std::shared_ptr<DownloadFolder> downloaded;
+    std::shared_ptr<builder::TemporaryFolder> downloaded;
     if (begins(location, "http://") || begins(location, "https://")) {
       Result<std::string> made = files_.make_temporary_directory(directory + ".download-");
       if (!made) co_return made.error();
-      downloaded.reset(new DownloadFolder{files_, *made});
+      downloaded = std::make_shared<builder::TemporaryFolder>(files_, *made);
       path = *made + "/archive";
       Task<Result<void>> downloading = download(location, credentials, path);
       Result<void> done = co_await std::move(downloading);
@@ -373,12 +374,6 @@ class SourceFetcher final : public Fetcher {
     fetched.resolved = {source.name, shown, *digest};
     co_return fetched;
   }
-
-  struct DownloadFolder {
-    Files& files;
-    std::string path;
-    ~DownloadFolder() { (void)files.remove_all(path); }
-  };
 
   Task<Result<void>> download(const std::string& location, const Credentials& credentials,
                               const std::string& path) {

@@ -8,6 +8,7 @@
 
 #include "engines/builder/fetch_git.hpp"
 #include "engines/builder/git_protocol.hpp"
+#include "engines/builder/temporary_folder.hpp"
 #include "knative/task.hpp"
 
 namespace knative::builder::git {
@@ -30,16 +31,6 @@ Result<std::unique_ptr<Conversation>> converse_stream(const RemoteWorld& world,
 
 Result<std::unique_ptr<Conversation>> converse_ssh(const RemoteWorld& world,
                                                    const CloneRequest& request);
-
-// A folder that goes with this.
-struct TemporaryFolder {
-  TemporaryFolder(Files& where, std::string name) : files(where), path(std::move(name)) {}
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  ~TemporaryFolder() { (void)files.remove_all(path); }
-  Files& files;
-  std::string path;
-};
 
 // The packets that a server says up to the first flush, or to its end.
 Task<Result<std::string>> hear_until_flush(Conversation& server);

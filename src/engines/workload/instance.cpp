@@ -222,13 +222,18 @@ Task<void> Instance::keep(Part& part) {
     Task<Problem> living = live(part);
     Problem problem = co_await std::move(living);
     part.ready = false;
-    part.prober.reset();
-    part.container.reset();
     changed_.notify_all();
-    const Duration delay = part.schedule.failed(env_.timers.now());
+    const Instant next_start = env_.timers.now() + part.schedule.failed(env_.timers.now());
     problem->failures = part.schedule.failures();
     listener_.part_failed(*problem);
-    co_await env_.timers.sleep_for(delay);
+    if (part.container && !problem->ended) {
+      const Duration grace = part.prober->stop_grace().value_or(part.spec.container.stop_grace);
+      Task<void> stopping = stop_one(part.spec, *part.container, grace);
+      co_await std::move(stopping);
+    }
+    part.prober.reset();
+    part.container.reset();
+    co_await env_.timers.sleep_until(next_start);
   }
 }
 
@@ -245,9 +250,6 @@ Task<Instance::Problem> Instance::live(Part& part) {
   auto racing = race(serve(part), part.container->wait());
   auto outcome = co_await std::move(racing);
   if (outcome.second) co_return ended(spec, *part.container, *outcome.second, " ended by itself");
-  const Duration grace = part.prober->stop_grace().value_or(spec.stop_grace);
-  Task<void> stopping = stop_one(part.spec, *part.container, grace);
-  co_await std::move(stopping);
   co_return std::move(*outcome.first);
 }
 

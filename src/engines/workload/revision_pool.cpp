@@ -26,6 +26,7 @@ struct RevisionPool::Impl final : Instance::Listener {
         : order(o), schedule(restart) {}
     std::uint64_t order;
     RestartSchedule schedule;
+    Instant next_start{};  ///< After a failure.
     InstanceSpec spec;
     std::shared_ptr<void> kept;  ///< What `prepare` made for the instance.
     std::unique_ptr<Instance> instance;
@@ -86,14 +87,9 @@ struct RevisionPool::Impl final : Instance::Listener {
   /// Keeps one slot filled until it is told to stop.
   Task<void> run(Slot& slot) {
     while (!slot.stop.is_set()) {
-      std::optional<InstanceFailure> problem = co_await live(slot);
-      if (!problem) break;
-      const Duration delay = slot.schedule.failed(timers.now());
-      problem->failures = slot.schedule.failures();
-      if (!slot.stop.is_set()) slot.state = State::starting;
-      failed(*problem);
-      listener.pool_changed();
-      co_await with_deadline(timers, base::wait_for(slot.stop), timers.now() + delay);
+      const bool again = co_await live(slot);
+      if (!again) break;
+      co_await with_deadline(timers, base::wait_for(slot.stop), slot.next_start);
     }
     std::erase_if(slots, [&slot](const auto& other) { return other.get() == &slot; });
     listener.pool_changed();
@@ -114,13 +110,25 @@ struct RevisionPool::Impl final : Instance::Listener {
     listener.instance_failed(problem);
   }
 
-  /// One instance from start to end; yields why it ended unless it was stopped.
-  Task<std::optional<InstanceFailure>> live(Slot& slot) {
+  /// Before its programs are stopped, which may take their grace.
+  void failed_in(Slot& slot, InstanceFailure problem) {
+    slot.next_start = timers.now() + slot.schedule.failed(timers.now());
+    problem.failures = slot.schedule.failures();
+    if (!slot.stop.is_set()) slot.state = State::starting;
+    failed(problem);
+    listener.pool_changed();
+  }
+
+  /// One instance from start to end; whether it is to be started again.
+  Task<bool> live(Slot& slot) {
     slot.spec = spec;
     slot.kept.reset();
     if (options.prepare) {
       Result<std::shared_ptr<void>> prepared = options.prepare(slot.spec);
-      if (!prepared) co_return InstanceFailure{.error = prepared.error()};
+      if (!prepared) {
+        failed_in(slot, InstanceFailure{.error = prepared.error()});
+        co_return true;
+      }
       slot.kept = std::move(*prepared);
     }
     slot.instance = std::make_unique<Instance>(env, runtime, slot.spec, options.on_output, *this);
@@ -138,12 +146,13 @@ struct RevisionPool::Impl final : Instance::Listener {
       }
       withdraw(slot);
     }
+    if (problem) failed_in(slot, *problem);
     const Duration grace = problem ? slot.instance->grace() : spec.container.stop_grace;
     Task<void> stopping = slot.instance->stop(grace);
     co_await std::move(stopping);
     slot.instance.reset();
     slot.kept.reset();
-    co_return problem;
+    co_return problem.has_value();
   }
 
   /// From ready until it is told to stop (nothing) or is to be replaced (why).

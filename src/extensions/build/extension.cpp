@@ -11,6 +11,7 @@
 #include "knative/oci.hpp"
 #include "knative/platform_options.hpp"
 #include "platform/environment.hpp"
+#include "platform/own_registry.hpp"
 #include "platform/volumes.hpp"
 
 namespace knative {
@@ -139,12 +140,8 @@ class BuildExtension final : public Extension {
              text);
     };
     const bool pushes = into.options().push_images;
-    std::function<std::uint16_t()> own_port = [] { return std::uint16_t{0}; };
-    if (into.options().registry) {
-      own_port = [&addresses = into.addresses()] { return addresses.port(); };
-    }
     publishing_.emplace(images, pushes ? into.find<oci::RegistryClient>() : nullptr, env.disk,
-                        env.logger, std::move(own_port));
+                        env.logger, own_registry_port(into));
     builder_options.publish = [this](const oci::Reference& name, const oci::Descriptor& manifest,
                                      const std::string& docker_config) {
       return publishing_->publish(name, manifest, docker_config);

@@ -9,6 +9,7 @@
 #include "knative/oci.hpp"
 #include "knative/platform_options.hpp"
 #include "knative/sandbox_runtime.hpp"
+#include "platform/own_registry.hpp"
 
 namespace knative {
 
@@ -124,9 +125,7 @@ class ContainersExtension final : public Extension {
     cache_ = std::make_unique<oci::UnpackCache>(*store, env.files, env.disk, *unpacked);
     holds_ = std::make_unique<ImageHolds>(*store, env);
     ImageSourceOptions options;
-    if (into.options().registry) {
-      options.own_port = [&addresses = into.addresses()] { return addresses.port(); };
-    }
+    options.own_port = own_registry_port(into);
     source_ = std::make_unique<ImageSource>(*store, into.find<oci::RegistryClient>(), *holds_,
                                             into.client(), env, std::move(options));
     images_ = std::make_unique<StoreImages>(*source_, *cache_, env, std::move(*clones));

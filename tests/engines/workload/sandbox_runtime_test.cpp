@@ -334,6 +334,18 @@ TEST_F(SandboxTest, ALinkOfTheImageLeadsNoMountOutside) {
   EXPECT_TRUE(std::filesystem::is_empty(outside));
 }
 
+TEST_F(SandboxTest, NothingIsMountedOverTheKernelsFolders) {
+  std::filesystem::create_directory_symlink("/proc", images_.root() + "/way-in");
+  const std::string volume = folder_ / "volume";
+  std::filesystem::create_directories(volume);
+  for (const char* target : {"/proc", "/sys", "/proc/sys", "/way-in", "//./proc"}) {
+    spec_.mounts = {{volume, target, false}};
+    const auto started = start({"see"});
+    ASSERT_FALSE(started) << target;
+    EXPECT_NE(started.error().detail.find(target), std::string::npos) << started.error().detail;
+  }
+}
+
 TEST_F(SandboxTest, AMissingSourceAndAMissingProgramAreNamed) {
   spec_.mounts = {{folder_ / "nothing", "/data", false}};
   const auto mount = start({"see"});
