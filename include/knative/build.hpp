@@ -86,8 +86,9 @@ struct ImageContent {
 
 /// Extension: how the resulting image is made from the workspace. Everything may be left out.
 struct ImageConfig {
-  std::string base = {};                    ///< Image to put the files on; empty: none ("scratch").
-  std::vector<ImageContent> contents = {};  ///< Empty: the whole workspace.
+  /// Image to put the files on, pulled if need be; empty or "scratch": none.
+  std::string base = {};
+  std::vector<ImageContent> contents = {};   ///< Empty: the whole workspace.
   std::vector<std::string> entrypoint = {};  ///< Program and fixed arguments.
   std::vector<std::string> command = {};     ///< Default arguments.
   std::vector<core::EnvVar> env = {};        ///< Literal values only.

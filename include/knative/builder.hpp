@@ -30,6 +30,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "knative/build.hpp"
@@ -175,6 +176,11 @@ struct BuilderOptions {
   std::function<Task<Result<void>>(const oci::Reference& name, const oci::Descriptor& manifest,
                                    const std::string& docker_config)>
       publish;
+  /// Brings the image that `image_config.base` names (`spec.image`, as a step of the build would)
+  /// into the store, and says under which name it is there and what keeps it. `spec` stays until
+  /// the task is done. Empty: it must be there.
+  std::function<Task<Result<std::pair<oci::Reference, oci::Pin>>>(const ContainerSpec& spec)>
+      fetch_base;
   /// A line of output of a build, as `BuildCallbacks::on_log`; besides the callbacks' own.
   std::function<void(const build::Build& build, std::string_view step, std::string_view line)>
       on_log;

@@ -54,6 +54,9 @@ struct ContainerMount {
   std::string source;
   std::string target;
   bool read_only = false;
+  /// A folder above `source` that others write to: whoever mounts makes sure, at that moment, that
+  /// no link on the way leads out of it. Empty: nobody else does.
+  std::string within = {};
   friend bool operator==(const ContainerMount&, const ContainerMount&) = default;
 };
 
@@ -62,6 +65,7 @@ struct ImagePull {
   std::string policy;                ///< "Always", "IfNotPresent", "Never"; empty: by the tag.
   std::string service_account;       ///< Whose imagePullSecrets count, too; empty: "default".
   std::vector<std::string> secrets;  ///< imagePullSecrets, of the identity's namespace.
+  std::string docker_config = {};    ///< A config.json whose credentials count, too. Secret.
   friend bool operator==(const ImagePull&, const ImagePull&) = default;
 };
 
@@ -230,8 +234,8 @@ KNATIVE_EXPORT Result<ContainerCommand> container_command(
 
 /// What a container sees of its pod's volumes. `volumes` says by name what each is on this machine
 /// (`source`) and whether it may be written; a subPath is a file or folder below it that is made
-/// when it is absent, and leaves it by no link. Fails with `invalid_argument` naming the volume.
-/// Blocks briefly.
+/// when it is absent, and leaves it by no link, now and when it is mounted (`within`). Fails with
+/// `invalid_argument` naming the volume. Blocks briefly.
 KNATIVE_EXPORT Result<std::vector<ContainerMount>> mount_volumes(
     Files& files, const std::map<std::string, ContainerMount>& volumes,
     const std::vector<core::VolumeMount>& mounts);

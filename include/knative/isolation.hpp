@@ -29,6 +29,8 @@ struct IsolationMount {
   std::string target;  ///< Absolute, in the root; links in it are followed inside the root.
   bool read_only = false;
   std::uint64_t bytes_max = 0;  ///< Of a folder in memory; 0: as the kernel says.
+  /// A folder above `source` that others write to: no link below it is followed. May be empty.
+  std::string within = {};
   friend bool operator==(const IsolationMount&, const IsolationMount&) = default;
 };
 

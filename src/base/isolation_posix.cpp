@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/magic.h>
 #include <linux/seccomp.h>
 #include <net/if.h>
 #include <sched.h>
@@ -14,7 +13,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <array>
@@ -32,6 +30,7 @@ namespace {
 
 // The calls of Linux 5.2 and 5.12 by number: not every C library names them.
 constexpr long call_open_tree = 428;
+constexpr long call_openat2 = 437;
 constexpr long call_move_mount = 429;
 constexpr long call_mount_setattr = 442;
 constexpr unsigned open_tree_clone = 1;
@@ -127,15 +126,20 @@ Result<IsolationPlan> IsolationPlan::make(const Isolation& isolation, const Cgro
     if (target_is_bad(mount.target)) {
       return fail(Errc::invalid_argument, "mount at " + mount.target + ": not an absolute path");
     }
-    Mount planned{mount.source, mount.target, {}, true, mount.read_only, false};
+    Mount planned{mount.source, mount.target, {}, true, mount.read_only, false, mount.within};
     if (mount.source.empty()) {
       planned.options = "mode=1777";
       if (mount.bytes_max != 0) planned.options += ",size=" + std::to_string(mount.bytes_max);
       plan.memories_.push_back(std::move(planned));
       continue;
     }
+    if (!mount.within.empty() && !mount.source.starts_with(mount.within + "/")) {
+      return fail(Errc::invalid_argument, "mount at " + mount.target + ": its source is elsewhere");
+    }
     struct stat info;
-    if (::stat(mount.source.c_str(), &info) < 0) return posix_error(errno, mount.source);
+    const int seen = mount.within.empty() ? ::stat(mount.source.c_str(), &info)
+                                          : ::lstat(mount.source.c_str(), &info);
+    if (seen < 0) return posix_error(errno, mount.source);
     planned.directory = S_ISDIR(info.st_mode);
     plan.binds_.push_back(std::move(planned));
   }
@@ -152,7 +156,8 @@ Result<IsolationPlan> IsolationPlan::make(const Isolation& isolation, const Cgro
                             {},
                             true,
                             true,
-                            false});
+                            false,
+                            {}});
   }
   plan.sources_.resize(devices.size() + plan.binds_.size() + plan.groups_.size(), -1);
   if (Result<void> prepared = plan.prepare_users(); !prepared) return prepared.error();
@@ -228,6 +233,28 @@ class IsolationPlan::Setup {
         ::syscall(call_open_tree, AT_FDCWD, path, open_tree_clone | O_CLOEXEC | recursive));
   }
 
+  /// What containers write to is looked at once, and that is mounted: they may change it any time.
+  static int clone_tree(const Mount& mount) noexcept {
+    if (mount.within.empty()) return clone_tree(mount.source.c_str());
+    constexpr std::uint64_t beneath = 8;       // RESOLVE_BENEATH
+    constexpr std::uint64_t no_links = 4 | 2;  // RESOLVE_NO_SYMLINKS, RESOLVE_NO_MAGICLINKS
+    const int folder = ::open(mount.within.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0) return -1;
+    const std::uint64_t how[3] = {O_PATH | O_CLOEXEC, 0, beneath | no_links};
+    const char* const below = mount.source.c_str() + mount.within.size() + 1;
+    const int place = static_cast<int>(::syscall(call_openat2, folder, below, how, sizeof how));
+    const int tree =
+        place < 0
+            ? -1
+            : static_cast<int>(::syscall(call_open_tree, place, "",
+                                         open_tree_clone | O_CLOEXEC | recursive | AT_EMPTY_PATH));
+    const int error = errno;
+    ::close(place);
+    ::close(folder);
+    errno = error;
+    return tree;
+  }
+
   bool restrict_tree(int tree, const Mount& mount) noexcept {
     MountAttributes attributes;
     attributes.set = mount_no_set_id;
@@ -248,9 +275,9 @@ class IsolationPlan::Setup {
     }
     for (const std::vector<Mount>* mounts : {&plan_.binds_, &plan_.groups_}) {
       for (const Mount& mount : *mounts) {
-        const int tree = clone_tree(mount.source.c_str());
+        const int tree = clone_tree(mount);
         plan_.sources_[next++] = tree;
-        if (tree < 0) return failed(mount.source.c_str());
+        if (tree < 0) return failed((mount.within.empty() ? mount.source : mount.target).c_str());
         if (!restrict_tree(tree, mount)) return false;
       }
     }
@@ -317,10 +344,22 @@ class IsolationPlan::Setup {
 
   /// What masks /proc and /sys stays what one sees there, whatever links lead to them.
   static bool is_no_kernels(const char* target) noexcept {
-    struct statfs there {};
-    if (::statfs(target, &there) < 0) return false;
-    errno = EPERM;
-    return there.f_type != PROC_SUPER_MAGIC && there.f_type != SYSFS_MAGIC;
+    const int place = ::open(target, O_PATH | O_CLOEXEC);
+    if (place < 0) return false;
+    char link[32];
+    std::snprintf(link, sizeof link, "/proc/self/fd/%d", place);
+    char real[PATH_MAX];
+    const ssize_t size = ::readlink(link, real, sizeof real - 1);
+    ::close(place);
+    if (size < 0) return false;
+    real[size] = '\0';
+    for (const char* kernels : {"/proc", "/sys"}) {
+      const std::size_t length = std::strlen(kernels);
+      if (std::strncmp(real, kernels, length) != 0) continue;
+      errno = EPERM;
+      if (real[length] == '\0' || real[length] == '/') return false;
+    }
+    return true;
   }
 
   static bool attach(int tree, const char* target) noexcept {

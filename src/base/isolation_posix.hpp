@@ -52,7 +52,8 @@ class IsolationPlan {
     std::string options;
     bool directory = true;
     bool read_only = false;
-    bool device = false;  ///< Devices behind it may be used.
+    bool device = false;      ///< Devices behind it may be used.
+    std::string within = {};  ///< As `IsolationMount::within`.
   };
   class Setup;
   Result<void> prepare_users();

@@ -291,7 +291,8 @@ FieldErrors validate_mount(const VolumeMount& mount, const Context& context,
     errors.add(invalid_value(mount.mount_path, "mountPath"));
   } else {
     const std::string clean = clean_path(mount.mount_path);
-    if (contains(reserved_mounts, clean)) {
+    if (contains(reserved_mounts, clean) || (clean + "/").starts_with("/proc/") ||
+        (clean + "/").starts_with("/sys/")) {
       errors.add(field_error("mountPath \"" + clean + "\" is a reserved path", {"mountPath"}));
     } else if (!paths.insert(clean).second) {
       errors.add(field_error("mountPath \"" + clean + "\" must be unique", {"mountPath"}));

@@ -315,6 +315,33 @@ TEST_F(RegistryImages, a_build_stays_here_when_it_may_not_push_or_its_registry_i
   EXPECT_EQ(there_->references()->size(), 0u);
 }
 
+TEST_F(RegistryImages, a_build_pulls_the_image_that_it_is_put_on) {
+  registry::ServerOptions closed;
+  closed.anonymous = registry::Access::none;
+  closed.users = {{.name = "ada", .password = "hunter2", .access = registry::Access::read}};
+  open_registry(closed);
+  push("app");
+  build::Build build = made("local/made");
+  build.spec.image_config->base = image;
+  apply(build);
+  EXPECT_EQ(state<build::Build>("made", "Succeeded"), "False ImageFailed");
+  EXPECT_THAT(said(), HasSubstr("base: ErrImagePull"));
+  remove<build::Build>("made");
+  secret("right", "YWRhOmh1bnRlcjI=");
+  core::ServiceAccount account;
+  account.metadata.name = "builder";
+  account.secrets = {{.name = "right"}};
+  apply(account);
+  build.spec.service_account_name = "builder";
+  apply(build);
+  EXPECT_EQ(state<build::Build>("made", "Succeeded"), "True") << said();
+  const auto config = platform_->images().config(oci::Reference::parse("local/made").value());
+  const auto base = there_->config(oci::Reference::parse("local/app:latest").value());
+  ASSERT_TRUE(config && base);
+  ASSERT_EQ(config->diff_ids.size(), base->diff_ids.size() + 1);
+  EXPECT_EQ(config->diff_ids.front(), base->diff_ids.front());
+}
+
 TEST_F(RegistryImages, a_service_accounts_secrets_for_images_count_too) {
   registry::ServerOptions closed;
   closed.anonymous = registry::Access::none;

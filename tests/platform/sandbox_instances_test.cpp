@@ -82,6 +82,30 @@ TEST_F(SandboxInstances, init_containers_share_volumes_and_hooks_run_inside) {
   EXPECT_EQ(bytes_of_file(folder_ / "data/claims/default/notes/note"), "started");
 }
 
+// The place was looked at when the instance was prepared, and mounted by its name later.
+TEST_F(SandboxInstances, a_place_in_a_volume_that_an_init_container_makes_a_link_leads_nowhere) {
+  const std::string outside = folder_ / "outside";
+  std::filesystem::create_directories(outside);
+  std::ofstream(outside + "/secret") << "hunter2";
+  const Result<void> ready = deploy(R"(
+      runtimeClassName: sandbox
+      initContainers:
+      - {name: swap, image: "local/guest:v1", args: [link, ")" +
+                                    outside + R"(", /v/place],
+         volumeMounts: [{name: v, mountPath: /v}]}
+      containers:
+      - image: local/guest:v1
+        args: [cat, /data/secret]
+        volumeMounts: [{name: v, mountPath: /data, subPath: place}]
+      volumes:
+      - {name: v, emptyDir: {}}
+)");
+  ASSERT_FALSE(ready);
+  EXPECT_THAT(ready.error().detail, testing::HasSubstr("/data"));
+  EXPECT_THAT(ready.error().detail, testing::Not(testing::HasSubstr(folder_.path())));
+  EXPECT_THAT(lines_, testing::Each(testing::Not(testing::HasSubstr("hunter2"))));
+}
+
 TEST_F(SandboxInstances, a_hook_that_fails_inside_is_said) {
   const Result<void> ready = deploy(R"(
       runtimeClassName: sandbox

@@ -59,6 +59,7 @@ struct Run {
   builder::BuildCredentials credentials;
   std::map<std::string, ContainerMount> volumes;
   build::ImageConfig image;
+  oci::Pin base;  // of what the image is put on
   bool detected = false;
   std::optional<std::int64_t> source_time;
   std::string revision;
@@ -646,6 +647,26 @@ struct Builder::Impl {
                                   "example \"web: ./name\"")};
   }
 
+  // Before the steps, so that a wrong name is told before the work.
+  Task<std::optional<Failure>> fetch_base(Run& run) {
+    const bool none = run.build.spec.image.empty() || builder::is_scratch(run.image.base);
+    if (none || !options.fetch_base) co_return std::nullopt;
+    ContainerSpec spec;
+    spec.name = run.build.metadata.name + " base";
+    spec.image = run.image.base;
+    spec.identity.namespace_ = run.build.metadata.namespace_;
+    spec.identity.build = run.build.metadata.name;
+    spec.identity.uid = run.build.metadata.uid;
+    spec.image_pull.service_account = run.build.spec.service_account_name;
+    spec.image_pull.docker_config = run.credentials.files[builder::docker_config_path];
+    Task<Result<std::pair<oci::Reference, oci::Pin>>> fetching = options.fetch_base(spec);
+    Result<std::pair<oci::Reference, oci::Pin>> fetched = co_await std::move(fetching);
+    if (!fetched) co_return Failure{"ImageFailed", fetched.error().within("image: base")};
+    run.image.base = fetched->first.to_string();
+    run.base = std::move(fetched->second);
+    co_return std::nullopt;
+  }
+
   // The image is in the store; where its name says so, it goes to its registry as well.
   Task<std::optional<Failure>> publish_image(Run& run, const oci::Reference& name,
                                              const oci::Descriptor& manifest) {
@@ -710,6 +731,9 @@ struct Builder::Impl {
     Task<std::optional<Failure>> fetching = fetch_sources(run);
     failure = co_await std::move(fetching);
     if (!failure) failure = collect_steps(run);
+    if (failure) co_return failure;
+    Task<std::optional<Failure>> basing = fetch_base(run);
+    failure = co_await std::move(basing);
     if (failure) co_return failure;
     Task<std::optional<Failure>> stepping = run_steps(run);
     failure = co_await std::move(stepping);

@@ -29,7 +29,7 @@ void describe_layers(oci::ImageConfig& config) {
 Result<Base> find_base(oci::ImageStore& store, const std::string& name) {
   Base base;
   base.config.platform = oci::host_platform();
-  if (name.empty() || name == "scratch") return base;
+  if (is_scratch(name)) return base;
   Result<oci::Reference> reference = oci::Reference::parse(name);
   if (!reference) return reference.error().within("base");
   Result<oci::Manifest> manifest = store.manifest(*reference);
@@ -126,6 +126,8 @@ Result<void> configure(oci::ImageConfig& config, const build::ImageConfig& image
 }
 
 }  // namespace
+
+bool is_scratch(std::string_view base) { return base.empty() || base == "scratch"; }
 
 Result<FileInfo> find_inside(Files& files, const std::string& root, const std::string& relative,
                              std::string_view what) {

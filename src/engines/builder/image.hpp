@@ -3,6 +3,7 @@
 
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "knative/builder.hpp"
@@ -18,6 +19,9 @@ struct PackRequest {
   std::string revision;  // commit id, may be empty
   int compression_level = 1;
 };
+
+// Whether an image that is put on `base` is put on nothing.
+bool is_scratch(std::string_view base);
 
 // Store layers and config and return the manifest, which is not stored yet.
 Result<oci::Manifest> pack_image(Files& files, oci::ImageStore& store, const PackRequest& request);

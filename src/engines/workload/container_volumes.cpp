@@ -25,6 +25,7 @@ Result<std::vector<ContainerMount>> mount_volumes(
     Result<std::string> sub = base::clean_relative(mount.sub_path, field, "the volume");
     if (!sub) return sub.error();
     if (!sub->empty()) {
+      seen.within = seen.source;
       // A last part that is a file is mounted as one.
       const std::size_t slash = sub->rfind('/');
       const std::string folder = slash == sub->npos ? "" : sub->substr(0, slash);

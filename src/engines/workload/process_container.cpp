@@ -160,6 +160,15 @@ void ProcessContainer::release() {
   claim_.reset();
 }
 
+// What a $(NAME) of the program's name stands for may be a secret.
+Error ProcessContainer::as_written(Error error) const {
+  if (spec_.command.empty() || spec_.command.front().find("$(") == std::string::npos) return error;
+  const std::string& program = options_.argv.front();
+  const std::size_t at = error.detail.find(program);
+  if (at != std::string::npos) error.detail.replace(at, program.size(), spec_.command.front());
+  return error;
+}
+
 Result<void> ProcessContainer::launch() {
   release();
   if (!spec_.ports.empty()) {
@@ -184,7 +193,7 @@ Result<void> ProcessContainer::launch() {
     return {};
   };
   Result<std::unique_ptr<Process>> spawned = starter_->env.processes.spawn(mine);
-  if (!spawned) return spawned.error().within("starting " + spec_.name);
+  if (!spawned) return as_written(spawned.error()).within("starting " + spec_.name);
   process_ = std::move(*spawned);
   network_ = process_->network();
   if (port_ != 0) make_endpoint();

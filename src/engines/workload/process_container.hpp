@@ -72,6 +72,7 @@ class ProcessContainer final : public Container {
  private:
   void release();
   Result<void> launch();
+  Error as_written(Error error) const;
   void make_endpoint();
   Task<void> watch();
   void on_line(std::string_view stream, std::string_view line);

@@ -192,7 +192,7 @@ struct SandboxRuntime::Impl final : ProgramStarter {
     isolation.limits.cpu_shares_milli = amount(spec.resources.requests, "cpu", true);
     isolation.limits.processes = sandbox.processes_max;
     for (const ContainerMount& mount : spec.mounts) {
-      isolation.mounts.push_back({mount.source, mount.target, mount.read_only, 0});
+      isolation.mounts.push_back({mount.source, mount.target, mount.read_only, 0, mount.within});
     }
     isolation.files = {
         {"/etc/hostname", isolation.hostname + "\n"},

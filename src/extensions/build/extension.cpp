@@ -11,6 +11,7 @@
 #include "knative/oci.hpp"
 #include "knative/platform_options.hpp"
 #include "platform/environment.hpp"
+#include "platform/image_fetching.hpp"
 #include "platform/own_registry.hpp"
 #include "platform/volumes.hpp"
 
@@ -56,6 +57,14 @@ Result<std::vector<core::Secret>> secrets_of(const Client& client, const build::
     secrets.push_back(std::move(*secret));
   }
   return secrets;
+}
+
+Task<Result<std::pair<oci::Reference, oci::Pin>>> fetched_base(ImageFetching& images,
+                                                               const ContainerSpec& spec) {
+  Task<Result<FetchedImage>> fetching = images.fetch(spec);
+  Result<FetchedImage> fetched = co_await std::move(fetching);
+  if (!fetched) co_return fetched.error();
+  co_return std::pair(std::move(fetched->name), std::move(fetched->pin));
 }
 
 class BuildExtension final : public Extension {
@@ -139,6 +148,11 @@ class BuildExtension final : public Extension {
                  std::string(step),
              text);
     };
+    if (auto* fetching = into.find<ImageFetching>(); fetching != nullptr) {
+      builder_options.fetch_base = [fetching](const ContainerSpec& spec) {
+        return fetched_base(*fetching, spec);
+      };
+    }
     const bool pushes = into.options().push_images;
     publishing_.emplace(images, pushes ? into.find<oci::RegistryClient>() : nullptr, env.disk,
                         env.logger, own_registry_port(into));

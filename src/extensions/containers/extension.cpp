@@ -129,7 +129,8 @@ class ContainersExtension final : public Extension {
     source_ = std::make_unique<ImageSource>(*store, into.find<oci::RegistryClient>(), *holds_,
                                             into.client(), env, std::move(options));
     images_ = std::make_unique<StoreImages>(*source_, *cache_, env, std::move(*clones));
-    return into.provide(*holds_);
+    Result<void> provided = into.provide<ImageFetching>(*source_);
+    return provided ? into.provide(*holds_) : provided;
   }
 
   FunctionTable functions_;

@@ -329,6 +329,12 @@ Result<oci::RegistryKeyring> ImageSource::keyring(const ContainerSpec& spec) con
     }
   }
   oci::RegistryKeyring all;
+  if (!spec.image_pull.docker_config.empty()) {
+    Result<oci::RegistryKeyring> own =
+        oci::RegistryKeyring::parse_docker_config(spec.image_pull.docker_config);
+    if (!own) return own.error();
+    all.append(*own);
+  }
   for (const std::string& name : names) {
     const Result<core::Secret> secret = objects_.get<core::Secret>(space, name);
     if (!secret && secret.error().code != Errc::not_found) return secret.error();

@@ -14,15 +14,10 @@
 #include "knative/container.hpp"
 #include "knative/oci.hpp"
 #include "knative/registry_client.hpp"
+#include "platform/image_fetching.hpp"
 #include "platform/image_holds.hpp"
 
 namespace knative {
-
-/// An image that is whole in the store.
-struct FetchedImage {
-  oci::Reference name;  ///< There.
-  oci::Pin pin;         ///< Keeps it.
-};
 
 struct ImageSourceOptions {
   /// Registries whose tags are left as they are.
@@ -36,22 +31,20 @@ struct ImageSourceOptions {
 /// Images by name. What was built, imported or pushed here under a name is that image; any other
 /// name is its registry's, and what was pulled under it stands in for it only where a container
 /// says so (imagePullPolicy) or the registry is not reached. Calls for one image share a pull.
-class ImageSource {
+class ImageSource final : public ImageFetching {
  public:
   /// `registry` may be null: there are no others. What comes is told to `holds`. Everything must
   /// outlive it.
   ImageSource(std::shared_ptr<oci::ImageStore> store, oci::RegistryClient* registry,
               ImageHolds& holds, const Client& objects, Env& env, ImageSourceOptions options = {});
-  ~ImageSource();
+  ~ImageSource() override;
 
   /// What the container's image means now, by digest; the image as it stands when its tag is kept.
   /// Fails as Knative says: "Unable to fetch image ...".
   Task<Result<std::string>> pin(const ContainerSpec& spec);
   Task<Result<std::string>> pin(ContainerSpec&&) = delete;
-  /// The image, pulled if need be. The detail of a pull's failure begins with "ErrImagePull: " or
-  /// "ErrImageNeverPull: ".
-  Task<Result<FetchedImage>> fetch(const ContainerSpec& spec);
-  Task<Result<FetchedImage>> fetch(ContainerSpec&&) = delete;
+  using ImageFetching::fetch;
+  Task<Result<FetchedImage>> fetch(const ContainerSpec& spec) override;
   /// Whether this image is not one that was built, imported or pushed here.
   bool foreign(const std::string& image) const;
   void configure(ImageSourceOptions options) { options_ = std::move(options); }

@@ -334,11 +334,46 @@ TEST_F(SandboxTest, ALinkOfTheImageLeadsNoMountOutside) {
   EXPECT_TRUE(std::filesystem::is_empty(outside));
 }
 
+// A container beside it, or one that was before, changes what its own volume holds.
+TEST_F(SandboxTest, APlaceInAVolumeThatBecameALinkIsNotFollowed) {
+  const std::string volume = folder_ / "volume";
+  const std::string outside = folder_ / "outside";
+  std::filesystem::create_directories(volume + "/a/x");
+  std::filesystem::create_directories(outside + "/x");
+  spec_.mounts = {{volume + "/a/x", "/data", false, volume}};
+  EXPECT_TRUE(start({"see"}));
+  std::filesystem::remove(volume + "/a/x");
+  for (const std::string target : {outside, std::string("/etc"), std::string("../../outside")}) {
+    std::filesystem::create_directory_symlink(target, volume + "/a/x");
+    const auto started = start({"see"});
+    ASSERT_FALSE(started) << target;
+    EXPECT_NE(started.error().detail.find("/data"), std::string::npos) << started.error().detail;
+    EXPECT_EQ(started.error().detail.find(volume), std::string::npos) << started.error().detail;
+    std::filesystem::remove(volume + "/a/x");
+  }
+  std::filesystem::remove(volume + "/a");
+  std::filesystem::create_directory_symlink(outside, volume + "/a");
+  EXPECT_FALSE(start({"see"}));
+  spec_.mounts = {{outside + "/x", "/data", false, volume}};
+  EXPECT_EQ(start({"see"}).error().code, Errc::invalid_argument);
+}
+
+TEST_F(SandboxTest, AProgramThatIsNotThereIsNamedAsItIsWritten) {
+  spec_.environment["TOKEN"] = "hunter2";
+  spec_.command = {"/no/$(TOKEN)"};
+  const auto started = start({});
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().detail.find("hunter2"), std::string::npos) << started.error().detail;
+  EXPECT_NE(started.error().detail.find("/no/$(TOKEN)"), std::string::npos)
+      << started.error().detail;
+}
+
 TEST_F(SandboxTest, NothingIsMountedOverTheKernelsFolders) {
   std::filesystem::create_directory_symlink("/proc", images_.root() + "/way-in");
   const std::string volume = folder_ / "volume";
   std::filesystem::create_directories(volume);
-  for (const char* target : {"/proc", "/sys", "/proc/sys", "/way-in", "//./proc"}) {
+  for (const char* target :
+       {"/proc", "/sys", "/proc/sys", "/way-in", "//./proc", "/sys/fs/cgroup"}) {
     spec_.mounts = {{volume, target, false}};
     const auto started = start({"see"});
     ASSERT_FALSE(started) << target;
