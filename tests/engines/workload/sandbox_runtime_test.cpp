@@ -343,7 +343,7 @@ TEST_F(SandboxTest, APlaceInAVolumeThatBecameALinkIsNotFollowed) {
   spec_.mounts = {{volume + "/a/x", "/data", false, volume}};
   EXPECT_TRUE(start({"see"}));
   std::filesystem::remove(volume + "/a/x");
-  for (const std::string target : {outside, std::string("/etc"), std::string("../../outside")}) {
+  for (const std::string& target : {outside, std::string("/etc"), std::string("../../outside")}) {
     std::filesystem::create_directory_symlink(target, volume + "/a/x");
     const auto started = start({"see"});
     ASSERT_FALSE(started) << target;
