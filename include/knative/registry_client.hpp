@@ -71,9 +71,11 @@ struct RegistryClientOptions {
   Processes* processes = nullptr;
   std::map<std::string, std::string> helper_environment;  ///< With PATH and HOME, as a rule.
   int attempts_max = 5;  ///< Of a request, or of a blob without progress.
-  Duration retry_pause = std::chrono::milliseconds(250);    ///< Doubled each time.
-  Duration retry_pause_max = std::chrono::seconds(10);      ///< Of our own.
-  Duration retry_after_max = std::chrono::seconds(60);      ///< Who asks for more is refused.
+  Duration retry_pause = std::chrono::milliseconds(250);  ///< Doubled each time.
+  Duration retry_pause_max = std::chrono::seconds(10);    ///< Of our own.
+  Duration retry_after_max = std::chrono::seconds(60);    ///< Who asks for more is refused.
+  /// Bytes in a second, seen over a minute at a time: who sends a blob slower is given up.
+  std::uint64_t blob_rate_min = 1024;
   std::size_t parallel_blobs_max = 4;                       ///< Of one pull or push.
   std::size_t manifest_bytes_max = std::size_t{4} << 20;    ///< Also of a config.
   std::size_t layers_max = 512;                             ///< Of one manifest.

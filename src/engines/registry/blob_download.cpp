@@ -12,6 +12,32 @@ namespace {
 // However little comes each time, it ends.
 constexpr int breaks_max = 100;
 
+constexpr Duration pace_window = std::chrono::minutes(1);
+
+// Who sends a byte now and then is never idle, and never done.
+class Pace {
+ public:
+  Pace(Timers& timers, std::uint64_t rate_min)
+      : timers_(timers), rate_min_(rate_min), since_(timers.now()) {}
+  // Whether what came since the last window's end was enough.
+  bool holds(std::size_t more) {
+    bytes_ += more;
+    const Instant now = timers_.now();
+    if (now - since_ < pace_window) return true;
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now - since_).count();
+    const bool enough = bytes_ >= rate_min_ * static_cast<std::uint64_t>(seconds);
+    bytes_ = 0;
+    since_ = now;
+    return enough;
+  }
+
+ private:
+  Timers& timers_;
+  std::uint64_t rate_min_;
+  Instant since_;
+  std::uint64_t bytes_ = 0;
+};
+
 // How a body came.
 struct Streamed {
   std::optional<Error> broken;  // The connection's failure.
@@ -19,8 +45,8 @@ struct Streamed {
 };
 
 // `skip` bytes are known already.
-Task<Streamed> stream_body(http::Body& body, BlobSink& sink, std::uint64_t size,
-                           std::uint64_t skip) {
+Task<Streamed> stream_body(http::Body& body, BlobSink& sink, std::uint64_t size, std::uint64_t skip,
+                           Pace pace) {
   Streamed streamed;
   http::BodySource* const source = body.source();
   std::string_view piece = body.bytes();
@@ -34,6 +60,10 @@ Task<Streamed> stream_body(http::Body& body, BlobSink& sink, std::uint64_t size,
       }
       piece = *next;
       if (piece.empty()) co_return streamed;
+    }
+    if (!pace.holds(piece.size())) {
+      streamed.wrong = fail(Errc::unavailable, "comes too slowly");
+      co_return streamed;
     }
     const std::uint64_t known = std::min<std::uint64_t>(skip, piece.size());
     skip -= known;
@@ -98,7 +128,8 @@ Task<Result<void>> ImagePuller::download_from(RepositoryAccess& place, const Des
     }
     Result<std::uint64_t> skip = known_bytes(*response, blob, have);
     if (!skip) co_return place.failed(what, skip.error());
-    Task<Streamed> streaming = stream_body(response->body, sink, blob.size_bytes, *skip);
+    const Pace pace(world_->timers, world_->options.blob_rate_min);
+    Task<Streamed> streaming = stream_body(response->body, sink, blob.size_bytes, *skip, pace);
     Streamed streamed = co_await std::move(streaming);
     if (streamed.wrong) co_return place.failed(what, *streamed.wrong);
     if (sink.size() == blob.size_bytes) break;

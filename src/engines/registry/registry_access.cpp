@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t registries_max = 256;
 constexpr std::size_t seen_blobs_max = 4096;
 constexpr std::size_t tokens_max = 256;
+constexpr std::size_t challenges_max = 1024;
 constexpr std::size_t refusal_bytes_max = 64 << 10;
 constexpr std::size_t token_answer_bytes_max = 256 << 10;
 constexpr Duration drain_time = std::chrono::seconds(2);
@@ -258,8 +259,15 @@ bool RepositoryAccess::next_credential() {
   return true;
 }
 
+const RegistryState::Challenge& RepositoryAccess::challenge() const {
+  static const RegistryState::Challenge none;
+  const auto known = state_->challenges.find(place_.repository);
+  return known == state_->challenges.end() ? none : known->second;
+}
+
 Task<Result<RepositoryAccess::Presented>> RepositoryAccess::present() {
-  if (state_->scheme == RegistryState::Scheme::none) co_return Presented{};
+  using Scheme = RegistryState::Challenge::Scheme;
+  if (challenge().scheme == Scheme::none) co_return Presented{};
   if (!credentials_) {
     Task<Result<void>> loading = load_credentials();
     Result<void> loaded = co_await std::move(loading);
@@ -269,7 +277,7 @@ Task<Result<RepositoryAccess::Presented>> RepositoryAccess::present() {
   Presented presented;
   if (!credential.registry_token.empty()) {
     presented = {http::bearer_authorization(credential.registry_token), true};
-  } else if (state_->scheme == RegistryState::Scheme::bearer) {
+  } else if (challenge().scheme == Scheme::bearer) {
     Task<Result<Presented>> asking = bearer(credential);
     co_return co_await std::move(asking);
   } else if (!credential.user.empty() || !credential.password.empty()) {
@@ -282,7 +290,8 @@ Task<Result<RepositoryAccess::Presented>> RepositoryAccess::bearer(
     const RegistryCredential& credential) {
   // Whose token it is, without keeping the secret as a key.
   std::string key = credential.user + '\n' + credential.password + '\n' + credential.identity_token;
-  key = Digest::of(key).to_string() + '\n' + state_->realm.to_string() + '\n' + state_->service;
+  const RegistryState::Challenge asks = challenge();
+  key = Digest::of(key).to_string() + '\n' + asks.realm.to_string() + '\n' + asks.service;
   for (const std::string& scope : scopes()) key += '\n' + scope;
   const auto cached = state_->tokens.find(key);
   if (cached != state_->tokens.end() && cached->second.refresh_at > world_->timers.now()) {
@@ -298,14 +307,15 @@ Task<Result<RepositoryAccess::Presented>> RepositoryAccess::bearer(
 Task<Result<std::string>> RepositoryAccess::fetch_token(const RegistryCredential& credential,
                                                         const std::string& key) {
   std::vector<std::pair<std::string, std::string>> fields;
-  if (!state_->service.empty()) fields.emplace_back("service", state_->service);
+  const RegistryState::Challenge asks = challenge();  // another call may learn of a new one
+  if (!asks.service.empty()) fields.emplace_back("service", asks.service);
   const bool exchange_identity = !credential.identity_token.empty();
   std::string joined;
   for (const std::string& scope : scopes()) {
     if (!exchange_identity) fields.emplace_back("scope", scope);
     joined += (joined.empty() ? "" : " ") + scope;
   }
-  http::Url where = state_->realm;
+  http::Url where = asks.realm;
   std::string form;
   if (exchange_identity) {
     fields.insert(fields.end(), {{"grant_type", "refresh_token"},
@@ -369,7 +379,7 @@ void RepositoryAccess::forget_token(std::string_view field) {
 
 // What a 401 asks for. True when that is something new.
 Result<bool> RepositoryAccess::learn(const http::Response& response) {
-  using Scheme = RegistryState::Scheme;
+  using Challenge = RegistryState::Challenge;
   const std::vector<http::Challenge> challenges = http::parse_challenges(response.headers);
   const http::Challenge* chosen = nullptr;
   for (const http::Challenge& challenge : challenges) {
@@ -378,8 +388,15 @@ Result<bool> RepositoryAccess::learn(const http::Response& response) {
     if (bearer) break;
   }
   if (chosen == nullptr) return false;
-  if (chosen->scheme == "basic")
-    return std::exchange(state_->scheme, Scheme::basic) != Scheme::basic;
+  if (state_->challenges.size() >= challenges_max &&
+      !state_->challenges.contains(place_.repository)) {
+    state_->challenges.clear();
+  }
+  Challenge& known = state_->challenges[place_.repository];
+  if (chosen->scheme == "basic") {
+    return std::exchange(known, {.scheme = Challenge::Scheme::basic}).scheme !=
+           Challenge::Scheme::basic;
+  }
   Result<http::Url> realm = http::Url::parse(chosen->parameters.at("realm"));
   if (!realm) {
     return fail(Errc::invalid_argument,
@@ -396,12 +413,8 @@ Result<bool> RepositoryAccess::learn(const http::Response& response) {
   }
   const auto service = chosen->parameters.find("service");
   const std::string served = service == chosen->parameters.end() ? "" : service->second;
-  const bool fresh =
-      state_->scheme != Scheme::bearer || state_->realm != *realm || state_->service != served;
-  state_->scheme = Scheme::bearer;
-  state_->realm = *std::move(realm);
-  state_->service = served;
-  return fresh;
+  const Challenge asks{Challenge::Scheme::bearer, *std::move(realm), served};
+  return std::exchange(known, asks) != asks;
 }
 
 // ---------------------------------------------------------------------------- what is said

@@ -18,18 +18,23 @@ namespace knative::oci {
 
 // What one registry has taught us; shared by all calls to it.
 struct RegistryState {
-  enum class Scheme : unsigned char { none, basic, bearer };
+  // What one repository asks for. Another one may be kept by somebody else.
+  struct Challenge {
+    enum class Scheme : unsigned char { none, basic, bearer };
+    Scheme scheme = Scheme::none;
+    http::Url realm;
+    std::string service;
+    friend bool operator==(const Challenge&, const Challenge&) = default;
+  };
   struct Token {
     std::string text;
     Instant refresh_at{};
   };
   http::Outbound* outbound = nullptr;
-  http::Url base;          // Scheme, host and port.
-  bool undecided = false;  // http or https: nobody knows yet.
-  Scheme scheme = Scheme::none;
-  http::Url realm;
-  std::string service;
-  std::map<std::string, Token> tokens;  // By credential, service and scopes.
+  http::Url base;                               // Scheme, host and port.
+  bool undecided = false;                       // http or https: nobody knows yet.
+  std::map<std::string, Challenge> challenges;  // By repository.
+  std::map<std::string, Token> tokens;          // By credential, service and scopes.
 };
 
 // What all calls of a client share.
@@ -116,6 +121,7 @@ class RepositoryAccess {
   void forget_token(std::string_view field);
   http::Url below(http::Url base, std::string_view path) const;
   std::vector<std::string> scopes() const;
+  const RegistryState::Challenge& challenge() const;
   std::string hidden(std::string text) const;
 
   std::shared_ptr<RegistryWorld> world_;

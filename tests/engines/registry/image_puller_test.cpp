@@ -123,6 +123,36 @@ TEST_F(Pull, a_body_without_end_is_cut_off_where_the_blob_should_end) {
   EXPECT_EQ(registry.count("GET " + path), 1u);
 }
 
+/// A byte every ten seconds.
+class DrippingBody final : public http::BodySource {
+ public:
+  explicit DrippingBody(Timers& timers) : timers_(timers) {}
+  Task<Result<std::string_view>> next() override {
+    co_await timers_.sleep_for(10s);
+    co_return std::string_view("x");
+  }
+
+ private:
+  Timers& timers_;
+};
+
+TEST_F(Pull, a_blob_that_comes_byte_by_byte_is_given_up) {
+  const std::string layer(1 << 20, 'x');
+  registry.put_image("v1", {layer});
+  const std::string path = "/v2/shop/blobs/" + Digest::of(layer).to_string();
+  registry.hook = [&](const http::Request& request) -> std::optional<http::Response> {
+    if (request.target != path) return std::nullopt;
+    http::Response response = http::text("");
+    response.body = http::Body(std::make_unique<DrippingBody>(env.timers));
+    return response;
+  };
+  const Instant begun = env.timers.now();
+  const Result<PulledImage> pulled = pull(name("shop:v1"));
+  ASSERT_FALSE(pulled);
+  EXPECT_NE(pulled.error().detail.find("too slowly"), std::string::npos) << pulled.error().detail;
+  EXPECT_LT(env.timers.now() - begun, 5min);
+}
+
 TEST_F(Pull, documents_without_end_and_of_great_depth_are_refused) {
   std::string deep = "{\"schemaVersion\":2,\"layers\":";
   deep += std::string(100'000, '[') + std::string(100'000, ']') + "}";

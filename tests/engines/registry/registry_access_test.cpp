@@ -182,6 +182,21 @@ TEST_F(Access, secrets_do_not_go_in_clear_text_to_a_token_service_elsewhere) {
       << found.error().detail;
 }
 
+TEST_F(Access, what_one_repository_asks_for_is_not_asked_for_another) {
+  registry.hook = [this](const http::Request& request) -> std::optional<http::Response> {
+    if (!request.target.starts_with("/v2/theirs/")) return std::nullopt;
+    http::Response response = http::text("", 401);
+    response.headers.set("WWW-Authenticate", "Bearer realm=\"" + service.url("/none") + "\"");
+    return response;
+  };
+  refuse_tokens = true;
+  EXPECT_FALSE(resolve(name("theirs:v1")));
+  EXPECT_TRUE(resolve(name("shop:v1")));
+  registry.hook = [this](const http::Request& request) { return guard(request); };
+  refuse_tokens = false;
+  EXPECT_TRUE(resolve(name("shop:v1")));
+}
+
 TEST_F(Access, endless_challenges_end) {
   registry.hook = [&](const http::Request&) -> std::optional<http::Response> {
     http::Response response = http::text("", 401);

@@ -107,6 +107,23 @@ $B images | grep -q made
 )");
 }
 
+TEST_F(RegistryServerPeers, PodmanPushesAndPullsInBothFormats) {
+  if (!have("podman") || ::geteuid() != 0) GTEST_SKIP() << "needs podman and root";
+  start();
+  shell(R"y(
+P="podman --root $PWD/root --runroot $PWD/run --tmpdir $PWD/tmp --storage-driver vfs"
+P="$P --events-backend none --cgroup-manager cgroupfs"
+mkdir tree; echo hello >tree/f
+tar -C tree -c . | $P import --change 'ENTRYPOINT ["/bin/app"]' - made
+$P push --tls-verify=false made $R/team/made:oci
+$P push --tls-verify=false --format v2s2 made $R/team/made:docker
+$P rmi -a -f
+for T in oci docker; do $P pull --tls-verify=false $R/team/made:$T; done
+test "$($P image inspect --format '{{.Config.Entrypoint}}' $R/team/made:oci)" = '[/bin/app]'
+$P search --tls-verify=false --list-tags $R/team/made | grep -q docker
+)y");
+}
+
 TEST_F(RegistryServerPeers, KilledWhileAPushIsUnderWayTheNextOneSucceeds) {
   if (!have("skopeo")) GTEST_SKIP() << "skopeo is not installed";
   start();
