@@ -25,6 +25,8 @@ struct Arguments {
 int up(const Arguments& arguments);
 /// `knative run`: run one image as a Service until interrupted.
 int run(const Arguments& arguments);
+/// `knative image`: look at the images of a data directory, bring some in and out.
+int image(const Arguments& arguments);
 /// `knative demo`: commit, image, URL, event, with the time of each.
 int demo(const Arguments& arguments);
 

@@ -17,6 +17,7 @@ constexpr const char* usage =
     "\n"
     "  up       run a platform with manifests until interrupted\n"
     "  run      run an image until interrupted\n"
+    "  image    list, import, export, name and remove images\n"
     "  demo     show commit, image, URL and event, with times\n"
     "  version  print the version\n"
     "  help     print this, or the options of a command: knative help up\n";
@@ -42,6 +43,24 @@ constexpr const char* run_usage =
     "  -e, --env NAME=VALUE    (may be repeated)\n"
     "  --port NUMBER           that the program listens on; default $PORT\n"
     "  --runtime NAME          what it runs on, e.g. sandbox\n";
+
+constexpr const char* image_usage =
+    "usage: knative image COMMAND --data-dir DIR [OPTIONS]\n"
+    "\n"
+    "The images of a data directory, whether a platform runs there or not.\n"
+    "\n"
+    "  list                    names, digests and sizes\n"
+    "  inspect NAME            manifest and config as JSON\n"
+    "  import PATH             from an archive (docker save, oci-archive; plain, gzip or\n"
+    "                          zstd), from - (the standard input), or from the folder of\n"
+    "                          an image layout\n"
+    "    --name NAME           what its one image is called here\n"
+    "  export NAME...          into an archive that docker load reads\n"
+    "    -o, --output FILE     where to; default: the standard output\n"
+    "    --format FORMAT       docker (default) or oci\n"
+    "  tag NAME NEW            give an image another name\n"
+    "  remove NAME...          take names away\n"
+    "  collect                 remove what no name needs\n";
 
 constexpr const char* platform_usage =
     "  --listen HOST:PORT      default 127.0.0.1:8080; loopback only, unless\n"
@@ -81,6 +100,7 @@ constexpr const char* version_usage =
 const char* usage_of(std::string_view command) {
   if (command == "up") return up_usage;
   if (command == "run") return run_usage;
+  if (command == "image") return image_usage;
   if (command == "demo") return demo_usage;
   if (command == "version") return version_usage;
   return usage;
@@ -111,7 +131,8 @@ std::optional<std::string_view> asks_for_help(int argc, char** argv) {
 struct Spec {
   std::set<std::string> with_value;
   std::set<std::string> flags;
-  bool words = false;  ///< From the first one on, everything is one.
+  bool words = false;          ///< From the first one on, everything is one.
+  bool words_between = false;  ///< What is no option is one.
 };
 
 // What `up` and `run` share.
@@ -137,7 +158,12 @@ bool parse(int argc, char** argv, const Spec& spec, command::Arguments& out) {
       out.words.assign(argv + i, argv + argc);
       return true;
     }
+    if (spec.words_between && (!name.starts_with("-") || name == "-")) {
+      out.words.push_back(argv[i]);
+      continue;
+    }
     if (name == "-e") name = "--env";
+    if (name == "-o") name = "--output";
     if (name == "-f") name = "--filename";
     if (name == "-R") name = "--recursive";
     if (spec.flags.contains(name) && !inline_value) {
@@ -216,6 +242,12 @@ int main(int argc, char** argv) {
     spec.words = true;
     if (!parse(argc, argv, spec, arguments)) return 2;
     return command::run(arguments);
+  }
+  if (name == "image") {
+    const Spec spec{.with_value = {"--data-dir", "--name", "--output", "--format"},
+                    .words_between = true};
+    if (!parse(argc, argv, spec, arguments)) return 2;
+    return command::image(arguments);
   }
   if (name == "demo") {
     const Spec spec{{"--repo", "--revision", "--sample"}, {"--quick"}};

@@ -148,10 +148,9 @@ class KNATIVE_EXPORT ImageStore {
   Result<ImageConfig> config(const Reference& name);
   /// Unpack all layers into `directory` (created; must be empty if it exists), checking every
   /// digest. On failure what was written is removed and the error names image and layer.
-  /// `skipped` takes the devices and pipes that were not made.
+  /// `losses` takes what is not as the image says.
   Result<ImageConfig> unpack(Files& files, const Reference& name, const std::string& directory,
-                             const UnpackOptions& options = {},
-                             std::vector<SpecialFile>* skipped = nullptr);
+                             const UnpackOptions& options = {}, UnpackLosses* losses = nullptr);
 };
 
 /// Bounds of a store.
@@ -186,8 +185,7 @@ struct UnpackedImage {
   std::string directory;  ///< Root of its files; shared, so treat it as read-only.
   Digest manifest;
   ImageConfig config;
-  /// Devices and pipes that were not made; known to whoever unpacked it just now.
-  std::vector<SpecialFile> skipped;
+  UnpackLosses losses;  ///< Known to whoever unpacked it just now.
 };
 
 /// Unpacks images once per manifest digest below one folder, on `Offload`; where this process may

@@ -1,9 +1,9 @@
 /// \file
 /// Layers of an image: written, and unpacked.
 ///
-/// Layers are packed deterministically: the same tree gives the same bytes, whatever its times,
-/// owners, umask and directory order. Calls that touch files block; run them on `Offload` when
-/// they may be slow.
+/// Layers are packed deterministically: the same tree gives the same bytes, whatever its times and
+/// the order of its folders, and unless `LayerOptions::preserve` whatever its owners and the umask.
+/// Calls that touch files block; run them on `Offload` when they may be slow.
 #pragma once
 
 #include <cstdint>
@@ -51,6 +51,28 @@ struct LayerOptions {
   bool gzip = true;
   /// 1 (fast) to 12 (small). Part of what the blob's digest depends on, not the DiffID.
   int level = 1;
+  /// Threads that compress and hash, the caller's included; no more than there are processors, and
+  /// one for a small layer. They change no byte.
+  unsigned threads_max = 4;
+  /// Whether `finish` tells the digest of the blob. A sink that does (`BlobWriter`) saves the time.
+  bool blob_digest = true;
+  /// Keep what a tree has beside names and bytes: owners, whole modes with set-id and sticky bits,
+  /// extended attributes of "user." and "security.capability", hard links, pipes and devices.
+  /// Without it a tree is normalised: entries belong to root, modes are 0755 for directories and
+  /// executables, else 0644, and each name of a file is a file. Times are `mtime_seconds` always.
+  bool preserve = false;
+  /// With `preserve`: what this user and this group own in the tree belongs to root in the layer.
+  /// For an unprivileged process, whose files are its own whatever they are in the container.
+  std::uint32_t root_owner = 0;
+  std::uint32_t root_group = 0;
+};
+
+/// What an entry of a layer has beside name and bytes.
+struct EntryMetadata {
+  unsigned mode = 0644;  ///< With set-id and sticky bits.
+  std::uint32_t owner = 0;
+  std::uint32_t group = 0;
+  FileAttributes attributes;
 };
 
 /// What `LayerWriter::finish` reports.
@@ -59,14 +81,18 @@ struct LayerInfo {
   Digest diff_id;
   std::uint64_t tar_bytes = 0;
   std::uint64_t entries = 0;
+  /// What of the trees is not in the layer, each by its name and why, in order; at most the first
+  /// thousand: sockets, and attributes that no archive can hold; without `preserve` also pipes and
+  /// devices.
+  std::vector<std::string> left_out;
 };
 
 /// Writes a layer: POSIX tar (ustar, pax records only where needed), in independent gzip members
 /// of 1 MiB input each, header without time and name.
 ///
-/// Deterministic: owners are 0 without names, times are `mtime_seconds`, modes are 0755 for
-/// directories and executables, else 0644. Names must come in ascending order (compared component
-/// by component), which also makes duplicates impossible. Memory is bounded by a few MiB.
+/// Deterministic: owners have no names and times are `mtime_seconds`. Names must come in ascending
+/// order (compared component by component), which also makes duplicates impossible. Memory is
+/// bounded by some MiB for each thread and, with `preserve`, the names of files that have several.
 class KNATIVE_EXPORT LayerWriter {
  public:
   /// `sink` must outlive the writer.
@@ -84,9 +110,23 @@ class KNATIVE_EXPORT LayerWriter {
   Result<void> add_file(std::string_view name, std::uint64_t size_bytes, ByteSource& content,
                         bool executable);
   Result<void> add_symlink(std::string_view name, std::string_view target);
-  /// Add everything below `directory`, as `prefix` (with its parents) or at the root when empty.
-  /// Sockets, pipes and devices are skipped. Names in `exclude` (relative to `directory`, e.g.
-  /// ".git") are left out with all below them.
+  /// The same with metadata of the caller's choice, whatever the options.
+  Result<void> add_directory(std::string_view name, const EntryMetadata& metadata);
+  Result<void> add_file(std::string_view name, std::uint64_t size_bytes, ByteSource& content,
+                        const EntryMetadata& metadata);
+  Result<void> add_symlink(std::string_view name, std::string_view target,
+                           const EntryMetadata& metadata);
+  /// Another name for what was added as `existing`; `invalid_argument` when nothing can have been.
+  Result<void> add_hard_link(std::string_view name, std::string_view existing);
+  /// A pipe or a device; its name and mode are those of the other arguments.
+  Result<void> add_special(std::string_view name, const SpecialFile& file,
+                           const EntryMetadata& metadata);
+  /// Add what lies at `path` as `name`: a file, a link, a pipe, a device, or a directory without
+  /// what is in it. A socket is left out and reported.
+  Result<void> add_path(Files& files, const std::string& path, std::string_view name);
+  /// Add everything below `directory`, as `prefix` (with its parents) or at the root when empty,
+  /// as `add_path` does. Names in `exclude` (relative to `directory`, e.g. ".git") are left out
+  /// with all below them.
   Result<void> add_tree(Files& files, const std::string& directory, std::string_view prefix = "",
                         const std::set<std::string>& exclude = {});
   /// Write the end of the archive. Call once; nothing may be added afterwards.
@@ -94,6 +134,9 @@ class KNATIVE_EXPORT LayerWriter {
 
  private:
   struct Impl;
+  Result<void> add_found(Files& files, const std::string& path, const FileInfo& info,
+                         std::string_view name);
+
   std::unique_ptr<Impl> impl_;
 };
 
@@ -121,6 +164,18 @@ struct UnpackOptions {
   std::size_t strip_components = 0;
 };
 
+/// What is not as the image says. Each list has at most the first thousand.
+struct UnpackLosses {
+  /// Devices and pipes that were not made, in the archive's order.
+  std::vector<SpecialFile> skipped;
+  /// With `preserve`: owners and attributes that could not be given, by the file's name and why.
+  std::vector<std::string> changed;
+
+  bool empty() const noexcept { return skipped.empty() && changed.empty(); }
+  /// One line for people, which names the first of each and counts the rest.
+  KNATIVE_EXPORT std::string to_string() const;
+};
+
 /// What `unpack_layer` has read.
 struct UnpackedLayer {
   Digest diff_id;  ///< Of the tar stream as read.
@@ -128,8 +183,7 @@ struct UnpackedLayer {
   std::uint64_t entries = 0;
   std::uint64_t extra_bytes = 0;    ///< Of files beyond the stream: holes, copies of hard links.
   std::uint64_t extra_folders = 0;  ///< Made for what is in them, without an entry.
-  /// Devices and pipes that were not made, in the archive's order; at most the first thousand.
-  std::vector<SpecialFile> skipped;
+  UnpackLosses losses;
 };
 
 /// Unpack a tar stream over `root`, which must exist. It may be plain or in any number of gzip

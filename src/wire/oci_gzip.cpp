@@ -1,12 +1,13 @@
-// Gzip both ways: blocks out through libdeflate (whole buffers, fast), streams in through zlib
-// (any member size, bounded memory). Also tells how a stream is compressed.
+// Gzip both ways: blocks out and small members in through libdeflate (whole buffers, fast), other
+// streams in through zlib (any member size, bounded memory).
 #include <libdeflate.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <cstring>
 
-#include "wire/oci_tar.hpp"
+#include "wire/oci_block_packer.hpp"
+#include "wire/oci_decode.hpp"
 
 namespace knative::oci::tar {
 
@@ -17,6 +18,7 @@ namespace {
 // of the format, as they decide the bytes.
 constexpr std::size_t sample_bytes = 4 << 10;
 constexpr std::size_t samples = 8;
+constexpr int sampler_level = 1;
 constexpr std::size_t sampled_block_bytes_min = 4 * samples * sample_bytes;
 constexpr std::size_t sample_saves_percent_min = 2;
 
@@ -36,10 +38,11 @@ Compressor make_compressor(int level) {
 struct BlockCompressor::Impl {
   explicit Impl(int level)
       : compressor(make_compressor(level)),
-        sampler(make_compressor(1)),
+        own_sampler(level == sampler_level ? nullptr : make_compressor(sampler_level)),
         storer(make_compressor(0)) {}
 
   bool saves(std::string_view sample) {
+    const Compressor& sampler = own_sampler ? own_sampler : compressor;
     const std::size_t used = libdeflate_deflate_compress(
         sampler.get(), sample.data(), sample.size(), output.data(), output.size());
     return used > 0 && used < sample.size() - sample.size() * sample_saves_percent_min / 100;
@@ -54,7 +57,7 @@ struct BlockCompressor::Impl {
   }
 
   Compressor compressor;
-  Compressor sampler;
+  Compressor own_sampler;
   Compressor storer;
   std::vector<char> output;
 };
@@ -80,106 +83,92 @@ std::string_view BlockCompressor::compress(std::string_view block) {
 
 namespace {
 
-constexpr std::size_t input_bytes = 64 << 10;
+// Header and trailer of a member, and what storing costs.
+constexpr std::size_t member_overhead_max = 64 << 10;
 
-class Inflater : public ByteSource {
+struct FreeDecompressor {
+  void operator()(libdeflate_decompressor* d) const { libdeflate_free_decompressor(d); }
+};
+
+// Members that are small, as ours are, in one go; others as they come.
+class GzipDecoder final : public Decoder {
  public:
-  Inflater(std::string head, ByteSource& rest) : inner_(std::move(head), rest) {
-    KN_ASSERT(inflateInit2(&stream_, 16 + MAX_WBITS) == Z_OK);
+  GzipDecoder() : whole_members_(libdeflate_alloc_decompressor()) {
+    KN_ASSERT(whole_members_ != nullptr && inflateInit2(&stream_, 16 + MAX_WBITS) == Z_OK);
   }
-  ~Inflater() override { inflateEnd(&stream_); }
-  Inflater(const Inflater&) = delete;
-  Inflater& operator=(const Inflater&) = delete;
+  ~GzipDecoder() override { inflateEnd(&stream_); }
+  GzipDecoder(const GzipDecoder&) = delete;
+  GzipDecoder& operator=(const GzipDecoder&) = delete;
 
-  Result<std::size_t> read(std::span<char> into) override {
-    if (into.empty()) return std::size_t{0};
-    stream_.next_out = reinterpret_cast<Bytef*>(into.data());
-    stream_.avail_out = static_cast<uInt>(std::min<std::size_t>(into.size(), 1u << 30));
-    const uInt room = stream_.avail_out;
-    while (stream_.avail_out == room && !done_) {
-      if (stream_.avail_in == 0) {
-        if (Result<void> filled = fill(); !filled) return filled.error();
-        if (stream_.avail_in == 0) {
-          if (!between_members_) return fail(Errc::data_loss, "gzip stream is truncated");
-          done_ = true;
-          break;
-        }
+  Result<std::size_t> decode(std::string_view& in, bool whole, std::span<char> out) override {
+    if (between_members_) skip_padding(in);
+    if (in.empty()) return std::size_t{0};
+    if (padding_) return fail(Errc::data_loss, "gzip stream: garbage after the end");
+    const bool may_be_whole = whole || in.size() > out.size() + member_overhead_max;
+    if (between_members_ && members_are_small_ && may_be_whole) {
+      std::size_t taken = 0;
+      std::size_t given = 0;
+      const libdeflate_result result = libdeflate_gzip_decompress_ex(
+          whole_members_.get(), in.data(), in.size(), out.data(), out.size(), &taken, &given);
+      if (result == LIBDEFLATE_SUCCESS) {
+        in.remove_prefix(taken);
+        begun_ = true;
+        return given;
       }
-      if (Result<void> stepped = step(); !stepped) return stepped.error();
+      // Too large for that, or damaged: zlib says which.
+      members_are_small_ = out.size() < gzip_block_bytes;
+    }
+    return inflate_some(in, out);
+  }
+
+  Result<void> end() const override {
+    if (begun_ && between_members_) return {};
+    return fail(Errc::data_loss, "gzip stream is truncated");
+  }
+
+ private:
+  // Tolerated at the end.
+  void skip_padding(std::string_view& in) {
+    const std::size_t zeros = std::min(in.find_first_not_of('\0'), in.size());
+    padding_ = padding_ || zeros > 0;
+    in.remove_prefix(zeros);
+  }
+
+  Result<std::size_t> inflate_some(std::string_view& in, std::span<char> out) {
+    constexpr std::size_t most = 1 << 30;
+    // zlib's type is not const, but it reads only.
+    stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(in.data()));
+    stream_.avail_in = static_cast<uInt>(std::min(in.size(), most));
+    stream_.next_out = reinterpret_cast<Bytef*>(out.data());
+    stream_.avail_out = static_cast<uInt>(std::min(out.size(), most));
+    const uInt input = stream_.avail_in;
+    const uInt room = stream_.avail_out;
+    between_members_ = false;
+    begun_ = true;
+    const int code = inflate(&stream_, Z_NO_FLUSH);
+    in.remove_prefix(input - stream_.avail_in);
+    if (code == Z_STREAM_END) {
+      KN_ASSERT(inflateReset(&stream_) == Z_OK);
+      between_members_ = true;
+    } else if (code != Z_OK && code != Z_BUF_ERROR) {
+      return fail(Errc::data_loss, std::string("gzip stream is damaged: ") +
+                                       (stream_.msg != nullptr ? stream_.msg : "bad data"));
     }
     return static_cast<std::size_t>(room - stream_.avail_out);
   }
 
- private:
-  Result<void> fill() {
-    Result<std::size_t> count = inner_.read(std::span<char>(input_));
-    if (!count) return count.error();
-    stream_.next_in = reinterpret_cast<Bytef*>(input_.data());
-    stream_.avail_in = static_cast<uInt>(*count);
-    return {};
-  }
-
-  Result<void> step() {
-    if (between_members_ && *stream_.next_in == 0) {  // tolerated: zero padding at the end
-      ++stream_.next_in;
-      --stream_.avail_in;
-      padding_ = true;
-      return {};
-    }
-    if (padding_) return fail(Errc::data_loss, "gzip stream: garbage after the end");
-    between_members_ = false;
-    const int code = inflate(&stream_, Z_NO_FLUSH);
-    if (code == Z_STREAM_END) {
-      KN_ASSERT(inflateReset(&stream_) == Z_OK);
-      between_members_ = true;
-      return {};
-    }
-    if (code != Z_OK && code != Z_BUF_ERROR) {
-      return fail(Errc::data_loss, std::string("gzip stream is damaged: ") +
-                                       (stream_.msg != nullptr ? stream_.msg : "bad data"));
-    }
-    return {};
-  }
-
-  Prefixed inner_;
+  std::unique_ptr<libdeflate_decompressor, FreeDecompressor> whole_members_;
   z_stream stream_{};
-  std::array<char, input_bytes> input_;
-  bool between_members_ = false;
+  bool members_are_small_ = true;
+  bool begun_ = false;
+  bool between_members_ = true;
   bool padding_ = false;
-  bool done_ = false;
 };
 
 }  // namespace
 
-Result<std::size_t> Prefixed::read(std::span<char> into) {
-  if (offset_ == head_.size()) return rest_.read(into);
-  const std::size_t count = std::min(into.size(), head_.size() - offset_);
-  std::memcpy(into.data(), head_.data() + offset_, count);
-  offset_ += count;
-  return count;
-}
+bool begins_as_gzip(std::string_view head) { return head.starts_with("\x1f\x8b"); }
 
-Result<std::unique_ptr<ByteSource>> decompress(ByteSource& inner) {
-  std::string head(6, '\0');
-  std::size_t have = 0;
-  while (have < head.size()) {
-    Result<std::size_t> count = inner.read(std::span<char>(head).subspan(have));
-    if (!count) return count.error();
-    if (*count == 0) break;
-    have += *count;
-  }
-  head.resize(have);
-  if (begins_as_zstd(head)) return decompress_zstd(std::move(head), inner);
-  if (head == std::string_view("\xfd"
-                               "7zXZ\0",
-                               6) ||
-      head.starts_with("BZh")) {
-    return fail(Errc::unimplemented, "archives compressed with xz or bzip2 are not supported");
-  }
-  if (head.substr(0, 2) == "\x1f\x8b") {
-    return std::unique_ptr<ByteSource>(std::make_unique<Inflater>(std::move(head), inner));
-  }
-  return std::unique_ptr<ByteSource>(std::make_unique<Prefixed>(std::move(head), inner));
-}
+std::unique_ptr<Decoder> gzip_decoder() { return std::make_unique<GzipDecoder>(); }
 
 }  // namespace knative::oci::tar

@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "wire/oci_decode.hpp"
 #include "wire/oci_tar_reader.hpp"
 
 namespace knative::oci {
@@ -19,7 +20,8 @@ using tar::shown;
 constexpr int links_followed_max = 40;
 constexpr std::size_t copy_bytes = 256 << 10;
 constexpr std::size_t resolved_bytes_max = 4 << 20;
-constexpr std::size_t skipped_max = 1000;
+constexpr std::size_t losses_max = 1000;
+constexpr std::size_t losses_named_max = 5;  // in one line
 // Names that are looked at on the way, all entries together: some seconds.
 constexpr std::uint64_t steps_max = std::uint64_t{1} << 28;
 constexpr std::string_view whiteout_prefix = ".wh.";
@@ -139,14 +141,14 @@ class Extractor {
   // allowed by the other. Deepest first.
   Result<void> finish() {
     for (auto folder = folders_.rbegin(); folder != folders_.rend(); ++folder) {
-      Result<void> set = set_metadata(folder->second, absolute(folder->first));
+      Result<void> set = set_metadata(folder->second, folder->first);
       if (!set) return set;
     }
     folders_.clear();
     return {};
   }
 
-  std::vector<SpecialFile> take_skipped() { return std::move(skipped_); }
+  UnpackLosses take_losses() { return std::move(losses_); }
 
  private:
   struct Metadata {
@@ -206,8 +208,9 @@ class Extractor {
   }
 
   // Of a file that was just made, no symbolic link on the way to it.
-  Result<void> set_metadata(const Metadata& metadata, const std::string& path,
+  Result<void> set_metadata(const Metadata& metadata, const std::string& relative,
                             bool symlink = false) {
+    const std::string path = absolute(relative);
     unsigned mode = metadata.mode;
     Result<void> owned = files_.set_owner(path, metadata.owner, metadata.group);
     if (!owned) {
@@ -215,6 +218,8 @@ class Extractor {
                            owned.error().code == Errc::invalid_argument ||  // unknown in here
                            owned.error().code == Errc::unimplemented;
       if (!may_not) return owned;
+      lose(relative, "it does not belong to " + std::to_string(metadata.owner) + ":" +
+                         std::to_string(metadata.group) + ": " + owned.error().detail);
       mode &= 01777;  // whoever owns it here never meant to lend his rights
     }
     if (!symlink) {
@@ -225,9 +230,15 @@ class Extractor {
       const bool cannot = !set && (set.error().code == Errc::unimplemented ||
                                    set.error().code == Errc::failed_precondition);
       if (!set && !cannot) return set;
+      if (!set) lose(relative, "its attribute " + name + " is lost: " + set.error().detail);
     }
     Result<void> timed = files_.set_modified(path, metadata.modified_ns);
     return timed || timed.error().code == Errc::unimplemented ? Result<void>() : timed;
+  }
+
+  void lose(const std::string& relative, const std::string& why) {
+    if (losses_.changed.size() == losses_max) return;
+    losses_.changed.push_back("\"" + (relative.empty() ? "/" : relative) + "\": " + why);
   }
 
   std::string absolute(const std::string& relative) const {
@@ -355,10 +366,11 @@ class Extractor {
       keep_folder(entry, relative);
       return {};
     }
-    if (!files_.info(path)) return {};  // a device that was skipped
+    const bool special = entry.type == '3' || entry.type == '4' || entry.type == '6';
+    if (special && !files_.info(path)) return {};  // it was skipped
     const Metadata metadata{entry.mode, entry.owner, entry.group, entry.modified_ns,
                             entry.attributes};
-    return set_metadata(metadata, path, entry.type == '2');
+    return set_metadata(metadata, relative, entry.type == '2');
   }
 
   Result<void> make(const Entry& entry, const std::string& relative, const std::string& path,
@@ -416,17 +428,22 @@ class Extractor {
       Result<void> made = files_.make_special(path, file);
       if (made || made.error().code != Errc::unimplemented) return made;
     }
-    if (skipped_.size() >= skipped_max) return {};
-    file.name = relative;
-    skipped_.push_back(std::move(file));
+    skip(std::move(file), relative);
     return {};
+  }
+
+  void skip(SpecialFile file, const std::string& relative) {
+    if (losses_.skipped.size() == losses_max) return;
+    file.name = relative;
+    losses_.skipped.push_back(std::move(file));
   }
 
   Result<std::unique_ptr<File>> create_file(const std::string& path, unsigned mode) {
     const OpenOptions how{.write = true, .create = true, .exclusive = true, .mode = mode | 0400};
     Result<std::unique_ptr<File>> file = files_.open(path, how);
     if (!file) return file;
-    // The process's umask may have taken bits away.
+    // The process's umask may have taken bits away; with `preserve` the whole mode is set later.
+    if (options_.preserve) return file;
     if (Result<void> set = files_.set_mode(path, mode | 0400); !set) return set.error();
     return file;
   }
@@ -466,13 +483,11 @@ class Extractor {
     const std::string target = absolute(linked);
     Result<FileInfo> info = files_.info(target);
     if (!info) {
-      const auto skipped =
-          std::find_if(skipped_.begin(), skipped_.end(),
-                       [&](const SpecialFile& file) { return file.name == linked; });
-      if (skipped != skipped_.end()) {
-        SpecialFile another = *skipped;
-        another.name = relative;
-        if (skipped_.size() < skipped_max) skipped_.push_back(std::move(another));
+      const std::vector<SpecialFile>& skipped = losses_.skipped;
+      const auto same = std::find_if(skipped.begin(), skipped.end(),
+                                     [&](const SpecialFile& file) { return file.name == linked; });
+      if (same != skipped.end()) {
+        skip(*same, relative);
         return {};
       }
     }
@@ -585,7 +600,7 @@ class Extractor {
   std::size_t resolved_bytes_ = 0;
   std::unordered_set<std::uint64_t> made_;
   std::unordered_set<std::uint64_t> cleared_;
-  std::vector<SpecialFile> skipped_;
+  UnpackLosses losses_;
   std::map<std::string, Metadata> folders_;  // of this layer, with `preserve`
   std::vector<char> buffer_;
   std::uint64_t steps_ = 0;
@@ -593,9 +608,30 @@ class Extractor {
 
 }  // namespace
 
+std::string UnpackLosses::to_string() const {
+  std::vector<std::string> first;
+  const auto add = [&first](const auto& all, const auto& text_of, std::string_view rest) {
+    for (std::size_t i = 0; i < std::min(all.size(), losses_named_max); ++i) {
+      first.push_back(text_of(all[i]));
+    }
+    if (all.size() <= losses_named_max) return;
+    first.push_back(std::to_string(all.size() - losses_named_max) + std::string(rest));
+  };
+  const auto named = [](const SpecialFile& file) {
+    return "\"" + file.name + "\" is not made: a " +
+           (file.kind == SpecialFile::Kind::pipe ? "pipe" : "device");
+  };
+  add(skipped, named, " more are not made");
+  add(
+      changed, [](const std::string& text) { return text; }, " more are changed");
+  std::string text;
+  for (const std::string& each : first) text.append(text.empty() ? "" : "; ").append(each);
+  return text;
+}
+
 Result<UnpackedLayer> unpack_layer(Files& files, ByteSource& archive, const std::string& root,
                                    const UnpackOptions& options) {
-  Result<std::unique_ptr<ByteSource>> plain = tar::decompress(archive);
+  Result<std::unique_ptr<tar::DecodedSource>> plain = tar::DecodedSource::over(archive, {});
   if (!plain) return plain.error();
   Reader reader(**plain, options);
   Extractor extractor(files, root, options, reader);
@@ -607,7 +643,9 @@ Result<UnpackedLayer> unpack_layer(Files& files, ByteSource& archive, const std:
   }
   if (Result<void> finished = extractor.finish(); !finished) return finished.error();
   Result<UnpackedLayer> layer = reader.finish();
-  if (layer) layer->skipped = extractor.take_skipped();
+  if (!layer) return layer;
+  layer->diff_id = (*plain)->digest();
+  layer->losses = extractor.take_losses();
   return layer;
 }
 

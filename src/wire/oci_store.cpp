@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "wire/oci_contents.hpp"
 #include "wire/oci_store.hpp"
 
 namespace knative::oci {
@@ -11,11 +12,6 @@ namespace {
 constexpr std::size_t layers_max = 512;
 constexpr std::size_t names_shown_max = 8;
 constexpr int index_depth_max = 8;
-
-bool is_index(const Descriptor& descriptor) {
-  return descriptor.media_type == media_type::index ||
-         descriptor.media_type == "application/vnd.docker.distribution.manifest.list.v2+json";
-}
 
 std::string quoted(const Reference& name) { return "image \"" + name.to_string() + "\""; }
 
@@ -30,6 +26,14 @@ Error no_such_image(const Reference& name,
   }
   if (all.size() > names_shown_max) detail += ", ...";
   return fail(Errc::not_found, detail);
+}
+
+constexpr std::size_t kept_losses_max = 1000;
+
+template <class T>
+void append(std::vector<T> more, std::vector<T>& all) {
+  more.resize(std::min(more.size(), kept_losses_max - all.size()));
+  std::move(more.begin(), more.end(), std::back_inserter(all));
 }
 
 // Names its blob when something is wrong with it; also drains it, so that it is always checked.
@@ -183,7 +187,7 @@ Result<ImageConfig> ImageStore::config(const Reference& name) {
 
 Result<ImageConfig> ImageStore::unpack(Files& files, const Reference& name,
                                        const std::string& directory, const UnpackOptions& options,
-                                       std::vector<SpecialFile>* skipped) {
+                                       UnpackLosses* losses) {
   Result<Manifest> document = manifest(name);
   if (!document) return document.error();
   Result<ImageConfig> image = config(name);
@@ -218,8 +222,9 @@ Result<ImageConfig> ImageStore::unpack(Files& files, const Reference& name,
       return error->within(quoted(name) + ": layer " + std::to_string(i + 1) + " (" +
                            blob.digest.to_string() + ")");
     }
-    if (skipped != nullptr) {
-      std::move(layer->skipped.begin(), layer->skipped.end(), std::back_inserter(*skipped));
+    if (losses != nullptr) {
+      append(std::move(layer->losses.skipped), losses->skipped);
+      append(std::move(layer->losses.changed), losses->changed);
     }
     left.bytes_max -= layer->tar_bytes + layer->extra_bytes;
     left.entries_max -= layer->entries + layer->extra_folders;

@@ -1,4 +1,4 @@
-// The POSIX tar header block and compressed streams, shared by the layer's writer and reader.
+// The POSIX tar header block and compressed blocks, shared by the layer's writer and reader.
 #pragma once
 
 #include <array>
@@ -65,26 +65,5 @@ class BlockCompressor {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-// Gives back the bytes that were looked at, then the rest. `rest` must outlive it.
-class Prefixed final : public ByteSource {
- public:
-  Prefixed(std::string head, ByteSource& rest) : head_(std::move(head)), rest_(rest) {}
-  Result<std::size_t> read(std::span<char> into) override;
-
- private:
-  std::string head_;
-  std::size_t offset_ = 0;
-  ByteSource& rest_;
-};
-
-// Reads `inner` as it is or, when it begins as a gzip or zstd stream, unpacked. `inner` must
-// outlive it.
-Result<std::unique_ptr<ByteSource>> decompress(ByteSource& inner);
-
-// Does a stream with these four bytes at its beginning consist of zstd frames (RFC 8878)?
-bool begins_as_zstd(std::string_view head);
-// Unpacks frame after frame; what is to be skipped between them is skipped.
-std::unique_ptr<ByteSource> decompress_zstd(std::string head, ByteSource& rest);
 
 }  // namespace knative::oci::tar

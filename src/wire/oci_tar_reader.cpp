@@ -330,7 +330,6 @@ Result<UnpackedLayer> Reader::finish() {
     if (!count) return count.error();
     if (*count == 0) {
       UnpackedLayer layer;
-      layer.diff_id = hasher_.finish();
       layer.tar_bytes = bytes_;
       layer.entries = entries_;
       layer.extra_bytes = extra_bytes_;
@@ -359,7 +358,6 @@ Result<void> Reader::charge_folder() {
 Result<std::size_t> Reader::some(std::span<char> into) {
   Result<std::size_t> count = source_.read(into);
   if (!count) return count;
-  hasher_.update(std::string_view(into.data(), *count));
   bytes_ += *count;
   if (bytes_ + extra_bytes_ > options_.bytes_max) return too_large();
   return count;

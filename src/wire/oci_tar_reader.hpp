@@ -31,7 +31,7 @@ std::string shown(std::string_view name);
 
 class Reader {
  public:
-  // Both must outlive it.
+  // Both must outlive it. The digest of the stream is its source's business.
   Reader(ByteSource& source, const UnpackOptions& options) : source_(source), options_(options) {}
 
   // The next entry, its content not yet read; nothing at the end. Skips what was left unread.
@@ -39,7 +39,7 @@ class Reader {
   // Content of the current entry and where it belongs in the file; 0 at its end. Between the
   // pieces, and after the last up to the entry's size, are holes.
   Result<std::size_t> content(std::span<char> into, std::uint64_t& offset);
-  // Read what follows the end marker, so that the whole stream has been hashed.
+  // Read what follows the end marker, so that the source has given the whole stream.
   Result<UnpackedLayer> finish();
 
   // Count what an entry becomes beyond its bytes in the stream, and folders that it names without
@@ -93,7 +93,6 @@ class Reader {
 
   ByteSource& source_;
   const UnpackOptions& options_;
-  Hasher hasher_;
   std::uint64_t bytes_ = 0;  // of the stream
   std::uint64_t extra_bytes_ = 0;
   std::uint64_t entries_ = 0;

@@ -39,7 +39,7 @@ Result<UnpackedImage> fetch_root(ImageStore& store, Files& files, const Referenc
   // their own whatever it says.
   Result<ImageConfig> unpacked =
       store.unpack(files, exact, *temporary + "/root",
-                   {.preserve = may_give_away(files, *temporary)}, &image.skipped);
+                   {.preserve = may_give_away(files, *temporary)}, &image.losses);
   if (unpacked) {
     Result<void> moved = files.rename(*temporary + "/root", image.directory);
     // Another process may have been faster; its root is as good.

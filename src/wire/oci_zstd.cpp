@@ -2,10 +2,9 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-#include <algorithm>
-#include <vector>
+#include <memory>
 
-#include "wire/oci_tar.hpp"
+#include "wire/oci_decode.hpp"
 
 namespace knative::oci::tar {
 
@@ -14,35 +13,30 @@ namespace {
 // 128 MiB, the most that the zstd program itself takes without being asked to.
 constexpr int window_log_max = 27;
 
-class ZstdSource final : public ByteSource {
+class ZstdDecoder final : public Decoder {
  public:
-  ZstdSource(std::string head, ByteSource& rest)
-      : inner_(std::move(head), rest), stream_(ZSTD_createDStream()), input_(ZSTD_DStreamInSize()) {
+  ZstdDecoder() : stream_(ZSTD_createDStream()) {
     KN_ASSERT(stream_ != nullptr);
     const std::size_t set =
         ZSTD_DCtx_setParameter(stream_.get(), ZSTD_d_windowLogMax, window_log_max);
     KN_ASSERT(ZSTD_isError(set) == 0);
   }
 
-  Result<std::size_t> read(std::span<char> into) override {
-    ZSTD_outBuffer out{into.data(), into.size(), 0};
-    while (out.pos == 0 && out.size > 0) {
-      // What a frame still holds comes out without more input.
-      if (in_.pos == in_.size && !full_) {
-        Result<std::size_t> count = inner_.read(std::span<char>(input_));
-        if (!count) return count.error();
-        if (*count == 0) {
-          if (inside_) return fail(Errc::data_loss, "zstd stream is truncated");
-          return std::size_t{0};
-        }
-        in_ = {input_.data(), *count, 0};
-      }
-      const std::size_t left = ZSTD_decompressStream(stream_.get(), &out, &in_);
-      if (ZSTD_isError(left) != 0) return damaged(left);
-      inside_ = left != 0;
-      full_ = inside_ && out.pos == out.size;
-    }
+  Result<std::size_t> decode(std::string_view& in, bool, std::span<char> room) override {
+    // Between frames there is nothing inside that could still come out.
+    if (in.empty() && !inside_) return std::size_t{0};
+    ZSTD_outBuffer out{room.data(), room.size(), 0};
+    ZSTD_inBuffer from{in.data(), in.size(), 0};
+    const std::size_t left = ZSTD_decompressStream(stream_.get(), &out, &from);
+    if (ZSTD_isError(left) != 0) return damaged(left);
+    in.remove_prefix(from.pos);
+    inside_ = left != 0;
     return out.pos;
+  }
+
+  Result<void> end() const override {
+    return inside_ ? Result<void>(fail(Errc::data_loss, "zstd stream is truncated"))
+                   : Result<void>();
   }
 
  private:
@@ -59,12 +53,8 @@ class ZstdSource final : public ByteSource {
   struct Free {
     void operator()(ZSTD_DStream* stream) const { ZSTD_freeDStream(stream); }
   };
-  Prefixed inner_;
   std::unique_ptr<ZSTD_DStream, Free> stream_;
-  std::vector<char> input_;
-  ZSTD_inBuffer in_{nullptr, 0, 0};
   bool inside_ = false;  // a frame has begun and not ended
-  bool full_ = false;    // the last output was filled: there may be more of it
 };
 
 }  // namespace
@@ -77,8 +67,6 @@ bool begins_as_zstd(std::string_view head) {
          head.substr(1, 3) == "\x2a\x4d\x18";
 }
 
-std::unique_ptr<ByteSource> decompress_zstd(std::string head, ByteSource& rest) {
-  return std::make_unique<ZstdSource>(std::move(head), rest);
-}
+std::unique_ptr<Decoder> zstd_decoder() { return std::make_unique<ZstdDecoder>(); }
 
 }  // namespace knative::oci::tar

@@ -1,5 +1,6 @@
-// Any bytes as layers of an image and as its documents: no crash, nothing outside the root, bounds
-// that hold, and documents that say the same when they are written and read again.
+// Any bytes as layers of an image, as its documents and as an archive of images: no crash, nothing
+// outside the root, bounds that hold, documents that say the same when they are written and read
+// again, and no names of what was refused.
 //
 // libFuzzer target; seed_layer_corpus.py beside it gives the seeds.
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "knative/oci.hpp"
+#include "knative/oci_archive.hpp"
 #include "knative/simulation.hpp"
 
 namespace {
@@ -58,16 +60,30 @@ void document(std::string_view bytes) {
   require(again->to_json() == first->to_json());
 }
 
+void archive(std::string_view bytes) {
+  const std::shared_ptr<oci::ImageStore> store = oci::memory_image_store();
+  const std::unique_ptr<oci::ByteSource> source = oci::memory_source(bytes);
+  const oci::ImportOptions options{.bytes_max = 1 << 20, .entries_max = 200};
+  const Result<std::vector<oci::ImportedImage>> images =
+      oci::import_archive(*store, *source, options);
+  if (!images) return require(store->references()->empty());
+  require(!images->empty());
+  for (const oci::ImportedImage& image : *images) {
+    require(store->find(image.name).value().has_value());
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 3) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 3, size - 3);
   const std::size_t at = (data[1] * 256U + data[2]) % (bytes.size() + 1);
-  switch (data[0] % 4) {
+  switch (data[0] % 5) {
     case 0: layers(bytes, at, true); break;
     case 1: layers(bytes, bytes.size(), true); break;
     case 2: layers(bytes, bytes.size(), false); break;
+    case 4: archive(bytes); break;
     default:
       document<oci::Manifest>(bytes);
       document<oci::Index>(bytes);

@@ -2,6 +2,7 @@
 """Write layers and documents of images as seeds for layer_fuzz into the folder given."""
 
 import gzip
+import hashlib
 import io
 import json
 import sys
@@ -44,7 +45,27 @@ def sparse():
         yield out.getvalue().rstrip(b"\0") + bytes(1024)
 
 
+def saved():
+    """As Docker saves an image, with the same layer again as a link; and an index.json alone."""
+    layer = archive([("f", tarfile.REGTYPE, "x")], tarfile.USTAR_FORMAT)
+    digest = "sha256:" + hashlib.sha256(layer).hexdigest()
+    config = json.dumps({"architecture": "amd64", "os": "linux",
+                         "rootfs": {"type": "layers", "diff_ids": [digest, digest]}})
+    manifest = json.dumps([{"Config": "c.json", "RepoTags": ["a/b:v1"],
+                            "Layers": ["1/layer.tar", "2/layer.tar"]}])
+    yield archive([("1/layer.tar", tarfile.REGTYPE, layer.decode()),
+                   ("2/layer.tar", tarfile.SYMTYPE, "../1/layer.tar"),
+                   ("c.json", tarfile.REGTYPE, config), ("manifest.json", tarfile.REGTYPE, manifest)],
+                  tarfile.USTAR_FORMAT)
+    index = json.dumps({"schemaVersion": 2, "manifests": [
+        {"digest": DIGEST, "size": 0, "mediaType": "application/vnd.oci.image.manifest.v1+json"}]})
+    yield archive([("blobs/" + DIGEST.replace(":", "/"), tarfile.REGTYPE, ""),
+                   ("index.json", tarfile.REGTYPE, index)], tarfile.USTAR_FORMAT)
+
+
 def seeds():
+    for content in saved():
+        yield bytes([4, 0, 0]) + content
     lower = [("/", tarfile.DIRTYPE, ""), ("/app/s", tarfile.REGTYPE, "x"),
              ("app/h", tarfile.LNKTYPE, "/app/s"), ("l", tarfile.SYMTYPE, "/etc"),
              ("l/f", tarfile.REGTYPE, "y"), ("p", tarfile.FIFOTYPE, ""), ("d", tarfile.CHRTYPE, ""),

@@ -387,7 +387,7 @@ TEST_F(ForeignLayer, PipesAreMadeAndDevicesReported) {
   const std::vector<SpecialFile> expected = {{"dev/null", Kind::character_device, 0666, 1, 3},
                                              {"dev/again", Kind::character_device, 0666, 1, 3},
                                              {"dev/sda", Kind::block_device, 0600, 8, 0}};
-  EXPECT_EQ(layer->skipped, expected);
+  EXPECT_EQ(layer->losses.skipped, expected);
 }
 
 TEST_F(ForeignLayer, DevicesAreMadeWhereAskedAndAllowed) {
@@ -401,7 +401,7 @@ TEST_F(ForeignLayer, DevicesAreMadeWhereAskedAndAllowed) {
       raw_tar({{.name = "null", .type = '3', .mode = 0666, .device_major = 1, .device_minor = 3}});
   const Result<UnpackedLayer> layer = unpack(archive, "out", {.make_devices = true});
   ASSERT_TRUE(layer) << layer.error().to_string();
-  EXPECT_EQ(layer->skipped.size(), allowed ? 0u : 1u);
+  EXPECT_EQ(layer->losses.skipped.size(), allowed ? 0u : 1u);
   if (!allowed) return;
   EXPECT_EQ(files().special(path("out/null")).value(), null);
 }
@@ -419,8 +419,8 @@ TEST_F(ForeignLayer, FilesThatKnowNoPipesReportThem) {
   const Result<UnpackedLayer> layer =
       unpack_with(plain, raw_tar({{.name = "p", .type = '6'}}), "out");
   ASSERT_TRUE(layer) << layer.error().to_string();
-  ASSERT_EQ(layer->skipped.size(), 1u);
-  EXPECT_EQ(layer->skipped[0].kind, SpecialFile::Kind::pipe);
+  ASSERT_EQ(layer->losses.skipped.size(), 1u);
+  EXPECT_EQ(layer->losses.skipped[0].kind, SpecialFile::Kind::pipe);
 }
 
 TEST_F(ForeignLayer, WhatARootOfAContainerHasIsKeptWhenAsked) {

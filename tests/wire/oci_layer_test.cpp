@@ -138,6 +138,53 @@ TEST_F(LayerTest, WhatCannotBeCompressedIsStoredAndTextBesideItIsNot) {
   EXPECT_EQ(read("out/file"), noise);
 }
 
+TEST_F(LayerTest, ThreadsChangeNoByte) {
+  Random random(3);
+  std::string mixed;
+  while (mixed.size() < (7 << 20)) {
+    mixed += random.below(2) == 0 ? std::string(random.below(900'000), 'x')
+                                  : std::string(1000, static_cast<char>(random()));
+  }
+  write("in/a", mixed);
+  write("in/b", mixed.substr(0, (1 << 20) - 2048));
+  for (const bool gzip : {true, false}) {
+    std::string one;
+    const LayerInfo alone = pack("in", one, {.gzip = gzip, .threads_max = 1});
+    for (const unsigned threads : {0u, 2u, 4u}) {
+      std::string several;
+      const LayerInfo together = pack("in", several, {.gzip = gzip, .threads_max = threads});
+      EXPECT_EQ(several, one) << threads;
+      EXPECT_EQ(together.diff_id, alone.diff_id);
+      EXPECT_EQ(together.blob, alone.blob);
+    }
+    const LayerInfo quiet = pack("in", one, {.gzip = gzip, .blob_digest = false});
+    EXPECT_TRUE(quiet.blob.digest.empty());
+    EXPECT_EQ(quiet.blob.size_bytes, alone.blob.size_bytes);
+  }
+}
+
+class FullSink : public ByteSink {
+ public:
+  Result<void> write(std::string_view bytes) override {
+    room_ -= std::min(room_, bytes.size());
+    return room_ > 0 ? Result<void>() : fail(Errc::resource_exhausted, "the disk is full");
+  }
+
+ private:
+  std::size_t room_ = 10'000;
+};
+
+TEST_F(LayerTest, ASinkThatIsFullEndsItWhateverIsUnderWay) {
+  Random random(5);
+  std::string noise(9 << 20, '\0');
+  for (char& byte : noise) byte = static_cast<char>(random());
+  for (const unsigned threads : {1u, 4u}) {
+    FullSink sink;
+    LayerWriter writer(sink, {.threads_max = threads});
+    EXPECT_EQ(writer.add_file("a", noise).error().code, Errc::resource_exhausted);
+  }
+}
+
 TEST_F(LayerTest, TarReadsWhatWeWriteAndWeReadWhatTarWrites) {
   const std::string longish(60, 'd');
   write("in/" + longish + "/" + longish + "/" + std::string(90, 'f'), "long");

@@ -19,10 +19,10 @@ from __future__ import annotations
 import asyncio
 import os
 from types import MappingProxyType
-from typing import Any, Callable, Mapping, Sequence, TypeVar
+from typing import Any, Callable, List, Mapping, Sequence, TypeVar
 
 from . import _native
-from ._arguments import duration, of, optional, takes, text
+from ._arguments import duration, list_of, of, optional, takes, text
 from ._arguments import function as a_function
 from ._arguments import path as a_path
 from .build import Build, BuildResult
@@ -32,7 +32,8 @@ from .functions import (Calls, Functions, as_reply, is_async, logger, run_later,
 from .http import Request, Response
 from .objects import Kind, Object, say
 from .platform import (A_KIND, A_THING, PLATFORM, Images, Receive, Ref, Seconds, Subscription,
-                       Tls, _running, a_ref, fields_of, make_native, seconds, subscriber)
+                       Tls, _running, a_ref, archive_format, fields_of, make_native, seconds,
+                       subscriber)
 
 __all__ = ["Applied", "Platform"]
 
@@ -269,6 +270,20 @@ class Platform:
     async def build(self, build: Build) -> BuildResult:
         """Build now; raises with the reason when it fails."""
         return BuildResult(**await _value(self._running.build(build.to_dict())))
+
+    # images
+
+    @takes(path=a_path, name=text)
+    async def import_images(self, path: str | os.PathLike[str], name: str = "") -> List[str]:
+        """Take the images of an archive (`docker save`, an OCI layout in a tar, also compressed) or
+        of the folder of a layout; "NAME@DIGEST" of each. With `name` its one image is called so."""
+        return await _value(self._running.import_images(os.fsencode(path), name))
+
+    @takes(path=a_path, names=list_of(text), format=archive_format)
+    async def export_images(self, path: str | os.PathLike[str], names: Sequence[str],
+                            format: str = "docker") -> None:
+        """Write images into an archive that `docker load` reads, or into an OCI layout in a tar."""
+        await _value(self._running.export_images(os.fsencode(path), [*names], format))
 
     # looking inside
 

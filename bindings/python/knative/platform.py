@@ -7,8 +7,8 @@ import dataclasses
 import os
 from datetime import timedelta
 from types import MappingProxyType
-from typing import (TYPE_CHECKING, Any, Callable, Mapping, Protocol, Sequence, Tuple, Union,
-                    overload)
+from typing import (TYPE_CHECKING, Any, Callable, List, Mapping, Protocol, Sequence, Tuple,
+                    Union, overload)
 
 from . import _native
 from ._arguments import (Check, duration, flag, integer, list_of, mapping_of, of, optional,
@@ -47,6 +47,12 @@ def _log_level(name: str, value: object) -> None:
     text(name, value)
     if value not in LOG_LEVELS:
         raise ValueError(f"{name}: debug, info, warning or error, not {value!r}")
+
+
+def archive_format(name: str, value: object) -> None:
+    text(name, value)
+    if value not in ("docker", "oci"):
+        raise ValueError(f"{name}: docker or oci, not {value!r}")
 
 
 def a_ref(name: str, value: object) -> None:
@@ -430,6 +436,20 @@ class Platform:
     @property
     def builder(self) -> _Builder:
         return _Builder(self)
+
+    # images
+
+    @takes(path=path, name=text)
+    def import_images(self, path: str | os.PathLike[str], name: str = "") -> List[str]:
+        """Take the images of an archive (`docker save`, an OCI layout in a tar, also compressed) or
+        of the folder of a layout; "NAME@DIGEST" of each. With `name` its one image is called so."""
+        return self._native.import_images(os.fsencode(path), name).result()
+
+    @takes(path=path, names=list_of(text), format=archive_format)
+    def export_images(self, path: str | os.PathLike[str], names: Sequence[str],
+                      format: str = "docker") -> None:
+        """Write images into an archive that `docker load` reads, or into an OCI layout in a tar."""
+        self._native.export_images(os.fsencode(path), [*names], format).result()
 
     @property
     def endpoint(self) -> str:

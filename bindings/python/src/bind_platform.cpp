@@ -3,6 +3,7 @@
 
 #include "controller.hpp"
 #include "host.hpp"
+#include "knative/oci_archive.hpp"
 #include "knative/registry_client.hpp"
 
 namespace native {
@@ -349,6 +350,50 @@ Pending build(const Host& self, const py::dict& fields) {
   });
 }
 
+// ---------------------------------------------------------------------------- images
+
+using knative::oci::ImageStore;
+using knative::oci::ImportedImage;
+
+// Its own share: the work may be left at it when the platform ends.
+std::shared_ptr<ImageStore> images_of(Platform& platform) {
+  return *platform.find<std::shared_ptr<ImageStore>>();
+}
+
+// Files are read and written beside the loop.
+Pending import_images(const Host& self, const std::string& path, const std::string& name) {
+  auto options = std::make_shared<knative::oci::ImportOptions>();
+  if (!name.empty()) options->name = take(knative::oci::Reference::parse(name)).with_default_tag();
+  return self.begin([path, options](Platform& platform) {
+    auto work = [images = images_of(platform), &files = platform.env().files, path, options] {
+      return knative::oci::import_images(*images, files, path, *options);
+    };
+    return awaiting(
+        platform.env().disk.run(work), [](const std::vector<ImportedImage>& images) -> py::object {
+          py::list out;
+          for (const ImportedImage& image : images) {
+            out.append(image.name.to_string() + "@" + image.manifest.digest.to_string());
+          }
+          return out;
+        });
+  });
+}
+
+Pending export_images(const Host& self, const std::string& path,
+                      const std::vector<std::string>& names, const std::string& format) {
+  std::vector<knative::oci::Reference> wanted;
+  for (const std::string& name : names)
+    wanted.push_back(take(knative::oci::Reference::parse(name)));
+  const auto as =
+      format == "oci" ? knative::oci::ArchiveFormat::oci : knative::oci::ArchiveFormat::docker;
+  return self.begin([path, wanted, as](Platform& platform) {
+    auto work = [images = images_of(platform), &files = platform.env().files, path, wanted, as] {
+      return knative::oci::export_images(*images, wanted, files, path, as);
+    };
+    return awaiting(platform.env().disk.run(work), to_none);
+  });
+}
+
 Pending url(const Host& self, const py::tuple& ref) {
   return self.begin(
       now([ref = ref_of(ref)](Platform& platform) { return plain(platform.url(ref)); }));
@@ -490,6 +535,8 @@ void bind_platform(py::module_& module) {
       .def("subscribe", &subscribe, py::arg("broker"), py::arg("filter"), py::arg("function"),
            py::arg("asynchronous"))
       .def("build", &build, py::arg("build"))
+      .def("import_images", &import_images, py::arg("path"), py::arg("name"))
+      .def("export_images", &export_images, py::arg("path"), py::arg("names"), py::arg("format"))
       .def("url", &url, py::arg("ref"))
       .def("scale", &scale, py::arg("service"))
       .def("endpoint", &endpoint)

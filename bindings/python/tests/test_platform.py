@@ -1,5 +1,6 @@
 """The platform from Python: what a user does with it, and what it answers to mistakes."""
 
+import asyncio
 import json
 import pickle
 import queue
@@ -254,6 +255,36 @@ def test_a_platform_is_a_registry_and_gets_images_from_another(tmp_path):
     with pytest.raises(TypeError, match="insecure_registries"):
         kn.Images(insecure_registries="localhost:5000")
     assert "secret" not in repr(kn.Images(registry_config="secret"))
+
+
+def test_images_come_from_archives_and_go_into_them(tmp_path):
+    step = kn.build.Step("write", image="host", command=["sh", "-c"],
+                         args=["echo 'web: ./x' > Procfile; echo > x; chmod +x x"])
+    with kn.Platform(listen=None, data_directory=tmp_path / "data") as platform:
+        made = platform.builder.run(kn.build.Build("made", image="local/made:1", steps=[step]))
+        platform.export_images(tmp_path / "made.tar", ["local/made:1"])
+        platform.export_images(tmp_path / "layout.tar", ["local/made:1"], "oci")
+        with pytest.raises(kn.NotFound, match="local/absent"):
+            platform.export_images(tmp_path / "absent.tar", ["local/absent"])
+        with pytest.raises(ValueError, match="format: docker or oci"):
+            platform.export_images(tmp_path / "x.tar", ["local/made:1"], "zip")
+    digest = made.digest
+    with kn.Platform(listen=None) as other:
+        assert other.import_images(tmp_path / "made.tar") == [f"local/made:1@{digest}"]
+        assert other.import_images(tmp_path / "layout.tar", "tea:2") == [f"tea:2@{digest}"]
+        assert other.import_images(tmp_path / "data" / "images") == [f"local/made:1@{digest}"]
+        (tmp_path / "broken.tar").write_bytes(b"no archive")
+        with pytest.raises(kn.InvalidArgument, match="broken.tar"):
+            other.import_images(tmp_path / "broken.tar")
+
+    async def later():
+        async with kn.aio.Platform(listen=None) as platform:
+            assert await platform.import_images(tmp_path / "made.tar", "mine") == [
+                f"mine:latest@{digest}"]
+            await platform.export_images(tmp_path / "again.tar", ["mine"])
+
+    asyncio.run(later())
+    assert (tmp_path / "again.tar").stat().st_size > 0
 
 
 def test_proxies_are_those_that_the_program_says():
