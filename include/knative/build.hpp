@@ -34,13 +34,15 @@ using Step = core::Container;
 struct GitSource {
   std::string url = {};
   std::string revision = {};  ///< Branch, tag, commit or ref; empty: the remote's default branch.
+  /// Extension, as of Tekton's git-clone: fetch what .gitmodules names, and what that names.
+  bool submodules = false;
   friend bool operator==(const GitSource&, const GitSource&) = default;
 };
 
 /// An archive or manifest in an object store.
 struct GcsSource {
-  std::string type = {};  ///< "Archive" or "Manifest".
-  std::string location = {};
+  std::string type = {};      ///< "Archive", "ZipArchive", "TarGzArchive" or "Manifest".
+  std::string location = {};  ///< gs://, http://, https://, file:// or a path.
   friend bool operator==(const GcsSource&, const GcsSource&) = default;
 };
 
@@ -96,6 +98,9 @@ struct ImageConfig {
   std::string user = {};
   std::vector<std::int32_t> ports = {};
   StringMap labels = {};
+  /// Pack what steps in containers left as what host steps leave is packed: owned by root, 0755 or
+  /// 0644, without attributes and hard links. Otherwise all of that is kept but for times.
+  bool normalize = false;
   friend bool operator==(const ImageConfig&, const ImageConfig&) = default;
 };
 

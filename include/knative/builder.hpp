@@ -7,10 +7,13 @@
 ///
 /// A step whose image is "host" runs on the runtime of that name, one of "fn:NAME" is a function,
 /// every other one a container of its image on the runtime that is chosen for it. `/workspace`,
-/// `/builder/home` and volumes are folders of this machine, mounted into each step. A process of
-/// this machine has no mounts of its own: it sees their real places in `$WORKSPACE` and `$HOME`, as
-/// its working directory, and wherever such a path stands in its command, arguments or environment.
-/// It isolates nothing: such a step may do whatever this process may.
+/// `/builder/home` and volumes are folders of this machine, mounted into each step, so that paths
+/// that a compiler writes down are the same in every build. A step on the host sees them there,
+/// too, where this process may give it a view of its own (as root); elsewhere it has their real
+/// places in `$WORKSPACE` and `$HOME`, as its working directory, and wherever such a path stands in
+/// its command, arguments or environment. Those are the same each time for builds of one namespace
+/// and name that do not run at once; other ones are told in the build's log. It isolates nothing:
+/// such a step may do whatever this process may.
 ///
 /// \code
 /// knative::http::Outbound outbound(env.executor, env.timers, env.network);
@@ -23,6 +26,7 @@
 /// \endcode
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -50,6 +54,11 @@ namespace knative {
 struct Fetched {
   build::ResolvedSource resolved;            ///< Commit id of git, digest of archives.
   std::optional<std::int64_t> time_seconds;  ///< Committer time of git.
+  struct Submodule {
+    std::string path;  ///< Below the source's directory, where it has its ".git".
+    build::ResolvedSource resolved;
+  };
+  std::vector<Submodule> submodules = {};  ///< In the order they came.
 };
 
 /// What a fetch may show to servers, each to those that it is for.
@@ -98,13 +107,25 @@ struct FetcherOptions {
   Duration idle_timeout = std::chrono::seconds(60);
   /// OpenSSH's client, a path or a name in /usr/local/bin, /usr/bin or /bin.
   std::string ssh_program = "ssh";
+  /// Where gs://BUCKET/OBJECT is: Google Cloud Storage, or what answers like it.
+  std::string storage_endpoint = "https://storage.googleapis.com";
+  /// An access token for what is fetched from there, asked for at the start of a source; empty, or
+  /// one that is empty: nobody in particular.
+  std::function<std::string()> storage_token;
+  std::size_t downloads_max = 16;  ///< Objects of a manifest at a time.
+  /// Submodules of a source, those of submodules included, and how deep they may stand.
+  std::size_t submodules_max = 256;
+  std::size_t submodule_depth_max = 8;
 };
 
 /// Git (path, file://, http://, https://, git://, ssh://, user@host:path), folders and archives.
 ///
 /// Git: the revision is a branch, a tag, a full or short commit id, or any ref; empty means the
 /// remote's default branch. The commit is checked out detached, with its repository in ".git".
-/// Hooks, content filters and configuration of anybody have no effect, submodules are not fetched.
+/// Hooks, content filters and configuration of anybody have no effect. Submodules are fetched when
+/// the source says so, each its one commit, and count into the source's bounds; those of a
+/// repository from elsewhere are never of this machine. Names that stand for options or leave their
+/// repository, and places that are links, are refused.
 /// A local repository is read where it lies, whoever owns it; its history is not copied. A server
 /// is asked, in version 2 of git's protocol, for the refs that the revision may mean and for the
 /// one commit, whether a ref leads to it or not. All that branches and tags lead to is transferred,
@@ -113,8 +134,11 @@ struct FetcherOptions {
 /// else. What a commit comes to is counted before it is written out. What an earlier source left is
 /// replaced, but a link of it that leads away is never followed.
 /// Archive: a gcs source of type Archive, ZipArchive or TarGzArchive whose location is a zip or a
-/// tar file, plain or gzip, told by its first bytes, given as path, file://, http:// or https://
-/// URL. A custom source is a step and not fetched here. What is http goes out by `outbound`, with
+/// tar file, plain or gzip, told by its first bytes, given as path, file://, http://, https:// or
+/// gs://BUCKET/OBJECT[#GENERATION]. Manifest: a JSON object of names, each with "sourceUrl" (a
+/// location as above; of a manifest that came from elsewhere none of this machine) and "sha1sum".
+/// Its files are 0555, as Google's fetcher makes them; it is known by its own digest.
+/// A custom source is a step and not fetched here. What is http goes out by `outbound`, with
 /// its trust and proxies; "user:password@" of a URL is for its origin alone. git:// is in clear
 /// text. ssh is a child process with a key of the credentials, in a file that is there until the
 /// server has let it in; hosts must be among `known_hosts` when there are any, otherwise every host
@@ -219,7 +243,11 @@ struct BuildResult {
 ///
 /// Several builds may run at once; each has its own directory. Dropping a task cancels its build.
 /// Same sources, steps and configuration give the same image digest as far as the steps are
-/// deterministic themselves (they get SOURCE_DATE_EPOCH).
+/// deterministic themselves (they get SOURCE_DATE_EPOCH): times in an image are always those of the
+/// options. When a step ran in a container, the image keeps owners, whole modes, extended
+/// attributes, hard links and pipes of the workspace (`oci::LayerOptions::preserve`; what belongs
+/// to this process belongs to root), unless `imageConfig.normalize`; after host steps and functions
+/// it is normalised. What cannot be in an image, as sockets, is named in the log.
 class KNATIVE_EXPORT Builder {
  public:
   /// Everything must outlive the builder, and the builder its tasks.

@@ -9,7 +9,8 @@ using fields::warned;
 
 const fields::Struct& describe(const GitSource*) {
   static const Field list[] = {acts("url", &GitSource::url, fields::always),
-                               acts("revision", &GitSource::revision)};
+                               acts("revision", &GitSource::revision),
+                               acts("submodules", &GitSource::submodules)};
   static const fields::Struct description{"GitSource", list};
   return description;
 }
@@ -62,7 +63,8 @@ const fields::Struct& describe(const ImageConfig*) {
                                acts("workingDir", &ImageConfig::working_dir),
                                acts("user", &ImageConfig::user),
                                acts("ports", &ImageConfig::ports),
-                               acts("labels", &ImageConfig::labels)};
+                               acts("labels", &ImageConfig::labels),
+                               acts("normalize", &ImageConfig::normalize)};
   static const fields::Struct description{"ImageConfig", list};
   return description;
 }

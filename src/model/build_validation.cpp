@@ -1,10 +1,13 @@
 // The admission rules of Knative Build 0.7, with the paths its webhook prints (some of them odd:
 // "spec.steps.Image", "spec.sources.subpath"), because people search for them.
 #include <algorithm>
+#include <array>
 #include <set>
+#include <span>
 
 #include "knative/build.hpp"
 #include "knative/oci.hpp"
+#include "model/pod_validation.hpp"
 
 namespace knative::build {
 namespace {
@@ -44,13 +47,79 @@ FieldErrors validate_steps(const std::vector<Step>& steps) {
   return errors;
 }
 
-// What a cluster would find out only when it makes the pod.
+FieldErrors validate_contents(const std::vector<core::Volume>& volumes) {
+  FieldErrors errors;
+  for (std::size_t i = 0; i < volumes.size(); ++i) {
+    FieldErrors wrong = core::validate_volume_content(volumes[i]);
+    const bool in_memory = volumes[i].empty_dir && volumes[i].empty_dir->in_memory();
+    if (in_memory) wrong.add(core::not_in_memory("emptyDir.medium"));
+    errors.add(std::move(wrong).via_field_index("volumes", i));
+  }
+  return errors;
+}
+
+constexpr std::array<std::string_view, 4> gcs_types{"Archive", "ZipArchive", "TarGzArchive",
+                                                    "Manifest"};
+constexpr std::array<std::string_view, 4> gcs_schemes{"gs", "http", "https", "file"};
+constexpr std::array<std::string_view, 7> git_schemes{"http", "https",   "git",    "file",
+                                                      "ssh",  "git+ssh", "ssh+git"};
+
+// The value in the error is the scheme alone: behind it a password may stand.
+FieldErrors validate_scheme(std::string_view location, std::span<const std::string_view> known,
+                            std::string_view field) {
+  const std::size_t end = location.find("://");
+  if (end == location.npos) return {};
+  const std::string_view scheme = location.substr(0, end);
+  if (std::find(known.begin(), known.end(), scheme) != known.end()) return {};
+  std::string details = "only paths";
+  for (const std::string_view name : known) details.append(", ").append(name).append("://");
+  return invalid_value(location.substr(0, end + 3), field, std::move(details));
+}
+
+FieldErrors validate_gcs(const GcsSource& gcs) {
+  FieldErrors errors;
+  if (gcs.type.empty()) {
+    errors.add(missing_field({"type"}));
+  } else if (std::find(gcs_types.begin(), gcs_types.end(), gcs.type) == gcs_types.end()) {
+    errors.add(
+        invalid_value(gcs.type, "type", "only Archive, ZipArchive, TarGzArchive and Manifest"));
+  }
+  if (gcs.location.empty()) errors.add(missing_field({"location"}));
+  errors.add(validate_scheme(gcs.location, gcs_schemes, "location"));
+  const std::string_view location = gcs.location;
+  if (location.starts_with("gs://")) {
+    const std::size_t slash = location.find('/', 5);
+    const std::size_t object =
+        slash == location.npos ? slash : location.find_first_not_of('/', slash);
+    if (slash == 5 || object == location.npos || location[object] == '#') {
+      errors.add(invalid_value(location, "location", "must be gs://BUCKET/OBJECT"));
+    }
+  }
+  return errors;
+}
+
+bool leaves_its_folder(std::string_view path) {
+  const std::string whole = "/" + std::string(path) + "/";
+  return whole.find("/../") != std::string::npos;
+}
+
+// What a cluster would find out only when it makes the pod, or when that runs.
 FieldErrors validate_source(const SourceSpec& source) {
   FieldErrors errors;
+  if (source.sub_path.starts_with('/')) {
+    errors.add(invalid_value(source.sub_path, "subPath", "must be a relative path"));
+  } else if (leaves_its_folder(source.sub_path)) {
+    errors.add(invalid_value(source.sub_path, "subPath", "must not contain '..'"));
+  }
+  // A leading slash is the workspace's.
+  if (leaves_its_folder(source.target_path)) {
+    errors.add(invalid_value(source.target_path, "targetPath", "must not contain '..'"));
+  }
   if (source.git) {
     if (source.git->url.empty()) errors.add(missing_field({"git.url"}));
+    errors.add(validate_scheme(source.git->url, git_schemes, "git.url"));
   } else if (source.gcs) {
-    if (source.gcs->location.empty()) errors.add(missing_field({"gcs.location"}));
+    errors.add(validate_gcs(*source.gcs).via_field("gcs"));
   } else if (source.custom) {
     if (!source.custom->name.empty()) errors.add(disallowed_field({"custom.name"}));
     if (source.custom->image.empty()) errors.add(missing_field({"custom.image"}));
@@ -62,7 +131,7 @@ std::vector<std::string_view> components(std::string_view path) {
   std::vector<std::string_view> out;
   while (!path.empty()) {
     const std::size_t slash = std::min(path.find('/'), path.size());
-    if (slash > 0) out.push_back(path.substr(0, slash));
+    if (slash > 0 && path.substr(0, slash) != ".") out.push_back(path.substr(0, slash));
     path.remove_prefix(std::min(slash + 1, path.size()));
   }
   return out;
@@ -158,6 +227,7 @@ FieldErrors validate_spec(const BuildSpec& spec) {
     errors.add(validate_source(spec.sources[i]).via_field_index("sources", i));
   }
   errors.add(validate_volumes(spec.volumes).via_field("volumes"));
+  errors.add(validate_contents(spec.volumes));
   if (spec.timeout &&
       (*spec.timeout < Duration::zero() || *spec.timeout > std::chrono::hours(24))) {
     errors.add(out_of_bounds(format_duration(*spec.timeout), "0", "24", "timeout"));
@@ -181,6 +251,7 @@ FieldErrors validate_spec(const BuildSpec& spec) {
 FieldErrors validate_template_spec(const BuildTemplateSpec& spec) {
   FieldErrors errors = validate_steps(spec.steps);
   errors.add(validate_volumes(spec.volumes));
+  errors.add(validate_contents(spec.volumes));
   std::set<std::string_view> names;
   for (const ParameterSpec& parameter : spec.parameters) {
     if (!names.insert(parameter.name).second) {

@@ -109,6 +109,74 @@ TEST(Build, SourcesAreTold) {
   EXPECT_EQ(errors_of(build), "missing field(s): spec.sources[0].git.url");
 }
 
+TEST(Build, WhereSourcesAreIsToldBeforeTheyAreFetched) {
+  Build build = valid();
+  const auto gcs = [&](const std::string& type, const std::string& location) {
+    build.spec.source = {.gcs = build::GcsSource{type, location}};
+    return errors_of(build);
+  };
+  for (const char* type : {"Archive", "ZipArchive", "TarGzArchive", "Manifest"}) {
+    EXPECT_EQ(gcs(type, "gs://bucket/a/b.zip#7"), "");
+  }
+  for (const char* location : {"https://h/a", "http://h/a", "file:///a", "/a", "a"}) {
+    EXPECT_EQ(gcs("Archive", location), "") << location;
+  }
+  EXPECT_EQ(gcs("", ""), "missing field(s): spec.source.gcs.location, spec.source.gcs.type");
+  EXPECT_EQ(gcs("Folder", "/a"),
+            "invalid value: Folder: spec.source.gcs.type\n"
+            "only Archive, ZipArchive, TarGzArchive and Manifest");
+  EXPECT_EQ(gcs("Archive", "ftp://me:secret@h/a"),
+            "invalid value: ftp://: spec.source.gcs.location\n"
+            "only paths, gs://, http://, https://, file://");
+  for (const char* location : {"gs://", "gs://bucket", "gs://bucket/", "gs:///o", "gs://b/#1"}) {
+    EXPECT_EQ(gcs("Archive", location), "invalid value: " + std::string(location) +
+                                            ": spec.source.gcs.location\n"
+                                            "must be gs://BUCKET/OBJECT");
+  }
+  build.spec.source = {.git = build::GitSource{"ext::sh -c x://y"}};
+  EXPECT_NE(errors_of(build), "");
+  for (const char* url : {"git@h:a/b", "ssh://h/a", "git+ssh://h/a", "git://h/a", "/a", "a"}) {
+    build.spec.source.git->url = url;
+    EXPECT_EQ(errors_of(build), "") << url;
+  }
+}
+
+TEST(Build, PathsOfSourcesAndVolumesStayInside) {
+  Build build = valid();
+  build.spec.source.sub_path = "a/../../b";
+  build.spec.source.target_path = "..";
+  EXPECT_EQ(errors_of(build),
+            "invalid value: ..: spec.source.targetPath\nmust not contain '..'\n"
+            "invalid value: a/../../b: spec.source.subPath\nmust not contain '..'");
+  build.spec.source.sub_path = "/a";
+  build.spec.source.target_path = "/a..b";
+  EXPECT_EQ(errors_of(build), "invalid value: /a: spec.source.subPath\nmust be a relative path");
+  build = valid();
+  core::Volume volume{.name = "v"};
+  volume.secret.emplace().items = {{.key = "k", .path = "k"}, {.key = "k", .path = "../k"}};
+  core::Volume both{.name = "w"};
+  both.projected.emplace().sources.emplace_back().config_map.emplace().items = {
+      {.key = "k", .path = "/k"}};
+  build.spec.volumes = {volume, both};
+  const std::string told =
+      "invalid value: ../k: spec.volumes[0].secret.items[1].path\nmust not contain '..'\n"
+      "invalid value: /k: spec.volumes[1].projected.sources[0].configMap.items[0].path\n"
+      "must be a relative path";
+  EXPECT_EQ(errors_of(build), told);
+  build::BuildTemplate templated{.metadata = {.name = "t"}};
+  templated.spec.volumes = build.spec.volumes;
+  EXPECT_EQ(build::validate(templated).to_string(), told);
+}
+
+TEST(Build, OneTargetIsInAnotherHoweverItIsWritten) {
+  const build::GitSource git{.url = "https://example.org/a.git"};
+  Build build = valid();
+  build.spec.source = {};
+  build.spec.sources = {SourceSpec{.git = git, .name = "a", .target_path = "a/b"},
+                        SourceSpec{.git = git, .name = "b", .target_path = "./a//b/."}};
+  EXPECT_EQ(errors_of(build), "Overlapping Target Paths: spec.sources.targetPath");
+}
+
 TEST(Build, ImageConfigIsChecked) {
   Build build = valid();
   build.spec.image_config = build::ImageConfig{.contents = {{.path = "../etc"}}, .ports = {0}};

@@ -20,6 +20,7 @@ constexpr std::uint64_t termination_message_bytes_max = 4096;
 constexpr std::string_view tmp_path = "/builder/tmp";
 constexpr std::string_view fallback_to_logs = "FallbackToLogsOnError";
 constexpr std::size_t words_bytes_max = 300;
+constexpr std::size_t stable_name_bytes_max = 200;
 constexpr std::string_view default_message_path = "/dev/termination-log";
 constexpr std::string_view succeeded = "Succeeded";
 constexpr std::string_view credential_step = "build-step-credential-initializer";
@@ -51,6 +52,7 @@ struct Run {
   build::Build build;
   build::BuildStatus status;
   std::string directory;  // of this build; below it workspace/, home/, tmp/, volumes/
+  std::string own_name;   // of that, as no other build's ever was
   std::string workspace;  // what steps see
   std::set<std::string> excluded;
   std::vector<NamedStep> steps;
@@ -87,6 +89,13 @@ struct Run {
   }
 };
 
+// As of a cluster's containers.
+std::string reason_of(const ExitStatus& ended) {
+  if (ended.out_of_memory) return "OOMKilled";
+  if (ended.evicted) return "Evicted";
+  return ended.success() ? "Completed" : "Error";
+}
+
 std::string source_name(const build::SourceSpec& source, std::size_t index) {
   const std::string kind = source.git ? "git" : source.gcs ? "gcs" : "custom";
   return "build-step-" + kind + "-source-" +
@@ -99,18 +108,12 @@ std::vector<build::SourceSpec> sources_of(const build::BuildSpec& spec) {
   return {spec.source};
 }
 
-bool is_custom(const build::SourceSpec& source) {
-  return !source.git && !source.gcs && source.custom;
+bool is_container(const build::Step& step) {
+  return step.image != host_image && !step.image.starts_with(function_image_prefix);
 }
 
-// "/builder//home/" is "/builder/home".
-std::string clean_target(std::string_view path) {
-  std::string clean;
-  for (const char c : path) {
-    if (c != '/' || !clean.ends_with('/')) clean.push_back(c);
-  }
-  if (clean.size() > 1 && clean.ends_with('/')) clean.pop_back();
-  return clean;
+bool is_custom(const build::SourceSpec& source) {
+  return !source.git && !source.gcs && source.custom;
 }
 
 // Where a volume of kind gitRepo has its files: as Kubernetes, in a folder of the repository's name
@@ -153,11 +156,13 @@ struct Builder::Impl {
   // Removes a build's directory when its task ends or is dropped.
   struct Cleanup {
     Impl& impl;
-    std::string directory;
+    Run& run;
+    bool needed = false;
     ~Cleanup() {
-      if (directory.empty()) return;
-      (void)impl.files.remove_all(directory);
-      impl.leftovers.push_back(directory);
+      if (!needed) return;
+      impl.move_directory(run, run.own_name);
+      (void)impl.files.remove_all(run.directory);
+      impl.leftovers.push_back(run.own_name);
     }
   };
 
@@ -170,15 +175,45 @@ struct Builder::Impl {
     if (Result<void> r = files.make_directories(options.directory); !r) return r;
     Result<std::string> made = files.make_temporary_directory(options.directory + "/build-");
     if (!made) return made.error();
-    run.directory = *made;
-    run.workspace = run.in("workspace");
+    run.directory = run.own_name = *made;
     for (const char* name : {"workspace", "home", "tmp", "messages", "volumes"}) {
       if (Result<void> r = files.make_directories(run.in(name)); !r) return r;
     }
     for (const char* name : {"workspace", "home", "tmp"}) {
       if (Result<void> r = files.set_mode(run.in(name), for_any_user); !r) return r;
     }
+    run.workspace = run.in("workspace");
     return write_credentials(run);
+  }
+
+  // Some steps see where it really is, and compilers write that down: it is the same each time
+  // while they run. Only then: what was dropped while it filled or removed a folder may still be at
+  // it, and must not meet another build. A folder that has something in it is not replaced.
+  void take_stable_name(Run& run) {
+    const ObjectMeta& metadata = run.build.metadata;
+    const std::string name = metadata.namespace_ + "." + metadata.name;
+    const bool plain = !metadata.name.empty() && name.size() <= stable_name_bytes_max &&
+                       name.find('/') == std::string::npos && name.find('\0') == std::string::npos;
+    if (!plain) return;
+    const std::string stable = options.directory + "/named-" + name;
+    if (move_directory(run, stable)) return;
+    run.log("build", "a build of this name is at work: the folders of this one are in " +
+                         run.directory + " and not in " + stable);
+  }
+
+  bool move_directory(Run& run, const std::string& to) {
+    if (!files.rename(run.directory, to)) return false;
+    const std::string before = run.directory + "/";
+    const auto follow = [&](std::string& path) {
+      if (path.starts_with(before)) path = to + "/" + path.substr(before.size());
+    };
+    follow(run.workspace);
+    for (auto& [name, volume] : run.volumes) {
+      follow(volume.source);
+      follow(volume.within);
+    }
+    run.directory = to;
+    return true;
   }
 
   // Into the home that sources and steps share. Nothing packs it.
@@ -297,6 +332,11 @@ struct Builder::Impl {
         co_return Failure{"SourceFailed", fetched.error()};
       }
       run.log(name, "fetched " + fetched->resolved.url + " at " + fetched->resolved.revision);
+      for (const Fetched::Submodule& submodule : fetched->submodules) {
+        run.log(name, "fetched submodule " + base::valid_utf8(submodule.path) + " at " +
+                          submodule.resolved.revision);
+        run.excluded.insert((target->empty() ? "" : *target + "/") + submodule.path + "/.git");
+      }
       if (run.revision.empty()) run.revision = fetched->resolved.revision;
       if (!run.source_time) run.source_time = fetched->time_seconds;
       run.status.sources.push_back(fetched->resolved);
@@ -407,6 +447,7 @@ struct Builder::Impl {
       if (Result<void> made = files.make_directories(place); !made) return made.error();
       if (Result<void> set = files.set_mode(place, for_any_user); !set) return set.error();
       result[volume.name].source = place;
+      if (volume.empty_dir) result[volume.name].bytes_max = volume.empty_dir->bytes_max();
     }
     return result;
   }
@@ -450,7 +491,7 @@ struct Builder::Impl {
     std::vector<ContainerMount> mounts;
     for (const ContainerMount& mount : implicit) {
       const bool taken = std::any_of(own->begin(), own->end(), [&](const ContainerMount& other) {
-        return clean_target(other.target) == mount.target;
+        return builder::clean_target(other.target) == mount.target;
       });
       if (!taken) mounts.push_back(mount);
     }
@@ -517,6 +558,7 @@ struct Builder::Impl {
   Task<std::optional<Failure>> run_steps(Run& run) {
     run.status.step_states.resize(run.steps.size() - run.sources_hidden);
     for (core::ContainerState& state : run.status.step_states) state.waiting.emplace();
+    take_stable_name(run);
     for (std::size_t i = 0; i < run.steps.size(); ++i) {
       Task<std::optional<Failure>> running = run_step(run, i);
       std::optional<Failure> failure = co_await std::move(running);
@@ -586,7 +628,7 @@ struct Builder::Impl {
     terminated.exit_code = ended ? ended->code : 128;
     terminated.signal = ended ? ended->signal : 0;
     if (ended && ended->signal != 0) terminated.exit_code = 128 + ended->signal;
-    terminated.reason = !ended ? "StartError" : ended->success() ? "Completed" : "Error";
+    terminated.reason = ended ? reason_of(*ended) : "StartError";
     terminated.message = message_of(run, named.step, message, ended);
     state.running.reset();
     state.terminated = terminated;
@@ -680,6 +722,23 @@ struct Builder::Impl {
     co_return std::nullopt;
   }
 
+  // Steps in containers say whose their files are and who may read them; what host steps leave has
+  // this machine's users and umask.
+  Result<void> decide_metadata(const Run& run, builder::PackRequest& request) {
+    const bool contained = std::any_of(run.steps.begin(), run.steps.end(),
+                                       [](const auto& named) { return is_container(named.step); });
+    if (!contained || run.image.normalize) return {};
+    request.preserve = true;
+    Result<FileInfo> own = files.info(run.directory);
+    if (!own) return own.error();
+    request.root_owner = own->owner;
+    request.root_group = own->group;
+    // The mode that steps of any user needed is nobody's wish for the image.
+    Result<FileInfo> workspace = files.info(run.workspace);
+    if (!workspace) return workspace.error();
+    return workspace->mode == for_any_user ? files.set_mode(run.workspace, 0755) : Result<void>();
+  }
+
   Task<std::optional<Failure>> make_image(Run& run) {
     if (run.build.spec.image.empty()) co_return std::nullopt;
     if (std::optional<Failure> missing = check_entrypoint(run)) co_return missing;
@@ -691,15 +750,21 @@ struct Builder::Impl {
     request.created_seconds = run.source_time.value_or(options.source_date_epoch);
     request.revision = run.revision;
     request.compression_level = options.compression_level;
+    if (Result<void> decided = decide_metadata(run, request); !decided) {
+      co_return Failure{"ImageFailed", decided.error().within("image")};
+    }
     auto pack = [&world = files, target = store, request] {
       return builder::pack_image(world, *target, request);
     };
-    Task<Result<oci::Manifest>> packing = offload.run(pack);
-    Result<oci::Manifest> manifest = co_await std::move(packing);
-    if (!manifest) co_return Failure{"ImageFailed", manifest.error().within("image")};
+    Task<Result<builder::PackedImage>> packing = offload.run(pack);
+    const Result<builder::PackedImage> packed = co_await std::move(packing);
+    if (!packed) co_return Failure{"ImageFailed", packed.error().within("image")};
+    for (const std::string& each : packed->left_out) {
+      run.log("build", "warning: not in the image: " + each);
+    }
     const oci::Reference name = *oci::Reference::parse(run.build.spec.image);
     for (int attempt = 0;; ++attempt) {
-      auto bind = [target = store, name, document = *manifest] {
+      auto bind = [target = store, name, document = packed->manifest] {
         return target->put_manifest(name, document);
       };
       Task<Result<oci::Descriptor>> binding = offload.run(bind);
@@ -785,12 +850,12 @@ Task<BuildOutcome> Builder::execute(const build::Build& build, const BuildCallba
   run.publish();
   impl.sweep();
   if (std::optional<Failure> failure = impl.prepare(run)) co_return impl.finish(run, failure);
-  Impl::Cleanup cleanup{impl, ""};
+  Impl::Cleanup cleanup{impl, run};
   if (Result<void> made = impl.make_directories(run); !made) {
     const std::optional<Failure> failure = Failure{"BuildExecuteFailed", made.error()};
     co_return impl.finish(run, failure);
   }
-  cleanup.directory = run.directory;
+  cleanup.needed = true;
   const Duration timeout = run.build.spec.timeout.value_or(std::chrono::minutes(10));
   std::optional<std::optional<Failure>> ended;
   if (timeout > Duration::zero()) {
@@ -805,6 +870,7 @@ Task<BuildOutcome> Builder::execute(const build::Build& build, const BuildCallba
     if (const std::string doing = Impl::at_work(run); !doing.empty()) run.log("build", doing);
     failure = impl.timed_out(run, timeout);
   }
+  if (ended || impl.options.keep_failed) impl.move_directory(run, run.own_name);
   if (failure && impl.options.keep_failed) {
     run.log("build", "kept " + run.directory);
   } else if (ended) {
@@ -815,7 +881,7 @@ Task<BuildOutcome> Builder::execute(const build::Build& build, const BuildCallba
     Task<Result<void>> removing = impl.offload.run(remove);
     (void)co_await std::move(removing);
   }
-  if (ended || impl.options.keep_failed) cleanup.directory.clear();
+  if (ended || impl.options.keep_failed) cleanup.needed = false;
   co_return impl.finish(run, failure);
 }
 

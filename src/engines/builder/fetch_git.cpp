@@ -163,7 +163,7 @@ Result<void> index_pack(Files& files, const std::string& pack, const std::string
 }
 
 CheckoutRequest checkout_of(const CloneRequest& request, const std::string& id, bool keep_objects) {
-  return {request.url, id, request.directory, request.limits, keep_objects};
+  return {request.url, id, request.directory, request.limits, request.submodules, keep_objects};
 }
 
 }  // namespace

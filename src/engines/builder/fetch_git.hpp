@@ -38,6 +38,7 @@ struct CloneRequest {
   Credentials credentials;
   std::optional<SourceCredentials::Ssh> ssh;
   FetcherOptions limits;
+  bool submodules = false;  // `Checkout` says what they are
 };
 
 // Check out of the repository at `path`, which is read where it lies: the checkout's own gets the

@@ -17,6 +17,9 @@ constexpr std::size_t tree_depth_max = 256;
 constexpr int tags_of_tags_max = 16;
 constexpr std::size_t link_bytes_max = 4095;
 constexpr std::uint64_t description_bytes_max = std::uint64_t{256} << 20;
+constexpr std::uint64_t modules_bytes_max = std::uint64_t{1} << 20;
+constexpr std::uint32_t gitlink_mode = 0160000;
+constexpr std::string_view modules_name = ".gitmodules";
 constexpr std::string_view objects_folder = "/.git/objects/pack";
 
 Error was_cancelled() { return fail(Errc::cancelled, "the fetch was cancelled"); }
@@ -182,7 +185,7 @@ IndexEntry index_entry(const std::string& real, const std::string& path, std::ui
   entry.id = id;
   entry.mode = mode;
   struct stat status;
-  if (mode == 0160000 || ::lstat(real.c_str(), &status) != 0) return entry;
+  if (mode == gitlink_mode || ::lstat(real.c_str(), &status) != 0) return entry;
   const auto low = [](auto value) { return static_cast<std::uint32_t>(value); };
   entry.changed_seconds = low(status.st_ctim.tv_sec);
   entry.changed_nanoseconds = low(status.st_ctim.tv_nsec);
@@ -232,7 +235,7 @@ class WorkingTree {
         if (done && entry.kind == EntryKind::folder) {
           done = tree(entry.id, name);
         } else if (done) {
-          note(name, 0160000, entry.id);
+          note(name, gitlink_mode, entry.id);
         }
       } else {
         done = file(entry, name);
@@ -288,6 +291,29 @@ Result<void> put(Files& files, const std::string& path, std::string_view text) {
   return (*file)->write_at(0, text);
 }
 
+// From the commit: what lies in the workspace may be a link.
+Result<std::string> read_modules(Objects& objects, const Id& root) {
+  const Result<Objects::Object> tree = objects.read(root);
+  if (!tree) return tree.error();
+  const Result<std::vector<TreeEntry>> entries = parse_tree(tree->bytes);
+  if (!entries) return entries.error();
+  for (const TreeEntry& entry : *entries) {
+    if (entry.name != modules_name) continue;
+    if (entry.kind == EntryKind::link || entry.kind == EntryKind::folder) {
+      return fail(Errc::invalid_argument, ".gitmodules is no file");
+    }
+    const Result<Objects::Header> header = objects.header(entry.id);
+    if (!header) return header.error();
+    if (header->size_bytes > modules_bytes_max) {
+      return fail(Errc::resource_exhausted, ".gitmodules is too large");
+    }
+    const Result<Objects::Object> object = objects.read(entry.id);
+    if (!object) return object.error();
+    return std::string(object->bytes);
+  }
+  return std::string();
+}
+
 // A value in git's configuration, in quotes.
 std::string configured(std::string_view value) {
   std::string text = "\"";
@@ -323,7 +349,8 @@ Result<Checkout> check_out(Files& files, Objects& objects, const CheckoutRequest
   const Result<FoundCommit> found = find_commit(objects, request.revision);
   if (!found) return found.error();
   Counter counter(objects, request.limits, cancelled);
-  if (auto counted = counter.tree(found->commit.tree, "", 0); !counted) return counted.error();
+  const Result<Counter::Totals> counted = counter.tree(found->commit.tree, "", 0);
+  if (!counted) return counted.error();
   Result<TreeWriter> writer = TreeWriter::into(files, request.directory, ".git");
   if (!writer) return writer.error();
   const std::string name = found->id.hex();
@@ -343,12 +370,22 @@ Result<Checkout> check_out(Files& files, Objects& objects, const CheckoutRequest
       if (!cut) return cut.error();
     }
   }
+  Checkout checkout{name, found->commit.time_seconds, counted->entries, counted->bytes, {}, {}};
+  if (request.submodules) {
+    Result<std::string> modules = read_modules(objects, found->commit.tree);
+    if (!modules) return modules.error();
+    checkout.modules = std::move(*modules);
+  }
   WorkingTree tree(objects, std::move(*writer), std::move(pack), std::move(unpacked), cancelled);
   if (Result<void> written = tree.write(*found); !written) return written.error();
   Result<void> ended = write_index(files, request.directory + "/.git/index", tree.index());
   if (ended) ended = put(files, request.directory + "/.git/HEAD", name + "\n");
   if (!ended) return ended.error();
-  return Checkout{name, found->commit.time_seconds};
+  for (const IndexEntry& entry : tree.index()) {
+    if (!request.submodules || entry.mode != gitlink_mode) continue;
+    checkout.gitlinks.push_back({entry.path, entry.id.hex()});
+  }
+  return checkout;
 }
 
 }  // namespace knative::builder::git

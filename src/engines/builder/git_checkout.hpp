@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engines/builder/git_objects.hpp"
 #include "knative/builder.hpp"
@@ -33,9 +34,22 @@ class Objects {
   virtual Result<Id> find(const std::string& digits) = 0;
 };
 
+// Another repository's commit in a commit.
+struct Gitlink {
+  std::string path;
+  std::string commit;
+  friend bool operator==(const Gitlink&, const Gitlink&) = default;
+};
+
 struct Checkout {
   std::string commit;
   std::int64_t time_seconds = 0;
+  // What was written.
+  std::uint64_t entries = 0;
+  std::uint64_t bytes = 0;
+  // With `CheckoutRequest::submodules`:
+  std::vector<Gitlink> gitlinks;
+  std::string modules;  // the text of ".gitmodules"; "" when there is none
 };
 
 struct CheckoutRequest {
@@ -43,6 +57,7 @@ struct CheckoutRequest {
   std::string revision;  // a commit or tag by its id, full or short
   std::string directory;
   FetcherOptions limits;
+  bool submodules = false;  // what they are is wanted
   // The repository of the checkout gets the commit's objects; false when it has them.
   bool keep_objects = false;
 };

@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::size_t read_bytes = 64 << 10;
 constexpr std::uint16_t git_port = 9418;
-constexpr std::string_view git_scheme = "git://";
+constexpr std::string_view stream_scheme = "git://";
 
 // "git://host[:port]/path"
 struct GitAddress {
@@ -19,10 +19,10 @@ struct GitAddress {
 
   static Result<GitAddress> parse(const std::string& text) {
     // The form of an authority and a path is http's.
-    Result<http::Url> url = http::Url::parse("http://" + text.substr(git_scheme.size()));
+    Result<http::Url> url = http::Url::parse("http://" + text.substr(stream_scheme.size()));
     if (!url) return fail(Errc::invalid_argument, "invalid host, port or path");
-    const std::size_t slash = text.find('/', git_scheme.size());
-    const std::string authority = text.substr(git_scheme.size(), slash - git_scheme.size());
+    const std::size_t slash = text.find('/', stream_scheme.size());
+    const std::string authority = text.substr(stream_scheme.size(), slash - stream_scheme.size());
     const bool has_port = authority.rfind(':') != std::string::npos && authority.back() != ']';
     GitAddress address;
     address.endpoint = {.host = url->host, .port = has_port ? url->port : git_port, .path = {}};

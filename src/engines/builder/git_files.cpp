@@ -29,6 +29,33 @@ void put32(std::string& to, std::uint32_t value) {
   put16(to, value & 0xffff);
 }
 
+}  // namespace
+
+struct Sha1::State {
+  std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context{EVP_MD_CTX_new(), EVP_MD_CTX_free};
+};
+
+Sha1::Sha1() : state_(std::make_unique<State>()) {
+  EVP_MD_CTX* const context = state_->context.get();
+  KN_ASSERT(context != nullptr && EVP_DigestInit_ex(context, EVP_sha1(), nullptr) == 1);
+}
+Sha1::~Sha1() = default;
+Sha1::Sha1(Sha1&& other) noexcept = default;
+Sha1& Sha1::operator=(Sha1&& other) noexcept = default;
+
+void Sha1::update(std::string_view bytes) {
+  KN_ASSERT(EVP_DigestUpdate(state_->context.get(), bytes.data(), bytes.size()) == 1);
+}
+
+std::string Sha1::finish() {
+  std::string hash(sizeof(Id::bytes), '\0');
+  auto* const to = reinterpret_cast<unsigned char*>(hash.data());
+  KN_ASSERT(EVP_DigestFinal_ex(state_->context.get(), to, nullptr) == 1);
+  return hash;
+}
+
+namespace {
+
 // A file with its SHA-1 at its end, written in large pieces.
 class HashedFile {
  public:
@@ -38,30 +65,23 @@ class HashedFile {
     if (!file) return file.error();
     HashedFile result;
     result.file_ = std::move(*file);
-    result.hash_.reset(EVP_MD_CTX_new());
-    KN_ASSERT(result.hash_ && EVP_DigestInit_ex(result.hash_.get(), EVP_sha1(), nullptr) == 1);
     return result;
   }
   std::uint64_t size() const { return written_ + pending_.size(); }
   Result<void> add(std::string_view bytes) {
-    KN_ASSERT(EVP_DigestUpdate(hash_.get(), bytes.data(), bytes.size()) == 1);
+    hash_.update(bytes);
     pending_.append(bytes);
     return pending_.size() < output_bytes ? Result<void>() : flush();
   }
   // Gives the hash.
   Result<std::string> finish() {
-    std::string hash(sizeof(Id::bytes), '\0');
-    auto* const to = reinterpret_cast<unsigned char*>(hash.data());
-    KN_ASSERT(EVP_DigestFinal_ex(hash_.get(), to, nullptr) == 1);
+    std::string hash = hash_.finish();
     pending_.append(hash);
     if (Result<void> flushed = flush(); !flushed) return flushed.error();
     return hash;
   }
 
  private:
-  struct Free {
-    void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-  };
   Result<void> flush() {
     Result<void> done = file_->write_at(written_, pending_);
     written_ += pending_.size();
@@ -69,7 +89,7 @@ class HashedFile {
     return done;
   }
   std::unique_ptr<File> file_;
-  std::unique_ptr<EVP_MD_CTX, Free> hash_;
+  Sha1 hash_;
   std::string pending_;
   std::uint64_t written_ = 0;
 };

@@ -13,6 +13,21 @@
 
 namespace knative::builder::git {
 
+// SHA-1, which names things and is no secret.
+class Sha1 {
+ public:
+  Sha1();
+  ~Sha1();
+  Sha1(Sha1&& other) noexcept;
+  Sha1& operator=(Sha1&& other) noexcept;
+  void update(std::string_view bytes);
+  std::string finish();  // 20 bytes; once
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
 // Writes whole objects, not deltas: they are read once more at the most.
 class PackWriter {
  public:

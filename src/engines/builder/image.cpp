@@ -74,9 +74,7 @@ Result<void> write_content(Files& files, oci::LayerWriter& writer, const PackReq
   const bool into_folder = content.target.empty() || content.target.back() == '/';
   const std::string name = into_folder ? (to->empty() ? info->name : *to + "/" + info->name) : *to;
   if (Result<void> r = add_parents(writer, name); !r) return r;
-  Result<std::unique_ptr<oci::ByteSource>> source = oci::open_source(files, real);
-  if (!source) return source.error();
-  return writer.add_file(name, info->size_bytes, **source, (info->mode & 0111) != 0);
+  return writer.add_path(files, real, name);
 }
 
 Result<oci::LayerInfo> write_layer(Files& files, oci::ImageStore& store, const PackRequest& request,
@@ -84,14 +82,20 @@ Result<oci::LayerInfo> write_layer(Files& files, oci::ImageStore& store, const P
                                    const std::string& working_dir) {
   Result<std::unique_ptr<oci::BlobWriter>> blob = store.new_blob();
   if (!blob) return blob.error();
-  oci::LayerWriter writer(
-      **blob, {.mtime_seconds = request.mtime_seconds, .level = request.compression_level});
+  oci::LayerWriter writer(**blob, {.mtime_seconds = request.mtime_seconds,
+                                   .level = request.compression_level,
+                                   .blob_digest = false,
+                                   .preserve = request.preserve,
+                                   .root_owner = request.root_owner,
+                                   .root_group = request.root_group});
   if (Result<void> r = write_content(files, writer, request, content, working_dir); !r) {
     return r.error();
   }
   Result<oci::LayerInfo> layer = writer.finish();
   if (!layer) return layer;
-  if (Result<oci::Descriptor> stored = (*blob)->commit(); !stored) return stored.error();
+  Result<oci::Descriptor> stored = (*blob)->commit();
+  if (!stored) return stored.error();
+  layer->blob.digest = std::move(stored->digest);
   return layer;
 }
 
@@ -151,10 +155,11 @@ Result<FileInfo> find_inside(Files& files, const std::string& root, const std::s
   }
 }
 
-Result<oci::Manifest> pack_image(Files& files, oci::ImageStore& store, const PackRequest& request) {
+Result<PackedImage> pack_image(Files& files, oci::ImageStore& store, const PackRequest& request) {
   Result<Base> base = find_base(store, request.image.base);
   if (!base) return base.error();
-  oci::Manifest manifest = base->manifest;
+  PackedImage packed{base->manifest, {}};
+  oci::Manifest& manifest = packed.manifest;
   oci::ImageConfig config = base->config;
   build::ImageConfig image = request.image;
   if (image.working_dir.empty()) image.working_dir = std::string(workspace_path);
@@ -164,6 +169,7 @@ Result<oci::Manifest> pack_image(Files& files, oci::ImageStore& store, const Pac
   for (const build::ImageContent& content : image.contents) {
     Result<oci::LayerInfo> layer = write_layer(files, store, request, content, image.working_dir);
     if (!layer) return layer.error();
+    packed.left_out.insert(packed.left_out.end(), layer->left_out.begin(), layer->left_out.end());
     manifest.layers.push_back(layer->blob);
     config.diff_ids.push_back(layer->diff_id);
     config.history.push_back({config.created, std::string(created_by), "", false});
@@ -175,7 +181,7 @@ Result<oci::Manifest> pack_image(Files& files, oci::ImageStore& store, const Pac
   Result<oci::Descriptor> stored = store.put_blob(config.to_json(), oci::media_type::config);
   if (!stored) return stored.error();
   manifest.config = *stored;
-  return manifest;
+  return packed;
 }
 
 }  // namespace knative::builder

@@ -44,18 +44,28 @@ bool has_nested_placeholder(std::string_view text) {
   return false;
 }
 
-Result<void> check_nesting(const build::Step& step) {
-  std::vector<std::string> places{step.name, step.working_dir};
-  places.insert(places.end(), step.command.begin(), step.command.end());
-  places.insert(places.end(), step.args.begin(), step.args.end());
-  for (const core::EnvVar& variable : step.env) places.push_back(variable.value);
-  for (const std::string& text : places) {
-    if (has_nested_placeholder(text)) {
-      return fail(Errc::invalid_argument,
-                  "NestedPlaceholder: nested placeholders are not allowed: " + text);
+// In Knative Build's words.
+Result<void> check_nesting(const build::Step& step, std::size_t index) {
+  const std::string of_step = "step " + std::to_string(index) + " ";
+  const auto check = [](const std::string& text, const std::string& place) -> Result<void> {
+    if (!has_nested_placeholder(text)) return {};
+    return fail(Errc::invalid_argument,
+                "NestedPlaceholder: nested placeholder in " + place + " \"" + text + "\"");
+  };
+  const auto check_all = [&](const auto& texts, const std::string& place) -> Result<void> {
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      Result<void> good = check(texts[i], of_step + place + " " + std::to_string(i) + ":");
+      if (!good) return good;
     }
-  }
-  return {};
+    return {};
+  };
+  std::vector<std::string> values;
+  for (const core::EnvVar& variable : step.env) values.push_back(variable.value);
+  Result<void> good = check(step.name, "step name " + std::to_string(index) + ":");
+  if (good) good = check_all(step.args, "arg");
+  if (good) good = check_all(values, "env value");
+  if (good) good = check(step.working_dir, of_step + "working dir");
+  return good ? check_all(step.command, "command") : good;
 }
 
 Result<Table> make_table(const build::TemplateInstantiationSpec& instantiation,
@@ -133,8 +143,8 @@ Result<build::BuildSpec> instantiate(const build::BuildSpec& spec,
   if (spec.template_) instantiation = *spec.template_;
   Result<Table> table = make_table(instantiation, from);
   if (!table) return table.error();
-  for (const build::Step& step : from.steps) {
-    if (Result<void> good = check_nesting(step); !good) return good.error();
+  for (std::size_t i = 0; i < from.steps.size(); ++i) {
+    if (Result<void> good = check_nesting(from.steps[i], i); !good) return good.error();
   }
   for (core::EnvVar& variable : instantiation.env) {
     variable.value = substitute(variable.value, *table);

@@ -25,15 +25,23 @@ Result<void> TreeWriter::folder(const std::string& path) {
     }
     if (info.error().code != Errc::not_found) return info.error();
   }
-  return files_.make_directories(absolute(path));
+  if (Result<void> made = files_.make_directories(absolute(path)); !made) return made;
+  return files_.set_mode(absolute(path), 0755);
 }
 
 Result<std::unique_ptr<File>> TreeWriter::file(const std::string& path, unsigned mode) {
-  const OpenOptions how{.write = true, .create = true, .exclusive = true, .mode = mode};
-  Result<std::unique_ptr<File>> opened = files_.open(absolute(path), how);
+  Result<std::unique_ptr<File>> opened = fresh_file(path, mode);
   if (opened || opened.error().code != Errc::already_exists) return opened;
   if (Result<void> free = make_way(path); !free) return free.error();
-  return files_.open(absolute(path), how);
+  return fresh_file(path, mode);
+}
+
+Result<std::unique_ptr<File>> TreeWriter::fresh_file(const std::string& path, unsigned mode) {
+  const OpenOptions how{.write = true, .create = true, .exclusive = true, .mode = mode};
+  Result<std::unique_ptr<File>> opened = files_.open(absolute(path), how);
+  if (!opened) return opened;
+  if (Result<void> set = files_.set_mode(absolute(path), mode); !set) return set.error();
+  return opened;
 }
 
 Result<void> TreeWriter::link(const std::string& target, const std::string& path) {

@@ -17,6 +17,7 @@ class TreeWriter {
   static Result<TreeWriter> into(Files& files, std::string directory, std::string_view ours = {});
 
   // Paths are relative and without "." and ".."; the folders above were made by `folder`.
+  // Modes are 0755 and the given one, whatever the umask: images may keep them.
   Result<void> folder(const std::string& path);
   Result<std::unique_ptr<File>> file(const std::string& path, unsigned mode);
   Result<void> link(const std::string& target, const std::string& path);
@@ -27,6 +28,7 @@ class TreeWriter {
   TreeWriter(Files& files, std::string directory, bool fresh)
       : files_(files), directory_(std::move(directory)), fresh_(fresh) {}
   Result<void> make_way(const std::string& path);
+  Result<std::unique_ptr<File>> fresh_file(const std::string& path, unsigned mode);
 
   Files& files_;
   std::string directory_;

@@ -100,7 +100,8 @@ class BuildExtension final : public Extension {
                     ContainerRuntimes& runtimes, std::string directory, std::string claims) {
     Env& env = into.env();
     fetcher_ = source_fetcher(into.outbound(), env.timers, env.network, env.processes, env.files,
-                              env.offload);
+                              env.offload,
+                              into.options().sources ? *into.options().sources : FetcherOptions{});
     BuilderOptions builder_options;
     builder_options.directory = std::move(directory);
     builder_options.find_template = [&client = into.client()](

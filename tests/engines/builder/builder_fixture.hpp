@@ -77,7 +77,9 @@ class BuilderFixture : public ::testing::Test {
       runtimes_.add("function",
                     std::make_shared<FunctionRuntime>(functions_, env().executor, env().timers,
                                                       env().offload, env().logger));
-      runtimes_.add("host", std::make_shared<ProcessRuntime>(env(), host_));
+      ProcessRuntimeOptions steps;
+      steps.own_view = own_view_;
+      runtimes_.add("host", std::make_shared<ProcessRuntime>(env(), host_, steps));
       builder_ = std::make_unique<Builder>(env().timers, env().files, env().offload, *fetcher_,
                                            runtimes_, store_, options_);
     }
@@ -156,6 +158,7 @@ class BuilderFixture : public ::testing::Test {
   std::shared_ptr<oci::ImageStore> store_;
   FunctionTable functions_;
   HostImages host_;
+  bool own_view_ = false;  // of steps on the host
   ContainerRuntimes runtimes_;
   std::unique_ptr<Fetcher> fetcher_;
   std::unique_ptr<Builder> builder_;

@@ -1,5 +1,6 @@
 // Whole builds: a commit becomes an image, or one clear error.
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include <csignal>
 #include <thread>
@@ -694,6 +695,70 @@ TEST_F(Builds, FilesThatAreNamedAsWhiteoutsFailTheBuildByName) {
       << outcome.error->detail;
   build.spec.steps = {sh("s", "mkdir -p app; echo x > app/.what")};
   EXPECT_FALSE(execute(build).error);
+}
+
+// A step of an image here runs as a process, as on a platform without sandboxes.
+TEST_F(Builds, WhatAStepInAContainerLeavesIsKeptAndAHostStepsIsNormalised) {
+  runtimes_.set_choice([](const ContainerSpec&) -> std::string { return "host"; });
+  build::Build build;
+  build.metadata.name = "b";
+  build.spec.steps = {sh("s",
+                         "echo key > key; chmod 600 key; echo su > su; chmod 4755 su; ln key too; "
+                         "mkfifo -m 640 pipe; touch -d @1000000000 key")};
+  build.spec.steps[0].image = "busybox";
+  build.spec.image = "local/kept";
+  const BuildOutcome outcome = execute(build);
+  ASSERT_FALSE(outcome.error) << outcome.error->to_string();
+  const auto mode = [&](const std::string& name) {
+    return env().files.info(path(name)).value().mode;
+  };
+  const oci::Reference name = oci::Reference::parse(outcome.status.image).value();
+  store_->unpack(env().files, name, path("kept"), {.preserve = true}).value();
+  EXPECT_EQ(mode("kept/workspace"), 0755u) << "the build's own mode for steps of any user";
+  EXPECT_EQ(mode("kept/workspace/key"), 0600u);
+  EXPECT_EQ(mode("kept/workspace/su"), 04755u);
+  EXPECT_EQ(mode("kept/workspace/pipe"), 0640u);
+  EXPECT_EQ(env().files.info(path("kept/workspace/too"))->links, 2u);
+  EXPECT_EQ(env().files.info(path("kept/workspace/key"))->modified_ns, 0);
+  EXPECT_EQ(execute(build).status.image, outcome.status.image);
+  EXPECT_EQ(log_["build"].find("not in the image"), std::string::npos) << log_["build"];
+
+  build.spec.image_config.emplace().normalize = true;
+  const std::string normalised = execute(build).status.image;
+  EXPECT_NE(log_["build"].find("not in the image: \"workspace/pipe\": a named pipe"),
+            std::string::npos)
+      << log_["build"];
+  store_
+      ->unpack(env().files, oci::Reference::parse(normalised).value(), path("normalised"),
+               {.preserve = true})
+      .value();
+  EXPECT_EQ(mode("normalised/workspace/key"), 0644u);
+  EXPECT_EQ(mode("normalised/workspace/su"), 0755u);
+  EXPECT_EQ(env().files.info(path("normalised/workspace/too"))->links, 1u);
+
+  build.spec.image_config.reset();
+  build.spec.steps[0].image = "host";
+  EXPECT_EQ(execute(build).status.image, normalised);
+}
+
+TEST_F(Builds, TheUmaskOfThePlatformIsNotInTheImage) {
+  runtimes_.set_choice([](const ContainerSpec&) -> std::string { return "host"; });
+  write("repo/d/program", "#!/bin/sh\n", true);
+  write("repo/d/text", "x");
+  commit("repo");
+  std::set<std::string> images;
+  for (const mode_t mask : {022U, 077U}) {
+    build::Build build = from_git(path("repo"));
+    build.spec.steps = {sh("s", "true")};
+    build.spec.steps[0].image = "busybox";
+    build.spec.image = "local/masked";
+    const mode_t before = ::umask(mask);
+    const BuildOutcome outcome = execute(build);
+    ::umask(before);
+    ASSERT_FALSE(outcome.error) << outcome.error->to_string();
+    images.insert(outcome.status.image);
+  }
+  EXPECT_EQ(images.size(), 1u);
 }
 
 TEST_F(Builds, TemplatesAreLookedUpAndFilledIn) {

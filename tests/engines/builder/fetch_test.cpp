@@ -1,11 +1,10 @@
 // Sources: git by path, file:// and http://, archives and folders, and what they must not do.
 #include <sstream>
 
-#include "builder_fixture.hpp"
+#include "git_server.hpp"
 #include "knative/http_client.hpp"
 #include "knative/http_server.hpp"
 #include "knative/tls.hpp"
-#include "support/paths.hpp"
 
 namespace knative {
 namespace {
@@ -245,24 +244,13 @@ class GitOverHttp : public GitSources {
     shell(
         "git clone -q --mirror repo serve-repo.git && mkdir serve && mv serve-repo.git "
         "serve/repo.git");
-    ProcessOptions options;
-    options.argv = {"python3",
-                    testing_paths::source() + "/tests/engines/builder/git_http_server.py",
-                    path("serve")};
-    options.environment = {{"PATH", "/usr/local/bin:/usr/bin:/bin"}};
-    options.on_stdout = [this](std::string_view text) { port_ += text; };
-    server_ = env().processes.spawn(options).value();
-    const Instant limit = env().timers.now() + std::chrono::seconds(20);
-    while (port_.find('\n') == std::string::npos && env().timers.now() < limit) {
-      loop_.run_for(std::chrono::milliseconds(5));
-    }
-    port_ = port_.substr(0, port_.find('\n'));
-    ASSERT_FALSE(port_.empty()) << "the test's git server did not start";
+    server_.emplace(loop_, path("serve"));
+    port_ = server_->port();
   }
-  std::string url(const std::string& rest) const { return "http://127.0.0.1:" + port_ + rest; }
+  std::string url(const std::string& rest) const { return server_->url(rest); }
 
   std::string port_;
-  std::unique_ptr<Process> server_;
+  std::optional<GitHttpServer> server_;
 };
 
 TEST_F(GitOverHttp, EveryKindOfRevision) { expect_revisions(url("/repo.git")); }
@@ -531,8 +519,8 @@ TEST_F(Archives, ClearErrors) {
   write("no.tgz", "this is no archive");
   EXPECT_EQ(fetch_archive(path("no.tgz")).error().code, Errc::invalid_argument);
   EXPECT_EQ(fetch_archive(path("none.tgz")).error().code, Errc::not_found);
-  EXPECT_EQ(fetch_archive(path("x"), "Manifest").error().code, Errc::unimplemented);
-  EXPECT_EQ(fetch_archive("gs://bucket/x").error().code, Errc::unimplemented);
+  EXPECT_EQ(fetch_archive("gs://bucket").error().code, Errc::invalid_argument);
+  EXPECT_EQ(fetch_archive("ftp://h/x").error().code, Errc::invalid_argument);
   fs::create_symlink("/etc/passwd", path("evil"));
   shell("tar -cf evil.tar evil");
   EXPECT_EQ(fetch_archive(path("evil.tar")).error().code, Errc::invalid_argument);

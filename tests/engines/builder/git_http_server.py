@@ -1,6 +1,6 @@
 """A git server over HTTP for tests: hands requests below a folder to `git http-backend`.
 
-    git_http_server.py ROOT      prints its port, serves until killed
+    git_http_server.py ROOT [CERTIFICATE KEY]      prints its port, serves until killed
 
 /private/... needs the user "ada" with password "secret"; /hang/... never answers; /moved/X
 redirects to /X; /dumb/... serves no git protocol; /cut/X breaks the pack in its middle; /old/X
@@ -10,6 +10,7 @@ method, path, and the bytes of the answer.
 
 import base64
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -91,5 +92,9 @@ class Handler(BaseHTTPRequestHandler):
 
 server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 server.daemon_threads = True
+if len(sys.argv) == 4:
+    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    secure.load_cert_chain(sys.argv[2], sys.argv[3])
+    server.socket = secure.wrap_socket(server.socket, server_side=True)
 print(server.server_port, flush=True)
 server.serve_forever()

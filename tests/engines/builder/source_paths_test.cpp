@@ -75,7 +75,7 @@ class SourcePaths : public BuilderFixture {
 };
 
 TEST_F(SourcePaths, ATargetPathThroughALinkIsRefused) {
-  for (const char* target : {"out/y", "out", "up/y", "inner/../../x", "file"}) {
+  for (const char* target : {"out/y", "out", "up/y", "file"}) {
     for (const build::SourceSpec& second : every_kind("plain")) {
       const BuildOutcome outcome = after_linking(second, target);
       ASSERT_TRUE(outcome.error) << target;
