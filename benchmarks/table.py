@@ -13,6 +13,7 @@ import argparse
 import datetime
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -198,6 +199,20 @@ def packing(bench):
     return figure([row["bytes_per_second"] / 1e6 for row in rows], "MB/s", "gzip level 1")
 
 
+def layers(bench, what, base):
+    if not shutil.which("umoci"):
+        raise NotMeasured("umoci is not installed")
+    name = "compare_layers.py"
+    if name not in bench.found:
+        text = bench.run([sys.executable, HERE / "peers" / name, "--program",
+                          bench.programs / "peer_knative_layer", "--disk", bench.disk,
+                          "--rounds", bench.rounds, "--mb", 40 if bench.quick else 200, "--json"])
+        bench.found[name] = json.loads(text[text.index("{"):])
+    found = bench.found[name][what]
+    return Figure(found["ratio"], "x", found["least"], found["greatest"],
+                  f"{found['ours']:.2f} against {found['base']:.2f} s of {base}")
+
+
 def idle(bench, key, unit):
     runs = []
     for _ in range(bench.rounds):
@@ -287,6 +302,12 @@ def rows(minutes):
         Row("store, list by label", store_list, "-", "us", at_most=20),
         Row("store, change among 100,000", store_change, "-", "us", at_most=100),
         Row("image packing", packing, "105 MB/s one thread (umoci 87 MB/s)"),
+        Row("packing text into an image", lambda bench: layers(bench, "text", "umoci"),
+            "0.32 x umoci: two processors busy", "x", at_most=0.4),
+        Row("packing noise into an image", lambda bench: layers(bench, "noise", "umoci"),
+            "0.3 x umoci: two digests", "x", at_most=1.1),
+        Row("unpacking a layer", lambda bench: layers(bench, "unpack", "tar"),
+            "1.0 x tar -xzf, which checks nothing", "x", at_most=1.1),
         Row("platform start-up", lambda bench: idle(bench, "start_ms", "ms"),
             "1.3 ms: a dynamic program answers", "ms", at_most=50),
         Row("idle resident memory", lambda bench: idle(bench, "resident_mb", "MB"), "-",

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Cold start to exit: our sandbox beside crun and runc, interleaved in one run.
+"""Cold start to exit: our sandbox, and crun and runc by us, beside their bare command lines,
+interleaved in one run.
 
     benchmarks/peers/compare_sandbox.py BUILD [ROUNDS]
 

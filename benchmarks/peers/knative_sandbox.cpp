@@ -1,5 +1,6 @@
-// Cold start to exit of one static program: in a sandbox, as a bare process, and by the command
-// lines of other runtimes, one after the other in every round. compare_sandbox.py prepares it.
+// Cold start to exit of one static program: in a sandbox, as a bare process, in containers that we
+// have other runtimes make, and by the command lines of those, one after the other in every round.
+// compare_sandbox.py prepares it.
 //
 //     peer_knative_sandbox ROUNDS PROGRAM ROOT UPPERS [NAME COMMAND...]...
 //
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "knative/env.hpp"
+#include "knative/oci_runtime.hpp"
 
 namespace kn = knative;
 
@@ -49,6 +51,43 @@ std::vector<std::string> words(const std::string& text, const std::string& id) {
   return result;
 }
 
+/// The same root for everybody, and an upper folder for each.
+class OneImage final : public kn::ImageProvider {
+ public:
+  OneImage(std::string root, std::string uppers)
+      : root_(std::move(root)), uppers_(std::move(uppers)) {}
+  kn::Task<kn::Result<kn::ImageRoot>> provide(const kn::ContainerSpec&) override {
+    kn::ImageRoot root;
+    root.directory = root_;
+    root.upper = uppers_ + "/container" + std::to_string(++count_);
+    std::filesystem::create_directories(root.upper);
+    co_return root;
+  }
+
+ private:
+  const std::string root_;
+  const std::string uppers_;
+  int count_ = 0;
+};
+
+double milliseconds(kn::Loop& loop, kn::OciRuntime& runtime, const std::string& program) {
+  kn::ContainerSpec spec;
+  spec.name = "bench";
+  spec.command = {program, "true"};
+  spec.resources.limits = {{"memory", kn::Quantity(std::int64_t{256} << 20)},
+                           {"cpu", kn::Quantity(1)}};
+  loop.run_for(std::chrono::milliseconds(30));
+  const auto before = std::chrono::steady_clock::now();
+  auto container = loop.run(runtime.start(spec, nullptr));
+  if (!container) {
+    std::fprintf(stderr, "%s\n", container.error().detail.c_str());
+    return -1;
+  }
+  const bool good = loop.run((*container)->wait()).success();
+  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - before;
+  return good ? took.count() : -1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -58,6 +97,18 @@ int main(int argc, char** argv) {
   const std::string root = argv[3];
   const std::string uppers = argv[4];
   kn::Loop loop;
+  OneImage image(root, uppers);
+  kn::OciRuntimeOptions others;
+  others.directory = uppers;
+  others.isolating.support = loop.env().processes.isolation(uppers);
+  std::map<std::string, std::unique_ptr<kn::OciRuntime>> runtimes;
+  for (const char* name : {"crun", "runc"}) {
+    const kn::Result<std::string> found = kn::OciRuntime::find(loop.env().files, name);
+    if (!found) continue;
+    others.program = *found;
+    runtimes[std::string("our ") + name] =
+        std::make_unique<kn::OciRuntime>(loop.env(), image, others);
+  }
   std::map<std::string, std::vector<double>> taken;
   for (int round = 0; round < rounds; ++round) {
     const std::string id = "bench" + std::to_string(round);
@@ -78,6 +129,9 @@ int main(int argc, char** argv) {
     isolation.limits.processes = 1024;
     taken["sandbox"].push_back(milliseconds(loop, isolated));
 
+    for (const auto& [name, runtime] : runtimes) {
+      taken[name].push_back(milliseconds(loop, *runtime, program));
+    }
     for (int i = 5; i + 1 < argc; i += 2) {
       kn::ProcessOptions peer;
       peer.argv = words(argv[i + 1], id);

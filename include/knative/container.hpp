@@ -51,12 +51,16 @@ struct ContainerIdentity {
 
 /// A file or directory of this machine that a container sees at `target`.
 struct ContainerMount {
-  std::string source;
+  std::string source;  ///< Empty: a folder in memory, the container's own and gone with it.
   std::string target;
   bool read_only = false;
   /// A folder above `source` that others write to: whoever mounts makes sure, at that moment, that
   /// no link on the way leads out of it. Empty: nobody else does.
   std::string within = {};
+  std::string volume = {};  ///< Its name in the pod.
+  /// Of the whole volume. Memory has no more; a container whose volume has more on disk is killed
+  /// within seconds (`ExitStatus::evicted`). 0: no limit.
+  std::uint64_t bytes_max = 0;
   friend bool operator==(const ContainerMount&, const ContainerMount&) = default;
 };
 
@@ -91,6 +95,7 @@ struct ContainerSpec {
   int requests_max = 0;                            ///< At a time over `endpoint`; 0: no limit.
   Duration response_timeout{0};                    ///< To a response's header; 0: none.
   Duration stop_grace = std::chrono::seconds(30);  ///< Between SIGTERM and SIGKILL.
+  bool freezable = false;                          ///< `Container::freeze` will be called.
   friend bool operator==(const ContainerSpec&, const ContainerSpec&) = default;
 };
 
@@ -135,6 +140,11 @@ class KNATIVE_EXPORT Container {
   virtual std::vector<std::string> last_lines() const = 0;
   /// What it uses; `unimplemented` where that is not known.
   virtual Result<ContainerStats> stats() const;
+  /// Keep everything in it from running until `thaw`; it keeps its memory and its connections.
+  /// `stop` thaws it first. `unimplemented` unless `ContainerSpec::freezable` and
+  /// `ContainerRuntime::can_freeze`.
+  virtual Result<void> freeze();
+  virtual Result<void> thaw();
   /// Run a command in it, to its end; dropping the task kills it. `unimplemented` where
   /// `ContainerRuntime::can_exec` says no.
   virtual Task<Result<ExitStatus>> exec(std::vector<std::string> command, ContainerOutput output);
@@ -149,6 +159,8 @@ class KNATIVE_EXPORT ContainerRuntime {
   virtual FieldErrors unsupported(const ContainerSpec& spec) const = 0;
   /// Whether `Container::exec` works in what it starts.
   virtual bool can_exec(const ContainerSpec& spec) const;
+  /// Whether `Container::freeze` works in what it starts.
+  virtual bool can_freeze(const ContainerSpec& spec) const;
   /// The image that `spec.image` means now, by digest ("repository@sha256:..."): the same content
   /// for ever. A runtime whose images never change returns the image as it is.
   virtual Task<Result<std::string>> pin(const ContainerSpec& spec);
@@ -191,6 +203,7 @@ class KNATIVE_EXPORT ContainerRuntimes final : public ContainerRuntime {
 
   FieldErrors unsupported(const ContainerSpec& spec) const override;
   bool can_exec(const ContainerSpec& spec) const override;
+  bool can_freeze(const ContainerSpec& spec) const override;
   Task<Result<std::string>> pin(const ContainerSpec& spec) override;
   Task<Result<std::unique_ptr<Container>>> start(const ContainerSpec& spec,
                                                  ContainerOutput output) override;

@@ -74,6 +74,9 @@ struct ProcessRuntimeOptions {
   /// Variables every process gets unless image or spec say otherwise.
   std::map<std::string, std::string> base_environment = {
       {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, {"HOME", "/tmp"}};
+  /// What is mounted is seen at its place (`IsolationSupport::own_view`), where images are this
+  /// machine as it is.
+  bool own_view = false;
   std::uint16_t port_min = 20'000;  ///< Ports to give to processes, below the ephemeral ones.
   std::uint16_t port_max = 32'000;
   int start_attempts_max = 3;             ///< With other ports, when a stranger took the port.
@@ -84,14 +87,17 @@ struct ProcessRuntimeOptions {
 /// Runs images as local processes; those with ports listen on a loopback port given in PORT.
 ///
 /// Without `change_root` programs see the machine's files; the first word of the command and
-/// arguments that are absolute paths of files in the image mean the image's files, paths below a
-/// mount mean its source, and the working directory is inside the image.
+/// arguments that are absolute paths of files in the image mean the image's files, and the working
+/// directory is inside the image. A mount is seen at its place with `own_view`, unless it would be
+/// new in a folder of this machine other than "/" and "/dev", or in /proc or /sys. Otherwise paths
+/// below it, wherever they stand in the spec, mean its source.
 class KNATIVE_EXPORT ProcessRuntime final : public ContainerRuntime {
  public:
   ProcessRuntime(Env& env, ImageProvider& images, ProcessRuntimeOptions options = {});
   ~ProcessRuntime() override;
   FieldErrors unsupported(const ContainerSpec& spec) const override;
   bool can_exec(const ContainerSpec& spec) const override;
+  bool can_freeze(const ContainerSpec& spec) const override;
   Task<Result<std::string>> pin(const ContainerSpec& spec) override;
   Task<Result<std::unique_ptr<Container>>> start(const ContainerSpec& spec,
                                                  ContainerOutput output) override;

@@ -97,6 +97,10 @@ class KNATIVE_EXPORT Files {
   /// Atomically replace `to` by `from`.
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;
   virtual Result<void> remove(const std::string& path) = 0;
+  /// What everything below `directory` takes on disk, links not followed, for each name at least
+  /// 4096 bytes; counted no further than beyond `bytes_max`. `resource_exhausted` below 256
+  /// folders.
+  virtual Result<std::uint64_t> disk_usage(const std::string& directory, std::uint64_t bytes_max);
   /// Remove a tree without following symbolic links; succeeds when absent.
   virtual Result<void> remove_all(const std::string& path) = 0;
   /// Make entries of a directory durable (fsync of the directory).

@@ -183,6 +183,7 @@ class HttpSink;
 // builder.hpp
 class Builder;
 class Fetcher;
+struct FetcherOptions;
 struct BuildResult;
 
 // controller.hpp

@@ -67,6 +67,12 @@ struct Isolation {
   /// A folder that is the process's alone and of the file system that its writes belong to: `root`
   /// is left as it is, changes lie here. Empty: the process writes to `root` itself.
   std::string upper;
+  /// Not empty: the program is a container runtime, which makes the container itself. It has this
+  /// machine's files, this folder, the limits, and every right in namespaces of users, mounts,
+  /// processes and network around it; it finds `root`, with `upper` over it, in "root", and the
+  /// sources of `mounts` by their numbers in "mounts". All the rest is for what `Process::enter`
+  /// starts in its container, which is its first child.
+  std::string stage;
   bool read_only_root = false;  ///< /dev and mounts may be written all the same.
   std::vector<IsolationMount> mounts;
   std::vector<IsolationFile> files;
@@ -91,16 +97,20 @@ struct Isolation {
 struct IsolationSupport {
   bool possible = false;
   std::string reason;        ///< Why it is not possible.
+  bool own_view = false;     ///< `ProcessOptions::view`, which takes no isolation.
   bool overlay = false;      ///< `Isolation::upper`
   bool any_user = false;     ///< Any user and groups at a time; else one user, one group.
   bool own_network = false;  ///< Reached from here, that is.
   bool memory_limit = false;
   bool cpu_limit = false;
   bool process_limit = false;
+  bool freezing = false;  ///< `Process::freeze`
 };
 
 /// The number of a capability from its name, with or without "CAP_"; any case.
 KNATIVE_EXPORT std::optional<int> capability_number(std::string_view name);
+/// The name of a number, without "CAP_"; empty where it has none.
+KNATIVE_EXPORT std::string_view capability_name(int number) noexcept;
 /// What Docker gives to every container.
 KNATIVE_EXPORT Isolation::Capabilities default_capabilities() noexcept;
 /// Every capability that has a name.

@@ -28,6 +28,7 @@
 #include "knative/metrics.hpp"
 #include "knative/object.hpp"
 #include "knative/oci.hpp"
+#include "knative/oci_archive.hpp"
 #include "knative/platform.hpp"
 #include "knative/platform_thread.hpp"
 #include "knative/registry_client.hpp"

@@ -66,6 +66,8 @@ struct PlatformOptions {
   /// credentials of their ServiceAccount or else those of `registries`. Without it, or without
   /// `pull_images`, what is built stays in the store.
   bool push_images = true;
+  /// Bounds of what builds fetch, and where buckets are (builder.hpp). Null: as by default.
+  std::shared_ptr<const FetcherOptions> sources;
   std::string default_namespace = "default";
   /// config-autoscaler, with Knative's defaults.
   AutoscalerConfig autoscaler;
@@ -92,6 +94,9 @@ struct PlatformOptions {
   /// Sandboxes use this machine's network instead of one of their own, where there is nothing but
   /// loopback and the platform.
   bool sandbox_host_network = false;
+  /// How many idle instances stay in memory, frozen, for Revisions that ask for it
+  /// (serving.knative.dev/idle); when they are as many, others are stopped. 0: none.
+  int frozen_instances_max = 64;
   /// Called with each line of a build step or a workload; empty: the log at level debug.
   std::function<void(std::string_view source, std::string_view line)> on_output;
   /// Takes what `apply` accepts without effect: the object (empty when the warning begins with its

@@ -39,6 +39,9 @@ struct SandboxRuntimeOptions {
   bool host_network = false;  ///< Then PORT is one of this machine's, as for processes.
   /// Of one container, threads included, unless the host cannot count them.
   std::uint64_t processes_max = 4096;
+  /// Of what one container writes to its root, where `limits.ephemeral-storage` does not say it;
+  /// one that has more is killed within seconds (`ExitStatus::evicted`). 0: no limit.
+  std::uint64_t disk_bytes_max = std::uint64_t{10} << 30;
   SandboxGateway gateway;
   /// Ports, variables and output, as for processes.
   ProcessRuntimeOptions program;
@@ -51,6 +54,7 @@ class KNATIVE_EXPORT SandboxRuntime final : public ContainerRuntime {
   ~SandboxRuntime() override;
   FieldErrors unsupported(const ContainerSpec& spec) const override;
   bool can_exec(const ContainerSpec& spec) const override;
+  bool can_freeze(const ContainerSpec& spec) const override;
   Task<Result<std::string>> pin(const ContainerSpec& spec) override;
   Task<Result<std::unique_ptr<Container>>> start(const ContainerSpec& spec,
                                                  ContainerOutput output) override;

@@ -48,6 +48,8 @@ inline constexpr std::string_view routes = "serving.knative.dev/routes";
 inline constexpr std::string_view creator = "serving.knative.dev/creator";
 inline constexpr std::string_view last_modifier = "serving.knative.dev/lastModifier";
 inline constexpr std::string_view rollout_duration = "serving.knative.dev/rollout-duration";
+/// Ours, on a Revision: "frozen" keeps an idle instance in memory, "stopped" (as without) does not.
+inline constexpr std::string_view idle = "serving.knative.dev/idle";
 inline constexpr std::string_view progress_deadline = "serving.knative.dev/progress-deadline";
 /// "cluster-local" hides a Service or Route from outside.
 inline constexpr std::string_view visibility = "networking.knative.dev/visibility";

@@ -113,6 +113,12 @@ struct ProjectedVolumeSource {
 struct EmptyDirVolumeSource {
   std::string medium = {};
   std::optional<Quantity> size_limit = {};
+  bool in_memory() const noexcept { return medium == "Memory"; }
+  /// `size_limit` in bytes; 0: no limit.
+  std::uint64_t bytes_max() const noexcept {
+    const std::int64_t most = size_limit ? size_limit->value() : 0;
+    return most > 0 ? static_cast<std::uint64_t>(most) : 0;
+  }
   friend bool operator==(const EmptyDirVolumeSource&, const EmptyDirVolumeSource&) = default;
 };
 

@@ -111,6 +111,8 @@ class KNATIVE_EXPORT RestartSchedule {
   void ready(Instant now) noexcept { ready_since_ = now; }
   /// It ended or failed to start: how long to wait before the next start.
   Duration failed(Instant now) noexcept;
+  /// How long `failed` would say if it failed now once more, but for what is forgotten.
+  Duration next_pause() const noexcept;
   /// Failures in a row.
   int failures() const noexcept { return failures_; }
 
@@ -150,6 +152,10 @@ struct RevisionPoolOptions {
   RestartSchedule::Options restart;
   Duration drain_timeout = std::chrono::seconds(30);  ///< Then requests in progress are dropped.
   int instances_max = 1000;
+  /// Asked when none is wanted any more and one is ready, whose containers are `freezable`: whether
+  /// that one is frozen instead of stopped. Empty: no. A frozen one is not ready and not probed;
+  /// the next that is wanted is that one, announced as soon as it has been thawed.
+  std::function<bool()> may_freeze;
   /// Of all instances; lines of init containers and sidecars begin with "[NAME] ". May be empty.
   ContainerOutput on_output;
   /// Called before each start with a copy of the spec: it may add what belongs to that instance
@@ -172,7 +178,9 @@ class KNATIVE_EXPORT RevisionPool {
   /// Want `count` instances (cut to 0..instances_max). Starts what is missing; drains and stops
   /// what is too many: first those that are not ready, then the youngest.
   void scale_to(int count);
-  /// Scale to zero and wait until every instance is gone.
+  /// Stop the one that is frozen, if one is.
+  void drop_frozen();
+  /// Scale to zero, of frozen ones too, and wait until every instance is gone.
   Task<void> stop();
 
   const InstanceSpec& spec() const noexcept;
@@ -180,6 +188,7 @@ class KNATIVE_EXPORT RevisionPool {
   int ready() const noexcept;
   int starting() const noexcept;  ///< Includes those that wait before a restart.
   int stopping() const noexcept;
+  int frozen() const noexcept;  ///< One at most; also one that drains for it.
   std::uint64_t restarts() const noexcept;
   /// The last failure, until an instance becomes ready.
   const std::optional<Error>& last_error() const noexcept;

@@ -23,6 +23,8 @@ namespace {
 constexpr std::uint64_t cpu_period_us = 100'000;
 constexpr std::uint64_t cpu_quota_us_min = 1'000;  // the kernel takes no less
 constexpr int removal_tries_max = 50;
+constexpr const char* state_v1 = "/freezer.state";
+constexpr const char* state_v2 = "/cgroup.freeze";
 
 std::string read_text(const std::string& path) {
   std::string text;
@@ -163,7 +165,8 @@ CgroupHierarchies CgroupHierarchies::find(std::string_view cgroups, std::string_
     for (const std::string& folder : {own_folder(one, cgroups), std::string(one.folder)}) {
       if (!may_make_in(folder) || !hands_down(folder, "memory")) continue;
       result.unified = true;
-      result.memory = result.cpu_usage = folder;
+      result.memory = result.cpu_usage = result.freezer = folder;
+      result.unified_freezer = true;
       if (hands_down(folder, "cpu")) result.cpu = folder;
       if (hands_down(folder, "pids")) result.processes = folder;
       return result;
@@ -173,6 +176,14 @@ CgroupHierarchies CgroupHierarchies::find(std::string_view cgroups, std::string_
   result.cpu = version_1("cpu");
   result.cpu_usage = version_1("cpuacct");
   result.processes = version_1("pids");
+  result.freezer = version_1("freezer");
+  for (const Mounted& one : all) {
+    // Version 2 freezes without any controller.
+    const std::string folder = own_folder(one, cgroups);
+    if (!result.freezer.empty() || !one.unified || !may_make_in(folder)) continue;
+    result.freezer = folder;
+    result.unified_freezer = true;
+  }
   return result;
 }
 
@@ -180,9 +191,45 @@ CgroupHierarchies CgroupHierarchies::find() {
   return find(read_text("/proc/self/cgroup"), read_text("/proc/self/mountinfo"));
 }
 
+namespace {
+
+void kill_members(const std::string& folder) {
+  const std::string members = read_text(folder + "/cgroup.procs");
+  for (const std::string_view line : split(members, '\n')) {
+    const std::optional<std::uint64_t> pid = number_in(line);
+    if (pid && *pid > 1 && *pid <= INT_MAX) ::kill(static_cast<pid_t>(*pid), SIGKILL);
+  }
+}
+
+bool is_killed(std::string_view pid) {
+  const std::string status = read_text("/proc/" + std::string(pid) + "/status");
+  for (const std::string_view line : split(status, '\n')) {
+    if (!line.starts_with("SigPnd:") && !line.starts_with("ShdPnd:")) continue;
+    const std::string_view hex = line.substr(line.find('\t') + 1);
+    std::uint64_t pending = 0;
+    std::from_chars(hex.data(), hex.data() + hex.size(), pending, 16);
+    if ((pending >> (SIGKILL - 1) & 1) != 0) return true;
+  }
+  return false;
+}
+
+/// In a frozen group of version 1 who is killed stays, and whoever would thaw him has gone.
+void let_killed_end(const std::string& folder) {
+  if (!read_text(folder + state_v1).starts_with("FR")) return;
+  const std::string members = read_text(folder + "/cgroup.procs");
+  const std::vector<std::string_view> pids = split(members, '\n');
+  if (std::none_of(pids.begin(), pids.end(), is_killed)) return;
+  static_cast<void>(write_text(folder + state_v1, "THAWED"));
+  for (int turn = 0; turn < removal_tries_max && ::rmdir(folder.c_str()) < 0; ++turn) {
+    ::usleep(1000);
+  }
+}
+
+}  // namespace
+
 void CgroupHierarchies::sweep(std::chrono::seconds age) const {
   namespace fs = std::filesystem;
-  for (const std::string& folder : {memory, cpu, cpu_usage, processes}) {
+  for (const std::string& folder : {freezer, memory, cpu, cpu_usage, processes}) {
     if (folder.empty()) continue;
     std::error_code none;
     for (fs::directory_iterator at(folder, none), end; !none && at != end; at.increment(none)) {
@@ -194,16 +241,19 @@ void CgroupHierarchies::sweep(std::chrono::seconds age) const {
       if (!pid || *pid > INT_MAX || ::lstat(at->path().c_str(), &info) < 0) continue;
       const bool gone = ::kill(static_cast<pid_t>(*pid), 0) < 0 && errno == ESRCH;
       // Whoever is in another namespace of processes looks gone, too, while he fills a new one.
-      if (gone && ::time(nullptr) - info.st_mtime >= age.count()) ::rmdir(at->path().c_str());
+      if (!gone || ::time(nullptr) - info.st_mtime < age.count()) continue;
+      let_killed_end(at->path());
+      ::rmdir(at->path().c_str());
     }
   }
 }
 
 Result<std::unique_ptr<Cgroup>> Cgroup::make(const CgroupHierarchies& where,
-                                             const std::string& name,
-                                             const IsolationLimits& limits) {
+                                             const std::string& name, const IsolationLimits& limits,
+                                             bool freezable) {
   std::unique_ptr<Cgroup> group(new Cgroup());
   group->where_.unified = where.unified;
+  group->where_.unified_freezer = where.unified_freezer;
   Result<void> done;
   const auto add = [&](const std::string& parent, std::string& mine, const char* controller) {
     if (parent.empty() || !done) return;
@@ -226,6 +276,10 @@ Result<std::unique_ptr<Cgroup>> Cgroup::make(const CgroupHierarchies& where,
   add(where.cpu, group->where_.cpu, "cpu");
   add(where.cpu_usage, group->where_.cpu_usage, "cpuacct");
   add(where.processes, group->where_.processes, "pids");
+  if (freezable) {
+    const bool beside = where.unified_freezer && !where.unified;
+    add(where.freezer, group->where_.freezer, beside ? "unified" : "freezer");
+  }
   if (done) done = group->limit(limits);
   if (!done) return done.error();
   group->cpu_limited_ = limits.cpu_milli != 0 && !group->where_.cpu.empty();
@@ -274,11 +328,8 @@ Cgroup::~Cgroup() {
   for (const std::string& folder : folders_) {
     for (int turn = 0; turn < removal_tries_max; ++turn) {
       if (::rmdir(folder.c_str()) == 0 || errno != EBUSY) break;
-      const std::string left = read_text(folder + "/cgroup.procs");
-      for (const std::string_view line : split(left, '\n')) {
-        const std::optional<std::uint64_t> pid = number_in(line);
-        if (pid && *pid > 1) ::kill(static_cast<pid_t>(*pid), SIGKILL);
-      }
+      kill_members(folder);
+      if (!where_.freezer.empty()) static_cast<void>(freeze(false));
       ::usleep(1000);
     }
   }
@@ -286,8 +337,9 @@ Cgroup::~Cgroup() {
 
 Result<std::vector<FileDescriptor>> Cgroup::entrances() const {
   std::vector<FileDescriptor> entrances;
-  for (std::size_t i = 0; !where_.unified && i < folders_.size(); ++i) {
-    const std::string path = folders_[i] + "/tasks";
+  for (const std::string& folder : folders_) {
+    if (of_version_2(folder)) continue;
+    const std::string path = folder + "/tasks";
     entrances.emplace_back(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
     if (entrances.back().fd < 0) return posix_error(errno, path);
   }
@@ -300,8 +352,21 @@ void Cgroup::lift_cpu_limit() const noexcept {
   static_cast<void>(write_text(where_.cpu + "/" + name, where_.unified ? "max" : "-1"));
 }
 
+bool Cgroup::of_version_2(const std::string& folder) const {
+  return where_.unified || (where_.unified_freezer && folder == where_.freezer);
+}
+
+Result<void> Cgroup::freeze(bool frozen) const noexcept {
+  if (where_.freezer.empty()) {
+    return fail(Errc::unimplemented, "this host has no control group that freezes");
+  }
+  if (where_.unified_freezer) return write_text(where_.freezer + state_v2, frozen ? "1" : "0");
+  return write_text(where_.freezer + state_v1, frozen ? "FROZEN" : "THAWED");
+}
+
 Result<void> Cgroup::add(pid_t pid) const {
   for (const std::string& folder : folders_) {
+    if (!of_version_2(folder)) continue;
     Result<void> added = write_text(folder + "/cgroup.procs", std::to_string(pid));
     if (!added) return added;
   }

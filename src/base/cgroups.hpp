@@ -22,7 +22,9 @@ struct CgroupHierarchies {
   std::string cpu;
   std::string cpu_usage;
   std::string processes;
-  bool unified = false;  ///< All four are the same folder, of version 2.
+  std::string freezer;           ///< Where what is in a group can be kept from running.
+  bool unified = false;          ///< All of them are the same folder, of version 2.
+  bool unified_freezer = false;  ///< `freezer` is of version 2, perhaps beside others that are not.
 
   /// Find them. `cgroups` and `mounts` are what /proc/self says as `cgroup` and `mountinfo`.
   /// A hierarchy that this process may not make groups in is left out.
@@ -30,7 +32,8 @@ struct CgroupHierarchies {
   static CgroupHierarchies find();
 
   /// Remove what processes that are gone have left in them: empty groups that are named as
-  /// `group_prefix` and the process's number, and have been there for `age` at least.
+  /// `group_prefix` and the process's number, and have been there for `age` at least. Who is in
+  /// one, has been killed, and has not ended because he is frozen, ends.
   void sweep(std::chrono::seconds age) const;
 };
 
@@ -42,16 +45,20 @@ class Cgroup {
   /// Fails as the system does, naming the file.
   static Result<std::unique_ptr<Cgroup>> make(const CgroupHierarchies& where,
                                               const std::string& name,
-                                              const IsolationLimits& limits);
+                                              const IsolationLimits& limits,
+                                              bool freezable = false);
   ~Cgroup();
   Cgroup(const Cgroup&) = delete;
   Cgroup& operator=(const Cgroup&) = delete;
 
-  /// Where a thread that writes "0" becomes a member, one per folder; none for version 2. Moving
-  /// oneself waits for nobody, moving another one waits until every CPU has seen it, each time.
+  /// Where a thread that writes "0" becomes a member, one per folder; none for those of version 2.
+  /// Moving oneself waits for nobody, moving another one waits until every CPU has seen it.
   Result<std::vector<FileDescriptor>> entrances() const;
-  /// Where there are no entrances.
+  /// To the folders that have no entrance.
   Result<void> add(pid_t pid) const;
+  /// Keep who is in it from running, or let them go on. A group of version 1 must be thawed for
+  /// anybody in it to end. Only for one that is `freezable`.
+  Result<void> freeze(bool frozen) const noexcept;
   /// Who is being killed gets all the CPU that it needs for ending.
   void lift_cpu_limit() const noexcept;
   Result<ProcessUsage> usage() const;
@@ -66,6 +73,7 @@ class Cgroup {
  private:
   Cgroup() = default;
   Result<void> limit(const IsolationLimits& limits) const;
+  bool of_version_2(const std::string& folder) const;
 
   CgroupHierarchies where_;  ///< Its own folders.
   std::vector<std::string> folders_;

@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <optional>
+#include <string>
 
 #include "base/after_fork.hpp"
 #include "base/block_signals.hpp"
@@ -30,7 +31,7 @@ namespace knative::base {
 namespace {
 
 /// Where starting a child failed, or how far it is.
-enum class Stage : int { descriptors, root, directory, program, isolation, joined };
+enum class Stage : int { descriptors, root, view, directory, program, isolation, joined };
 
 struct Report {
   Stage stage = Stage::program;
@@ -140,6 +141,10 @@ int run_plain(void* argument) noexcept {
   if (plan.root != nullptr && (::chroot(plan.root) < 0 || ::chdir("/") < 0)) {
     child_failed(start, Stage::root, errno);
   }
+  SetupFailure failure;
+  if (plan.view != nullptr && !plan.view->enter(failure)) {
+    child_failed(start, Stage::view, failure.error, failure.what);
+  }
   execute(start);
 }
 
@@ -187,20 +192,32 @@ pid_t clone_child(int (*function)(void*), char* stack, int flags, Start& start) 
 #endif
 }
 
-/// Enters the namespaces and starts a sibling there: a process itself cannot change to another
-/// namespace of processes, only what it starts.
+/// Enters namespaces and starts a sibling there: a process itself cannot change to another
+/// namespace of processes, only what it starts, and the host's cannot change who they are.
 int run_joiner(void* argument) noexcept {
   Start& start = *static_cast<Start*>(argument);
   SetupFailure failure;
-  if (!start.plan->isolation->join(start.plan->joined, failure)) {
-    child_failed(start, Stage::isolation, failure.error, failure.what);
-  }
-  const pid_t pid = clone_child(run_joined, start.second_stack, CLONE_PARENT, start);
+  const IsolationPlan& isolation = *start.plan->isolation;
+  const PreparedNamespaces* const prepared = start.plan->prepared;
+  const bool joined = prepared != nullptr ? IsolationPlan::join(*prepared, failure)
+                                          : isolation.join(start.plan->joined, failure);
+  if (!joined) child_failed(start, Stage::isolation, failure.error, failure.what);
+  const pid_t pid = clone_child(isolation.has_own_root() ? run_isolated : run_joined,
+                                start.second_stack, isolation.clone_flags() | CLONE_PARENT, start);
   if (pid < 0) child_failed(start, Stage::isolation, errno, "clone");
   const Report report{Stage::joined, 0, nullptr, pid};
   const ssize_t ignored = ::write(start.report, &report, sizeof report);
   (void)ignored;
   ::_exit(0);
+}
+
+/// Is in its namespaces until somebody holds them.
+int run_holder(void* argument) noexcept {
+  const Start& start = *static_cast<const Start*>(argument);
+  die_with_host();
+  ::close(start.go_host);
+  char byte = 0;
+  ::_exit(::read(start.go, &byte, 1) == 1 ? 0 : 127);
 }
 
 std::optional<Report> read_report(int from) {
@@ -223,6 +240,7 @@ Error explain(const Report& report, const ProcessOptions& options) {
     case Stage::joined:
     case Stage::descriptors: return posix_error(report.error, "spawn");
     case Stage::root: return posix_error(report.error, "chroot " + options.root_directory);
+    case Stage::view: return posix_error(report.error, std::string("view: ") + report.what);
     case Stage::directory: return posix_error(report.error, options.working_directory);
     case Stage::isolation:
       return posix_error(report.error, std::string("isolation: ") + report.what);
@@ -248,13 +266,13 @@ class Undumpable {
 
 /// Takes the host's part in the start of an isolated child, which waits for it.
 Result<void> prepare(const ChildPlan& plan, pid_t pid) {
-  if (plan.joined < 0) {
+  if (plan.joined < 0 && plan.prepared == nullptr) {
     if (Result<void> mapped = plan.isolation->map_users(pid); !mapped) return mapped;
   }
-  if (plan.group != nullptr && plan.entrances.empty()) {
+  if (plan.group != nullptr) {
     if (Result<void> added = plan.group->add(pid); !added) return added;
   }
-  plan.warden->enter(pid, plan.number, plan.joined < 0 ? plan.group : nullptr);
+  plan.warden->enter(pid, plan.number, plan.isolation->has_own_root() ? plan.group : nullptr);
   return plan.prepare ? plan.prepare(pid) : Result<void>();
 }
 
@@ -293,7 +311,7 @@ Result<pid_t> ChildStarter::start(const ChildPlan& plan, const ProcessOptions& o
   if (!go) return go.error();
   start.go = go->read.fd;
   start.go_host = go->write.fd;
-  const bool joins = plan.joined >= 0;
+  const bool joins = plan.joined >= 0 || plan.prepared != nullptr;
   std::optional<Undumpable> undumpable;
   if (joins) undumpable.emplace();
   pid_t pid = clone_child(joins ? run_joiner : run_isolated, stack,
@@ -320,6 +338,28 @@ Result<pid_t> ChildStarter::start(const ChildPlan& plan, const ProcessOptions& o
     return undo(explain(*failure, options));
   }
   return pid;
+}
+
+Result<PreparedNamespaces> ChildStarter::prepare_namespaces() {
+  Result<Pipe> go = make_pipe();
+  if (!go) return go.error();
+  Start start;
+  start.go = go->read.fd;
+  start.go_host = go->write.fd;
+  const BlockSignals blocked;
+  const pid_t pid =
+      clone_child(run_holder, stack_->bytes.data(), CLONE_NEWUSER | CLONE_NEWNET, start);
+  if (pid < 0) return posix_error(errno, "isolation: namespaces");
+  const std::string folder = "/proc/" + std::to_string(pid) + "/ns/";
+  PreparedNamespaces made{FileDescriptor(::open((folder + "user").c_str(), O_RDONLY | O_CLOEXEC)),
+                          FileDescriptor(::open((folder + "net").c_str(), O_RDONLY | O_CLOEXEC))};
+  Result<void> done;
+  if (made.users.fd < 0 || made.network.fd < 0) done = posix_error(errno, folder);
+  if (done) done = IsolationPlan::map_everybody(pid);
+  go->write = FileDescriptor();  // whatever it says, it ends
+  reap(pid);
+  if (!done) return done.error();
+  return made;
 }
 
 }  // namespace knative::base

@@ -159,7 +159,8 @@ FileInfo info_of(const struct stat& status, std::string_view name) {
                                         : FileType::other;
   info.size_bytes = static_cast<std::uint64_t>(status.st_size);
   info.mode = status.st_mode & 07777;
-  info.id = status.st_ino;
+  // Numbers of files begin anew on each file system, those of file systems are small.
+  info.id = status.st_ino ^ (static_cast<std::uint64_t>(status.st_dev) << 44);
   info.links = static_cast<unsigned>(status.st_nlink);
   info.owner = status.st_uid;
   info.group = status.st_gid;
@@ -232,6 +233,38 @@ int remove_below(int parent, const char* name, Removal& removal, unsigned depth)
 int remove_tree(const char* path) {
   Removal removal;
   return remove_below(AT_FDCWD, path, removal, 0);
+}
+
+constexpr unsigned counted_depth_max = 256;  // each level holds a descriptor
+constexpr std::uint64_t stored_unit = 512;   // of st_blocks
+constexpr std::uint64_t name_bytes = 4096;
+
+/// Add what is below the folder `name` of `parent`; ELOOP where that is too deep.
+int count_below(int parent, const char* name, std::uint64_t bytes_max, std::uint64_t& bytes,
+                unsigned depth) {
+  if (depth == counted_depth_max) return ELOOP;
+  const int fd = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 : errno;
+  const Directory directory(::fdopendir(fd));
+  if (directory == nullptr) {
+    const int error = errno;
+    ::close(fd);
+    return error;
+  }
+  while (const dirent* entry = ::readdir(directory.get())) {
+    const std::string_view below = entry->d_name;
+    if (below == "." || below == "..") continue;
+    struct stat status;
+    if (::fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0) continue;  // gone
+    bytes += std::max(static_cast<std::uint64_t>(status.st_blocks) * stored_unit, name_bytes);
+    if (bytes > bytes_max) return 0;
+    if (!S_ISDIR(status.st_mode)) continue;
+    if (const int error = count_below(fd, entry->d_name, bytes_max, bytes, depth + 1); error != 0) {
+      return error;
+    }
+    if (bytes > bytes_max) return 0;
+  }
+  return 0;
 }
 
 /// 0 when the directory is there now.
@@ -355,6 +388,17 @@ class PosixFiles final : public PosixFilesBase {
       return posix_error(error, path);
     }
     return {};
+  }
+
+  Result<std::uint64_t> disk_usage(const std::string& path, std::uint64_t bytes_max) override {
+    std::uint64_t bytes = 0;
+    const int error = count_below(AT_FDCWD, path.c_str(), bytes_max, bytes, 0);
+    if (error == ELOOP) {
+      return fail(Errc::resource_exhausted, path + ": its folders are more than " +
+                                                std::to_string(counted_depth_max) + " deep");
+    }
+    if (error != 0) return posix_error(error, path);
+    return bytes;
   }
 
   Result<void> sync_directory(const std::string& path) override {

@@ -1,6 +1,7 @@
 // The parts of io.hpp that are the same in every world.
 #include "knative/io.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <limits>
 #include <utility>
@@ -27,6 +28,24 @@ Error no_such_call(const std::string& path, std::string_view what) {
 
 }  // namespace
 
+Result<std::uint64_t> Files::disk_usage(const std::string& directory, std::uint64_t bytes_max) {
+  constexpr std::uint64_t block = 4096;
+  std::uint64_t bytes = 0;
+  std::vector<std::string> folders{directory};
+  while (!folders.empty() && bytes <= bytes_max) {
+    const std::string folder = std::move(folders.back());
+    folders.pop_back();
+    const Result<std::vector<FileInfo>> entries = list(folder);
+    if (!entries && entries.error().code == Errc::not_found) continue;  // removed meanwhile
+    if (!entries) return entries.error();
+    for (const FileInfo& entry : *entries) {
+      const bool is_folder = entry.type == FileType::directory;
+      bytes += is_folder ? block : std::max(entry.size_bytes, block);
+      if (is_folder) folders.push_back(folder + "/" + entry.name);
+    }
+  }
+  return bytes;
+}
 Result<void> Files::make_hard_link(const std::string&, const std::string& path) {
   return no_such_call(path, "hard links");
 }
@@ -124,7 +143,8 @@ Task<Result<std::size_t>> Stream::write_all(std::string_view bytes) {
 std::string ExitStatus::to_string() const {
   std::string text = signal != 0 ? "killed by signal " + std::to_string(signal)
                                  : "exit code " + std::to_string(code);
-  if (out_of_memory) text += ": out of memory";
+  if (out_of_memory) text += ": OOMKilled, out of memory";
+  if (evicted) text += ": Evicted, it wrote too much";
   return text;
 }
 
@@ -135,6 +155,12 @@ Result<ProcessUsage> Process::usage() const {
 Result<std::unique_ptr<Process>> Process::enter(const ProcessOptions&) {
   return fail(Errc::unimplemented, "this process is not isolated");
 }
+
+Result<void> Process::freeze() {
+  return fail(Errc::unimplemented, "this process cannot be kept from running");
+}
+
+Result<void> Process::thaw() { return {}; }
 
 std::shared_ptr<Network> Process::network() const { return nullptr; }
 

@@ -67,6 +67,11 @@ std::optional<int> capability_number(std::string_view name) {
   return static_cast<int>(found - names.begin());
 }
 
+std::string_view capability_name(int number) noexcept {
+  const bool known = number >= 0 && static_cast<std::size_t>(number) < names.size();
+  return known ? names[static_cast<std::size_t>(number)] : std::string_view();
+}
+
 Isolation::Capabilities default_capabilities() noexcept {
   Isolation::Capabilities result = 0;
   for (std::size_t i = 0; i < names.size(); ++i) {

@@ -20,32 +20,16 @@
 #include <climits>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 
 #include "base/file_descriptor.hpp"
+#include "base/kernel_paths.hpp"
+#include "base/mount_calls.hpp"
 #include "base/posix_error.hpp"
 #include "base/seccomp.hpp"
 
 namespace knative::base {
 namespace {
-
-// The calls of Linux 5.2 and 5.12 by number: not every C library names them.
-constexpr long call_open_tree = 428;
-constexpr long call_openat2 = 437;
-constexpr long call_move_mount = 429;
-constexpr long call_mount_setattr = 442;
-constexpr unsigned open_tree_clone = 1;
-constexpr unsigned recursive = 0x8000;           // AT_RECURSIVE
-constexpr unsigned move_mount_from_empty = 0x4;  // MOVE_MOUNT_F_EMPTY_PATH
-constexpr std::uint64_t mount_read_only = 0x1;   // MOUNT_ATTR_RDONLY
-constexpr std::uint64_t mount_no_set_id = 0x2;   // MOUNT_ATTR_NOSUID
-constexpr std::uint64_t mount_no_devices = 0x4;  // MOUNT_ATTR_NODEV
-
-struct MountAttributes {
-  std::uint64_t set = 0;
-  std::uint64_t clear = 0;
-  std::uint64_t propagation = 0;
-  std::uint64_t user_namespace = 0;
-};
 
 constexpr unsigned long private_flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 constexpr std::array<const char*, 6> devices = {"/dev/null",   "/dev/zero",    "/dev/full",
@@ -56,15 +40,6 @@ constexpr std::array<std::array<const char*, 2>, 5> device_links = {
      {"/proc/self/fd/0", "/dev/stdin"},
      {"/proc/self/fd/1", "/dev/stdout"},
      {"/proc/self/fd/2", "/dev/stderr"}}};
-constexpr std::array<const char*, 11> masked_files = {
-    "/proc/kcore",       "/proc/keys",        "/proc/latency_stats", "/proc/timer_list",
-    "/proc/timer_stats", "/proc/sched_debug", "/proc/interrupts",    "/proc/kmsg",
-    "/proc/kallsyms",    "/proc/vmallocinfo", "/proc/sysrq-trigger"};
-constexpr std::array<const char*, 5> masked_folders = {
-    "/proc/acpi", "/proc/asound", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"};
-constexpr std::array<const char*, 4> read_only_paths = {"/proc/bus", "/proc/fs", "/proc/irq",
-                                                        "/proc/sys"};
-
 Result<std::string> read_map(const char* path) {
   FileDescriptor file(::open(path, O_RDONLY | O_CLOEXEC));
   if (file.fd < 0) return posix_error(errno, path);
@@ -99,11 +74,6 @@ Result<void> write_map(const std::string& path, const std::string& map) {
   return {};
 }
 
-bool target_is_bad(const std::string& target) {
-  return target.size() < 2 || target.front() != '/' || target.size() >= PATH_MAX ||
-         (target + "/").find("/../") != std::string::npos;
-}
-
 }  // namespace
 
 // ---------------------------------------------------------------------------- in the host
@@ -121,9 +91,15 @@ Result<IsolationPlan> IsolationPlan::make(const Isolation& isolation, const Cgro
       const std::string folder = isolation.upper + name;
       if (::mkdir(folder.c_str(), 0755) < 0 && errno != EEXIST) return posix_error(errno, folder);
     }
+    // Of one that ran before on the same folder, which a volatile overlay asks about: the machine
+    // has not failed since.
+    const std::string asked = isolation.upper + "/overlay/work/incompat/volatile";
+    ::unlink((asked + "/dirty").c_str());
+    ::rmdir(asked.c_str());
   }
+  if (!isolation.stage.empty()) plan.merged_ = isolation.stage + "/root";
   for (const IsolationMount& mount : isolation.mounts) {
-    if (target_is_bad(mount.target)) {
+    if (mount_target_is_bad(mount.target)) {
       return fail(Errc::invalid_argument, "mount at " + mount.target + ": not an absolute path");
     }
     Mount planned{mount.source, mount.target, {}, true, mount.read_only, false, mount.within};
@@ -144,7 +120,7 @@ Result<IsolationPlan> IsolationPlan::make(const Isolation& isolation, const Cgro
     plan.binds_.push_back(std::move(planned));
   }
   for (const IsolationFile& file : isolation.files) {
-    if (target_is_bad(file.path)) {
+    if (mount_target_is_bad(file.path)) {
       return fail(Errc::invalid_argument, "file " + file.path + ": not an absolute path");
     }
   }
@@ -161,14 +137,23 @@ Result<IsolationPlan> IsolationPlan::make(const Isolation& isolation, const Cgro
   }
   plan.sources_.resize(devices.size() + plan.binds_.size() + plan.groups_.size(), -1);
   if (Result<void> prepared = plan.prepare_users(); !prepared) return prepared.error();
+  if (!isolation.stage.empty()) {
+    if (Result<void> prepared = plan.prepare_stage(); !prepared) return prepared.error();
+  }
   return plan;
 }
 
 Result<IsolationPlan> IsolationPlan::joining(const Isolation& isolation) {
   IsolationPlan plan;
   plan.isolation_ = &isolation;
-  plan.joins_ = true;
+  plan.joined_ = Joined::everything;
   if (Result<void> prepared = plan.prepare_users(); !prepared) return prepared.error();
+  return plan;
+}
+
+Result<IsolationPlan> IsolationPlan::beside(const Isolation& isolation, const Cgroup* group) {
+  Result<IsolationPlan> plan = make(isolation, group);
+  if (plan) plan->joined_ = Joined::users_and_network;
   return plan;
 }
 
@@ -192,9 +177,51 @@ Result<void> IsolationPlan::prepare_users() {
   return {};
 }
 
+/// Places for what the runtime finds, and the user that it is.
+Result<void> IsolationPlan::prepare_stage() {
+  const std::string mounts = isolation_->stage + "/mounts";
+  for (const std::string& folder : {merged_, mounts}) {
+    if (::mkdir(folder.c_str(), 0755) < 0 && errno != EEXIST) return posix_error(errno, folder);
+  }
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < isolation_->mounts.size(); ++i) {
+    if (isolation_->mounts[i].source.empty()) continue;
+    Mount& bind = binds_[next++];
+    bind.target = mounts + "/" + std::to_string(i);
+    const int made = bind.directory ? ::mkdir(bind.target.c_str(), 0755)
+                                    : ::mknod(bind.target.c_str(), S_IFREG | 0644, 0);
+    if (made < 0 && errno != EEXIST) return posix_error(errno, bind.target);
+  }
+  memories_.clear();
+  temporary_ = merged_ + "/tmp";
+  // Runtimes look for the hierarchies that the mounts tell of, and take it that they may not make
+  // groups there only if something is there.
+  std::error_code none;
+  for (std::filesystem::directory_iterator at("/sys/fs/cgroup", none), end; !none && at != end;
+       at.increment(none)) {
+    if (!unified_ && at->is_directory(none)) hierarchies_.push_back(at->path());
+  }
+  if (!any_user_) {
+    if (isolation_->user != 0 || isolation_->group != 0) {
+      return fail(Errc::unimplemented, "isolation: another user needs a privileged platform");
+    }
+    return {};
+  }
+  // They recognize the first namespace of users by its mapping everybody, and try there what they
+  // may not do here.
+  for (std::string* map : {&user_map_, &group_map_}) {
+    const std::size_t everybody = map->find(" 4294967295\n");
+    if (everybody != map->npos) map->replace(everybody, 11, " 4294967294");
+  }
+  return {};
+}
+
 int IsolationPlan::clone_flags() const noexcept {
-  const int flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
-  return isolation_->host_network ? flags : flags | CLONE_NEWNET;
+  if (joined_ == Joined::everything) return 0;
+  int flags = CLONE_NEWNS | CLONE_NEWPID;
+  if (isolation_->stage.empty()) flags |= CLONE_NEWIPC | CLONE_NEWUTS;
+  if (joined_ != Joined::nothing) return flags;
+  return own_network() ? flags | CLONE_NEWUSER | CLONE_NEWNET : flags | CLONE_NEWUSER;
 }
 
 Result<void> IsolationPlan::map_users(pid_t child) const {
@@ -204,6 +231,16 @@ Result<void> IsolationPlan::map_users(pid_t child) const {
   }
   Result<void> mapped = write_map(folder + "/uid_map", user_map_);
   return mapped ? write_map(folder + "/gid_map", group_map_) : mapped;
+}
+
+Result<void> IsolationPlan::map_everybody(pid_t child) {
+  for (const char* name : {"/uid_map", "/gid_map"}) {
+    Result<std::string> map = identity_map((std::string("/proc/self") + name).c_str());
+    if (!map) return map.error();
+    Result<void> mapped = write_map("/proc/" + std::to_string(child) + name, *map);
+    if (!mapped) return mapped;
+  }
+  return {};
 }
 
 // ---------------------------------------------------------------------------- in the child
@@ -217,9 +254,24 @@ class IsolationPlan::Setup {
   bool run(const char* working_directory) noexcept {
     // Its own group is the root of all that it sees of them.
     if (::unshare(CLONE_NEWCGROUP) < 0) return failed("control groups");
+    if (!isolation_.stage.empty()) return set_stage();
     return take_sources() && make_root() && change_root() && mount_system() && write_files() &&
            mount_memories() && attach_binds() && make_working_directory(working_directory) &&
            hide() && set_up_network() && set_hostname() && leave_host();
+  }
+
+  bool set_stage() noexcept {
+    if (!take_sources() || !make_root() || !make_tmp(plan_.temporary_.c_str()) ||
+        !mount_one("proc", "/proc", private_flags, nullptr) || !mount_groups() ||
+        !set_up_network()) {
+      return false;
+    }
+    free_ports();
+    for (std::size_t i = 0; i < plan_.binds_.size(); ++i) {
+      const char* const place = plan_.binds_[i].target.c_str();
+      if (!attach_tree(plan_.sources_[devices.size() + i], place)) return failed(place);
+    }
+    return ::chdir("/") == 0 || failed("/");
   }
 
  private:
@@ -228,41 +280,11 @@ class IsolationPlan::Setup {
     return false;
   }
 
-  static int clone_tree(const char* path) noexcept {
-    return static_cast<int>(
-        ::syscall(call_open_tree, AT_FDCWD, path, open_tree_clone | O_CLOEXEC | recursive));
-  }
-
-  /// What containers write to is looked at once, and that is mounted: they may change it any time.
-  static int clone_tree(const Mount& mount) noexcept {
-    if (mount.within.empty()) return clone_tree(mount.source.c_str());
-    constexpr std::uint64_t beneath = 8;       // RESOLVE_BENEATH
-    constexpr std::uint64_t no_links = 4 | 2;  // RESOLVE_NO_SYMLINKS, RESOLVE_NO_MAGICLINKS
-    const int folder = ::open(mount.within.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0) return -1;
-    const std::uint64_t how[3] = {O_PATH | O_CLOEXEC, 0, beneath | no_links};
-    const char* const below = mount.source.c_str() + mount.within.size() + 1;
-    const int place = static_cast<int>(::syscall(call_openat2, folder, below, how, sizeof how));
-    const int tree =
-        place < 0
-            ? -1
-            : static_cast<int>(::syscall(call_open_tree, place, "",
-                                         open_tree_clone | O_CLOEXEC | recursive | AT_EMPTY_PATH));
-    const int error = errno;
-    ::close(place);
-    ::close(folder);
-    errno = error;
-    return tree;
-  }
-
   bool restrict_tree(int tree, const Mount& mount) noexcept {
-    MountAttributes attributes;
-    attributes.set = mount_no_set_id;
-    if (mount.read_only) attributes.set |= mount_read_only;
-    if (!mount.device) attributes.set |= mount_no_devices;
-    return ::syscall(call_mount_setattr, tree, "", AT_EMPTY_PATH | recursive, &attributes,
-                     sizeof attributes) == 0 ||
-           failed(mount.source.c_str());
+    std::uint64_t set = mount_no_set_id;
+    if (mount.read_only) set |= mount_read_only;
+    if (!mount.device) set |= mount_no_devices;
+    return set_tree_attributes(tree, set) || failed(mount.source.c_str());
   }
 
   /// What comes from outside, held as trees of their own: nothing outside is named later.
@@ -270,12 +292,12 @@ class IsolationPlan::Setup {
     if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) return failed("mounts");
     std::size_t next = 0;
     for (const char* device : devices) {
-      plan_.sources_[next] = clone_tree(device);
+      plan_.sources_[next] = clone_tree(AT_FDCWD, device);
       if (plan_.sources_[next++] < 0) return failed(device);
     }
     for (const std::vector<Mount>* mounts : {&plan_.binds_, &plan_.groups_}) {
       for (const Mount& mount : *mounts) {
-        const int tree = clone_tree(mount);
+        const int tree = clone_tree_within(mount.source, mount.within);
         plan_.sources_[next++] = tree;
         if (tree < 0) return failed((mount.within.empty() ? mount.source : mount.target).c_str());
         if (!restrict_tree(tree, mount)) return false;
@@ -287,17 +309,20 @@ class IsolationPlan::Setup {
   bool make_root() noexcept {
     const char* const root = plan_.merged_.c_str();
     if (!isolation_.upper.empty()) return mount_overlay(root);
-    return ::mount(root, root, nullptr, MS_BIND | MS_REC, nullptr) == 0 || failed(root);
+    return ::mount(isolation_.root.c_str(), root, nullptr, MS_BIND | MS_REC, nullptr) == 0 ||
+           failed(root);
   }
 
-  /// Its options can be read inside: nothing in them tells where it lies outside.
+  /// Its options can be read inside: nothing in them tells where it lies outside. What is written
+  /// dies with it, so nobody waits for the disk, least of all for what others have written there.
   bool mount_overlay(const char* root) noexcept {
     const char* const lower = isolation_.root.c_str();
     const int folder = ::open(lower, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0) return failed(lower);
     char options[128];
     std::snprintf(options, sizeof options,
-                  "userxattr,lowerdir=/proc/self/fd/%d,upperdir=files,workdir=overlay", folder);
+                  "userxattr,volatile,lowerdir=/proc/self/fd/%d,upperdir=files,workdir=overlay",
+                  folder);
     const bool done = ::chdir(isolation_.upper.c_str()) == 0 &&
                       ::mount("overlay", root, "overlay", MS_NODEV, options) == 0;
     const bool made = done || failed("overlay");
@@ -362,15 +387,6 @@ class IsolationPlan::Setup {
     return true;
   }
 
-  static bool attach(int tree, const char* target) noexcept {
-    const bool done =
-        ::syscall(call_move_mount, tree, "", AT_FDCWD, target, move_mount_from_empty) == 0;
-    const int error = errno;
-    ::close(tree);
-    errno = error;
-    return done;
-  }
-
   bool mount_one(const char* type, const char* target, unsigned long flags,
                  const char* options) noexcept {
     if (::mkdir(target, 0755) < 0 && errno != EEXIST) return failed(target);
@@ -383,7 +399,7 @@ class IsolationPlan::Setup {
       return false;
     }
     for (std::size_t i = 0; i < devices.size(); ++i) {
-      if (!make_file(devices[i]) || !attach(plan_.sources_[i], devices[i])) {
+      if (!make_file(devices[i]) || !attach_tree(plan_.sources_[i], devices[i])) {
         return failed(devices[i]);
       }
     }
@@ -393,17 +409,18 @@ class IsolationPlan::Setup {
     return mount_one("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC,
                      "newinstance,ptmxmode=0666,mode=0620") &&
            mount_one("tmpfs", "/dev/shm", private_flags, "mode=1777,size=64m") &&
-           mount_one("mqueue", "/dev/mqueue", private_flags, nullptr) && mount_sys() && make_tmp();
+           mount_one("mqueue", "/dev/mqueue", private_flags, nullptr) && mount_sys() &&
+           make_tmp("/tmp");
   }
 
   bool mount_sys() noexcept {
     if (::mkdir("/sys", 0755) < 0 && errno != EEXIST) return failed("/sys");
     if (isolation_.host_network) {
       // Only who owns a network may mount its own view of it.
-      ::fchdir(host_);
-      const int tree = clone_tree("sys");
+      const int tree = clone_tree(host_, "sys");
       const Mount sys{"/sys", "/sys", {}, true, true, false};
-      if (tree < 0 || !restrict_tree(tree, sys) || !attach(tree, "/sys")) return failed("/sys");
+      if (tree < 0 || !restrict_tree(tree, sys) || !attach_tree(tree, "/sys"))
+        return failed("/sys");
     } else if (::mount("sysfs", "/sys", "sysfs", private_flags | MS_RDONLY, nullptr) < 0) {
       return failed("/sys");
     }
@@ -422,8 +439,9 @@ class IsolationPlan::Setup {
     for (std::size_t i = 0; i < plan_.groups_.size(); ++i) {
       const char* const target = plan_.groups_[i].target.c_str();
       if (!plan_.unified_ && ::mkdir(target, 0755) < 0) return failed(target);
-      if (!attach(plan_.sources_[first + i], target)) return failed(target);
+      if (!attach_tree(plan_.sources_[first + i], target)) return failed(target);
     }
+    for (const std::string& folder : plan_.hierarchies_) ::mkdir(folder.c_str(), 0755);
     return plan_.unified_ || make_read_only("/sys/fs/cgroup");
   }
 
@@ -433,9 +451,9 @@ class IsolationPlan::Setup {
            failed(path);
   }
 
-  bool make_tmp() noexcept {
-    if (::mkdir("/tmp", 0777) < 0) return errno == EEXIST || failed("/tmp");
-    return ::chmod("/tmp", 01777) == 0 || failed("/tmp");
+  bool make_tmp(const char* path) noexcept {
+    if (::mkdir(path, 0777) < 0) return errno == EEXIST || failed(path);
+    return ::chmod(path, 01777) == 0 || failed(path);
   }
 
   bool write_files() noexcept {
@@ -469,7 +487,8 @@ class IsolationPlan::Setup {
   bool attach_binds() noexcept {
     for (std::size_t i = 0; i < plan_.binds_.size(); ++i) {
       const Mount& mount = plan_.binds_[i];
-      if (!make_place(mount) || !attach(plan_.sources_[devices.size() + i], mount.target.c_str())) {
+      if (!make_place(mount) ||
+          !attach_tree(plan_.sources_[devices.size() + i], mount.target.c_str())) {
         return failed(mount.target.c_str());
       }
     }
@@ -494,11 +513,7 @@ class IsolationPlan::Setup {
         return failed(path);
       }
     }
-    // Ports and pings of one's own network take no privilege.
-    if (!isolation_.host_network) {
-      set_kernel("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
-      set_kernel("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
-    }
+    free_ports();
     for (const char* path : read_only_paths) {
       if (::mount(path, path, nullptr, MS_BIND | MS_REC, nullptr) < 0) {
         if (errno == ENOENT) continue;
@@ -513,6 +528,13 @@ class IsolationPlan::Setup {
            failed("read-only root");
   }
 
+  /// Ports and pings of one's own network take no privilege.
+  void free_ports() noexcept {
+    if (isolation_.host_network) return;
+    set_kernel("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+    set_kernel("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+  }
+
   static void set_kernel(const char* path, const char* text) noexcept {
     const int file = ::open(path, O_WRONLY | O_CLOEXEC);
     if (file < 0) return;
@@ -522,7 +544,7 @@ class IsolationPlan::Setup {
   }
 
   bool set_up_network() noexcept {
-    if (isolation_.host_network || plan_.raises_network()) return true;
+    if (!plan_.own_network() || plan_.raises_network()) return true;
     const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (socket < 0) return failed("loopback");
     ifreq request{};
@@ -556,12 +578,27 @@ bool IsolationPlan::enter(const char* working_directory, SetupFailure& failure) 
 }
 
 bool IsolationPlan::join(int pidfd, SetupFailure& failure) const noexcept {
-  if (::syscall(SYS_setns, pidfd, clone_flags() | CLONE_NEWCGROUP) == 0) return true;
+  int spaces = CLONE_NEWUSER | CLONE_NEWNET;
+  if (joined_ == Joined::everything) {
+    spaces |= CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+    if (isolation_->host_network) spaces &= ~CLONE_NEWNET;
+  }
+  if (::syscall(SYS_setns, pidfd, spaces) == 0) return true;
+  failure = {"namespaces", errno};
+  return false;
+}
+
+bool IsolationPlan::join(const PreparedNamespaces& prepared, SetupFailure& failure) noexcept {
+  if (::setns(prepared.users.fd, CLONE_NEWUSER) == 0 &&
+      ::setns(prepared.network.fd, CLONE_NEWNET) == 0) {
+    return true;
+  }
   failure = {"namespaces", errno};
   return false;
 }
 
 bool IsolationPlan::restrict(SetupFailure& failure) const noexcept {
+  if (!isolation_->stage.empty() && has_own_root()) return true;
   const auto failed = [&failure](const char* what) {
     failure = {what, errno};
     return false;

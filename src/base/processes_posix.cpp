@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <optional>
 #include <utility>
 
@@ -30,6 +31,11 @@ constexpr Duration poll_interval = std::chrono::milliseconds(10);  // kernels wi
 /// How long to wait for output that somebody who left the group still holds open: the warden is
 /// about to find him, unless he has lost both marks.
 constexpr Duration drain_time_max = std::chrono::seconds(2);
+/// After the end of an isolated one, before what is left of it is cleared away.
+constexpr Duration clearing_delay = std::chrono::milliseconds(1);
+/// After the start of an isolated one, before namespaces for the next are prepared: not between
+/// those of a burst.
+constexpr Duration preparing_delay = std::chrono::milliseconds(5);
 
 std::vector<std::string> candidate_paths(const ProcessOptions& options) {
   const std::string& program = options.argv.front();
@@ -78,6 +84,13 @@ class EndWatch final : public Watch {
 using ChildList = std::vector<PosixChild*>;
 class ChildProcesses;
 
+/// What outlives the first process of an isolation for a moment, so that nobody waits for it.
+struct Remains {
+  FileDescriptor mounts;  ///< Its namespace: unmounted when this is closed.
+  std::unique_ptr<Cgroup> group;
+  std::uint64_t number = 0;  ///< Of the child.
+};
+
 class PosixChild final : public Process, private TimerNode {
  public:
   PosixChild(LoopCore& core, const ProcessOptions& options, ChildProcesses& owner,
@@ -85,6 +98,7 @@ class PosixChild final : public Process, private TimerNode {
       : core_(core),
         owner_(owner),
         siblings_(&siblings),
+        freezable_(options.freezable),
         warden_(warden),
         stdout_(core, *this, options.on_stdout),
         stderr_(core, *this, options.on_stderr),
@@ -120,6 +134,12 @@ class PosixChild final : public Process, private TimerNode {
     return options.on_network ? options.on_network(*network_) : Result<void>();
   }
 
+  /// While it waits in its namespaces: they stay until its remains are cleared away.
+  void hold_mounts(pid_t pid) {
+    const std::string path = "/proc/" + std::to_string(pid) + "/ns/mnt";
+    mounts_ = FileDescriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  }
+
   /// Before `started`: in namespaces of its own, or those of `host`.
   void isolate(const Isolation& isolation, std::unique_ptr<Cgroup> group) {
     isolation_ = isolation;
@@ -130,6 +150,8 @@ class PosixChild final : public Process, private TimerNode {
     host_ = &host;
     host.guests_.push_back(this);
   }
+  /// In its users and its network; the rest is its own.
+  void isolate_beside(const PosixChild& host) { network_ = host.network_; }
   const std::optional<Isolation>& isolation() const noexcept { return isolation_; }
   const Cgroup* group() const noexcept { return group_.get(); }
   int pidfd() const noexcept { return end_.fd(); }
@@ -143,6 +165,20 @@ class PosixChild final : public Process, private TimerNode {
   Result<std::unique_ptr<Process>> enter(const ProcessOptions& options) override;
   std::shared_ptr<Network> network() const override { return network_; }
 
+  Result<void> freeze() override {
+    if (!freezable_ || host_ != nullptr) return Process::freeze();
+    if (reaped_) return fail(Errc::failed_precondition, "it has ended");
+    Result<void> done = keep_from_running(true);
+    frozen_ = done.has_value();
+    return done;
+  }
+  Result<void> thaw() override {
+    if (!frozen_ || reaped_) return {};
+    Result<void> done = keep_from_running(false);
+    frozen_ = !done;
+    return done;
+  }
+
   Task<ExitStatus> wait() override {
     while (!finished()) co_await changed_.wait();
     co_return status_;
@@ -152,6 +188,7 @@ class PosixChild final : public Process, private TimerNode {
     if (pid_ <= 0 || reaped_) return;
     if (number == SIGKILL) lift_cpu_limit();
     ::kill(-pid_, number);
+    if (number == SIGKILL) static_cast<void>(thaw());  // else it would not end
   }
 
   /// The child may have ended: reap it if so.
@@ -197,6 +234,8 @@ class PosixChild final : public Process, private TimerNode {
   /// The leader is a zombie or about to be one: end the rest of its group, then let it go.
   void reap() noexcept {
     ::kill(-pid_, SIGKILL);
+    if (frozen_) static_cast<void>(keep_from_running(false));  // else it would not end
+    frozen_ = false;
     // The first one of a namespace does not end before everybody in it has been reaped.
     for (PosixChild* guest : guests_) {
       if (guest->pid_ > 0 && !guest->reaped_) guest->end();
@@ -207,7 +246,9 @@ class PosixChild final : public Process, private TimerNode {
       got = ::waitpid(pid_, &status, 0);
     } while (got < 0 && errno == EINTR);
     reaped_ = true;
-    if (isolation_) {
+    if (group_) {
+      warden_.leave(pid_, 0);  // its groups are still there
+    } else if (isolation_) {
       warden_.leave(pid_, number_);
     } else {
       warden_.strike(pid_, number_);
@@ -222,7 +263,14 @@ class PosixChild final : public Process, private TimerNode {
     const Cgroup* const counted = host_ != nullptr ? host_->group_.get() : group_.get();
     const bool killed = status_.signal == SIGKILL || status_.code == 128 + SIGKILL;
     status_.out_of_memory = killed && counted != nullptr && counted->out_of_memory();
-    group_.reset();
+    if (group_) clear_later();
+  }
+  void clear_later() noexcept;
+
+  Result<void> keep_from_running(bool frozen) const noexcept {
+    if (isolation_) return group_->freeze(frozen);
+    if (::kill(-pid_, frozen ? SIGSTOP : SIGCONT) == 0) return {};
+    return posix_error(errno, frozen ? "freezing" : "thawing");
   }
 
   void kill_and_reap() noexcept {
@@ -251,8 +299,11 @@ class PosixChild final : public Process, private TimerNode {
   LoopCore& core_;
   ChildProcesses& owner_;
   ChildList* siblings_;
+  const bool freezable_;
+  bool frozen_ = false;
   std::optional<Isolation> isolation_;
   std::unique_ptr<Cgroup> group_;
+  FileDescriptor mounts_;
   std::shared_ptr<Network> network_;
   PosixChild* host_ = nullptr;  ///< In whose namespaces it is.
   ChildList guests_;            ///< Who is in its own.
@@ -289,25 +340,27 @@ void Output::on_events(std::uint32_t) {
 
 void EndWatch::on_events(std::uint32_t) { child_.check_end(); }
 
-class ChildProcesses final : public PosixProcesses {
+class ChildProcesses final : public PosixProcesses, private TimerNode {
  public:
   explicit ChildProcesses(LoopCore& core) noexcept : core_(core) {}
   ~ChildProcesses() override {
     for (PosixChild* child : children_) child->orphan();
+    disarm();
+  }
+
+  /// What is left of an isolated one that has ended. Soon, and not now.
+  void clear_later(Remains remains) {
+    remains_.push_back(std::move(remains));
+    work_at(core_.timers().now() + clearing_delay);
   }
 
   Result<std::unique_ptr<Process>> spawn(const ProcessOptions& options) override {
     return start(options, nullptr);
   }
 
-  /// `host`: in whose isolation, or null.
+  /// `host`: in whose isolation, or beside whom when `options` has one; or null.
   Result<std::unique_ptr<Process>> start(const ProcessOptions& options, PosixChild* host) {
-    if (options.argv.empty() || options.argv.front().empty()) {
-      return fail(Errc::invalid_argument, "spawn: no program is named");
-    }
-    if (options.isolation && !options.root_directory.empty()) {
-      return fail(Errc::invalid_argument, "spawn: two roots are named");
-    }
+    if (Result<void> good = check(options, host); !good) return good.error();
     FileDescriptor null(::open("/dev/null", O_RDWR | O_CLOEXEC));
     if (null.fd < 0) return posix_error(errno, "/dev/null");
     auto child = std::make_unique<PosixChild>(core_, options, *this, children_, warden_);
@@ -329,28 +382,41 @@ class ChildProcesses final : public PosixProcesses {
     }
     if (isolation) assignments.clear();  // it needs no mark, and could read it
     ChildPlan plan = make_plan(options, assignments);
+    Result<OwnView> view = OwnView::make(options.view);
+    if (!view) return view.error();
+    if (!options.view.empty()) plan.view = &*view;
     plan.input = null.fd;
     plan.output = output.fd >= 0 ? output.fd : null.fd;
     plan.error_output = error_output.fd >= 0 ? error_output.fd : null.fd;
     plan.warden = &warden_;
     plan.number = number;
     if (isolation) plan.isolation = &*isolation;
-    plan.group = host != nullptr ? host->group() : child->group();
-    if (host != nullptr) plan.joined = host->pidfd();
+    plan.group = child->group() != nullptr || host == nullptr ? child->group() : host->group();
+    FileDescriptor container;
+    if (host != nullptr) {
+      if (Result<void> done = find_container(*host, container); !done) return done.error();
+      plan.joined = container.fd >= 0 ? container.fd : host->pidfd();
+    }
     if (plan.group != nullptr) {
       Result<std::vector<FileDescriptor>> entrances = plan.group->entrances();
       if (!entrances) return entrances.error().within("isolation");
       plan.entrances = std::move(*entrances);
     }
-    if (isolation && isolation->raises_network()) {
-      plan.prepare = [&](pid_t pid) { return child->set_up_network(pid, options); };
+    if (isolation && isolation->has_own_root()) {
+      if (prepared_ && isolation->may_be_prepared()) {
+        isolation->use_prepared();
+        plan.prepared = &*prepared_;
+      }
+      plan.prepare = [&](pid_t pid) -> Result<void> {
+        child->hold_mounts(pid);
+        return isolation->raises_network() ? child->set_up_network(pid, options) : Result<void>();
+      };
     }
     Result<pid_t> pid = starter_.start(plan, options);
-    if (options.isolation && !options.isolation->upper.empty()) {
-      // The kernel's folder in the overlay's own, which only root could remove as it is made.
-      static_cast<void>(::chmod((options.isolation->upper + "/overlay/work").c_str(), 0700));
-    }
+    if (plan.prepared != nullptr) prepared_.reset();
+    if (options.isolation) make_removable(*options.isolation);
     if (!pid) return pid.error();
+    if (isolation && isolation->may_be_prepared()) prepare_later();
     child->started(*pid, number);
     return std::unique_ptr<Process>(std::move(child));
   }
@@ -374,6 +440,7 @@ class ChildProcesses final : public PosixProcesses {
     }
     support.possible = tried.has_value();
     if (!tried) support.reason = tried.error().detail;
+    support.own_view = can_view(folder);
     std::error_code ignored;
     std::filesystem::remove_all(folder, ignored);
     support.any_user = support.own_network = ::geteuid() == 0;
@@ -382,22 +449,86 @@ class ChildProcesses final : public PosixProcesses {
     support.memory_limit = !groups.memory.empty();
     support.cpu_limit = !groups.cpu.empty();
     support.process_limit = !groups.processes.empty();
+    support.freezing = !groups.freezer.empty();
     return support;
   }
 
  private:
-  /// Everything but a program, of which there is none.
   Result<void> try_out(const Isolation& trial) {
     ProcessOptions options;
-    options.argv = {"/none"};
     options.isolation = trial;
+    return try_out(std::move(options), "isolation: ");
+  }
+
+  /// Without privilege it would take a namespace of users, in which programs have fewer rights.
+  bool can_view(const std::string& folder) {
+    if (::geteuid() != 0) return false;
+    ProcessOptions options;
+    options.view = {{folder, "/knative-view", true, 0, {}}};
+    return try_out(std::move(options), "view: ").has_value();
+  }
+
+  /// Everything but a program, of which there is none.
+  Result<void> try_out(ProcessOptions options, std::string_view stage) {
+    options.argv = {"/none"};
     const Result<std::unique_ptr<Process>> started = spawn(options);
     if (!started && started.error().code == Errc::not_found &&
-        started.error().detail.find("isolation") == std::string::npos) {
+        started.error().detail.find(stage) == std::string::npos) {
       return {};
     }
     if (started) return fail(Errc::internal, "a program that is not there has started");
     return started.error();
+  }
+
+  static Result<void> check(const ProcessOptions& options, const PosixChild* host) {
+    if (options.argv.empty() || options.argv.front().empty()) {
+      return fail(Errc::invalid_argument, "spawn: no program is named");
+    }
+    if (options.isolation && !options.root_directory.empty()) {
+      return fail(Errc::invalid_argument, "spawn: two roots are named");
+    }
+    const bool rooted = options.isolation || !options.root_directory.empty() || host != nullptr;
+    if (!options.view.empty() && rooted) {
+      return fail(Errc::invalid_argument, "spawn: a view is of this machine, without a root");
+    }
+    return {};
+  }
+
+  /// The kernel's folders in the overlay's own, which only root could remove as they are made.
+  static void make_removable(const Isolation& isolation) {
+    if (isolation.upper.empty()) return;
+    for (const char* made :
+         {"/overlay/work", "/overlay/work/incompat", "/overlay/work/incompat/volatile"}) {
+      static_cast<void>(::chmod((isolation.upper + made).c_str(), 0700));
+    }
+  }
+
+  // One is kept, once there was one to keep it for.
+  void prepare_later() {
+    prepare_at_ = core_.timers().now() + preparing_delay;
+    work_at(*prepare_at_);
+  }
+
+  void work_at(Instant when) {
+    if (armed() && work_at_ <= when) return;
+    work_at_ = when;
+    core_.timers().arm(*this, when);
+  }
+
+  void fire() noexcept override {
+    for (Remains& remains : std::exchange(remains_, {})) {
+      const std::uint64_t number = remains.number;
+      { const Remains cleared = std::move(remains); }
+      warden_.leave(0, number);
+    }
+    if (!prepare_at_) return;
+    if (core_.timers().now() < *prepare_at_) return work_at(*prepare_at_);
+    prepare_at_.reset();
+    if (prepared_) return;
+    // Who finds none makes his own, and says what is wrong.
+    if (Result<PreparedNamespaces> made = starter_.prepare_namespaces()) {
+      prepared_ = std::move(*made);
+    }
   }
 
   const CgroupHierarchies& hierarchies() {
@@ -407,23 +538,42 @@ class ChildProcesses final : public PosixProcesses {
 
   Result<void> isolate(PosixChild& child, const ProcessOptions& options, PosixChild* host,
                        std::uint64_t number, std::optional<IsolationPlan>& plan) {
-    if (host != nullptr) {
+    if (host != nullptr && !options.isolation) {
       child.isolate_in(*host);
     } else if (options.isolation) {
       const std::string name = group_name(number);
       Result<std::unique_ptr<Cgroup>> group =
-          Cgroup::make(hierarchies(), name, options.isolation->limits);
+          Cgroup::make(hierarchies(), name, options.isolation->limits, options.freezable);
       if (!group) return group.error().within("isolation");
       child.isolate(*options.isolation, std::move(*group));
+      if (host != nullptr) child.isolate_beside(*host);
     } else {
       return {};
     }
-    Result<IsolationPlan> made = host != nullptr
-                                     ? IsolationPlan::joining(*child.isolation())
-                                     : IsolationPlan::make(*child.isolation(), child.group());
+    const Isolation& isolation = *child.isolation();
+    Result<IsolationPlan> made = host == nullptr ? IsolationPlan::make(isolation, child.group())
+                                 : options.isolation
+                                     ? IsolationPlan::beside(isolation, child.group())
+                                     : IsolationPlan::joining(isolation);
     if (!made) return made.error();
     plan = std::move(*made);
     return {};
+  }
+
+  /// Of a runtime on a stage: what it has made there.
+  static Result<void> find_container(const PosixChild& host, FileDescriptor& container) {
+    if (host.isolation()->stage.empty()) return {};
+    const std::string tasks = "/proc/" + std::to_string(host.pid()) + "/task";
+    std::error_code none;
+    for (std::filesystem::directory_iterator at(tasks, none), end; !none && at != end;
+         at.increment(none)) {
+      std::ifstream children(at->path() / "children");
+      pid_t pid = 0;
+      if (!(children >> pid)) continue;
+      container.fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+      if (container.fd >= 0) return {};
+    }
+    return fail(Errc::failed_precondition, "its runtime has no container");
   }
 
   /// Not that of anybody else, nor of an earlier process of this number.
@@ -469,11 +619,21 @@ class ChildProcesses final : public PosixProcesses {
   std::optional<CgroupHierarchies> hierarchies_;
   std::uint64_t chance_ = 0;
   ChildList children_;
+  std::vector<Remains> remains_;
+  std::optional<PreparedNamespaces> prepared_;  ///< For the next one.
+  std::optional<Instant> prepare_at_;
+  Instant work_at_{};
 };
+
+void PosixChild::clear_later() noexcept {
+  owner_.clear_later({std::move(mounts_), std::move(group_), number_});
+}
 
 Result<std::unique_ptr<Process>> PosixChild::enter(const ProcessOptions& options) {
   if (!isolation_ || host_ != nullptr) return Process::enter(options);
-  if (options.isolation) return fail(Errc::invalid_argument, "enter: another isolation is named");
+  if (options.isolation && isolation_->host_network) {
+    return fail(Errc::invalid_argument, "enter: it has no network of its own");
+  }
   if (reaped_) return fail(Errc::failed_precondition, "it has ended");
   return owner_.start(options, this);
 }

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 
 #include "knative/error.hpp"
 
@@ -33,30 +34,77 @@ constexpr std::uint32_t newest_known = 450;
 constexpr std::uint32_t refused = SECCOMP_RET_ERRNO | EPERM;
 constexpr std::uint32_t unknown = SECCOMP_RET_ERRNO | ENOSYS;
 
-constexpr std::uint32_t denied[] = {
+// By the kernel's number where not every C library has it.
+#define KN_CALL(name) \
+  { #name, SYS_##name }
+constexpr SystemCallRule refused_calls[] = {
     // The machine's own state.
-    SYS_acct, SYS_reboot, SYS_swapon, SYS_swapoff, SYS_syslog, SYS_vhangup, SYS_quotactl,
-    SYS_nfsservctl, SYS_clock_settime, SYS_clock_adjtime, SYS_settimeofday, SYS_init_module,
-    SYS_finit_module, SYS_delete_module, SYS_kexec_load, 443 /* quotactl_fd */,
+    KN_CALL(acct),
+    KN_CALL(reboot),
+    KN_CALL(swapon),
+    KN_CALL(swapoff),
+    KN_CALL(syslog),
+    KN_CALL(vhangup),
+    KN_CALL(quotactl),
+    KN_CALL(nfsservctl),
+    KN_CALL(clock_settime),
+    KN_CALL(clock_adjtime),
+    KN_CALL(settimeofday),
+    KN_CALL(init_module),
+    KN_CALL(finit_module),
+    KN_CALL(delete_module),
+    KN_CALL(kexec_load),
+    {"quotactl_fd", 443},
 #ifdef SYS_kexec_file_load
-    SYS_kexec_file_load,
+    KN_CALL(kexec_file_load),
 #endif
 #ifdef SYS_ioperm
-    SYS_ioperm, SYS_iopl,
+    KN_CALL(ioperm),
+    KN_CALL(iopl),
 #endif
 #ifdef SYS_create_module
-    SYS_create_module, SYS_get_kernel_syms, SYS_query_module, SYS_uselib, SYS_ustat, SYS_sysfs,
-    SYS__sysctl,
+    KN_CALL(create_module),
+    KN_CALL(get_kernel_syms),
+    KN_CALL(query_module),
+    KN_CALL(uselib),
+    KN_CALL(ustat),
+    KN_CALL(sysfs),
+    KN_CALL(_sysctl),
 #endif
     // Files outside, other roots.
-    SYS_mount, SYS_umount2, SYS_pivot_root, SYS_open_by_handle_at, SYS_lookup_dcookie,
-    SYS_fanotify_init, 428 /* open_tree */, 429 /* move_mount */, 430 /* fsopen */,
-    431 /* fsconfig */, 432 /* fsmount */, 433 /* fspick */, 442 /* mount_setattr */,
+    KN_CALL(mount),
+    KN_CALL(umount2),
+    KN_CALL(pivot_root),
+    KN_CALL(open_by_handle_at),
+    KN_CALL(lookup_dcookie),
+    KN_CALL(fanotify_init),
+    {"open_tree", 428},
+    {"move_mount", 429},
+    {"fsopen", 430},
+    {"fsconfig", 431},
+    {"fsmount", 432},
+    {"fspick", 433},
+    {"mount_setattr", 442},
     // Namespaces, tracing and what has been a way out before.
-    SYS_setns, SYS_unshare, SYS_bpf, SYS_perf_event_open, SYS_userfaultfd, SYS_kcmp, SYS_add_key,
-    SYS_request_key, SYS_keyctl, SYS_process_vm_readv, SYS_process_vm_writev, SYS_move_pages,
-    425 /* io_uring_setup */, 426 /* io_uring_enter */, 427 /* io_uring_register */,
-    438 /* pidfd_getfd */, 440 /* process_madvise */, 448 /* process_mrelease */};
+    KN_CALL(setns),
+    KN_CALL(unshare),
+    KN_CALL(bpf),
+    KN_CALL(perf_event_open),
+    KN_CALL(userfaultfd),
+    KN_CALL(kcmp),
+    KN_CALL(add_key),
+    KN_CALL(request_key),
+    KN_CALL(keyctl),
+    KN_CALL(process_vm_readv),
+    KN_CALL(process_vm_writev),
+    KN_CALL(move_pages),
+    {"io_uring_setup", 425},
+    {"io_uring_enter", 426},
+    {"io_uring_register", 427},
+    {"pidfd_getfd", 438},
+    {"process_madvise", 440},
+    {"process_mrelease", 448}};
+#undef KN_CALL
 
 using Program = std::vector<sock_filter>;
 
@@ -115,33 +163,44 @@ Program decide(const std::vector<Rule>& rules, std::size_t begin, std::size_t en
   return result;
 }
 
-std::vector<std::pair<std::uint32_t, Program>> single_rules() {
-  std::vector<std::pair<std::uint32_t, Program>> singles;
-  for (const std::uint32_t number : denied) singles.push_back({number, {verdict(refused)}});
-  constexpr std::uint32_t namespaces = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
-                                       CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWCGROUP;
-  singles.push_back({SYS_clone, refuse_bits(0, namespaces)});
-  singles.push_back({435 /* clone3 */, {verdict(unknown)}});
-  singles.push_back({SYS_personality, check_personality()});
-  singles.push_back({SYS_socket, refuse_value(0, AF_VSOCK)});
-  singles.push_back({SYS_ioctl, refuse_value(1, TIOCSTI)});
-  std::sort(singles.begin(), singles.end(),
-            [](const auto& a, const auto& b) { return a.first < b.first; });
-  return singles;
+Program program_of(const SystemCallRule& rule) {
+  switch (rule.kind) {
+    case SystemCallRule::Kind::refuse: return {verdict(refused)};
+    case SystemCallRule::Kind::unknown: return {verdict(unknown)};
+    case SystemCallRule::Kind::refuse_bits: return refuse_bits(rule.argument, rule.value);
+    case SystemCallRule::Kind::refuse_value: return refuse_value(rule.argument, rule.value);
+    case SystemCallRule::Kind::personality: break;
+  }
+  return check_personality();
 }
 
 }  // namespace
 
+std::vector<SystemCallRule> system_call_rules() {
+  using Kind = SystemCallRule::Kind;
+  constexpr std::uint32_t namespaces = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
+                                       CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWCGROUP;
+  std::vector<SystemCallRule> rules(std::begin(refused_calls), std::end(refused_calls));
+  rules.push_back({"clone", SYS_clone, Kind::refuse_bits, 0, namespaces});
+  rules.push_back({"clone3", 435, Kind::unknown, 0, 0});
+  rules.push_back({"personality", SYS_personality, Kind::personality, 0, 0});
+  rules.push_back({"socket", SYS_socket, Kind::refuse_value, 0, AF_VSOCK});
+  rules.push_back({"ioctl", SYS_ioctl, Kind::refuse_value, 1, TIOCSTI});
+  std::sort(rules.begin(), rules.end(),
+            [](const SystemCallRule& a, const SystemCallRule& b) { return a.number < b.number; });
+  return rules;
+}
+
 std::vector<sock_filter> default_system_call_filter() {
   const Program allow{verdict(SECCOMP_RET_ALLOW)};
   std::vector<Rule> rules{{0, allow}};
-  for (auto& [number, program] : single_rules()) {
-    if (rules.back().first == number) {
-      rules.back().program = std::move(program);
+  for (const SystemCallRule& one : system_call_rules()) {
+    if (rules.back().first == one.number) {
+      rules.back().program = program_of(one);
     } else {
-      rules.push_back({number, std::move(program)});
+      rules.push_back({one.number, program_of(one)});
     }
-    rules.push_back({number + 1, allow});
+    rules.push_back({one.number + 1, allow});
   }
   KN_ASSERT(rules.back().first <= newest_known + 1);
   if (rules.back().first == newest_known + 1) rules.pop_back();

@@ -52,6 +52,7 @@ constexpr const char script[] =
     "    sleep 0.01\n"
     "  done\n"
     "}\n"
+    "thaw() { [ ! -e \"$1/freezer.state\" ] || echo THAWED > \"$1/freezer.state\"; }\n"
     "PATH=/usr/bin:/bin\n"
     "groups=\n"
     "folders=\n"
@@ -72,6 +73,7 @@ constexpr const char script[] =
     "  sweep \"$1.$number.\" \"$(printf %s%07d \"$2\" $((number % 10000000)))\"\n"
     "done\n"
     "for group in $groups; do kill -9 \"-$group\" 2>/dev/null; done\n"
+    "for folder in $folders; do thaw \"${folder#*:}\" 2>/dev/null; done\n"
     "for folder in $folders; do clear_out \"${folder#*:}\"; done\n"
     "sweep \"$1.\" \"$2\"\n";
 

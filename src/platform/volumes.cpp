@@ -41,6 +41,7 @@ class Maker {
     if (!volume.image.is_null()) return unknown("image");
     ContainerMount mount;
     mount.source = places_.directory + "/" + std::to_string(index);
+    if (volume.empty_dir) mount.bytes_max = volume.empty_dir->bytes_max();
     if (Result<void> made = files_.make_directories(mount.source); !made) return made.error();
     mount.read_only = volume.secret || volume.config_map || volume.projected || volume.downward_api;
     Result<void> filled =

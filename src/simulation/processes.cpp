@@ -21,6 +21,8 @@ class SimProcess final : public Process, public SimProcessContext, private Timer
   int pid() const noexcept override { return pid_; }
   Task<ExitStatus> wait() override;
   void signal(int number) noexcept override;
+  Result<void> freeze() override;
+  Result<void> thaw() override;
 
   // The program's side.
   const std::vector<std::string>& argv() const override { return options_.argv; }
@@ -64,6 +66,7 @@ class SimProcess final : public Process, public SimProcessContext, private Timer
   std::set<int> handled_;
   std::optional<ExitStatus> status_;
   Wakeup ended_;
+  bool frozen_ = false;  // hears no signal but SIGKILL; its program is not held up
   Killer killer_{*this};
   bool reported_ = false;
   bool* gone_ = nullptr;  // set while a callback runs that may destroy the process
@@ -160,6 +163,23 @@ void SimProcess::signal(int number) noexcept {
   wake();
 }
 
+Result<void> SimProcess::freeze() {
+  if (!options_.freezable) return Process::freeze();
+  if (status_) return fail(Errc::failed_precondition, "it has ended");
+  frozen_ = true;
+  table_.world.record(TraceKind::process, "freeze " + options_.argv.front(),
+                      static_cast<std::uint64_t>(pid_));
+  return {};
+}
+
+Result<void> SimProcess::thaw() {
+  if (!std::exchange(frozen_, false)) return {};
+  table_.world.record(TraceKind::process, "thaw " + options_.argv.front(),
+                      static_cast<std::uint64_t>(pid_));
+  wake();
+  return {};
+}
+
 Task<int> SimProcess::next_signal() {
   while (handled_queue_.empty()) co_await signalled_.wait();
   const int number = handled_queue_.front();
@@ -169,6 +189,7 @@ Task<int> SimProcess::next_signal() {
 
 void SimProcess::handle_signals() {
   while (!signals_.empty() && !status_) {
+    if (frozen_ && std::find(signals_.begin(), signals_.end(), 9) == signals_.end()) return;
     const int number = signals_.front();
     signals_.pop_front();
     table_.world.record(TraceKind::process, "signal " + options_.argv.front(),
@@ -257,7 +278,7 @@ std::vector<std::string> ProcessTable::command_lines() const {
 }
 
 Result<std::unique_ptr<Process>> ProcessTable::spawn(const ProcessOptions& options) {
-  if (options.isolation) {
+  if (options.isolation || !options.view.empty()) {
     return fail(Errc::unimplemented, "processes of this world cannot be isolated");
   }
   if (options.argv.empty() || options.argv.front().empty()) {

@@ -1,12 +1,15 @@
 #include "base/cgroups.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "support/real_world.hpp"
 
@@ -112,6 +115,109 @@ TEST_F(OwnCgroup, WhoWritesToItsEntrancesIsInAllOfIt) {
   ::waitpid(child, &status, 0);
   EXPECT_EQ(status, 0);
 }
+
+/// Groups of either version that can freeze, as far as this machine has them.
+class FreezingCgroup : public testing::TestWithParam<bool> {
+ protected:
+  void SetUp() override {
+    const std::string folder = GetParam() ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup/freezer";
+    const bool only_2 = GetParam() && fs::exists("/sys/fs/cgroup/cgroup.procs");
+    where_.freezer = only_2 ? "/sys/fs/cgroup" : folder;
+    where_.unified_freezer = GetParam();
+    if (::access((where_.freezer + "/cgroup.procs").c_str(), W_OK) < 0) {
+      GTEST_SKIP() << "FREEZING IS NOT TESTED HERE: " << where_.freezer << " is not there";
+    }
+  }
+  std::unique_ptr<Cgroup> make(pid_t of) {
+    const std::string name = std::string(group_prefix) + std::to_string(of) + "-freeze-1";
+    return Cgroup::make(where_, name, {}, true).value();
+  }
+  /// A member that counts, as fast as it can, on the pipe.
+  static pid_t start(const Cgroup& group, int (&ends)[2]) {
+    EXPECT_EQ(::pipe2(ends, O_NONBLOCK), 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      for (const FileDescriptor& entrance : group.entrances().value()) {
+        if (::write(entrance.fd, "0", 1) != 1) ::_exit(1);
+      }
+      for (;;) {
+        static_cast<void>(!::write(ends[1], "x", 1));
+        ::sched_yield();
+      }
+    }
+    EXPECT_TRUE(group.add(child));
+    return child;
+  }
+  static void drain(int from) {
+    char bytes[4096];
+    while (::read(from, bytes, sizeof bytes) > 0) {
+    }
+  }
+  static bool runs(int from) {
+    char byte = 0;
+    for (int turn = 0; turn < 20'000; ++turn) {
+      if (::read(from, &byte, 1) == 1) return true;
+      ::sched_yield();
+    }
+    return false;
+  }
+  bool is_frozen(const Cgroup& group) const {
+    const std::string folder = group.folders().front();
+    for (int turn = 0; turn < 100'000; ++turn) {
+      std::ifstream file(folder + (GetParam() ? "/cgroup.events" : "/freezer.state"));
+      for (std::string line; std::getline(file, line);) {
+        if (line == "FROZEN" || line == "frozen 1") return true;
+      }
+      ::sched_yield();
+    }
+    return false;
+  }
+  CgroupHierarchies where_;
+};
+
+TEST_P(FreezingCgroup, WhoIsInItStandsStillAndGoesOn) {
+  const auto group = make(::getpid());
+  int ends[2];
+  const pid_t child = start(*group, ends);
+  EXPECT_TRUE(runs(ends[0]));
+  ASSERT_TRUE(group->freeze(true));
+  ASSERT_TRUE(is_frozen(*group));
+  drain(ends[0]);
+  EXPECT_FALSE(runs(ends[0]));
+  ASSERT_TRUE(group->freeze(false));
+  EXPECT_TRUE(runs(ends[0]));
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+// Of a platform that was killed together with its helper, the kernel kills the children; and those
+// of another one that only looks gone go on as they are.
+TEST_P(FreezingCgroup, TheSweepLetsEndWhoIsKilledAndFrozen) {
+  auto group = make(gone());
+  const std::string folder = group->folders().front();
+  int ends[2];
+  const pid_t child = start(*group, ends);
+  EXPECT_TRUE(runs(ends[0]));
+  ASSERT_TRUE(group->freeze(true));
+  ASSERT_TRUE(is_frozen(*group));
+  where_.sweep(std::chrono::seconds(0));
+  EXPECT_TRUE(fs::exists(folder));
+  drain(ends[0]);
+  EXPECT_FALSE(runs(ends[0]));
+  ::kill(child, SIGKILL);
+  std::thread reaper([child] { ::waitpid(child, nullptr, 0); });
+  if (GetParam()) reaper.join();  // version 2 lets it go by itself
+  where_.sweep(std::chrono::seconds(0));
+  if (reaper.joinable()) reaper.join();
+  EXPECT_FALSE(fs::exists(folder));
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+INSTANTIATE_TEST_SUITE_P(EitherVersion, FreezingCgroup, testing::Bool(),
+                         [](const auto& version) { return version.param ? "two" : "one"; });
 
 }  // namespace
 }  // namespace knative::base

@@ -350,5 +350,36 @@ TEST(Processes, AKilledHostLeavesNoneBehind) {
   loop.run(expect_gone(loop.env().timers, pids));
 }
 
+TEST_F(ProcessesTest, AGroupStandsStillUntilItIsThawedOrKilled) {
+  ProcessOptions options = shell("while :; do echo x; sleep 0.001; done");
+  std::size_t said = 0;
+  options.on_stdout = [&said](std::string_view piece) { said += piece.size(); };
+  EXPECT_EQ(env_.processes.spawn(options).value()->freeze().error().code, Errc::unimplemented);
+  options.freezable = true;
+  auto process = env_.processes.spawn(options).value();
+  const auto goes_on = [&] {
+    return loop_.run(eventually(env_.timers, [&said, before = said] { return said > before; }));
+  };
+  const auto is_stopped = [pid = process->pid()] {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+    std::string text;
+    std::getline(file, text);
+    // One that was starting a child waits in the kernel for that, which stands still as well.
+    return text.find(") T ") != text.npos || text.find(") D ") != text.npos;
+  };
+  EXPECT_TRUE(goes_on());
+  ASSERT_TRUE(process->freeze());
+  EXPECT_TRUE(loop_.run(eventually(env_.timers, is_stopped)));
+  ASSERT_TRUE(process->thaw());
+  EXPECT_TRUE(goes_on());
+  ASSERT_TRUE(process->freeze());
+  process->signal(SIGKILL);
+  EXPECT_EQ(loop_.run(process->wait()).signal, SIGKILL);
+  EXPECT_EQ(process->freeze().error().code, Errc::failed_precondition);
+  process = env_.processes.spawn(options).value();
+  ASSERT_TRUE(process->freeze());
+  process.reset();  // and does not wait for ever
+}
+
 }  // namespace
 }  // namespace knative

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
 
 #include "knative/platform_thread.hpp"
 #include "support/real_world.hpp"
@@ -40,7 +41,14 @@ class ForeignImages : public ::testing::Test {
   void start() {
     PlatformOptions options;
     options.data_directory = root_ / "data";
-    platform_ = std::make_unique<PlatformThread>(functions_, options, testing_world::quiet());
+    LoopOptions loop = testing_world::quiet();
+    loop.log_sink = [this](const LogRecord& record) {
+      const std::lock_guard guard(mutex_);
+      for (const LogField& field : record.fields) {
+        if (field.key == "what") losses_.emplace_back(field.value);
+      }
+    };
+    platform_ = std::make_unique<PlatformThread>(functions_, options, std::move(loop));
   }
   std::string served_by(const std::string& image) {
     const Result<ObjectRef> ref = platform_->apply(serving::service("app", image));
@@ -64,6 +72,8 @@ class ForeignImages : public ::testing::Test {
 
   testing_world::TemporaryDirectory root_;
   FunctionTable functions_;
+  std::mutex mutex_;
+  std::vector<std::string> losses_;  // that a warning named
   std::unique_ptr<PlatformThread> platform_;
 };
 
@@ -100,6 +110,8 @@ TEST_F(ForeignImages, a_service_runs_what_ko_kaniko_and_others_write) {
     images.put_manifest(oci::Reference::parse("local/foreign:v1").value(), manifest).value();
   });
   EXPECT_EQ(served_by("local/foreign:v1"), "one=1;three=3;two=1;");
+  const std::lock_guard guard(mutex_);
+  EXPECT_EQ(losses_, std::vector<std::string>{"\"dev/null\" is not made: a device"});
 }
 
 TEST_F(ForeignImages, a_service_runs_what_umoci_made_and_skopeo_copied) {

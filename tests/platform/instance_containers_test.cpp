@@ -58,7 +58,7 @@ class InstanceContainers : public PlatformFixture {
     happened_.push_back(name + " done");
     co_return codes_[name];
   }
-  // Listens on 9000 and ends when the test says so.
+  // Listens on 9000, lives a while, and ends when the test says so.
   Task<int> help(SimProcessContext& context) {
     happened_.emplace_back("helper");
     Env& env = context.env();
@@ -67,6 +67,7 @@ class InstanceContainers : public PlatformFixture {
     if (!listener) co_return 9;
     auto handler = http::make_handler([](http::Request&) { return answer(); });
     const http::Server server(env.executor, env.timers, env.logger, std::move(*listener), *handler);
+    if (lives_ > Duration::zero()) co_await env.timers.sleep_for(lives_);
     co_await crash_.wait();
     context.write_stderr("the helper is out of ideas\n");
     co_return 4;
@@ -96,6 +97,7 @@ class InstanceContainers : public PlatformFixture {
   HappenedTexts lines_;
   std::map<std::string, int> codes_;
   Duration takes_ = 1s;
+  Duration lives_{0};  ///< The helper, at least.
   Wakeup crash_;
   Service app_;
 };
@@ -223,6 +225,32 @@ TEST_F(InstanceContainers, a_sidecar_that_ends_is_started_again_and_meanwhile_no
   EXPECT_EQ(call("app"), "served");
 }
 
+// It lived a moment each time, and the Service was ready for that moment.
+TEST_F(InstanceContainers, a_sidecar_that_crashes_again_and_again_does_not_make_the_service_flap) {
+  helper();
+  spec().containers[1].readiness_probe.reset();
+  lives_ = 50ms;
+  app_.spec.template_.metadata.annotations["autoscaling.knative.dev/min-scale"] = "1";
+  apply(app_);
+  ASSERT_EQ(get<Revision>("app-00001").status.actual_replicas.value_or(0), 1);
+  crash_.set();
+  int became_ready = 0;
+  bool ready = true;
+  for (int i = 0; i < 6000; ++i) {
+    simulation_.run_for(10ms);
+    const bool now = get<Revision>("app-00001").status.actual_replicas.value_or(0) == 1;
+    became_ready += now && !ready ? 1 : 0;
+    ready = now;
+  }
+  EXPECT_GT(std::count(happened_.begin(), happened_.end(), "helper"), 5);
+  EXPECT_EQ(became_ready, 0);
+  // One that stays up is believed, the sooner the less often it has failed.
+  crash_.reset();
+  simulation_.run_for(2min);
+  EXPECT_EQ(get<Revision>("app-00001").status.actual_replicas.value_or(0), 1);
+  EXPECT_EQ(call("app"), "served");
+}
+
 TEST_F(InstanceContainers, a_sidecar_that_does_not_run_is_named) {
   helper();
   crash_.set();
@@ -231,6 +259,42 @@ TEST_F(InstanceContainers, a_sidecar_that_does_not_run_is_named) {
   const std::string text = message<Revision>("app-00001", "ContainerHealthy");
   EXPECT_THAT(text, HasSubstr("(container \"helper\") ended by itself (exit code 4)"));
   EXPECT_THAT(text, HasSubstr("the helper is out of ideas"));
+}
+
+TEST_F(InstanceContainers, an_idle_instance_is_frozen_where_the_revision_says_so) {
+  app_.spec.template_.metadata.annotations["serving.knative.dev/idle"] = "frozen";
+  apply(app_);
+  simulation_.run_for(10min);
+  const auto processes = [this] { return simulation_.host("local").processes(); };
+  EXPECT_EQ(processes(), 1U);
+  EXPECT_EQ(get<Revision>("app-00001").status.actual_replicas.value_or(0), 0);
+  EXPECT_EQ(state<Revision>("app-00001", "Active"), "False NoTraffic");
+  EXPECT_EQ(state<Service>("app"), "True");
+  EXPECT_EQ(call("app"), "served");
+  EXPECT_THAT(happened_, ElementsAre("app")) << "it was there";
+  EXPECT_EQ(get<Revision>("app-00001").status.actual_replicas.value_or(0), 1);
+  simulation_.run_for(10min);
+  EXPECT_EQ(processes(), 1U);
+  // Nobody comes back to a Revision that no Route names.
+  app_ = get<Service>("app");
+  serving_container().env.push_back({.name = "A", .value = "b"});
+  apply(app_);
+  simulation_.run_for(10min);
+  EXPECT_EQ(processes(), 1U);
+  EXPECT_THAT(happened_, ElementsAre("app", "app"));
+  ASSERT_TRUE(platform_->remove(platform_->ref<Service>("app")));
+  simulation_.run_for(1min);
+  EXPECT_EQ(processes(), 0U);
+}
+
+TEST_F(InstanceContainers, what_cannot_be_frozen_is_refused_by_the_annotations_name) {
+  functions_.http("hello", [](http::Request&) { return http::text("hello"); });
+  serving_container().image = "fn:hello";
+  app_.spec.template_.metadata.annotations["serving.knative.dev/idle"] = "frozen";
+  apply(app_);
+  EXPECT_EQ(state<Revision>("app-00001", "ContainerHealthy"), "False Unsupported");
+  EXPECT_THAT(message<Revision>("app-00001", "ContainerHealthy"),
+              HasSubstr("metadata.annotations[serving.knative.dev/idle]"));
 }
 
 TEST_F(InstanceContainers, functions_have_no_containers_beside_them) {

@@ -135,11 +135,29 @@ TEST_F(SandboxInstances, a_sidecar_runs_beside_a_program_in_the_machines_network
   EXPECT_TRUE(loop_.run(testing_world::eventually(loop_.env().timers, said)));
 }
 
-TEST_F(SandboxInstances, a_sidecar_in_a_network_of_its_own_is_refused_by_name) {
-  const Result<void> ready =
-      deploy(std::string("      runtimeClassName: sandbox\n") + two_containers);
-  ASSERT_FALSE(ready);
-  EXPECT_THAT(ready.error().detail, testing::HasSubstr("sandbox-host-network"));
+TEST_F(SandboxInstances, containers_with_a_network_of_their_own_reach_each_other_in_it) {
+  const Result<void> ready = deploy(R"(
+      runtimeClassName: sandbox
+      containers:
+      - image: local/guest:v1
+        args: [serve]
+        ports: [{containerPort: 8080}]
+      - name: helper
+        image: local/guest:v1
+        args: [serve]
+        env: [{name: PORT, value: "9090"}]
+        readinessProbe: {httpGet: {path: /, port: 9090}}
+      - name: caller
+        image: local/guest:v1
+        args: [keep-reaching, "127.0.0.1", "8080", "127.0.0.1", "9090"]
+)");
+  ASSERT_TRUE(ready) << ready.error().to_string();
+  EXPECT_EQ(asked(), "hello");
+  const auto said = [this] {
+    return std::count(lines_.begin(), lines_.end(), "[caller] 127.0.0.1 8080: done") > 0 &&
+           std::count(lines_.begin(), lines_.end(), "[caller] 127.0.0.1 9090: done") > 0;
+  };
+  EXPECT_TRUE(loop_.run(testing_world::eventually(loop_.env().timers, said)));
 }
 
 }  // namespace

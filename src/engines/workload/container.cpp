@@ -144,11 +144,19 @@ Result<ContainerStats> Container::stats() const {
 
 std::shared_ptr<Network> Container::network() const { return nullptr; }
 
+Result<void> Container::freeze() {
+  return fail(Errc::unimplemented, "this container cannot be frozen");
+}
+
+Result<void> Container::thaw() { return {}; }
+
 Task<Result<ExitStatus>> Container::exec(std::vector<std::string>, ContainerOutput) {
   co_return fail(Errc::unimplemented, "no command can be run in this container");
 }
 
 bool ContainerRuntime::can_exec(const ContainerSpec&) const { return false; }
+
+bool ContainerRuntime::can_freeze(const ContainerSpec&) const { return false; }
 
 Task<Result<std::string>> ContainerRuntime::pin(const ContainerSpec& spec) { co_return spec.image; }
 
@@ -221,6 +229,12 @@ bool ContainerRuntimes::can_exec(const ContainerSpec& spec) const {
   std::string name;
   const std::shared_ptr<ContainerRuntime> runtime = impl_->chosen(spec, name);
   return runtime && runtime->can_exec(spec);
+}
+
+bool ContainerRuntimes::can_freeze(const ContainerSpec& spec) const {
+  std::string name;
+  const std::shared_ptr<ContainerRuntime> runtime = impl_->chosen(spec, name);
+  return runtime && runtime->can_freeze(spec);
 }
 
 Task<Result<std::string>> ContainerRuntimes::pin(const ContainerSpec& spec) {

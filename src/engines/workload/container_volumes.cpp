@@ -20,6 +20,7 @@ Result<std::vector<ContainerMount>> mount_volumes(
     }
     ContainerMount seen = volume->second;
     seen.target = mount.mount_path;
+    seen.volume = mount.name;
     seen.read_only = seen.read_only || mount.read_only;
     const std::string field = "subPath of " + what;
     Result<std::string> sub = base::clean_relative(mount.sub_path, field, "the volume");

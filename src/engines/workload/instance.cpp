@@ -177,16 +177,13 @@ Task<InstanceFailure> Instance::until_failed() {
     const ExitStatus status = co_await std::move(living);
     co_return ended(spec_.container, *container_, status, " ended by itself");
   }
-  if (spec_.readiness.period > Duration::zero()) {
-    tasks_.add(watch_readiness(*prober_, container_ready_));
-  }
-  auto racing = race(container_->wait(), prober_->until_unwell());
-  auto outcome = co_await std::move(racing);
-  if (outcome.first) {
-    co_return ended(spec_.container, *container_, *outcome.first, " ended by itself");
-  }
+  auto living = race(container_->wait(), prober_->until_unwell());
+  auto watching = race(std::move(living), watch_readiness(*prober_, container_ready_));
+  auto outcome = co_await std::move(watching);
+  const auto& [end, unwell] = *outcome.first;
+  if (end) co_return ended(spec_.container, *container_, *end, " ended by itself");
   grace_ = prober_->stop_grace().value_or(grace_);
-  co_return InstanceFailure{.error = *outcome.second};
+  co_return InstanceFailure{.error = *unwell};
 }
 
 Task<void> Instance::until_ready_is(bool wanted) {
@@ -215,6 +212,43 @@ std::string Instance::last_problem() const {
   return prober_ ? prober_->last_problem() : std::string();
 }
 
+// ---------------------------------------------------------------------------- frozen
+
+Result<void> Instance::freeze() {
+  if (!ready()) return fail(Errc::failed_precondition, last_problem());
+  Result<void> done = keep_all_from_running(true);
+  if (!done) static_cast<void>(thaw());
+  return done;
+}
+
+Result<void> Instance::thaw() {
+  Result<void> done = keep_all_from_running(false);
+  changed_.notify_all();
+  return done;
+}
+
+Result<void> Instance::keep_all_from_running(bool frozen) {
+  frozen_ = frozen;
+  prober_->pause(frozen);
+  Result<void> done = frozen ? container_->freeze() : container_->thaw();
+  for (const std::unique_ptr<Part>& part : parts_) {
+    if (part->prober) part->prober->pause(frozen);
+    if (!part->container || (frozen && !done)) continue;
+    Result<void> too = frozen ? part->container->freeze() : part->container->thaw();
+    if (done) done = std::move(too);
+  }
+  return done;
+}
+
+Task<InstanceFailure> Instance::until_lost() {
+  auto racing = race(container_->wait(), until_ready_is(false));
+  auto outcome = co_await std::move(racing);
+  if (outcome.first) {
+    co_return ended(spec_.container, *container_, *outcome.first, " ended while it was frozen");
+  }
+  co_return InstanceFailure{.error = fail(Errc::unavailable, last_problem())};
+}
+
 // ---------------------------------------------------------------------------- sidecars
 
 Task<void> Instance::keep(Part& part) {
@@ -234,6 +268,7 @@ Task<void> Instance::keep(Part& part) {
     part.prober.reset();
     part.container.reset();
     co_await env_.timers.sleep_until(next_start);
+    while (frozen_) co_await changed_.wait();
   }
 }
 
@@ -265,12 +300,20 @@ Task<Instance::Problem> Instance::serve(Part& part) {
     co_return InstanceFailure{
         .error = got_ready.error(), .ended = part.prober->ended(), .container = name};
   }
+  auto watching = race(part.prober->until_unwell(), keep_ready(part));
+  auto outcome = co_await std::move(watching);
+  co_return InstanceFailure{.error = *outcome.first, .container = name};
+}
+
+// One that cannot be asked and has failed before is believed when it has run for as long as it
+// would wait if it failed now: otherwise every restart would look like a recovery.
+Task<void> Instance::keep_ready(Part& part) {
+  if (!part.prober->asks()) co_await env_.timers.sleep_for(part.schedule.next_pause());
   part.ready = true;
   part.schedule.ready(env_.timers.now());
   changed_.notify_all();
-  auto watching = race(part.prober->until_unwell(), watch_readiness(*part.prober, part.ready));
-  auto outcome = co_await std::move(watching);
-  co_return InstanceFailure{.error = *outcome.first, .container = name};
+  Task<void> watching = watch_readiness(*part.prober, part.ready);
+  co_await std::move(watching);
 }
 
 ContainerOutput Instance::output_of(const ContainerSpec& spec) const {
@@ -285,6 +328,7 @@ ContainerOutput Instance::output_of(const ContainerSpec& spec) const {
 
 Task<void> Instance::stop(Duration grace) {
   tasks_.clear();
+  if (frozen_) static_cast<void>(thaw());
   std::vector<Task<void>> stops;
   if (container_) stops.push_back(stop_one(spec_, *container_, grace));
   for (const std::unique_ptr<Part>& part : parts_) {

@@ -38,6 +38,12 @@ class Instance {
   Task<InstanceFailure> until_failed();
   /// Wait until it may get requests, or may not.
   Task<void> until_ready_is(bool wanted);
+  /// Keep all of its programs from running, and ask none of them how it is, until `thaw`. Fails,
+  /// with nothing frozen, when one of them cannot be or is not ready. Not while `until_failed`.
+  Result<void> freeze();
+  Result<void> thaw();
+  /// While it is frozen: wait until it could not go on where it was.
+  Task<InstanceFailure> until_lost();
   /// Hooks, SIGTERM, and SIGKILL after `grace`; done when everything is gone.
   Task<void> stop(Duration grace);
 
@@ -70,11 +76,13 @@ class Instance {
   Task<void> keep(Part& part);
   Task<Problem> live(Part& part);
   Task<Problem> serve(Part& part);
+  Task<void> keep_ready(Part& part);
   Task<void> watch_readiness(Prober& prober, bool& ready);
   Task<void> stop_one(const InstanceSpec& spec, Container& container, Duration grace);
   Task<std::optional<std::string>> run_hook(const InstanceHook& hook, const InstanceSpec& spec,
                                             Container& container);
   bool ready() const noexcept;
+  Result<void> keep_all_from_running(bool frozen);
   ContainerOutput output_of(const ContainerSpec& spec) const;
   static InstanceFailure ended(const ContainerSpec& spec, const Container& container,
                                const ExitStatus& status, std::string_view how);
@@ -87,6 +95,7 @@ class Instance {
   std::unique_ptr<Container> container_;
   std::optional<Prober> prober_;
   bool container_ready_ = false;
+  bool frozen_ = false;
   Duration grace_;
   std::vector<std::unique_ptr<Part>> parts_;
   Wakeup changed_;  ///< Readiness of something.

@@ -159,13 +159,18 @@ Task<Result<void>> Prober::start_up() {
   co_return Result<void>();
 }
 
+bool Prober::asks() const {
+  const InstanceProbe& readiness = spec_.readiness;
+  return spec_.startup || readiness.kind != InstanceProbe::Kind::tcp || place_of(readiness);
+}
+
 Task<Error> Prober::until_unwell() {
   if (!spec_.liveness) co_await forever();
   const InstanceProbe& probe = *spec_.liveness;
   const Duration period = probe.period > Duration::zero() ? probe.period : period_default;
   co_await env_.timers.sleep_for(probe.initial_delay);
   for (int failures = 0; failures < probe.failure_threshold;) {
-    Task<std::optional<std::string>> trying = attempt(probe);
+    Task<std::optional<std::string>> trying = attempt_at_work(probe);
     const std::optional<std::string> problem = co_await std::move(trying);
     failures = problem ? failures + 1 : 0;
     if (problem) last_problem_ = *problem;
@@ -182,7 +187,7 @@ Task<void> Prober::until_readiness(bool now_ready) {
   const int wanted = now_ready ? probe.failure_threshold : probe.success_threshold;
   for (int seen = 0; seen < wanted;) {
     co_await env_.timers.sleep_for(probe.period);
-    Task<std::optional<std::string>> trying = attempt(probe);
+    Task<std::optional<std::string>> trying = attempt_at_work(probe);
     const std::optional<std::string> problem = co_await std::move(trying);
     seen = problem.has_value() == now_ready ? seen + 1 : 0;
   }
@@ -204,6 +209,22 @@ Task<bool> Prober::ask(const InstanceProbe& probe, std::optional<int> failures_m
     if (failures_max && failures >= *failures_max) co_return false;
     co_await env_.timers.sleep_for(pause);
     if (aggressive) pause = std::min(pause * 3 / 2, pause_max);
+  }
+}
+
+void Prober::pause(bool paused) {
+  paused_ = paused;
+  if (paused) ++pauses_;
+  if (!paused) resumed_.notify_all();
+}
+
+Task<std::optional<std::string>> Prober::attempt_at_work(const InstanceProbe& probe) {
+  for (;;) {
+    while (paused_) co_await resumed_.wait();
+    const int before = pauses_;
+    Task<std::optional<std::string>> trying = attempt(probe);
+    std::optional<std::string> problem = co_await std::move(trying);
+    if (pauses_ == before) co_return problem;
   }
 }
 

@@ -25,11 +25,15 @@ class Prober {
   /// `deadline_exceeded` (start timeout), or `unavailable` when it ended first or its startup probe
   /// gave up; the detail has its last lines of output.
   Task<Result<void>> until_ready();
+  /// Whether becoming ready takes an answer of its program, rather than that it runs.
+  bool asks() const;
   /// Wait until its liveness probe gives up: why. Never, without such a probe.
   Task<Error> until_unwell();
   /// Wait until the readiness probe gives up (`now_ready` true) or succeeds again. Never, when
   /// readiness is not asked for periodically.
   Task<void> until_readiness(bool now_ready);
+  /// Ask nothing until told to go on; what is asked meanwhile counts for nothing.
+  void pause(bool paused);
   /// What was wrong when it was asked last and something was.
   const std::string& last_problem() const noexcept { return last_problem_; }
   /// How its program ended before it was ready, if it did.
@@ -42,6 +46,8 @@ class Prober {
   Task<std::optional<std::string>> attempt(const InstanceProbe& probe);
 
  private:
+  /// One try that was not disturbed by a pause.
+  Task<std::optional<std::string>> attempt_at_work(const InstanceProbe& probe);
   /// Ask until it succeeds often enough (true), or `failures_max` times not in a row (false).
   Task<bool> ask(const InstanceProbe& probe, std::optional<int> failures_max);
   Task<std::optional<std::string>> once_tcp(const InstanceProbe& probe);
@@ -59,6 +65,9 @@ class Prober {
   Container& container_;
   const InstanceSpec& spec_;
   std::string last_problem_;
+  bool paused_ = false;
+  int pauses_ = 0;
+  Wakeup resumed_;
   std::optional<ExitStatus> ended_;
   bool gave_up_ = false;
   std::optional<Duration> stop_grace_;

@@ -14,6 +14,7 @@ constexpr int signal_kill = 9;
 constexpr int signal_terminate = 15;
 constexpr int port_tries_max = 200;
 constexpr std::size_t connections_max = 1024;
+constexpr Duration begun_poll = std::chrono::milliseconds(1);
 
 }  // namespace
 
@@ -80,10 +81,26 @@ ProcessContainer::~ProcessContainer() {
   release();
 }
 
-Result<void> ProcessContainer::start() {
-  Result<void> launched = launch();
-  if (launched) tasks_.add(watch());
+Result<void> ProcessContainer::start(ProcessContainer* beside) {
+  Result<void> launched = launch(beside);
+  if (!launched) return launched;
+  tasks_.add(watch());
+  std::vector<DiskBound> bounds = disk_bounds(spec_, image_.upper, starter_->disk_bytes_max());
+  if (!bounds.empty()) tasks_.add(watch_disk(std::move(bounds)));
   return launched;
+}
+
+Task<Result<void>> ProcessContainer::begun() {
+  Env& env = starter_->env;
+  while (!program_.begun.empty() && !env.files.info(program_.begun)) {
+    if (ended_.is_set()) {
+      // It may have begun and ended meanwhile.
+      if (env.files.info(program_.begun)) break;
+      co_return as_written(program_.failure()).within("starting " + spec_.name);
+    }
+    co_await env.timers.sleep_for(begun_poll);
+  }
+  co_return Result<void>();
 }
 
 Task<ExitStatus> ProcessContainer::wait() {
@@ -98,6 +115,7 @@ void ProcessContainer::signal(int number) {
 Task<void> ProcessContainer::stop(Duration grace) {
   stopping_ = true;
   if (!ended_.is_set()) {
+    static_cast<void>(thaw());  // who is frozen hears nothing; SIGKILL comes in any case
     Timers& timers = starter_->env.timers;
     process_->signal(signal_terminate);
     co_await with_deadline(timers, base::wait_for(ended_), timers.now() + grace);
@@ -126,10 +144,19 @@ Result<ContainerStats> ProcessContainer::stats() const {
   return ContainerStats{usage->cpu_time, usage->memory_bytes, usage->processes};
 }
 
+Result<void> ProcessContainer::freeze() {
+  if (ended_.is_set()) return fail(Errc::failed_precondition, spec_.name + " has ended");
+  return process_->freeze();
+}
+
+Result<void> ProcessContainer::thaw() {
+  return ended_.is_set() ? Result<void>() : process_->thaw();
+}
+
 Task<Result<ExitStatus>> ProcessContainer::exec(std::vector<std::string> command,
                                                 ContainerOutput output) {
   if (ended_.is_set()) co_return fail(Errc::failed_precondition, spec_.name + " has ended");
-  ProcessOptions options = options_;
+  ProcessOptions options = program_.beside;
   options.argv = std::move(command);
   if (options.argv.empty()) co_return fail(Errc::invalid_argument, "exec: no command");
   const std::size_t most = starter_->options.log_line_bytes_max;
@@ -157,19 +184,23 @@ void ProcessContainer::release() {
   inside_.reset();
   network_.reset();
   process_.reset();
+  program_ = {};
   claim_.reset();
 }
 
 // What a $(NAME) of the program's name stands for may be a secret.
 Error ProcessContainer::as_written(Error error) const {
   if (spec_.command.empty() || spec_.command.front().find("$(") == std::string::npos) return error;
-  const std::string& program = options_.argv.front();
+  const std::string& program = program_.beside.argv.front();
   const std::size_t at = error.detail.find(program);
   if (at != std::string::npos) error.detail.replace(at, program.size(), spec_.command.front());
   return error;
 }
 
-Result<void> ProcessContainer::launch() {
+Result<void> ProcessContainer::launch(ProcessContainer* beside) {
+  if (beside != nullptr && beside->ended_.is_set()) {
+    return fail(Errc::failed_precondition, beside->spec_.name + " has ended");
+  }
   release();
   if (!spec_.ports.empty()) {
     port_ = static_cast<std::uint16_t>(spec_.ports.front().container_port);
@@ -180,10 +211,12 @@ Result<void> ProcessContainer::launch() {
       claim_ = std::move(port->claim);
     }
   }
-  Result<ProcessOptions> options = starter_->program(spec_, image_, port_);
-  if (!options) return options.error();
-  options_ = std::move(*options);
-  ProcessOptions mine = options_;
+  Result<Program> program =
+      starter_->program(spec_, image_, port_, beside != nullptr ? &beside->spec_ : nullptr);
+  if (!program) return program.error();
+  program_ = std::move(*program);
+  ProcessOptions mine = program_.start;
+  mine.freezable = spec_.freezable;
   mine.on_stdout = [this](std::string_view piece) { out_.append(piece); };
   mine.on_stderr = [this](std::string_view piece) { err_.append(piece); };
   mine.on_network = [this](Network& inside) -> Result<void> {
@@ -192,7 +225,8 @@ Result<void> ProcessContainer::launch() {
     inside_ = std::move(*serving);
     return {};
   };
-  Result<std::unique_ptr<Process>> spawned = starter_->env.processes.spawn(mine);
+  Result<std::unique_ptr<Process>> spawned =
+      beside != nullptr ? beside->process_->enter(mine) : starter_->env.processes.spawn(mine);
   if (!spawned) return as_written(spawned.error()).within("starting " + spec_.name);
   process_ = std::move(*spawned);
   network_ = process_->network();
@@ -231,7 +265,8 @@ void ProcessContainer::make_endpoint() {
 Task<void> ProcessContainer::watch() {
   for (int attempt = 1;; ++attempt) {
     Task<ExitStatus> ending = process_->wait();
-    status_ = co_await std::move(ending);
+    status_ = starter_->told(co_await std::move(ending));
+    status_.evicted = evicted_;
     out_.finish();
     err_.finish();
     // A stranger may have taken the port that was free a moment ago: try another.
@@ -242,6 +277,18 @@ Task<void> ProcessContainer::watch() {
   }
   inside_.reset();  // nobody is there any more
   ended_.set();
+}
+
+Task<void> ProcessContainer::watch_disk(std::vector<DiskBound> bounds) {
+  const auto worked = [this]() -> std::optional<Duration> {
+    const Result<ContainerStats> used = stats();
+    return used ? std::optional(used->cpu_time) : std::nullopt;
+  };
+  Task<std::string> watching = until_disk_is_exceeded(starter_->env, std::move(bounds), worked);
+  const std::string exceeded = co_await std::move(watching);
+  evicted_ = true;
+  on_line("stderr", "Evicted: " + exceeded);
+  if (process_) process_->signal(signal_kill);
 }
 
 void ProcessContainer::on_line(std::string_view stream, std::string_view line) {

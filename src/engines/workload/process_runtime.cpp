@@ -49,6 +49,48 @@ bool in_mount(const std::vector<ContainerMount>& mounts, const std::string& dire
   });
 }
 
+bool is_below(std::string_view path, std::string_view folder) {
+  return path.size() > folder.size() && path.starts_with(folder) && path[folder.size()] == '/';
+}
+
+/// What a process sees at its place, and what it is told the real place of.
+struct SeenMounts {
+  std::vector<ContainerMount> seen;
+  std::vector<ContainerMount> told;
+};
+
+/// A mount point that is new in a folder of the machine would take that folder from the process:
+/// it may be one that nobody writes to.
+bool has_place(Files& files, const ContainerMount& mount, const std::vector<ContainerMount>& seen) {
+  const std::string& target = mount.target;
+  if (target.size() < 2 || target.front() != '/') return false;
+  for (const std::string_view kernels : {"/proc", "/sys"}) {
+    if (target == kernels || is_below(target, kernels)) return false;
+  }
+  const bool covered = std::any_of(seen.begin(), seen.end(), [&](const ContainerMount& other) {
+    return is_below(target, other.target);
+  });
+  if (covered) return true;
+  const Result<FileInfo> there = files.info(target);
+  if (there) {
+    const Result<FileInfo> source = files.info(mount.source);
+    const bool folder = source && source->type == FileType::directory;
+    return source && there->type == (folder ? FileType::directory : FileType::regular);
+  }
+  if (there.error().code != Errc::not_found) return false;
+  const std::string first = target.substr(0, target.find('/', 1));
+  return first == "/dev" ? target.rfind('/') == first.size() : !files.info(first);
+}
+
+SeenMounts seen_mounts(Files& files, const std::vector<ContainerMount>& mounts, bool own_view) {
+  SeenMounts result;
+  for (const ContainerMount& mount : mounts) {
+    const bool seen = own_view && has_place(files, mount, result.seen);
+    (seen ? result.seen : result.told).push_back(mount);
+  }
+  return result;
+}
+
 void check_security(FieldErrors& errors, const core::SecurityContext& security) {
   const auto refuse = [&errors](bool set, std::string_view field) {
     if (!set) return;
@@ -80,16 +122,22 @@ struct ProcessRuntime::Impl final : ProgramStarter {
 
   bool needs_port() const override { return true; }
 
-  Result<ProcessOptions> program(const ContainerSpec& spec, const ImageRoot& image,
-                                 std::uint16_t port) override {
+  Result<Program> program(const ContainerSpec& spec, const ImageRoot& image, std::uint16_t port,
+                          const ContainerSpec*) override {
     std::map<std::string, std::string> own;
     if (port != 0) own["PORT"] = std::to_string(port);
     ImageDefaults defaults = image.defaults;
     defaults.environment.insert(options.base_environment.begin(), options.base_environment.end());
-    const ContainerSpec view = with_host_paths(spec);
-    Result<ContainerCommand> command = container_command(view, defaults, own);
+    ContainerSpec told = spec;
+    SeenMounts mounts =
+        seen_mounts(env.files, spec.mounts, options.own_view && image.directory.empty());
+    told.mounts = std::move(mounts.told);
+    Result<ContainerCommand> command = container_command(with_host_paths(told), defaults, own);
     if (!command) return command.error();
     ProcessOptions process;
+    for (const ContainerMount& mount : mounts.seen) {
+      process.view.push_back({mount.source, mount.target, mount.read_only, 0, mount.within});
+    }
     process.argv = std::move(command->argv);
     process.environment = std::move(command->environment);
     std::string directory = command->working_directory.empty() ? "/" : command->working_directory;
@@ -105,7 +153,7 @@ struct ProcessRuntime::Impl final : ProgramStarter {
     if (!image.directory.empty() && !options.change_root) {
       map_into_image(process, image.directory, env.files);
     }
-    return process;
+    return Program{process, process, nullptr, {}, {}};
   }
 
   Result<std::unique_ptr<Process>> run_beside(Process&, const ImageRoot& image,
@@ -141,7 +189,8 @@ FieldErrors ProcessRuntime::unsupported(const ContainerSpec& spec) const {
   };
   ignored(!spec.resources.limits.empty(), "resources.limits");
   ignored(!spec.resources.requests.empty(), "resources.requests");
-  for (const ContainerMount& mount : spec.mounts) ignored(mount.read_only, "volumeMounts.readOnly");
+  const SeenMounts mounts = seen_mounts(impl_->env.files, spec.mounts, impl_->options.own_view);
+  for (const ContainerMount& mount : mounts.told) ignored(mount.read_only, "volumeMounts.readOnly");
   // A step is told where its folders are; other programs look where the manifest says.
   if (!spec.mounts.empty() && spec.identity.step.empty()) {
     errors.add(field_error("a process of this machine has no volumes", {"volumeMounts"},
@@ -156,6 +205,8 @@ FieldErrors ProcessRuntime::unsupported(const ContainerSpec& spec) const {
 }
 
 bool ProcessRuntime::can_exec(const ContainerSpec&) const { return true; }
+
+bool ProcessRuntime::can_freeze(const ContainerSpec&) const { return true; }
 
 Task<Result<std::string>> ProcessRuntime::pin(const ContainerSpec& spec) {
   return impl_->images.pin(spec);

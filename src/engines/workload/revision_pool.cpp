@@ -9,17 +9,22 @@ namespace knative {
 Duration RestartSchedule::failed(Instant now) noexcept {
   if (ready_since_ && now - *ready_since_ >= options_.reset_after) failures_ = 0;
   ready_since_.reset();
+  const Duration pause = next_pause();
   ++failures_;
-  if (failures_ == 1) return Duration{0};
-  Duration delay = options_.initial;
-  for (int i = 2; i < failures_ && delay < options_.max; ++i) delay *= 2;
-  return std::min(delay, options_.max);
+  return pause;
+}
+
+Duration RestartSchedule::next_pause() const noexcept {
+  if (failures_ == 0) return Duration{0};
+  Duration pause = options_.initial;
+  for (int i = 1; i < failures_ && pause < options_.max; ++i) pause *= 2;
+  return std::min(pause, options_.max);
 }
 
 void EndpointListener::instance_waits(const std::string&) {}
 
 struct RevisionPool::Impl final : Instance::Listener {
-  enum class State : unsigned char { starting, ready, stopping };
+  enum class State : unsigned char { starting, ready, stopping, frozen };
   /// A place for one instance at a time.
   struct Slot {
     explicit Slot(std::uint64_t o, const RestartSchedule::Options& restart)
@@ -33,7 +38,9 @@ struct RevisionPool::Impl final : Instance::Listener {
     std::shared_ptr<http::Handler> announced;  ///< What the listener knows of it.
     Task<void> leaving;                        ///< The end of its requests while it is not ready.
     State state = State::starting;
-    Wakeup stop;
+    Wakeup stop;  ///< It is not wanted.
+    Wakeup wake;  ///< It is wanted again, or asleep no more, whatever comes then.
+    bool asleep = false;
   };
 
   Impl(Env& e, ContainerRuntime& r, EndpointListener& l, InstanceSpec s, RevisionPoolOptions o)
@@ -55,14 +62,17 @@ struct RevisionPool::Impl final : Instance::Listener {
     int active = count(State::starting) + count(State::ready);
     bool changed = false;
     while (active < wanted) {
-      slots.push_back(std::make_unique<Slot>(next_order++, options.restart));
-      tasks.add(run(*slots.back()));
       ++active;
       changed = true;
+      if (wake(State::starting)) continue;
+      slots.push_back(std::make_unique<Slot>(next_order++, options.restart));
+      tasks.add(run(*slots.back()));
     }
     while (active > wanted) {
       Slot& victim = least_useful();
-      victim.state = State::stopping;
+      const bool keep = wanted == 0 && victim.state == State::ready && may_freeze();
+      victim.state = keep ? State::frozen : State::stopping;
+      victim.wake.reset();
       victim.stop.set();
       --active;
       changed = true;
@@ -70,10 +80,30 @@ struct RevisionPool::Impl final : Instance::Listener {
     if (changed) listener.pool_changed();
   }
 
+  bool may_freeze() const {
+    return count(State::frozen) == 0 && options.may_freeze && options.may_freeze();
+  }
+
+  /// The one that is frozen, if there is one, is wanted again (`starting`) or not at all any more.
+  bool wake(State becomes) {
+    for (const auto& slot : slots) {
+      if (slot->state != State::frozen) continue;
+      slot->state = becomes;
+      if (becomes == State::starting) slot->stop.reset();
+      if (becomes == State::starting || slot->asleep) slot->wake.set();
+      return true;
+    }
+    return false;
+  }
+
+  void drop_frozen() {
+    if (wake(State::stopping)) listener.pool_changed();
+  }
+
   Slot& least_useful() const noexcept {
     Slot* chosen = nullptr;
     for (const auto& slot : slots) {
-      if (slot->state == State::stopping) continue;
+      if (slot->state == State::stopping || slot->state == State::frozen) continue;
       const bool starting = slot->state == State::starting;
       const bool chosen_starting = chosen != nullptr && chosen->state == State::starting;
       if (chosen == nullptr || (starting && !chosen_starting) ||
@@ -114,7 +144,7 @@ struct RevisionPool::Impl final : Instance::Listener {
   void failed_in(Slot& slot, InstanceFailure problem) {
     slot.next_start = timers.now() + slot.schedule.failed(timers.now());
     problem.failures = slot.schedule.failures();
-    if (!slot.stop.is_set()) slot.state = State::starting;
+    slot.state = slot.stop.is_set() ? State::stopping : State::starting;
     failed(problem);
     listener.pool_changed();
   }
@@ -137,14 +167,8 @@ struct RevisionPool::Impl final : Instance::Listener {
     std::optional<InstanceFailure> problem;
     if (started.first) problem = std::move(*started.first);
     if (!problem && !slot.stop.is_set()) {
-      announce(slot);
-      Task<std::optional<InstanceFailure>> serving = serve(slot);
-      problem = co_await std::move(serving);
-      if (!problem) {
-        Task<void> draining = drain(slot);
-        co_await std::move(draining);
-      }
-      withdraw(slot);
+      Task<std::optional<InstanceFailure>> working = work(slot);
+      problem = co_await std::move(working);
     }
     if (problem) failed_in(slot, *problem);
     const Duration grace = problem ? slot.instance->grace() : spec.container.stop_grace;
@@ -153,6 +177,44 @@ struct RevisionPool::Impl final : Instance::Listener {
     slot.instance.reset();
     slot.kept.reset();
     co_return problem.has_value();
+  }
+
+  /// From ready until it is to be stopped (nothing) or replaced (why); serving and frozen by turns.
+  Task<std::optional<InstanceFailure>> work(Slot& slot) {
+    std::optional<InstanceFailure> problem;
+    for (;;) {
+      announce(slot);
+      Task<std::optional<InstanceFailure>> serving = serve(slot);
+      problem = co_await std::move(serving);
+      if (problem) break;
+      Task<void> draining = drain(slot);
+      co_await std::move(draining);
+      if (!slot.stop.is_set()) continue;  // wanted again before it had drained
+      withdraw(slot);
+      if (slot.state != State::frozen) co_return std::nullopt;
+      Task<std::optional<InstanceFailure>> sleeping = sleep(slot);
+      problem = co_await std::move(sleeping);
+      if (problem || slot.stop.is_set()) co_return problem;
+    }
+    withdraw(slot);
+    co_return problem;
+  }
+
+  /// Frozen until it is woken; why it cannot go on where it was.
+  Task<std::optional<InstanceFailure>> sleep(Slot& slot) {
+    if (Result<void> frozen = slot.instance->freeze(); !frozen) {
+      complain("instance is stopped instead of frozen", frozen.error().to_string());
+      slot.state = State::stopping;
+      co_return std::nullopt;
+    }
+    slot.asleep = true;
+    auto sleeping = race(slot.instance->until_lost(), base::wait_for(slot.wake));
+    auto outcome = co_await std::move(sleeping);
+    slot.asleep = false;
+    if (outcome.first) co_return std::move(outcome.first);
+    Result<void> thawed = slot.instance->thaw();
+    if (!thawed) co_return InstanceFailure{.error = thawed.error()};
+    co_return std::nullopt;
   }
 
   /// From ready until it is told to stop (nothing) or is to be replaced (why).
@@ -201,7 +263,9 @@ struct RevisionPool::Impl final : Instance::Listener {
     listener.pool_changed();
     Task<void> drained =
         slot.leaving.valid() ? std::move(slot.leaving) : listener.endpoint_draining(slot.announced);
-    co_await with_deadline(timers, std::move(drained), timers.now() + options.drain_timeout);
+    auto limited = with_deadline(timers, std::move(drained), timers.now() + options.drain_timeout);
+    auto until_woken = race(std::move(limited), base::wait_for(slot.wake));
+    co_await std::move(until_woken);
   }
 
   void announce(Slot& slot) {
@@ -248,8 +312,12 @@ RevisionPool::~RevisionPool() {
 
 void RevisionPool::scale_to(int count) { impl_->scale_to(count); }
 
+void RevisionPool::drop_frozen() { impl_->drop_frozen(); }
+
 Task<void> RevisionPool::stop() {
+  impl_->options.may_freeze = nullptr;
   impl_->scale_to(0);
+  impl_->drop_frozen();
   return impl_->tasks.drained();
 }
 
@@ -258,6 +326,7 @@ int RevisionPool::wanted() const noexcept { return impl_->wanted; }
 int RevisionPool::ready() const noexcept { return impl_->count(Impl::State::ready); }
 int RevisionPool::starting() const noexcept { return impl_->count(Impl::State::starting); }
 int RevisionPool::stopping() const noexcept { return impl_->count(Impl::State::stopping); }
+int RevisionPool::frozen() const noexcept { return impl_->count(Impl::State::frozen); }
 std::uint64_t RevisionPool::restarts() const noexcept { return impl_->restarts; }
 const std::optional<Error>& RevisionPool::last_error() const noexcept { return impl_->last_error; }
 

@@ -7,6 +7,7 @@
 #include "knative/container_runtimes.hpp"
 #include "knative/extensions.hpp"
 #include "knative/oci.hpp"
+#include "knative/oci_runtime.hpp"
 #include "knative/platform_options.hpp"
 #include "knative/sandbox_runtime.hpp"
 #include "platform/own_registry.hpp"
@@ -40,6 +41,7 @@ class ContainersExtension final : public Extension {
     Result<void> added = add_sandbox(into, options);
     if (!added) return added;
     options.base_environment["LANG"] = "C.UTF-8";
+    options.own_view = support_.own_view;
     runtimes_.add("host", std::make_shared<ProcessRuntime>(env, host_, std::move(options)));
     if (Result<void> chosen = choose(into); !chosen) return chosen;
     return into.provide(runtimes_);
@@ -63,10 +65,27 @@ class ContainersExtension final : public Extension {
     };
     options.gateway.server = into.options().server;
     runtimes_.add("sandbox", std::make_shared<SandboxRuntime>(env, *images_, options));
+    add_others(env, options, *clones);
     options.host_network = true;
-    runtimes_.add("sandbox-host-network",
-                  std::make_shared<SandboxRuntime>(env, *images_, std::move(options)));
+    runtimes_.add("sandbox-host-network", std::make_shared<SandboxRuntime>(env, *images_, options));
+    add_others(env, options, *clones);
     return {};
+  }
+
+  void add_others(Env& env, const SandboxRuntimeOptions& isolating, const std::string& directory) {
+    for (const char* name : {"crun", "runc"}) {
+      OciRuntimeOptions options;
+      const Result<std::string> program = OciRuntime::find(env.files, name);
+      if (program) {
+        options.program = *program;
+      } else {
+        options.reason = program.error().detail;
+      }
+      options.directory = directory;
+      options.isolating = isolating;
+      runtimes_.add(std::string(name) + (isolating.host_network ? "-host-network" : ""),
+                    std::make_shared<OciRuntime>(env, *images_, std::move(options)));
+    }
   }
 
   Result<void> choose(Installer& into) {

@@ -105,6 +105,10 @@ Task<Result<ImageRoot>> StoreImages::provide_with(const ContainerSpec& spec, boo
   Task<Result<oci::UnpackedImage>> unpacking = cache_.get(image->name);
   const Result<oci::UnpackedImage> unpacked = co_await std::move(unpacking);
   if (!unpacked) co_return unpacked.error();
+  if (!unpacked->losses.empty()) {
+    env_.logger.log(LogLevel::warning, "images", "not everything of an image could be made",
+                    {{"image", image->name.to_string()}, {"what", unpacked->losses.to_string()}});
+  }
   const std::shared_ptr<Clones> clones = clones_;
   Waiting waiting{.clones = clones};
   auto work = [&files = env_.files, from = unpacked->directory, into = clones->directory,

@@ -47,6 +47,7 @@ class DataPlane final : public control::ServingPlane {
   /// Stop every instance within `grace`.
   Task<void> stop(Duration grace) { return scaling_.stop(grace); }
   void reconfigure() { scaling_.reconfigure(); }
+  void set_frozen_max(int instances) { scaling_.set_frozen_max(instances); }
 
  private:
   void use(std::shared_ptr<const RouteTable> table, const RouteRule* before,

@@ -40,6 +40,7 @@ class ServingExtension final : public Extension, private ScaleAccess {
           controllers.enqueue("revision", key);
         },
         into.options().on_output, *volumes_);
+    data_plane_->set_frozen_max(into.options().frozen_instances_max);
     into.on_config_map(std::string(autoscaler_config_namespace),
                        std::string(autoscaler_config_name), [this](const auto&) -> Result<void> {
                          data_plane_->reconfigure();

@@ -1,5 +1,6 @@
 #include "extensions/serving/instance_spec.hpp"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -94,6 +95,9 @@ Result<InstanceSpec> instance_part_of(const serving::Revision& revision,
   if (!spec) return spec.error();
   InstanceSpec part;
   part.container = std::move(*spec);
+  const auto idle = revision.metadata.annotations.find(serving::keys::idle);
+  part.container.freezable =
+      idle != revision.metadata.annotations.end() && idle->second == "frozen";
   if (&container == revision.spec.serving_container()) {
     std::vector<core::ContainerPort>& ports = part.container.ports;
     if (ports.empty()) ports.push_back({.container_port = serving_port_default});
@@ -133,6 +137,13 @@ FieldErrors unsupported_in_revision(const serving::Revision& revision, const Ins
     if (serves || !function) continue;
     found.add(field_error(std::string(function_stands_alone),
                           {"spec.containers[" + std::to_string(i) + "]"}));
+  }
+  const auto freezes = [&](const InstanceSpec& part) { return runtime.can_freeze(part.container); };
+  const bool can_freeze =
+      freezes(instance) && std::all_of(instance.sidecars.begin(), instance.sidecars.end(), freezes);
+  if (instance.container.freezable && !can_freeze) {
+    found.add(field_error("what its containers run in freezes nothing on this host",
+                          {"metadata.annotations[" + std::string(serving::keys::idle) + "]"}));
   }
   for (std::size_t i = 0; i < instance.init.size(); ++i) {
     found.add(runtime.unsupported(instance.init[i]).via_field_index("spec.initContainers", i));

@@ -63,6 +63,19 @@ WantedVolumes wanted_volumes_of(const serving::Revision& revision) {
   return wanted;
 }
 
+// One container alone can have it in memory of its own.
+bool has_own_memory(const core::Volume& volume, const WantedVolumes& wanted) {
+  if (!volume.empty_dir || !volume.empty_dir->in_memory()) return false;
+  std::size_t mounts = 0;
+  for (const auto& [container, list] : wanted.mounts) {
+    for (const core::VolumeMount& mount : list) {
+      if (mount.name != volume.name) continue;
+      mounts += mount.sub_path.empty() ? 1 : 2;  // a part of it needs a whole
+    }
+  }
+  return mounts == 1;
+}
+
 using VolumesByName = std::map<std::string, ContainerMount>;
 
 Result<void> mount_into(ContainerSpec& spec, Files& files, const VolumesByName& volumes,
@@ -115,9 +128,12 @@ InstanceVolumes::Prepare InstanceVolumes::prepare(const serving::Revision& revis
     std::shared_ptr<void> keep(folders.get(), std::move(remove));
     std::set<ObjectRef> looked_for;
     const control::VolumePlaces places{*folder, folders->claims, folders->host_paths};
-    const auto volumes = control::make_volumes(files, folders->client, wanted.pod, wanted.volumes,
-                                               places, looked_for);
+    auto volumes = control::make_volumes(files, folders->client, wanted.pod, wanted.volumes, places,
+                                         looked_for);
     if (!volumes) return volumes.error();
+    for (const core::Volume& volume : wanted.volumes) {
+      if (has_own_memory(volume, wanted)) (*volumes)[volume.name].source.clear();
+    }
     const Result<void> mounted = mount_into(spec, files, *volumes, wanted);
     if (!mounted) return mounted.error();
     return keep;

@@ -81,6 +81,7 @@ std::string reason_of(const InstanceFailure& failure) {
     return again ? "ImagePullBackOff" : reason;
   }
   const ExitStatus& ended = *failure.ended;
+  if (ended.evicted) return "Evicted";
   constexpr int signalled = 128;
   return "ExitCode" + std::to_string(ended.signal != 0 ? signalled + ended.signal : ended.code);
 }
@@ -105,11 +106,20 @@ struct Scaling::Unit final : EndpointListener, StatSource, ScaleTarget {
   Unit(Scaling& o, InstanceSpec instance, const RevisionOptions& limits, const ScalerSpec& scaling,
        RevisionPoolOptions options)
       : owner(o),
+        gauges(o.metrics_, limits.labels),
         key(limits.revision),
         uid(limits.uid),
         scaler(scaling),
         queue(o.open_(limits)),
-        pool(o.env_, o.runtime_, *this, std::move(instance), std::move(options)) {}
+        pool(o.env_, o.runtime_, *this, std::move(instance), asked_first(std::move(options))) {
+    if (!pool.spec().container.freezable) return;
+    gauges.gauge_from("knative_revision_frozen_instances", "Idle instances kept frozen.",
+                      [this] { return static_cast<double>(pool.frozen()); });
+  }
+  RevisionPoolOptions asked_first(RevisionPoolOptions options) {
+    options.may_freeze = [this] { return owner.may_freeze(*this); };
+    return options;
+  }
 
   using Handler = std::shared_ptr<http::Handler>;
   void endpoint_ready(const Handler& endpoint) override {
@@ -167,6 +177,7 @@ struct Scaling::Unit final : EndpointListener, StatSource, ScaleTarget {
 
   static constexpr int waiting_failures_max = 3;
   Scaling& owner;
+  MetricSet gauges;
   std::string key;
   std::string uid;
   ScalerSpec scaler;
@@ -188,6 +199,7 @@ Scaling::Scaling(Env& env, ContainerRuntime& runtime, Metrics& metrics,
                  InstanceVolumes& volumes)
     : env_(env),
       runtime_(runtime),
+      metrics_(metrics),
       config_(config),
       open_(std::move(open)),
       changed_(std::move(changed)),
@@ -332,6 +344,15 @@ void Scaling::set_reachable(Unit& unit, bool reachable) {
   ScalerSpec scaler = unit.scaler;
   scaler.decider.reachable = reachable;
   rescale(unit, scaler);
+  if (!reachable) unit.pool.drop_frozen();
+}
+
+// Nobody will ask for what no Route names.
+bool Scaling::may_freeze(const Unit& unit) const {
+  if (!unit.pool.spec().container.freezable || !unit.scaler.decider.reachable) return false;
+  int frozen = 0;
+  for (const auto& [key, other] : units_) frozen += other->pool.frozen();
+  return frozen < frozen_max_;
 }
 
 void Scaling::reconfigure() {

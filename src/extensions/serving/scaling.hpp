@@ -47,6 +47,8 @@ class Scaling {
   void unnamed(const std::string& key);
   /// The configuration has changed: what Revisions do not say themselves counts from now on.
   void reconfigure();
+  /// How many idle instances may stay frozen, of all Revisions; none unless this is called.
+  void set_frozen_max(int instances) noexcept { frozen_max_ = instances; }
   /// A request waits.
   void wanted(std::string_view key) { autoscaler_.poke(key); }
   /// Stop every instance, also of Revisions that were removed, within `grace`.
@@ -57,10 +59,12 @@ class Scaling {
   static Task<void> retire(std::unique_ptr<Unit> unit);
   Result<InstanceSpec> instance_of(const serving::Revision& revision) const;
   void set_reachable(Unit& unit, bool reachable);
+  bool may_freeze(const Unit& unit) const;
   void rescale(Unit& unit, const ScalerSpec& scaler);
 
   Env& env_;
   ContainerRuntime& runtime_;
+  Metrics& metrics_;
   const AutoscalerConfig& config_;  ///< Of the platform; it may change at any turn.
   std::function<std::unique_ptr<RevisionQueue>(const RevisionOptions&)> open_;
   std::function<void(const std::string&)> changed_;
@@ -69,6 +73,7 @@ class Scaling {
   Autoscaler autoscaler_;
   std::map<std::string, std::unique_ptr<Unit>, std::less<>> units_;
   std::map<std::string, int, std::less<>> names_;  ///< How many rules name a Revision.
+  int frozen_max_ = 0;
   bool stopping_ = false;
   TaskSet retired_;
 };

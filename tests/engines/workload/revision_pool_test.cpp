@@ -28,10 +28,16 @@ struct FakeContainer final : Container {
   std::shared_ptr<http::Handler> endpoint() const override;
   std::optional<Endpoint> address(std::uint16_t) const override { return std::nullopt; }
   std::vector<std::string> last_lines() const override { return {}; }
+  Result<void> freeze() override;
+  Result<void> thaw() override {
+    frozen = false;
+    return {};
+  }
   World& world;
   std::shared_ptr<Answer> answer;
   Wakeup ended;
   bool stopped = false;
+  bool frozen = false;
 };
 
 struct FakeContainer::World {
@@ -44,6 +50,8 @@ struct FakeContainer::World {
   int started = 0;
   bool well = true;   ///< What /livez says.
   bool ready = true;  ///< What /readyz says.
+  bool freezes = true;
+  std::vector<bool> stopped_frozen;  ///< Whether it was when it was told to stop.
   std::vector<http::Request> seen;
   std::vector<std::string> mounted;  ///< Sources, in order of the starts.
   std::vector<FakeContainer*> alive;
@@ -70,7 +78,13 @@ Task<http::Response> FakeContainer::Answer::handle(http::Request& request) {
                                                   : begun;
   co_return http::text("", good ? 200 : 503);
 }
+Result<void> FakeContainer::freeze() {
+  if (!world.freezes) return fail(Errc::unavailable, "it is too warm");
+  frozen = true;
+  return {};
+}
 Task<void> FakeContainer::stop(Duration) {
+  world.stopped_frozen.push_back(frozen);
   co_await world.timers.sleep_for(world.stop_takes);
   stopped = true;
   ended.set();
@@ -435,6 +449,184 @@ TEST(RestartSchedule, DoublesUpToItsMaximumAndForgets) {
   EXPECT_EQ(schedule.failed(now + 9s), Duration(1s));
   schedule.ready(now + 20s);
   EXPECT_EQ(schedule.failed(now + 30s), Duration(0));
+}
+
+// ---------------------------------------------------------------------------- frozen
+
+class FrozenPool : public RevisionPoolTest {
+ protected:
+  FrozenPool() {
+    InstanceProbe live;
+    live.kind = InstanceProbe::Kind::http;
+    live.path = "/livez";
+    live.period = 1s;
+    spec.liveness = live;
+    spec.readiness.period = 1s;
+    spec.container.freezable = true;
+    RevisionPoolOptions options;
+    options.may_freeze = [this] { return may; };
+    make(options);
+    pool->scale_to(1);
+    sim.run_for(5s);
+  }
+  bool may = true;
+};
+
+TEST_F(FrozenPool, TheLastOneIsFrozenAndGoesOnWhenOneIsWanted) {
+  listener.drain_takes = 2s;
+  pool->scale_to(0);
+  EXPECT_EQ(pool->ready(), 0);
+  sim.run_for(1s);
+  ASSERT_EQ(world.alive.size(), 1U);
+  EXPECT_FALSE(world.alive[0]->frozen) << "requests in progress";
+  sim.run_for(2s);
+  EXPECT_TRUE(world.alive[0]->frozen);
+  EXPECT_EQ(pool->frozen(), 1);
+  EXPECT_EQ(pool->stopping(), 0);
+  EXPECT_EQ(listener.gone, 1);
+  const std::size_t asked = world.seen.size();
+  sim.run_for(1h);
+  EXPECT_EQ(world.seen.size(), asked) << "nobody asks it how it is";
+  pool->scale_to(1);
+  EXPECT_EQ(pool->starting(), 1);
+  sim.run_for(1us);
+  EXPECT_EQ(pool->ready(), 1);
+  EXPECT_FALSE(world.alive[0]->frozen);
+  EXPECT_EQ(listener.endpoints.size(), 1U);
+  EXPECT_EQ(world.started, 1);
+  sim.run_for(10s);
+  EXPECT_GT(world.seen.size(), asked + 10) << "both probes go on";
+  // Again, and then beside others.
+  pool->scale_to(0);
+  sim.run_for(5s);
+  pool->scale_to(3);
+  sim.run_for(1us);
+  EXPECT_EQ(pool->ready(), 1);
+  sim.run_for(5s);
+  EXPECT_EQ(pool->ready(), 3);
+  EXPECT_EQ(world.started, 3);
+  pool->scale_to(0);
+  sim.run_for(5s);
+  EXPECT_EQ(world.alive.size(), 1U);
+  EXPECT_EQ(pool->frozen(), 1);
+  EXPECT_EQ(pool->restarts(), 0U);
+}
+
+TEST_F(FrozenPool, OneThatIsWantedAgainWhileItDrainsNeverStopsServing) {
+  listener.drain_takes = 10s;
+  pool->scale_to(0);
+  sim.run_for(1s);
+  pool->scale_to(1);
+  sim.run_for(1us);
+  EXPECT_EQ(pool->ready(), 1);
+  EXPECT_EQ(listener.gone, 0) << "its requests go on";
+  EXPECT_EQ(listener.endpoints.size(), 1U);
+  pool->scale_to(0);
+  pool->scale_to(1);  // in one turn
+  sim.run_for(1s);
+  EXPECT_EQ(pool->ready(), 1);
+  EXPECT_EQ(listener.endpoints.size(), 1U);
+  EXPECT_EQ(world.started, 1);
+}
+
+TEST_F(FrozenPool, ItIsThawedBeforeItIsToldToStop) {
+  pool->scale_to(0);
+  sim.run_for(1s);
+  pool->drop_frozen();
+  sim.run_for(1s);
+  EXPECT_EQ(world.stopped_frozen, (std::vector<bool>{false}));
+  EXPECT_EQ(world.alive.size(), 0U);
+  EXPECT_EQ(pool->frozen(), 0);
+  pool->scale_to(1);
+  sim.run_for(1s);
+  EXPECT_EQ(world.started, 2);
+  pool->scale_to(0);
+  sim.run_for(1s);
+  EXPECT_EQ(pool->frozen(), 1);
+  sim.run(pool->stop());
+  EXPECT_EQ(world.alive.size(), 0U);
+}
+
+TEST_F(FrozenPool, DroppingItWhileItDrainsCutsNoRequestsOff) {
+  listener.drain_takes = 10s;
+  pool->scale_to(0);
+  sim.run_for(1s);
+  pool->drop_frozen();
+  sim.run_for(5s);
+  EXPECT_EQ(listener.gone, 0);
+  sim.run_for(6s);
+  EXPECT_EQ(listener.drained, 1);
+  EXPECT_EQ(world.alive.size(), 0U);
+}
+
+TEST_F(FrozenPool, OneThatDiesWhileItIsFrozenIsLetGoOf) {
+  pool->scale_to(0);
+  sim.run_for(1s);
+  world.alive[0]->ended.set();
+  sim.run_for(1s);
+  EXPECT_EQ(world.alive.size(), 0U);
+  EXPECT_EQ(pool->frozen(), 0);
+  ASSERT_EQ(listener.errors.size(), 1U);
+  EXPECT_NE(listener.errors[0].find("while it was frozen"), std::string::npos);
+  sim.run_for(1min);
+  EXPECT_EQ(world.started, 1) << "none is wanted";
+  pool->scale_to(1);
+  sim.run_for(1s);
+  EXPECT_EQ(pool->ready(), 1);
+}
+
+TEST_F(FrozenPool, WhatCannotBeFrozenOrMustNotBeIsStopped) {
+  world.freezes = false;
+  pool->scale_to(0);
+  sim.run_for(1s);
+  EXPECT_EQ(world.alive.size(), 0U);
+  world.freezes = true;
+  may = false;
+  pool->scale_to(1);
+  sim.run_for(1s);
+  pool->scale_to(0);
+  sim.run_for(1s);
+  EXPECT_EQ(world.alive.size(), 0U);
+  // Nor is one that is not ready worth keeping.
+  may = true;
+  world.ready_after = 1h;
+  pool->scale_to(1);
+  sim.run_for(1s);
+  pool->scale_to(0);
+  sim.run_for(1s);
+  EXPECT_EQ(world.alive.size(), 0U);
+}
+
+TEST_F(FrozenPool, ASidecarIsFrozenWithIt) {
+  pool.reset();
+  InstanceSpec sidecar;
+  sidecar.container.name = "default/r-1";
+  sidecar.container.identity.container = "helper";
+  sidecar.container.freezable = true;
+  sidecar.liveness = spec.liveness;
+  spec.sidecars.push_back(sidecar);
+  RevisionPoolOptions options;
+  options.may_freeze = [] { return true; };
+  make(options);
+  pool->scale_to(1);
+  sim.run_for(5s);
+  ASSERT_EQ(pool->ready(), 1);
+  pool->scale_to(0);
+  sim.run_for(1s);
+  ASSERT_EQ(world.alive.size(), 2U);
+  EXPECT_TRUE(world.alive[0]->frozen && world.alive[1]->frozen);
+  const std::size_t asked = world.seen.size();
+  sim.run_for(1min);
+  EXPECT_EQ(world.seen.size(), asked);
+  pool->scale_to(1);
+  sim.run_for(1us);
+  EXPECT_EQ(pool->ready(), 1);
+  EXPECT_FALSE(world.alive[0]->frozen || world.alive[1]->frozen);
+  pool->scale_to(0);
+  sim.run_for(1s);
+  world.alive[1]->ended.set();
+  sim.run_for(1s);
+  EXPECT_EQ(world.alive.size(), 0U) << "what is left of it is of no use";
 }
 
 }  // namespace

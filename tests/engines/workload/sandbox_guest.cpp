@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -157,17 +158,24 @@ int fork_bomb() {
   return made < 100'000 ? 0 : 1;
 }
 
-int fill(const char* path) {
+int fill(const char* path, long most) {
   const int file = ::open(path, O_WRONLY | O_CREAT, 0644);
   static char block[1 << 16];
   long written = 0;
-  while (file >= 0 && written < (1l << 33)) {
+  errno = 0;
+  while (file >= 0 && written < most) {
     const ssize_t done = ::write(file, block, sizeof block);
     if (done <= 0) break;
     written += done;
   }
   std::printf("filled %ld: %s\n", written, std::strerror(errno));
   return 0;
+}
+
+int hoard(const char* path) {
+  fill(path, 3 << 20);
+  std::fflush(stdout);
+  for (;;) ::pause();
 }
 
 std::string hello(const std::string&) { return "hello"; }
@@ -216,6 +224,23 @@ int stubborn() {
   std::puts("stubborn");
   std::fflush(stdout);
   for (;;) ::pause();
+}
+
+/// Ends, but for a child that does not.
+int leave() {
+  if (::fork() == 0) {
+    ::setsid();
+    for (;;) ::pause();
+  }
+  return 0;
+}
+
+int say_all(int argc, char** argv) {
+  for (int i = 2; i < argc; ++i) {
+    std::printf("out %s\n", argv[i]);
+    std::fprintf(stderr, "err %s\n", argv[i]);
+  }
+  return 0;
 }
 
 sockaddr_in address_of(const char* host, int port) {
@@ -316,6 +341,7 @@ std::string relay(const std::string& path) {
   return get(path.substr(5, said - 5), path.substr(said + 1, rest - said - 1), path.substr(rest));
 }
 
+/// Connects to each, HOST PORT, and says how that went.
 int reach(int argc, char** argv) {
   for (int i = 2; i + 1 < argc; i += 2) {
     const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
@@ -327,6 +353,23 @@ int reach(int argc, char** argv) {
   return 0;
 }
 
+/// The same again and again, until all of them are there; then it stays.
+int keep_reaching(int argc, char** argv) {
+  for (int i = 2; i + 1 < argc; i += 2) {
+    const sockaddr_in to = address_of(argv[i], std::atoi(argv[i + 1]));
+    for (;;) {
+      const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+      const bool done = ::connect(socket, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0;
+      ::close(socket);
+      if (done) break;
+      ::poll(nullptr, 0, 1);
+    }
+    std::printf("%s %s: done\n", argv[i], argv[i + 1]);
+    std::fflush(stdout);
+  }
+  for (;;) ::pause();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -336,9 +379,12 @@ int main(int argc, char** argv) {
   if (what == "escape") return escape();
   if (what == "memory-bomb") return memory_bomb();
   if (what == "fork-bomb") return fork_bomb();
-  if (what == "fill") return fill(argv[2]);
+  if (what == "fill") return fill(argv[2], 1l << 33);
+  if (what == "hoard") return hoard(argv[2]);
   if (what == "serve") return serve(hello);
   if (what == "stubborn") return stubborn();
+  if (what == "leave") return leave();
+  if (what == "say") return say_all(argc, argv);
   if (what == "exit") return std::atoi(argv[2]);
   if (what == "crash") std::abort();
   if (what == "write") {
@@ -352,6 +398,7 @@ int main(int argc, char** argv) {
   if (what == "get") return std::puts(get(argv[2], argv[3], argv[4]).c_str()) < 0;
   if (what == "relay") return serve(relay);
   if (what == "reach") return reach(argc, argv);
+  if (what == "keep-reaching") return keep_reaching(argc, argv);
   if (what == "true") return 0;
   return see(argc, argv);
 }

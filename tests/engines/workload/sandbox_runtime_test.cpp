@@ -10,10 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "engines/workload/guest_fixture.hpp"
 #include "engines/workload/probes.hpp"
 #include "knative/sandbox_runtime.hpp"
 #include "knative/workload.hpp"
-#include "support/paths.hpp"
 #include "support/real_world.hpp"
 
 namespace knative {
@@ -24,85 +24,7 @@ using testing_world::eventually;
 using testing_world::quiet;
 using testing_world::TemporaryDirectory;
 
-/// One image with the guest in it, and an upper folder for everybody who wants it.
-class GuestImages final : public ImageProvider {
- public:
-  explicit GuestImages(const TemporaryDirectory& folder)
-      : root_(folder / "image"), uppers_(folder / "upper") {
-    namespace fs = std::filesystem;
-    for (const char* made : {"/bin", "/etc", "/data"}) fs::create_directories(root_ + made);
-    fs::copy_file(testing_paths::binary() + "/tests/sandbox_guest", root_ + "/guest");
-    fs::create_symlink("/guest", root_ + "/bin/tool");  // as /bin/sh of a busybox
-    std::ofstream(root_ + "/etc/passwd") << "root:x:0:0:root:/root:/bin/sh\n"
-                                            "app:x:1000:2000:An app:/home/app:/bin/sh\n";
-    std::ofstream(root_ + "/etc/group") << "root:x:0:\nwheel:x:10:root,app\nmedia:x:44:app\n";
-    std::ofstream(root_ + "/data/file") << "of the image\n";
-    fs::create_symlink("../run/resolv.conf", root_ + "/etc/resolv.conf");
-    defaults.entrypoint = {"/guest"};
-  }
-
-  Task<Result<ImageRoot>> provide(const ContainerSpec&) override {
-    ImageRoot root;
-    root.directory = uppers_ + std::to_string(++count_);
-    std::filesystem::copy(
-        root_, root.directory,
-        std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
-    root.defaults = defaults;
-    co_return root;
-  }
-  Task<Result<ImageRoot>> provide_shared(const ContainerSpec&) override {
-    ImageRoot root;
-    root.directory = root_;
-    root.upper = uppers_ + std::to_string(++count_);
-    std::filesystem::create_directories(root.upper);
-    root.defaults = defaults;
-    co_return root;
-  }
-  const std::string& root() const { return root_; }
-
-  ImageDefaults defaults;
-
- private:
-  std::string root_;
-  std::string uppers_;
-  int count_ = 0;
-};
-
-struct Outcome {
-  ExitStatus status;
-  std::vector<std::string> lines;
-
-  bool says(std::string_view line) const {
-    return std::find(lines.begin(), lines.end(), line) != lines.end();
-  }
-  std::string text() const {
-    std::string all;
-    for (const std::string& line : lines) all.append(line).append("\n");
-    return all;
-  }
-};
-
-bool is_gone(int pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string text;
-  if (!std::getline(file, text)) return true;
-  const std::size_t end = text.rfind(')');
-  return end == text.npos || text.compare(end + 2, 1, "Z") == 0;
-}
-
-/// Folders of control groups that a process of that number has made.
-std::vector<std::string> groups_of(int pid) {
-  std::vector<std::string> found;
-  const std::string prefix = "knative-" + std::to_string(pid) + "-";
-  std::error_code ignored;
-  const auto all = std::filesystem::directory_options::skip_permission_denied;
-  for (std::filesystem::recursive_directory_iterator at("/sys/fs/cgroup", all, ignored), end;
-       at != end; at.increment(ignored)) {
-    if (!at->is_directory(ignored)) continue;
-    if (at->path().filename().string().starts_with(prefix)) found.push_back(at->path());
-  }
-  return found;
-}
+using namespace guests;
 
 class SandboxTest : public testing::Test {
  protected:
@@ -121,7 +43,7 @@ class SandboxTest : public testing::Test {
   void TearDown() override {
     runtime_.reset();
     if (options_.support.possible) {
-      EXPECT_EQ(groups_of(::getpid()), (std::vector<std::string>{}));
+      EXPECT_TRUE(loop_.run(eventually(env_.timers, [] { return groups_of(::getpid()).empty(); })));
     }
   }
   void make() { runtime_.emplace(env_, images_, options_); }
@@ -282,6 +204,12 @@ TEST_F(SandboxTest, WhatItWritesIsItsOwn) {
   EXPECT_EQ(text, "of the image");
   EXPECT_FALSE(std::filesystem::exists(images_.root() + "/new"));
   EXPECT_TRUE(run({"cat", "/data/file"}).says("of the image"));
+}
+
+TEST_F(SandboxTest, OneThatIsStartedAnewFindsWhatItHasWritten) {
+  EXPECT_TRUE(run({"write", "/new", "made"}).says("/new: done"));
+  images_.same_upper = true;
+  EXPECT_TRUE(run({"cat", "/new"}).says("made"));
 }
 
 // As in Kubernetes: who wants to write to /tmp mounts a volume there.
@@ -460,9 +388,9 @@ TEST_F(SandboxTest, WhatASandboxCannotDoIsRefusedOrWarnedAboutByName) {
   security.privileged = true;
   security.capabilities->add = {"MAGIC"};
   security.seccomp_profile = core::SeccompProfile{.type = "Localhost"};
-  spec_.resources.limits["ephemeral-storage"] = Quantity(1);
+  spec_.resources.limits["example.com/gpu"] = Quantity(1);
   EXPECT_EQ(said(),
-            "warning resources.limits.ephemeral-storage\n"
+            "warning resources.limits.example.com/gpu\n"
             "error securityContext.privileged\n"
             "error securityContext.seccompProfile.type\n"
             "error securityContext.capabilities.add[0]\n");
@@ -487,7 +415,7 @@ TEST_F(SandboxTest, AMemoryBombEndsItself) {
   const Outcome bomb = run({"memory-bomb"});
   EXPECT_EQ(bomb.status.signal, SIGKILL);
   EXPECT_TRUE(bomb.status.out_of_memory);
-  EXPECT_EQ(bomb.status.to_string(), "killed by signal 9: out of memory");
+  EXPECT_EQ(bomb.status.to_string(), "killed by signal 9: OOMKilled, out of memory");
   EXPECT_FALSE(run({"crash"}).status.out_of_memory);
 }
 
@@ -503,6 +431,35 @@ TEST_F(SandboxTest, AForkBombStaysSmallAndIsGoneAfterwards) {
 TEST_F(SandboxTest, AFolderInMemoryIsBounded) {
   const Outcome filler = run({"fill", "/dev/shm/file"});
   EXPECT_TRUE(filler.says("filled 67108864: No space left on device")) << filler.text();
+  spec_.mounts = {{.source = "", .target = "/scratch", .bytes_max = 1 << 20}};
+  const Outcome scratch = run({"fill", "/scratch/file"});
+  EXPECT_TRUE(scratch.says("filled 1048576: No space left on device")) << scratch.text();
+}
+
+TEST_F(SandboxTest, WhoWritesMoreToDiskThanItMayIsEvicted) {
+  if (!options_.support.overlay) GTEST_SKIP() << "what it writes is not told from its image here";
+  options_.disk_bytes_max = 1 << 20;
+  make();
+  const auto by_default = start({"hoard", "/file"}).value();
+  spec_.resources.limits["ephemeral-storage"] = Quantity(1 << 30);
+  const auto limited = start({"hoard", "/file"}).value();
+  const std::string volume = folder_ / "volume";
+  std::filesystem::create_directories(volume + "/sub");
+  spec_.mounts = {{.source = volume + "/sub",
+                   .target = "/data",
+                   .within = volume,
+                   .volume = "data",
+                   .bytes_max = 2 << 20}};
+  const auto into_volume = start({"hoard", "/data/file"}).value();
+  EXPECT_EQ(loop_.run(by_default->wait()).to_string(),
+            "killed by signal 9: Evicted, it wrote too much");
+  EXPECT_EQ(by_default->last_lines().back(),
+            "Evicted: Container default/guest-00001 exceeded its local ephemeral storage limit "
+            "\"1Mi\"");
+  EXPECT_TRUE(loop_.run(into_volume->wait()).evicted);
+  EXPECT_EQ(into_volume->last_lines().back(),
+            "Evicted: Usage of EmptyDir volume \"data\" exceeds the limit \"2Mi\"");
+  EXPECT_TRUE(limited->stats()) << "it still runs";
 }
 
 TEST_F(SandboxTest, ItsLimitsCanBeRead) {
@@ -631,6 +588,176 @@ TEST_F(SandboxDoorTest, ItClosesWithItsContainer) {
   EXPECT_EQ(descriptors(), before);
 }
 
+/// Two containers of one instance, each on a port of its own.
+class SandboxSiblingsTest : public SandboxDoorTest {
+ protected:
+  std::string ask(Container& container, const std::string& target) {
+    InstanceSpec instance;
+    instance.container = spec_;
+    Prober prober(env_, container, instance);
+    if (Result<void> ready = loop_.run(prober.until_ready()); !ready) return ready.error().detail;
+    http::Request request = http::get(target);
+    http::Response response = loop_.run(container.endpoint()->handle(request));
+    loop_.run(response.body.read_all()).value();
+    return std::string(response.body.bytes());
+  }
+  Result<std::unique_ptr<Container>> start_beside(Container& first, std::vector<std::string> args) {
+    sibling_ = spec_;
+    sibling_.name = "default/sibling-00001";
+    sibling_.identity.container = "sibling";
+    sibling_.args = std::move(args);
+    const ContainerOutput output = [this](std::string_view, std::string_view line) {
+      lines_.emplace_back(line);
+    };
+    return loop_.run(runtime_->start_beside(first, sibling_, output));
+  }
+  std::vector<std::string> run_beside(Container& first, std::vector<std::string> args) {
+    lines_.clear();
+    auto second = start_beside(first, std::move(args));
+    if (!second) return {second.error().to_string()};
+    EXPECT_TRUE(loop_.run((*second)->wait()).success());
+    return lines_;
+  }
+  /// What a command in it says.
+  std::vector<std::string> command_in(Container& container, std::vector<std::string> command) {
+    std::vector<std::string> said;
+    const ContainerOutput output = [&said](std::string_view, std::string_view line) {
+      said.emplace_back(line);
+    };
+    const auto status = loop_.run(container.exec(std::move(command), output));
+    if (!status) return {status.error().to_string()};
+    return said;
+  }
+  ContainerSpec sibling_;
+};
+
+TEST_F(SandboxSiblingsTest, ContainersOfOneInstanceShareTheirLoopbackAndThePlatformsAddress) {
+  spec_.ports = {{.container_port = 8080}};
+  auto first = start({"relay"}).value();
+  const std::string other = "other.default.svc.cluster.local";
+  EXPECT_EQ(ask(*first, "/get/" + other + "/" + other + "/a").substr(0, 15), "HTTP/1.1 200 OK");
+  spec_.ports = {{.container_port = 9090}};
+  auto second = start_beside(*first, {"relay"}).value();
+  EXPECT_EQ(second->address(0)->port, 9090);
+  EXPECT_EQ(ask(*second, "/get/" + other + "/" + other + "/b").substr(0, 15), "HTTP/1.1 200 OK");
+  EXPECT_EQ(names_.asked, (std::vector<std::string>{other + "/a", other + "/b"}));
+  const auto reached = [](const std::string& place) {
+    return std::vector<std::string>{place + ": done"};
+  };
+  EXPECT_EQ(command_in(*first, {"/guest", "reach", "127.0.0.1", "9090"}),
+            reached("127.0.0.1 9090"));
+  EXPECT_EQ(command_in(*second, {"/guest", "reach", "127.0.0.1", "8080"}),
+            reached("127.0.0.1 8080"));
+  // It ends, and one in its place joins again, on the same port.
+  loop_.run(second->stop(10s));
+  second.reset();
+  auto third = start_beside(*first, {"serve"}).value();
+  EXPECT_EQ(ask(*third, "/"), "hello");
+  loop_.run(first->stop(10s));
+  const auto late = start_beside(*first, {"serve"});
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, Errc::failed_precondition) << late.error().to_string();
+}
+
+TEST_F(SandboxSiblingsTest, ASiblingHasEverythingElseToItself) {
+  spec_.ports = {{.container_port = 8080}};
+  auto first = start({"serve"}).value();
+  spec_.ports.clear();
+  const auto says = [this](std::string_view line) {
+    return std::find(lines_.begin(), lines_.end(), line) != lines_.end();
+  };
+  run_beside(*first, {"see"});
+  EXPECT_TRUE(says("uid 0 gid 0 pid 1"));
+  EXPECT_TRUE(says("hostname sibling-00001"));
+  EXPECT_TRUE(says("CapEff:\t00000000a80425fb"));
+  EXPECT_TRUE(says("Seccomp:\t2"));
+  EXPECT_TRUE(says("NStgid:\t1")) << "no other process is seen";
+  run_beside(*first, {"write", "/new", "made"});
+  EXPECT_TRUE(says("/new: done"));
+  EXPECT_EQ(command_in(*first, {"/guest", "files", "/new"}),
+            (std::vector<std::string>{"/new absent"}));
+  run_beside(*first, {"cat", "/proc/self/cgroup"});
+  for (const std::string& line : lines_) EXPECT_TRUE(line.ends_with(":/")) << line;
+  run_beside(*first, {"files", "/sys/class/net/lo", "/sys/class/net/eth0"});
+  EXPECT_TRUE(says("/sys/class/net/eth0 absent"));
+  EXPECT_FALSE(says("/sys/class/net/lo absent")) << "what it sees of its network";
+  spec_.security.run_as_user = 1000;
+  run_beside(*first, {"see"});
+  EXPECT_TRUE(says("uid 1000 gid 2000 pid 1"));
+  EXPECT_TRUE(says("CapEff:\t0000000000000000"));
+}
+
+TEST_F(SandboxSiblingsTest, NothingIsStartedBesideWhatIsNoSandbox) {
+  FunctionTable functions;
+  functions.http("hello", [](http::Request&) { return http::text("hello"); });
+  FunctionRuntime others(functions, env_.executor, env_.timers, env_.offload, env_.logger);
+  ContainerSpec hello;
+  hello.name = "default/hello";
+  hello.image = "fn:hello";
+  hello.ports = {{.container_port = 8080}};
+  auto stranger = loop_.run(others.start(hello, nullptr)).value();
+  const auto second = start_beside(*stranger, {"serve"});
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, Errc::invalid_argument);
+}
+
+class SandboxFrozenTest : public SandboxTest {
+ protected:
+  void SetUp() override {
+    SandboxTest::SetUp();
+    if (IsSkipped()) return;
+    if (!options_.support.freezing) GTEST_SKIP() << "FREEZING IS NOT TESTED HERE";
+    spec_.freezable = true;
+    spec_.ports = {{.container_port = 8080}};
+  }
+  /// What it answers; nothing when it does not within half a second.
+  std::optional<std::string> answer(Container& container) {
+    auto asking = [](Container& one) -> Task<std::string> {
+      http::Request request = http::get("/");
+      Task<http::Response> handling = one.endpoint()->handle(request);
+      http::Response response = co_await std::move(handling);
+      Task<Result<void>> reading = response.body.read_all();
+      const Result<void> read = co_await std::move(reading);
+      co_return read ? std::string(response.body.bytes()) : read.error().detail;
+    };
+    auto limited = with_deadline(env_.timers, asking(container), env_.timers.now() + 500ms);
+    return loop_.run(std::move(limited));
+  }
+};
+
+TEST_F(SandboxFrozenTest, ItStandsStillWithItsMemoryAndGoesOn) {
+  EXPECT_TRUE(runtime_->can_freeze(spec_));
+  auto container = start({"serve"}).value();
+  ASSERT_TRUE(wait_for_line("listening"));
+  EXPECT_EQ(answer(*container), "hello");
+  ASSERT_TRUE(container->freeze());
+  EXPECT_EQ(answer(*container), std::nullopt);
+  const Duration used = container->stats()->cpu_time;
+  EXPECT_EQ(answer(*container), std::nullopt);
+  EXPECT_EQ(container->stats()->cpu_time, used);
+  ASSERT_TRUE(container->thaw());
+  EXPECT_EQ(answer(*container), "hello");
+  ASSERT_TRUE(container->freeze());
+  loop_.run(container->stop(10s));
+  EXPECT_TRUE(loop_.run(container->wait()).success()) << "it heard SIGTERM";
+}
+
+TEST_F(SandboxFrozenTest, WhoIsFrozenIsKilledAllTheSame) {
+  auto container = start({"stubborn"}).value();
+  ASSERT_TRUE(wait_for_line("stubborn"));
+  ASSERT_TRUE(container->freeze());
+  container->signal(SIGKILL);
+  EXPECT_EQ(loop_.run(container->wait()).signal, SIGKILL);
+  EXPECT_FALSE(container->freeze());
+  container = start({"stubborn"}).value();
+  ASSERT_TRUE(wait_for_line("stubborn"));
+  ASSERT_TRUE(container->freeze());
+  container.reset();  // and does not wait for ever
+  spec_.freezable = false;
+  container = start({"stubborn"}).value();
+  EXPECT_EQ(container->freeze().error().code, Errc::unimplemented);
+}
+
 TEST_F(SandboxTest, TheHostsNetworkIsAChoice) {
   options_.host_network = true;
   make();
@@ -719,7 +846,12 @@ TEST_F(SandboxTest, DestroyingItEndsWhatRunsBesideIt) {
   container.reset();  // and does not wait for itself
 }
 
-TEST_F(SandboxTest, AKilledPlatformLeavesNothingBehind) {
+class KilledPlatform : public SandboxTest, public testing::WithParamInterface<bool> {};
+
+TEST_P(KilledPlatform, LeavesNothingBehind) {
+  const bool frozen = GetParam();
+  if (frozen && !options_.support.freezing) GTEST_SKIP() << "FREEZING IS NOT TESTED HERE";
+  spec_.freezable = frozen;
   int ends[2];
   ASSERT_EQ(::pipe(ends), 0);
   const pid_t host = ::fork();
@@ -732,6 +864,7 @@ TEST_F(SandboxTest, AKilledPlatformLeavesNothingBehind) {
     auto container = loop.run(runtime.start(spec_, output));
     if (!container) ::_exit(1);
     loop.run(eventually(loop.env().timers, [&ready] { return ready; }));
+    if (frozen && !(*container)->freeze()) ::_exit(1);
     (void)!::write(ends[1], "r", 1);
     loop.run_for(1h);
     ::_exit(0);
@@ -761,6 +894,9 @@ TEST_F(SandboxTest, AKilledPlatformLeavesNothingBehind) {
     EXPECT_EQ(line.find(folder_.path()), std::string::npos) << line;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(WithWhatRuns, KilledPlatform, testing::Bool(),
+                         [](const auto& one) { return one.param ? "frozen" : "running"; });
 
 }  // namespace
 }  // namespace knative
