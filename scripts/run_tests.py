@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OUTPUT_BYTES_MAX = 20000
 FUZZ_SECONDS = 5
 PYTHON_THREADS = ("test_aio.py", "test_loops.py", "test_platform.py", "test_trials.py")
-LONGEST = ("platform_test", "churn_test", "base_test")  # begun first, so that nothing waits for them
+LONGEST = ("workload_test", "platform_test", "churn_test", "base_test")  # begun first, so that nothing waits for them
 
 
 class Totals:

@@ -316,9 +316,8 @@ const fields::Struct& describe(const ProjectedVolumeSource*) {
 }
 
 const fields::Struct& describe(const EmptyDirVolumeSource*) {
-  static const Field list[] = {
-      warned("medium", &EmptyDirVolumeSource::medium, "volumes lie on the disk of the host"),
-      warned("sizeLimit", &EmptyDirVolumeSource::size_limit, "there are no limits on volumes")};
+  static const Field list[] = {acts("medium", &EmptyDirVolumeSource::medium),
+                               acts("sizeLimit", &EmptyDirVolumeSource::size_limit)};
   static const fields::Struct description{"EmptyDirVolumeSource", list};
   return description;
 }

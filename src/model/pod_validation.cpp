@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <map>
 #include <set>
 
 #include "knative/oci.hpp"
@@ -310,6 +311,47 @@ FieldErrors validate_mount(const VolumeMount& mount, const Context& context,
   return errors;
 }
 
+constexpr std::int32_t file_mode_max = 0777;
+
+void check_mode(FieldErrors& errors, std::optional<std::int32_t> mode, std::string_view field) {
+  if (!mode || (*mode >= 0 && *mode <= file_mode_max)) return;
+  errors.add(invalid_value(std::to_string(*mode), field,
+                           "must be a number between 0 and 0777 (octal), both inclusive"));
+}
+
+// The name of a file that a volume is made of.
+void check_file_path(FieldErrors& errors, const std::string& path, std::string_view field) {
+  if (path.starts_with('/')) {
+    errors.add(invalid_value(path, field, "must be a relative path"));
+  } else if (("/" + path + "/").find("/../") != std::string::npos) {
+    errors.add(invalid_value(path, field, "must not contain '..'"));
+  } else if (path.starts_with("..")) {
+    errors.add(invalid_value(path, field, "must not start with '..'"));
+  }
+}
+
+template <class Item>  // KeyToPath, DownwardApiFile
+FieldErrors check_files(const std::vector<Item>& items) {
+  FieldErrors errors;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    FieldErrors wrong;
+    check_file_path(wrong, items[i].path, "path");
+    check_mode(wrong, items[i].mode, "mode");
+    errors.add(at(std::move(wrong), "items", i));
+  }
+  return errors;
+}
+
+template <class Source>
+void check_files(FieldErrors& errors, const std::optional<Source>& source, std::string_view field) {
+  if (!source) return;
+  FieldErrors wrong = check_files(source->items);
+  if constexpr (requires { source->default_mode; }) {
+    check_mode(wrong, source->default_mode, "defaultMode");
+  }
+  errors.add(std::move(wrong).via_field(field));
+}
+
 FieldErrors validate_items(const std::vector<KeyToPath>& items) {
   FieldErrors errors;
   for (std::size_t i = 0; i < items.size(); ++i) {
@@ -368,15 +410,6 @@ FieldErrors validate_volume(const Volume& volume, const PodFeatures& features) {
   source(volume.downward_api.has_value(), false, "downwardAPI");
   source(volume.git_repo.has_value(), false, "gitRepo");
   errors.add(exactly_one(set, {"secret", "configMap", "projected", "emptyDir"}));
-  const std::string medium = volume.empty_dir ? volume.empty_dir->medium : std::string();
-  if (!medium.empty() && medium != "Memory" && !medium.starts_with("HugePages")) {
-    errors.add(invalid_value(medium, "emptyDir.medium"));
-  }
-  if (volume.empty_dir && volume.empty_dir->size_limit &&
-      volume.empty_dir->size_limit->is_negative()) {
-    errors.add(invalid_value(volume.empty_dir->size_limit->to_string(), "emptyDir.sizeLimit",
-                             "must be greater than or equal to 0"));
-  }
   if (volume.persistent_volume_claim) {
     const std::string& claim = volume.persistent_volume_claim->claim_name;
     std::string wrong = check_dns1123_subdomain(claim);
@@ -394,6 +427,7 @@ FieldErrors validate_volume(const Volume& volume, const PodFeatures& features) {
     errors.add(validate_items(volume.config_map->items).via_field("configMap"));
     if (volume.config_map->name.empty()) errors.add(missing_field({"configMap.name"}));
   }
+  errors.add(validate_volume_content(volume));
   if (volume.projected) {
     for (std::size_t i = 0; i < volume.projected->sources.size(); ++i) {
       errors.add(at(validate_projection(volume.projected->sources[i]), "projected.sources", i));
@@ -628,10 +662,51 @@ FieldErrors validate_pod_fields(const PodSpec& pod, const PodFeatures& features)
       errors.add(invalid_value(pod.service_account_name, "serviceAccountName", std::move(wrong)));
     }
   }
+  for (std::size_t i = 0; i < pod.image_pull_secrets.size(); ++i) {
+    const std::string& name = pod.image_pull_secrets[i].name;
+    if (name.empty()) {
+      errors.add(at(missing_field({"name"}), "imagePullSecrets", i));
+    } else if (std::string wrong = check_dns1123_subdomain(name); !wrong.empty()) {
+      errors.add(at(invalid_value(name, "name", std::move(wrong)), "imagePullSecrets", i));
+    }
+  }
   return errors;
 }
 
 }  // namespace
+
+FieldErrors validate_volume_content(const Volume& volume) {
+  FieldErrors errors;
+  if (volume.empty_dir) {
+    const EmptyDirVolumeSource& folder = *volume.empty_dir;
+    if (folder.medium.starts_with("HugePages")) {
+      errors.add(invalid_value(folder.medium, "emptyDir.medium", "there are no huge pages here"));
+    } else if (!folder.medium.empty() && !folder.in_memory()) {
+      errors.add(invalid_value(folder.medium, "emptyDir.medium"));
+    }
+    if (folder.size_limit && folder.size_limit->is_negative()) {
+      errors.add(invalid_value(folder.size_limit->to_string(), "emptyDir.sizeLimit",
+                               "must be greater than or equal to 0"));
+    }
+  }
+  check_files(errors, volume.secret, "secret");
+  check_files(errors, volume.config_map, "configMap");
+  check_files(errors, volume.downward_api, "downwardAPI");
+  if (!volume.projected) return errors;
+  check_mode(errors, volume.projected->default_mode, "projected.defaultMode");
+  for (std::size_t i = 0; i < volume.projected->sources.size(); ++i) {
+    const VolumeProjection& source = volume.projected->sources[i];
+    FieldErrors wrong;
+    check_files(wrong, source.secret, "secret");
+    check_files(wrong, source.config_map, "configMap");
+    check_files(wrong, source.downward_api, "downwardAPI");
+    if (source.service_account_token) {
+      check_file_path(wrong, source.service_account_token->path, "serviceAccountToken.path");
+    }
+    errors.add(at(std::move(wrong), "projected.sources", i));
+  }
+  return errors;
+}
 
 std::optional<std::size_t> serving_container(const PodSpec& pod) noexcept {
   if (pod.containers.size() == 1) return 0;
@@ -639,6 +714,35 @@ std::optional<std::size_t> serving_container(const PodSpec& pod) noexcept {
     if (!pod.containers[i].ports.empty()) return i;
   }
   return std::nullopt;
+}
+
+namespace {
+
+// Several mounts share the folder on disk that memory of one container alone cannot be.
+FieldErrors validate_memory(const PodSpec& pod) {
+  std::map<std::string_view, int> mounts;
+  for (const auto* list : {&pod.init_containers, &pod.containers}) {
+    for (const Container& container : *list) {
+      for (const VolumeMount& mount : container.volume_mounts) {
+        mounts[mount.name] += mount.sub_path.empty() ? 1 : 2;
+      }
+    }
+  }
+  FieldErrors errors;
+  for (std::size_t i = 0; i < pod.volumes.size(); ++i) {
+    const Volume& volume = pod.volumes[i];
+    const bool wanted = volume.empty_dir && volume.empty_dir->in_memory();
+    if (wanted && mounts[volume.name] > 1) {
+      errors.add(at(not_in_memory("emptyDir.medium"), "volumes", i));
+    }
+  }
+  return errors;
+}
+
+}  // namespace
+
+FieldError not_in_memory(std::string_view field) {
+  return field_error("it lies on disk, as several mounts share it", {field}).as_warning();
 }
 
 FieldErrors validate_revision_pod(const PodSpec& pod, const PodFeatures& features) {
@@ -655,6 +759,7 @@ FieldErrors validate_revision_pod(const PodSpec& pod, const PodFeatures& feature
   const Context context{features, pod.volumes, mounted};
   errors.add(validate_containers(pod, context));
   errors.add(validate_names(pod));
+  errors.add(validate_memory(pod));
   for (std::size_t i = 0; i < pod.volumes.size(); ++i) {
     const std::string& name = pod.volumes[i].name;
     if (name.empty() || mounted.contains(name)) continue;

@@ -33,6 +33,12 @@ inline FieldErrors validate_revision_pod(const PodSpec& pod) {
   return validate_revision_pod(pod, PodFeatures{});
 }
 
+// What a volume is made of, as Kubernetes says: medium and limit, where files may be, their modes.
+FieldErrors validate_volume_content(const Volume& volume);
+
+// The warning that what is to lie in memory does not.
+FieldError not_in_memory(std::string_view field);
+
 // The index of the container that gets requests: the only one, or the one with a port. Empty when
 // there is none.
 std::optional<std::size_t> serving_container(const PodSpec& pod) noexcept;

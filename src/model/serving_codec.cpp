@@ -297,6 +297,7 @@ constexpr std::string_view no_links = "there are no variables that name other se
       {root ".annotations[autoscaling.knative.dev/class]", Mark::acts},                            \
       {root ".annotations[autoscaling.knative.dev/*]", Mark::warned, no_annotation},               \
       {root ".annotations[serving.knative.dev/progress-deadline]", Mark::acts},                    \
+      {root ".annotations[serving.knative.dev/idle]", Mark::acts},                                 \
       {root ".annotations[queue.sidecar.serving.knative.dev/*]", Mark::warned, no_queue_proxy},    \
       {root ".annotations[features.knative.dev/http-full-duplex]", Mark::warned, always_duplex}, { \
     root ".annotations[features.knative.dev/*]", Mark::warned, no_annotation                       \

@@ -223,6 +223,10 @@ FieldErrors validate_revision_annotations(const StringMap& annotations, const Co
   FieldErrors errors = validate_autoscaling(annotations, config);
   errors.add(validate_queue_annotations(annotations));
   errors.add(validate_seconds(annotations, keys::progress_deadline, "progress-deadline"));
+  const auto idle = annotations.find(keys::idle);
+  if (idle != annotations.end() && idle->second != "frozen" && idle->second != "stopped") {
+    errors.add(invalid_value(idle->second, keys::idle, "expected frozen or stopped"));
+  }
   return errors;
 }
 

@@ -283,6 +283,15 @@ TEST(PodFields, AccountAndToken) {
             "invalid value: true: automountServiceAccountToken");
 }
 
+TEST(PodFields, SecretsForImagesHaveNames) {
+  PodSpec pod = with({});
+  pod.image_pull_secrets = {{"right.one"}, {""}, {"Wrong"}};
+  const std::string errors = errors_of(pod);
+  EXPECT_NE(errors.find("missing field(s): imagePullSecrets[1].name"), errors.npos) << errors;
+  EXPECT_NE(errors.find("invalid value: Wrong: imagePullSecrets[2].name"), errors.npos) << errors;
+  EXPECT_EQ(errors.find("imagePullSecrets[0]"), errors.npos) << errors;
+}
+
 TEST(PodFields, SomeNeedAFeatureAndSomeAreNeverAllowed) {
   const Value some = Value::List{Value("x")};
   PodSpec pod = with({});

@@ -139,6 +139,33 @@ TEST(PodVolumes, SecretsAndConfigMapsHaveNamesAndWholeItems) {
   EXPECT_EQ(errors_of(Volume{.name = "v", .config_map = ConfigMapVolumeSource{.name = "m"}}), "");
 }
 
+TEST(PodVolumes, FilesStayInTheirVolumeAndHaveModesOfPermissions) {
+  const auto secret = [](KeyToPath item, std::optional<std::int32_t> mode) {
+    return Volume{.name = "v",
+                  .secret = SecretVolumeSource{
+                      .secret_name = "s", .items = {std::move(item)}, .default_mode = mode}};
+  };
+  const std::string octal = "\nmust be a number between 0 and 0777 (octal), both inclusive";
+  EXPECT_EQ(errors_of(secret({"k", "a/..b", 0777}, 0)), "");
+  EXPECT_EQ(errors_of(secret({"k", "../k", {}}, 01777)),
+            "invalid value: ../k: volumes[0].secret.items[0].path\nmust not contain '..'\n"
+            "invalid value: 1023: volumes[0].secret.defaultMode" +
+                octal);
+  EXPECT_EQ(
+      errors_of(secret({"k", "/etc/k", -1}, {})),
+      "invalid value: -1: volumes[0].secret.items[0].mode" + octal +
+          "\ninvalid value: /etc/k: volumes[0].secret.items[0].path\nmust be a relative path");
+  EXPECT_EQ(errors_of(secret({"k", "..k", {}}, {})),
+            "invalid value: ..k: volumes[0].secret.items[0].path\nmust not start with '..'");
+  const NamedProjection named{.name = "n", .items = {{.key = "k", .path = "a/../../k"}}};
+  EXPECT_EQ(errors_of(Volume{.name = "v",
+                             .projected = ProjectedVolumeSource{.sources = {{.config_map = named}},
+                                                                .default_mode = 512}}),
+            "invalid value: 512: volumes[0].projected.defaultMode" + octal +
+                "\ninvalid value: a/../../k: "
+                "volumes[0].projected.sources[0].configMap.items[0].path\nmust not contain '..'");
+}
+
 TEST(PodVolumes, ProjectionsHaveExactlyOneSource) {
   const std::string here = "volumes[0].projected.sources[0].";
   const NamedProjection named{.name = "n", .items = {{.key = "k", .path = "p"}}};

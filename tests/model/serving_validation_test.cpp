@@ -96,6 +96,15 @@ TEST(ServingAnnotations, TheProgressDeadlineIsWholeSeconds) {
   }
 }
 
+TEST(ServingAnnotations, WhatIdleInstancesAreIsOneOfTwo) {
+  const std::string key = "serving.knative.dev/idle";
+  EXPECT_EQ(with_annotation(key, "frozen").to_string(), "");
+  EXPECT_EQ(with_annotation(key, "stopped").to_string(), "");
+  EXPECT_EQ(with_annotation(key, "Frozen").to_string(),
+            "invalid value: Frozen: spec.template.metadata.annotations." + key +
+                "\nexpected frozen or stopped");
+}
+
 TEST(ServingAnnotations, OfARevisionFollowTheSameRules) {
   Revision revision{.metadata = {.name = "r"}, .spec = hello().spec.template_.spec};
   revision.metadata.annotations = {{"autoscaling.knative.dev/min-scale", "x"},
