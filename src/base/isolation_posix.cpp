@@ -257,7 +257,7 @@ class IsolationPlan::Setup {
     if (!isolation_.stage.empty()) return set_stage();
     return take_sources() && make_root() && change_root() && mount_system() && write_files() &&
            mount_memories() && attach_binds() && make_working_directory(working_directory) &&
-           hide() && set_up_network() && set_hostname() && leave_host();
+           hide() && set_up_network() && set_hostname();
   }
 
   bool set_stage() noexcept {
@@ -303,7 +303,20 @@ class IsolationPlan::Setup {
         if (!restrict_tree(tree, mount)) return false;
       }
     }
-    return true;
+    return isolation_.stage.empty() ? take_kernels() : true;
+  }
+
+  /// What the kernel shows of itself, made while the host's is there: without that nobody may.
+  bool take_kernels() noexcept {
+    constexpr std::uint64_t attributes = mount_no_set_id | mount_no_devices | mount_no_programs;
+    proc_ = new_tree("proc", attributes);
+    if (proc_ < 0) return failed("/proc");
+    // Only who owns a network may mount its own view of it.
+    const Mount sys{"/sys", "/sys", {}, true, true, false};
+    sys_ = isolation_.host_network ? clone_tree(AT_FDCWD, "/sys")
+                                   : new_tree("sysfs", attributes | mount_read_only);
+    if (sys_ < 0) return failed("/sys");
+    return !isolation_.host_network || restrict_tree(sys_, sys);
   }
 
   bool make_root() noexcept {
@@ -330,12 +343,21 @@ class IsolationPlan::Setup {
     return made;
   }
 
-  /// From here on absolute paths are those of the root; the host is reached by `host_` only.
+  /// From here on there is nothing but the root. The host, which lies over it for a moment, goes
+  /// before any path is followed: from the root itself ".." leads to what lies over it.
   bool change_root() noexcept {
-    host_ = ::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (host_ < 0) return failed("/");
+    const int host = ::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (host < 0) return failed("/");
     if (::chdir(plan_.merged_.c_str()) < 0) return failed(plan_.merged_.c_str());
-    return ::syscall(SYS_pivot_root, ".", ".") == 0 || failed("pivot_root");
+    if (::syscall(SYS_pivot_root, ".", ".") < 0) return failed("pivot_root");
+    if (::fchdir(host) < 0 || ::umount2(".", MNT_DETACH) < 0) return failed("leaving the host");
+    ::close(host);
+    return ::chdir("/") == 0 || failed("/");
+  }
+
+  bool attach_kernels(int tree, const char* target) noexcept {
+    if (::mkdir(target, 0755) < 0 && errno != EEXIST) return failed(target);
+    return attach_tree(tree, target) || failed(target);
   }
 
   /// mkdir -p of what comes before the last name, or of everything.
@@ -394,7 +416,7 @@ class IsolationPlan::Setup {
   }
 
   bool mount_system() noexcept {
-    if (!mount_one("proc", "/proc", private_flags, nullptr) ||
+    if (!attach_kernels(proc_, "/proc") ||
         !mount_one("tmpfs", "/dev", MS_NOSUID | MS_NOEXEC, "mode=755,size=16m")) {
       return false;
     }
@@ -409,22 +431,8 @@ class IsolationPlan::Setup {
     return mount_one("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC,
                      "newinstance,ptmxmode=0666,mode=0620") &&
            mount_one("tmpfs", "/dev/shm", private_flags, "mode=1777,size=64m") &&
-           mount_one("mqueue", "/dev/mqueue", private_flags, nullptr) && mount_sys() &&
-           make_tmp("/tmp");
-  }
-
-  bool mount_sys() noexcept {
-    if (::mkdir("/sys", 0755) < 0 && errno != EEXIST) return failed("/sys");
-    if (isolation_.host_network) {
-      // Only who owns a network may mount its own view of it.
-      const int tree = clone_tree(host_, "sys");
-      const Mount sys{"/sys", "/sys", {}, true, true, false};
-      if (tree < 0 || !restrict_tree(tree, sys) || !attach_tree(tree, "/sys"))
-        return failed("/sys");
-    } else if (::mount("sysfs", "/sys", "sysfs", private_flags | MS_RDONLY, nullptr) < 0) {
-      return failed("/sys");
-    }
-    return mount_groups();
+           mount_one("mqueue", "/dev/mqueue", private_flags, nullptr) &&
+           attach_kernels(sys_, "/sys") && mount_groups() && make_tmp("/tmp");
   }
 
   /// The limits, to look at.
@@ -561,16 +569,11 @@ class IsolationPlan::Setup {
     return name.empty() || ::sethostname(name.data(), name.size()) == 0 || failed("hostname");
   }
 
-  bool leave_host() noexcept {
-    if (::fchdir(host_) < 0 || ::umount2(".", MNT_DETACH) < 0) return failed("leaving the host");
-    ::close(host_);
-    return ::chdir("/") == 0 || failed("/");
-  }
-
   const IsolationPlan& plan_;
   const Isolation& isolation_;
   SetupFailure& failure_;
-  int host_ = -1;
+  int proc_ = -1;
+  int sys_ = -1;
 };
 
 bool IsolationPlan::enter(const char* working_directory, SetupFailure& failure) const noexcept {

@@ -15,14 +15,18 @@ namespace knative::base {
 
 inline constexpr long call_open_tree = 428;
 inline constexpr long call_move_mount = 429;
+inline constexpr long call_fsopen = 430;
+inline constexpr long call_fsconfig = 431;
+inline constexpr long call_fsmount = 432;
 inline constexpr long call_openat2 = 437;
 inline constexpr long call_mount_setattr = 442;
 inline constexpr unsigned open_tree_clone = 1;
-inline constexpr unsigned mount_recursive = 0x8000;     // AT_RECURSIVE
-inline constexpr unsigned move_mount_from_empty = 0x4;  // MOVE_MOUNT_F_EMPTY_PATH
-inline constexpr std::uint64_t mount_read_only = 0x1;   // MOUNT_ATTR_RDONLY
-inline constexpr std::uint64_t mount_no_set_id = 0x2;   // MOUNT_ATTR_NOSUID
-inline constexpr std::uint64_t mount_no_devices = 0x4;  // MOUNT_ATTR_NODEV
+inline constexpr unsigned mount_recursive = 0x8000;      // AT_RECURSIVE
+inline constexpr unsigned move_mount_from_empty = 0x4;   // MOVE_MOUNT_F_EMPTY_PATH
+inline constexpr std::uint64_t mount_read_only = 0x1;    // MOUNT_ATTR_RDONLY
+inline constexpr std::uint64_t mount_no_set_id = 0x2;    // MOUNT_ATTR_NOSUID
+inline constexpr std::uint64_t mount_no_devices = 0x4;   // MOUNT_ATTR_NODEV
+inline constexpr std::uint64_t mount_no_programs = 0x8;  // MOUNT_ATTR_NOEXEC
 
 struct MountAttributes {
   std::uint64_t set = 0;
@@ -37,8 +41,23 @@ inline int clone_tree(int folder, const char* path) noexcept {
       ::syscall(call_open_tree, folder, path, open_tree_clone | O_CLOEXEC | mount_recursive));
 }
 
-/// The same, where others write to the folder `within` above it, unless that is empty: it is looked
-/// at once, through no link, and what was seen is cloned, whatever they do meanwhile.
+/// A new file system of the kernel's, as a tree that is nowhere yet; negative: see errno.
+inline int new_tree(const char* type, std::uint64_t attributes) noexcept {
+  constexpr unsigned create = 6;  // FSCONFIG_CMD_CREATE
+  constexpr unsigned close_on_exec = 1;
+  const int made = static_cast<int>(::syscall(call_fsopen, type, close_on_exec));
+  if (made < 0) return -1;
+  const bool good = ::syscall(call_fsconfig, made, create, nullptr, nullptr, 0) == 0;
+  const int tree =
+      good ? static_cast<int>(::syscall(call_fsmount, made, close_on_exec, attributes)) : -1;
+  const int error = errno;
+  ::close(made);
+  errno = error;
+  return tree;
+}
+
+/// As `clone_tree`, where others write to the folder `within` above it, unless that is empty: it is
+/// looked at once, through no link, and what was seen is cloned, whatever they do meanwhile.
 inline int clone_tree_within(const std::string& source, const std::string& within) noexcept {
   if (within.empty()) return clone_tree(AT_FDCWD, source.c_str());
   constexpr std::uint64_t beneath = 8;       // RESOLVE_BENEATH

@@ -262,6 +262,41 @@ TEST_F(SandboxTest, ALinkOfTheImageLeadsNoMountOutside) {
   EXPECT_TRUE(std::filesystem::is_empty(outside));
 }
 
+// The host lay over the new root until everything was made, and ".." of the root led to it.
+TEST_F(SandboxTest, NoRelativeLinkAndNoDotsLeadOutOfTheRoot) {
+  const std::string outside = folder_ / "outside";
+  std::filesystem::create_directories(outside + "/etc");
+  std::ofstream(outside + "/etc/hosts") << "of the host\n";
+  const std::string up = "../../../../../../../../..";
+  std::filesystem::create_directory_symlink(up + outside, images_.root() + "/rel");
+  spec_.working_directory = "/rel/made";
+  static_cast<void>(start({"see"}));
+  spec_.working_directory = "/" + up + outside + "/made";
+  static_cast<void>(start({"see"}));
+  spec_.working_directory.clear();
+  const std::string volume = folder_ / "volume";
+  std::filesystem::create_directories(volume);
+  std::ofstream(volume + "/file") << "x";
+  for (const char* source : {"", "/file"}) {
+    spec_.mounts = {{volume + source, "/rel/deep/er", false}};
+    static_cast<void>(start({"see"}));
+  }
+  spec_.mounts.clear();
+  std::filesystem::remove_all(images_.root() + "/etc");
+  std::filesystem::create_directory_symlink(up + outside + "/etc", images_.root() + "/etc");
+  static_cast<void>(start({"see"}));
+  std::vector<std::string> found;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(outside)) {
+    found.push_back(entry.path().filename());
+  }
+  std::sort(found.begin(), found.end());
+  EXPECT_EQ(found, (std::vector<std::string>{"etc", "hosts"}));
+  std::ifstream hosts(outside + "/etc/hosts");
+  std::string line;
+  std::getline(hosts, line);
+  EXPECT_EQ(line, "of the host");
+}
+
 // A container beside it, or one that was before, changes what its own volume holds.
 TEST_F(SandboxTest, APlaceInAVolumeThatBecameALinkIsNotFollowed) {
   const std::string volume = folder_ / "volume";
