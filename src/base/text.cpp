@@ -94,4 +94,21 @@ std::size_t utf8_prefix(std::string_view text, std::size_t bytes_max) noexcept {
   return splits && cut > 0 ? cut : bytes_max;
 }
 
+std::string shown_name(std::string_view name) {
+  constexpr std::size_t bytes_max = 300;
+  constexpr unsigned char control_end = 0x20;
+  constexpr unsigned char erase = 0x7f;
+  std::string shown;
+  for (const char c : valid_utf8(name.substr(0, utf8_prefix(name, bytes_max)))) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= control_end && byte != erase) {
+      shown.push_back(c);
+      continue;
+    }
+    constexpr const char* digits = "0123456789abcdef";
+    shown.append("\\x").append(1, digits[byte >> 4]).append(1, digits[byte & 15]);
+  }
+  return shown;
+}
+
 }  // namespace knative::base

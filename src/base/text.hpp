@@ -24,6 +24,9 @@ Result<std::string> from_base64(std::string_view text);
 std::size_t utf8_length(std::string_view text) noexcept;
 /// Text for people: every byte that belongs to no character becomes U+FFFD.
 std::string valid_utf8(std::string_view text);
+/// What strangers call something, for people and their terminals: at most 300 bytes of it, valid
+/// UTF-8, control characters as "\x1b".
+std::string shown_name(std::string_view name);
 /// How many of the first `bytes_max` bytes end between two characters; all of them when what
 /// stands there is no UTF-8 anyway.
 std::size_t utf8_prefix(std::string_view text, std::size_t bytes_max) noexcept;

@@ -303,7 +303,10 @@ Result<std::vector<LegacyImage>> parse_legacy(std::string_view text) {
 class ArchiveImport {
  public:
   ArchiveImport(ImageStore& store, ByteSource& source, const ImportOptions& options)
-      : store_(store), options_(options), reader_(store, source, options) {}
+      : store_(store),
+        options_(options),
+        reader_(store, source, options),
+        bytes_left_(options.bytes_max) {}
 
   Result<std::vector<ImportedImage>> run() {
     if (Result<void> read = reader_.read_all(); !read) return read.error();
@@ -358,6 +361,9 @@ class ArchiveImport {
     for (Descriptor& entry : index->manifests) {
       if (Result<void> there = visit_image(entry, find, visit); !there) {
         return there.error().within(archive::index_file);
+      }
+      if (Result<void> good = check_layers(store_, entry, find, bytes_left_); !good) {
+        return good.error().within(archive::index_file);
       }
       std::vector<std::string> names = names_of(entry, legacy);
       entry.annotations.erase(std::string(archive::ref_name));
@@ -434,28 +440,8 @@ class ArchiveImport {
     layer->media_type = gzip   ? media_type::layer_gzip
                         : zstd ? media_type::layer_zstd
                                : media_type::layer;
-    const Result<Digest> plain = gzip || zstd ? digest_of_content(*layer) : layer->digest;
-    if (!plain) return plain.error().within(tar::shown(name));
-    if (*plain == diff_id) return layer;
-    return other_digest(diff_id, *plain).within(tar::shown(name));
-  }
-
-  Result<Digest> digest_of_content(const Descriptor& layer) {
-    Result<std::unique_ptr<ByteSource>> packed = store_.open_blob(layer);
-    if (!packed) return packed.error();
-    Result<std::unique_ptr<tar::DecodedSource>> plain = tar::DecodedSource::over(**packed, {});
-    if (!plain) return plain.error();
-    std::vector<char> piece(imported_piece_bytes);
-    while (true) {
-      Result<std::size_t> count = (*plain)->read(piece);
-      if (!count) return count.error();
-      if (*count == 0) return (*plain)->digest();
-      unpacked_bytes_ += *count;
-      if (unpacked_bytes_ > options_.bytes_max) {
-        return fail(Errc::resource_exhausted, "its layers unpack to more than " +
-                                                  std::to_string(options_.bytes_max) + " bytes");
-      }
-    }
+    Result<void> good = check_layer(store_, *layer, diff_id, bytes_left_);
+    return good ? std::move(layer) : good.error().within(tar::shown(name));
   }
 
   // ---- names
@@ -491,7 +477,7 @@ class ArchiveImport {
   const ImportOptions& options_;
   ArchiveReader reader_;
   std::vector<ImportedImage> images_;
-  std::uint64_t unpacked_bytes_ = 0;
+  std::uint64_t bytes_left_;  // for layers to unpack to
 };
 
 }  // namespace
@@ -523,6 +509,11 @@ Result<std::vector<ImportedImage>> import_images(ImageStore& store, Files& files
     return fail(Errc::invalid_argument, path + " has " + std::to_string(all->size()) +
                                             " images with names" +
                                             (all->empty() ? "" : ", which cannot have one name"));
+  }
+  std::uint64_t bytes_left = options.bytes_max;
+  for (const auto& [name, manifest] : *all) {
+    const Result<void> good = check_layers(**layout, manifest, documents_of(**layout), bytes_left);
+    if (!good) return good.error().within(path);
   }
   std::vector<ImportedImage> images;
   for (const auto& [name, manifest] : *all) {

@@ -22,17 +22,6 @@ struct ExportContents {
   Value::List legacy;  // manifest.json
 };
 
-FindDocument documents_of(ImageStore& store) {
-  return [&store](const Descriptor& at) -> Result<std::optional<std::string>> {
-    const Result<std::optional<std::uint64_t>> size = store.blob_size(at.digest);
-    if (!size) return size.error();
-    if (!*size) return std::optional<std::string>();
-    Result<std::string> text = store.get_blob(at, document_bytes_max);
-    if (!text) return text.error();
-    return std::optional<std::string>(std::move(*text));
-  };
-}
-
 // What stands under a name, index or not.
 Result<Descriptor> find_named(ImageStore& store, const Reference& name) {
   const Reference wanted = name.with_default_tag();

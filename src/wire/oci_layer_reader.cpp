@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "base/text.hpp"
 #include "wire/oci_decode.hpp"
 #include "wire/oci_tar_reader.hpp"
 
@@ -33,8 +34,7 @@ constexpr std::string_view bookkeeping_prefix = ".wh..wh.";
 // `invalid_argument` when it leads out, has a zero byte or is too long.
 Result<std::vector<std::string_view>> clean_name(std::string_view name, std::size_t bytes_max) {
   const auto refuse = [&](std::string_view why) {
-    return fail(Errc::invalid_argument,
-                "\"" + std::string(name.substr(0, 300)) + "\": " + std::string(why));
+    return fail(Errc::invalid_argument, "\"" + base::shown_name(name) + "\": " + std::string(why));
   };
   if (name.size() > bytes_max) return refuse("the name is too long");
   if (name.find('\0') != std::string_view::npos) return refuse("the name contains a zero byte");
@@ -238,7 +238,8 @@ class Extractor {
 
   void lose(const std::string& relative, const std::string& why) {
     if (losses_.changed.size() == losses_max) return;
-    losses_.changed.push_back("\"" + (relative.empty() ? "/" : relative) + "\": " + why);
+    losses_.changed.push_back("\"" + (relative.empty() ? "/" : base::shown_name(relative)) +
+                              "\": " + why);
   }
 
   std::string absolute(const std::string& relative) const {
@@ -395,7 +396,8 @@ class Extractor {
                             const std::string& path) {
     const auto refuse = [&entry](std::string_view why) {
       return fail(Errc::invalid_argument, shown(entry.name) + ": symbolic link to \"" +
-                                              entry.link.substr(0, 300) + "\" " + std::string(why));
+                                              base::shown_name(entry.link) + "\" " +
+                                              std::string(why));
     };
     if (entry.link.size() > options_.name_bytes_max) return refuse("is too long");
     if (entry.link.find('\0') != std::string::npos) return refuse("contains a zero byte");
@@ -493,7 +495,7 @@ class Extractor {
     }
     if (!info || info->type == FileType::directory) {
       return fail(Errc::invalid_argument, shown(entry.name) + ": hard link to \"" +
-                                              entry.link.substr(0, 300) +
+                                              base::shown_name(entry.link) +
                                               "\", which is no file of the archive");
     }
     if (options_.preserve) {
@@ -618,7 +620,7 @@ std::string UnpackLosses::to_string() const {
     first.push_back(std::to_string(all.size() - losses_named_max) + std::string(rest));
   };
   const auto named = [](const SpecialFile& file) {
-    return "\"" + file.name + "\" is not made: a " +
+    return "\"" + base::shown_name(file.name) + "\" is not made: a " +
            (file.kind == SpecialFile::Kind::pipe ? "pipe" : "device");
   };
   add(skipped, named, " more are not made");

@@ -4,6 +4,8 @@
 #include <charconv>
 #include <cstring>
 
+#include "base/text.hpp"
+
 namespace knative::oci::tar {
 
 namespace {
@@ -87,7 +89,7 @@ Error malformed(std::string_view what) {
 }  // namespace
 
 std::string shown(std::string_view name) {
-  return "archive entry \"" + std::string(name.substr(0, 300)) + "\"";
+  return "archive entry \"" + base::shown_name(name) + "\"";
 }
 
 Result<std::optional<Entry>> Reader::next() {

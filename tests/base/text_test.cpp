@@ -19,6 +19,12 @@ TEST(ValidUtf8, EveryByteThatBelongsToNoCharacterBecomesAReplacement) {
   EXPECT_EQ(valid_utf8("\xf4\x90\x80\x80").size(), 12u);          // too big
 }
 
+TEST(ShownName, DoesNothingToATerminal) {
+  EXPECT_EQ(shown_name("caf\xc3\xa9 \\ \"x\""), "caf\xc3\xa9 \\ \"x\"");
+  EXPECT_EQ(shown_name("a\x1b[31m\nb\x7f\xe9"), "a\\x1b[31m\\x0ab\\x7f\xef\xbf\xbd");
+  EXPECT_EQ(shown_name(std::string(299, 'x') + "\xc3\xa9").size(), 299u);
+}
+
 TEST(Utf8Prefix, EndsBetweenTwoCharacters) {
   EXPECT_EQ(utf8_prefix("abc", 10), 3u);
   EXPECT_EQ(utf8_prefix("abc", 2), 2u);

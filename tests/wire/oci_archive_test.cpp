@@ -115,6 +115,31 @@ class ImageArchive : public ::testing::Test {
   std::shared_ptr<ImageStore> store_ = memory_image_store();
 };
 
+// It was bound, and refused when it was to run.
+TEST_F(ImageArchive, LayersThatAreNotWhatTheirConfigPromisesAreRefused) {
+  const std::string folder = path("lies");
+  const std::shared_ptr<ImageStore> from = open_image_layout(files(), folder).value();
+  const std::string layer = raw_tar({{.name = "f", .content = "x"}});
+  for (const std::string& promised : {Digest::of("other").to_string() + "\"", std::string()}) {
+    Manifest manifest;
+    manifest.layers.push_back(from->put_blob(layer, media_type::layer).value());
+    manifest.config = from->put_blob(R"({"architecture":"amd64","os":"linux","rootfs":)"
+                                     R"({"type":"layers","diff_ids":[)" +
+                                         (promised.empty() ? "" : "\"" + promised) + "]}}",
+                                     media_type::config)
+                          .value();
+    from->put_manifest(ref("local/lies:v1"), manifest).value();
+    const std::vector<Reference> names{ref("local/lies:v1")};
+    export_images(*from, names, files(), path("lies.tar"), ArchiveFormat::oci).value();
+    for (const std::string& place : {folder, path("lies.tar")}) {
+      const auto images = import_images(*store_, files(), place);
+      ASSERT_FALSE(images) << place << promised;
+      EXPECT_EQ(images.error().code, Errc::data_loss) << images.error().detail;
+      EXPECT_TRUE(store_->references()->empty());
+    }
+  }
+}
+
 TEST_F(ImageArchive, BothFormatsComeBackWithNameAndDigest) {
   const std::shared_ptr<ImageStore> from = memory_image_store();
   const Descriptor shop = add_image(*from, "local/shop:v1").descriptor;
