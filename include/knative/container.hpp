@@ -54,8 +54,9 @@ struct ContainerMount {
   std::string source;  ///< Empty: a folder in memory, the container's own and gone with it.
   std::string target;
   bool read_only = false;
-  /// A folder above `source` that others write to: whoever mounts makes sure, at that moment, that
-  /// no link on the way leads out of it. Empty: nobody else does.
+  /// A folder above `source` that others write to. What is missing below it is made when the
+  /// container starts (`make_sub_paths`), and whoever mounts makes sure, at that moment, that no
+  /// link on the way leads out of it. Empty: nobody else does.
   std::string within = {};
   std::string volume = {};  ///< Its name in the pod.
   /// Of the whole volume. Memory has no more; a container whose volume has more on disk is killed
@@ -246,12 +247,15 @@ KNATIVE_EXPORT Result<ContainerCommand> container_command(
     const std::map<std::string, std::string>& own = {});
 
 /// What a container sees of its pod's volumes. `volumes` says by name what each is on this machine
-/// (`source`) and whether it may be written; a subPath is a file or folder below it that is made
-/// when it is absent, and leaves it by no link, now and when it is mounted (`within`). Fails with
-/// `invalid_argument` naming the volume. Blocks briefly.
+/// (`source`) and whether it may be written; a subPath is a file or folder below it (`within`).
+/// Fails with `invalid_argument` naming the volume.
 KNATIVE_EXPORT Result<std::vector<ContainerMount>> mount_volumes(
-    Files& files, const std::map<std::string, ContainerMount>& volumes,
+    const std::map<std::string, ContainerMount>& volumes,
     const std::vector<core::VolumeMount>& mounts);
+/// Before a container starts: what its subPaths name is there, else new folders; containers before
+/// it may have made files. Fails with `invalid_argument`, naming the volume, where a link leads
+/// out. Blocks briefly.
+KNATIVE_EXPORT Result<void> make_sub_paths(Files& files, const std::vector<ContainerMount>& mounts);
 
 /// `text` as it reads for a program that sees this machine's own files: a mount's target, wherever
 /// such a path stands in it, becomes the mount's source.

@@ -91,6 +91,10 @@ class KNATIVE_EXPORT Files {
   virtual Result<std::vector<FileInfo>> list(const std::string& directory) = 0;
   /// Create a directory and its parents; succeeds when it exists.
   virtual Result<void> make_directories(const std::string& path) = 0;
+  /// See to it that something is at `relative` below `directory`: what is there, a file, too, or
+  /// else folders. Links are followed as long as they stay below, whatever others change there
+  /// meanwhile; `invalid_argument` where one leads out or nowhere, naming `relative` alone.
+  virtual Result<void> make_inside(const std::string& directory, const std::string& relative);
   virtual Result<void> make_symlink(const std::string& target, const std::string& path) = 0;
   virtual Result<std::string> read_symlink(const std::string& path) = 0;
   virtual Result<void> set_mode(const std::string& path, unsigned mode) = 0;

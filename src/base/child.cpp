@@ -16,6 +16,7 @@
 
 #include "base/after_fork.hpp"
 #include "base/block_signals.hpp"
+#include "base/mount_calls.hpp"
 #include "base/posix_error.hpp"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -84,11 +85,9 @@ void set_descriptors(const Start& start) noexcept {
 /// of every root: until the exec the child's own is the host's program, and who runs that holds a
 /// way to write to it.
 bool leads_out(const char* path) noexcept {
-  constexpr long call_openat2 = 437;
-  constexpr std::uint64_t no_magic_links = 2;  // RESOLVE_NO_MAGICLINKS
   char interpreter[256];
   for (int depth = 0; depth < 6; ++depth) {  // the kernel follows five
-    const std::uint64_t how[3] = {O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, no_magic_links};
+    const std::uint64_t how[3] = {O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, resolve_no_magic_links};
     const int file = static_cast<int>(::syscall(call_openat2, AT_FDCWD, path, how, sizeof how));
     if (file < 0) return errno == ELOOP;
     char line[sizeof interpreter];

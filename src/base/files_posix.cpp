@@ -16,6 +16,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/file_descriptor.hpp"
+#include "base/mount_calls.hpp"
 #include "base/posix_error.hpp"
 
 namespace knative::base {
@@ -267,6 +269,23 @@ int count_below(int parent, const char* name, std::uint64_t bytes_max, std::uint
   return 0;
 }
 
+int look_beneath(int root, const std::string& relative) {
+  const FileDescriptor there(open_beneath(root, relative.c_str()));
+  return there.fd < 0 ? errno : 0;
+}
+
+/// A folder where nothing is, below one that is there.
+int make_beneath(int root, const std::string& relative) {
+  const std::size_t slash = relative.rfind('/');
+  const std::string above = slash == relative.npos ? "." : relative.substr(0, slash);
+  const FileDescriptor folder(open_beneath(root, above.c_str()));
+  if (folder.fd < 0) return errno;
+  const std::string name = slash == relative.npos ? relative : relative.substr(slash + 1);
+  // Somebody may have been faster, or a link leads nowhere.
+  if (::mkdirat(folder.fd, name.c_str(), 0755) < 0 && errno != EEXIST) return errno;
+  return look_beneath(root, relative);
+}
+
 /// 0 when the directory is there now.
 int make_directory(const std::string& path) {
   if (::mkdir(path.c_str(), 0755) == 0) return 0;
@@ -386,6 +405,24 @@ class PosixFiles final : public PosixFilesBase {
   Result<void> remove_all(const std::string& path) override {
     if (const int error = remove_tree(path.c_str()); error != 0) {
       return posix_error(error, path);
+    }
+    return {};
+  }
+
+  Result<void> make_inside(const std::string& directory, const std::string& relative) override {
+    const FileDescriptor root(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (root.fd < 0) return posix_error(errno, directory);
+    for (std::size_t end = 0; end != relative.npos;) {
+      end = relative.find('/', end + 1);
+      const std::string prefix = relative.substr(0, end);
+      int error = look_beneath(root.fd, prefix);
+      if (error == ENOSYS) return Files::make_inside(directory, relative);
+      if (error == ENOENT) error = make_beneath(root.fd, prefix);
+      if (error == ENOENT || error == EXDEV || error == ELOOP) {
+        return fail(Errc::invalid_argument,
+                    "\"" + relative + "\" leads out of its folder, or nowhere, by a link");
+      }
+      if (error != 0) return posix_error(error, "\"" + relative + "\"");
     }
     return {};
   }

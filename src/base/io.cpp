@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/file_tree.hpp"
+#include "base/inside.hpp"
 
 namespace knative {
 namespace {
@@ -28,6 +29,19 @@ Error no_such_call(const std::string& path, std::string_view what) {
 
 }  // namespace
 
+Result<void> Files::make_inside(const std::string& directory, const std::string& relative) {
+  const std::size_t slash = relative.rfind('/');
+  const std::string above = slash == relative.npos ? std::string() : relative.substr(0, slash);
+  Result<std::string> folder = base::resolve_inside(*this, directory, above, "path", "its folder");
+  if (!folder) return folder.error();
+  const std::string last = slash == relative.npos ? relative : relative.substr(slash + 1);
+  const std::string below = folder->empty() ? last : *folder + "/" + last;
+  const Result<FileInfo> there = info(directory + "/" + below);
+  if (there && there->type == FileType::regular) return {};
+  const Result<std::string> real =
+      base::resolve_inside(*this, directory, below, "path", "its folder");
+  return real ? make_directories(directory + "/" + *real) : Result<void>(real.error());
+}
 Result<std::uint64_t> Files::disk_usage(const std::string& directory, std::uint64_t bytes_max) {
   constexpr std::uint64_t block = 4096;
   std::uint64_t bytes = 0;

@@ -112,10 +112,11 @@ Result<IsolationPlan> IsolationPlan::make(const Isolation& isolation, const Cgro
     if (!mount.within.empty() && !mount.source.starts_with(mount.within + "/")) {
       return fail(Errc::invalid_argument, "mount at " + mount.target + ": its source is elsewhere");
     }
+    const FileDescriptor place(open_within(mount.source, mount.within));
     struct stat info;
-    const int seen = mount.within.empty() ? ::stat(mount.source.c_str(), &info)
-                                          : ::lstat(mount.source.c_str(), &info);
-    if (seen < 0) return posix_error(errno, mount.source);
+    if (place.fd < 0 || ::fstat(place.fd, &info) < 0) {
+      return posix_error(errno, mount.within.empty() ? mount.source : "mount at " + mount.target);
+    }
     planned.directory = S_ISDIR(info.st_mode);
     plan.binds_.push_back(std::move(planned));
   }

@@ -28,6 +28,8 @@ inline constexpr std::uint64_t mount_no_set_id = 0x2;    // MOUNT_ATTR_NOSUID
 inline constexpr std::uint64_t mount_no_devices = 0x4;   // MOUNT_ATTR_NODEV
 inline constexpr std::uint64_t mount_no_programs = 0x8;  // MOUNT_ATTR_NOEXEC
 
+inline constexpr std::uint64_t resolve_no_magic_links = 2;  // RESOLVE_NO_MAGICLINKS
+
 struct MountAttributes {
   std::uint64_t set = 0;
   std::uint64_t clear = 0;
@@ -56,24 +58,35 @@ inline int new_tree(const char* type, std::uint64_t attributes) noexcept {
   return tree;
 }
 
-/// As `clone_tree`, where others write to the folder `within` above it, unless that is empty: it is
-/// looked at once, through no link, and what was seen is cloned, whatever they do meanwhile.
-inline int clone_tree_within(const std::string& source, const std::string& within) noexcept {
-  if (within.empty()) return clone_tree(AT_FDCWD, source.c_str());
-  constexpr std::uint64_t beneath = 8;       // RESOLVE_BENEATH
-  constexpr std::uint64_t no_links = 4 | 2;  // RESOLVE_NO_SYMLINKS, RESOLVE_NO_MAGICLINKS
+/// What is at `path` below the open folder, through no link that leads out; negative: see errno,
+/// EXDEV for such a link.
+inline int open_beneath(int folder, const char* path) noexcept {
+  constexpr std::uint64_t beneath = 8;  // RESOLVE_BENEATH
+  const std::uint64_t how[3] = {O_PATH | O_CLOEXEC, 0, beneath | resolve_no_magic_links};
+  return static_cast<int>(::syscall(call_openat2, folder, path, how, sizeof how));
+}
+
+/// What is at `source`; below the folder `within`, unless that is empty, as `open_beneath`.
+inline int open_within(const std::string& source, const std::string& within) noexcept {
+  if (within.empty()) return ::open(source.c_str(), O_PATH | O_CLOEXEC);
   const int folder = ::open(within.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) return -1;
-  const std::uint64_t how[3] = {O_PATH | O_CLOEXEC, 0, beneath | no_links};
-  const char* const below = source.c_str() + within.size() + 1;
-  const int place = static_cast<int>(::syscall(call_openat2, folder, below, how, sizeof how));
-  const int tree = place < 0 ? -1
-                             : static_cast<int>(::syscall(
-                                   call_open_tree, place, "",
-                                   open_tree_clone | O_CLOEXEC | mount_recursive | AT_EMPTY_PATH));
+  const int place = open_beneath(folder, source.c_str() + within.size() + 1);
+  const int error = errno;
+  ::close(folder);
+  errno = error;
+  return place;
+}
+
+/// A tree of what `open_within` finds: it is looked at once, and what was seen is cloned, whatever
+/// others do there meanwhile.
+inline int clone_tree_within(const std::string& source, const std::string& within) noexcept {
+  const int place = open_within(source, within);
+  if (place < 0) return -1;
+  const int tree = static_cast<int>(::syscall(
+      call_open_tree, place, "", open_tree_clone | O_CLOEXEC | mount_recursive | AT_EMPTY_PATH));
   const int error = errno;
   ::close(place);
-  ::close(folder);
   errno = error;
   return tree;
 }

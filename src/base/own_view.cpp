@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "base/file_descriptor.hpp"
 #include "base/mount_calls.hpp"
 #include "base/posix_error.hpp"
 
@@ -95,11 +96,10 @@ Result<OwnView> OwnView::make(const std::vector<IsolationMount>& mounts) {
       return fail(Errc::invalid_argument,
                   "view: mount at " + mount.target + ": its source is elsewhere");
     }
+    const FileDescriptor place(open_within(mount.source, mount.within));
     struct stat info;
-    if (::lstat(mount.source.c_str(), &info) < 0) return posix_error(errno, mount.source);
-    const bool followed = mount.within.empty() && S_ISLNK(info.st_mode);
-    if (followed && ::stat(mount.source.c_str(), &info) < 0) {
-      return posix_error(errno, mount.source);
+    if (place.fd < 0 || ::fstat(place.fd, &info) < 0) {
+      return posix_error(errno, mount.within.empty() ? mount.source : "mount at " + mount.target);
     }
     const bool covered =
         std::any_of(view.mounts_.begin(), view.mounts_.end(),

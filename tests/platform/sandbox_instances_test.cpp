@@ -106,6 +106,24 @@ TEST_F(SandboxInstances, a_place_in_a_volume_that_an_init_container_makes_a_link
   EXPECT_THAT(lines_, testing::Each(testing::Not(testing::HasSubstr("hunter2"))));
 }
 
+// It was made as a folder when the instance was prepared, before the file was.
+TEST_F(SandboxInstances, a_sub_path_may_be_a_file_that_an_init_container_makes) {
+  const Result<void> ready = deploy(R"(
+      runtimeClassName: sandbox
+      initContainers:
+      - {name: make, image: "local/guest:v1", args: [write, /v/conf, hello],
+         volumeMounts: [{name: v, mountPath: /v}]}
+      containers:
+      - image: local/guest:v1
+        args: [serve]
+        lifecycle: {postStart: {exec: {command: [/guest, cat, /etc/app.conf]}}}
+        volumeMounts: [{name: v, mountPath: /etc/app.conf, subPath: conf}]
+      volumes:
+      - {name: v, emptyDir: {}}
+)");
+  EXPECT_TRUE(ready) << ready.error().to_string();
+}
+
 TEST_F(SandboxInstances, a_hook_that_fails_inside_is_said) {
   const Result<void> ready = deploy(R"(
       runtimeClassName: sandbox

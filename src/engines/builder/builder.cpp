@@ -478,7 +478,7 @@ struct Builder::Impl {
   // takes the place of what every step has.
   Result<std::vector<ContainerMount>> mounts_of(const Run& run, const build::Step& step,
                                                 const std::string& message) {
-    Result<std::vector<ContainerMount>> own = mount_volumes(files, run.volumes, step.volume_mounts);
+    Result<std::vector<ContainerMount>> own = mount_volumes(run.volumes, step.volume_mounts);
     if (!own) return own;
     const std::string& message_path = step.termination_message_path;
     const std::vector<ContainerMount> implicit{

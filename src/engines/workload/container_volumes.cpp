@@ -5,7 +5,7 @@
 namespace knative {
 
 Result<std::vector<ContainerMount>> mount_volumes(
-    Files& files, const std::map<std::string, ContainerMount>& volumes,
+    const std::map<std::string, ContainerMount>& volumes,
     const std::vector<core::VolumeMount>& mounts) {
   std::vector<ContainerMount> result;
   for (const core::VolumeMount& mount : mounts) {
@@ -22,32 +22,28 @@ Result<std::vector<ContainerMount>> mount_volumes(
     seen.target = mount.mount_path;
     seen.volume = mount.name;
     seen.read_only = seen.read_only || mount.read_only;
-    const std::string field = "subPath of " + what;
-    Result<std::string> sub = base::clean_relative(mount.sub_path, field, "the volume");
+    Result<std::string> sub =
+        base::clean_relative(mount.sub_path, "subPath of " + what, "the volume");
     if (!sub) return sub.error();
     if (!sub->empty()) {
       seen.within = seen.source;
-      // A last part that is a file is mounted as one.
-      const std::size_t slash = sub->rfind('/');
-      const std::string folder = slash == sub->npos ? "" : sub->substr(0, slash);
-      const std::string last = slash == sub->npos ? *sub : sub->substr(slash + 1);
-      Result<std::string> real =
-          base::resolve_inside(files, seen.source, folder, field, "the volume");
-      if (!real) return real.error();
-      const std::string below = real->empty() ? last : *real + "/" + last;
-      const Result<FileInfo> info = files.info(seen.source + "/" + below);
-      if (info && info->type == FileType::regular) {
-        seen.source += "/" + below;
-      } else {
-        real = base::resolve_inside(files, seen.source, below, field, "the volume");
-        if (!real) return real.error();
-        if (!real->empty()) seen.source += "/" + *real;
-        if (Result<void> made = files.make_directories(seen.source); !made) return made.error();
-      }
+      seen.source += "/" + *sub;
     }
     result.push_back(std::move(seen));
   }
   return result;
+}
+
+Result<void> make_sub_paths(Files& files, const std::vector<ContainerMount>& mounts) {
+  for (const ContainerMount& mount : mounts) {
+    const std::string above = mount.within + "/";
+    if (mount.within.empty() || !mount.source.starts_with(above)) continue;
+    const Result<void> made = files.make_inside(mount.within, mount.source.substr(above.size()));
+    if (made) continue;
+    return made.error().within("subPath of volume \"" + mount.volume + "\", mounted at " +
+                               mount.target);
+  }
+  return {};
 }
 
 }  // namespace knative

@@ -202,6 +202,7 @@ Result<void> ProcessContainer::launch(ProcessContainer* beside) {
     return fail(Errc::failed_precondition, beside->spec_.name + " has ended");
   }
   release();
+  if (Result<void> made = make_sub_paths(starter_->env.files, spec_.mounts); !made) return made;
   if (!spec_.ports.empty()) {
     port_ = static_cast<std::uint16_t>(spec_.ports.front().container_port);
     if (starter_->needs_port()) {

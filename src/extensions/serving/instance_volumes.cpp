@@ -78,24 +78,24 @@ bool has_own_memory(const core::Volume& volume, const WantedVolumes& wanted) {
 
 using VolumesByName = std::map<std::string, ContainerMount>;
 
-Result<void> mount_into(ContainerSpec& spec, Files& files, const VolumesByName& volumes,
+Result<void> mount_into(ContainerSpec& spec, const VolumesByName& volumes,
                         const WantedVolumes& wanted) {
   const std::string& name = spec.identity.container;
   const auto mounts = wanted.mounts.find(name.empty() ? wanted.serving : name);
   if (mounts == wanted.mounts.end()) return {};
-  Result<std::vector<ContainerMount>> made = mount_volumes(files, volumes, mounts->second);
+  Result<std::vector<ContainerMount>> made = mount_volumes(volumes, mounts->second);
   if (!made) return made.error();
   spec.mounts = std::move(*made);
   return {};
 }
 
-Result<void> mount_into(InstanceSpec& spec, Files& files, const VolumesByName& volumes,
+Result<void> mount_into(InstanceSpec& spec, const VolumesByName& volumes,
                         const WantedVolumes& wanted) {
   std::vector<ContainerSpec*> all{&spec.container};
   for (ContainerSpec& init : spec.init) all.push_back(&init);
   for (InstanceSpec& sidecar : spec.sidecars) all.push_back(&sidecar.container);
   for (ContainerSpec* const one : all) {
-    if (Result<void> mounted = mount_into(*one, files, volumes, wanted); !mounted) return mounted;
+    if (Result<void> mounted = mount_into(*one, volumes, wanted); !mounted) return mounted;
   }
   return {};
 }
@@ -134,7 +134,7 @@ InstanceVolumes::Prepare InstanceVolumes::prepare(const serving::Revision& revis
     for (const core::Volume& volume : wanted.volumes) {
       if (has_own_memory(volume, wanted)) (*volumes)[volume.name].source.clear();
     }
-    const Result<void> mounted = mount_into(spec, files, *volumes, wanted);
+    const Result<void> mounted = mount_into(spec, *volumes, wanted);
     if (!mounted) return mounted.error();
     return keep;
   };

@@ -415,7 +415,7 @@ TEST_P(RuntimeContract, ASubPathIsWhatWasLookedAt) {
   mount.name = "v";
   mount.mount_path = "/part";
   mount.sub_path = "part";
-  spec_.mounts = mount_volumes(env_.files, volumes, {mount}).value();
+  spec_.mounts = mount_volumes(volumes, {mount}).value();
   EXPECT_TRUE(run({"cat", "/part/file"}).says("inside"));
   std::filesystem::remove_all(volume + "/part");
   std::filesystem::create_directory_symlink(outside, volume + "/part");
