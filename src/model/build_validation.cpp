@@ -115,6 +115,14 @@ FieldErrors validate_source(const SourceSpec& source) {
   if (leaves_its_folder(source.target_path)) {
     errors.add(invalid_value(source.target_path, "targetPath", "must not contain '..'"));
   }
+  FieldError several = multiple_one_of({});
+  const auto kind = [&several](bool there, const char* name) {
+    if (there) several.paths.emplace_back(name);
+  };
+  kind(source.git.has_value(), "git");
+  kind(source.gcs.has_value(), "gcs");
+  kind(source.custom.has_value(), "custom");
+  if (several.paths.size() > 1) errors.add(std::move(several));
   if (source.git) {
     if (source.git->url.empty()) errors.add(missing_field({"git.url"}));
     errors.add(validate_scheme(source.git->url, git_schemes, "git.url"));

@@ -85,6 +85,13 @@ TEST(Build, TimeoutIsBetweenZeroAndADay) {
   EXPECT_EQ(errors_of(build), "expected 0 <= -1s <= 24: spec.timeout");
 }
 
+TEST(Build, ASourceIsOfOneKind) {
+  Build build = valid();
+  build.spec.source.git = build::GitSource{.url = "https://example.org/a.git"};
+  build.spec.source.gcs = build::GcsSource{.type = "Archive", .location = "gs://b/o"};
+  EXPECT_EQ(errors_of(build), "expected exactly one, got both: spec.source.gcs, spec.source.git");
+}
+
 TEST(Build, SourcesAreTold) {
   const build::GitSource git{.url = "https://example.org/a.git"};
   Build build = valid();
