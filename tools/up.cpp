@@ -2,6 +2,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <iterator>
@@ -28,9 +30,10 @@ int misused(const kn::Error& error) {
   return 2;
 }
 
-// Say what became of every object, each as soon as it is known; together they have `timeout`.
-kn::Task<void> report(kn::Platform& platform, std::vector<kn::ObjectRef> refs,
-                      kn::Duration timeout) {
+// Say what became of every object, each as soon as it is known; together they have `timeout`. What
+// is `needed` ends the command when it does not become ready.
+kn::Task<void> report(kn::Platform& platform, std::vector<kn::ObjectRef> refs, kn::Duration timeout,
+                      bool needed, std::atomic<bool>& failed) {
   const kn::Instant deadline = platform.env().timers.now() + timeout;
   for (const kn::ObjectRef& ref : refs) {
     const kn::Duration left = deadline - platform.env().timers.now();
@@ -42,6 +45,10 @@ kn::Task<void> report(kn::Platform& platform, std::vector<kn::ObjectRef> refs,
       std::printf("%-40s not ready: %s\n", name.c_str(), ready.error().detail.c_str());
     }
     std::fflush(stdout);
+    if (ready || !needed) continue;
+    failed = true;
+    ::kill(::getpid(), SIGTERM);
+    co_return;
   }
   std::printf("up; interrupt to stop\n");
   std::fflush(stdout);
@@ -291,15 +298,17 @@ int serve(const Arguments& arguments, const Sources& added) {
   announce(platform, secure);
   // Beside the waiting for a signal: an interrupt must not wait for what never becomes ready.
   std::optional<kn::TaskSet> reports;
+  std::atomic<bool> failed = false;
   platform.call([&](kn::Platform& inner) {
-    reports.emplace(inner.env().executor).add(report(inner, std::move(*applied), *timeout));
+    reports.emplace(inner.env().executor)
+        .add(report(inner, std::move(*applied), *timeout, !added.empty(), failed));
   });
   wait_for_signal();
   std::printf("stopping\n");
   std::fflush(stdout);
   platform.call([&](kn::Platform&) { reports.reset(); });
   platform.stop();
-  return 0;
+  return failed ? 1 : 0;
 }
 
 }  // namespace

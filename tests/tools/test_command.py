@@ -272,6 +272,14 @@ def test_what_is_not_ready_in_time_is_said_with_its_reason(up, tmp_path):
     assert running.end() == 0
 
 
+def test_an_image_that_is_nowhere_ends_the_command_that_runs_it(tmp_path):
+    done = run("run", "--listen", "127.0.0.1:0", "--data-dir", tmp_path / "data", "--timeout", "2",
+               "127.0.0.1:1/nope:1")
+    assert done.returncode == 1
+    assert "not ready: " in done.stdout
+    assert done.stdout.endswith("stopping\n")
+
+
 def test_tls_serves_https_alone_to_whom_trusts_its_authority(up, tmp_path):
     running = up("--tls", "--data-dir", tmp_path / "data")
     authority = running.until(r"clients trust (\S+)\n")[1]
