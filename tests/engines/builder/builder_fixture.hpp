@@ -95,6 +95,16 @@ class BuilderFixture : public ::testing::Test {
     return loop_.run(fetcher_->fetch(source, path(into), credentials_));
   }
 
+  /// Into a new "out".
+  Result<Fetched> fetch_archive(const std::string& location, const std::string& type = "Archive") {
+    builder();
+    build::SourceSpec source;
+    source.gcs = build::GcsSource{type, location};
+    fs::remove_all(path("out"));
+    fs::create_directories(path("out"));
+    return loop_.run(fetcher_->fetch(source, path("out"), credentials_));
+  }
+
   static build::Step sh(const std::string& name, const std::string& script) {
     build::Step step;
     step.name = name;

@@ -90,12 +90,7 @@ class Storage : public BuilderFixture {
   }
 
   Result<Fetched> fetch_from(const std::string& location, const std::string& type = "Manifest") {
-    builder();
-    build::SourceSpec source;
-    source.gcs = build::GcsSource{type, location};
-    fs::remove_all(path("out"));
-    fs::create_directories(path("out"));
-    return loop_.run(fetcher_->fetch(source, path("out"), credentials_));
+    return fetch_archive(location, type);
   }
   static std::string item(const std::string& name, const std::string& url,
                           const std::string& sum = "") {

@@ -410,17 +410,7 @@ TEST_F(GitOverHttp, NoTemporaryFilesStay) {
 
 // ---------------------------------------------------------------------------- archives
 
-class Archives : public BuilderFixture {
- protected:
-  Result<Fetched> fetch_archive(const std::string& location, const std::string& type = "Archive") {
-    builder();
-    build::SourceSpec source;
-    source.gcs = build::GcsSource{type, location};
-    fs::remove_all(path("out"));
-    fs::create_directories(path("out"));
-    return loop_.run(fetcher_->fetch(source, path("out"), credentials_));
-  }
-};
+class Archives : public BuilderFixture {};
 
 TEST_F(Archives, TarGzipAndFolders) {
   write("src/a/b", "deep");

@@ -8,6 +8,16 @@ class Pull : public RegistryWorldTest {
  protected:
   FakeRegistry registry{env};
   std::string name(const std::string& rest) const { return registry.address() + "/" + rest; }
+  /// What is asked for at `path` comes with a body of this.
+  void give(const std::string& path, std::function<std::unique_ptr<http::BodySource>()> body) {
+    registry.hook = [path, make = std::move(body)](
+                        const http::Request& request) -> std::optional<http::Response> {
+      if (request.target != path) return std::nullopt;
+      http::Response response = http::text("");
+      response.body = http::Body(make());
+      return response;
+    };
+  }
 };
 
 TEST_F(Pull, an_image_is_in_the_store_byte_by_byte_and_under_its_name) {
@@ -110,13 +120,8 @@ TEST_F(Pull, a_body_without_end_is_cut_off_where_the_blob_should_end) {
   const std::string layer(1 << 20, 'x');
   registry.put_image("v1", {layer});
   const std::string path = "/v2/shop/blobs/" + Digest::of(layer).to_string();
-  registry.hook = [&](const http::Request& request) -> std::optional<http::Response> {
-    if (request.target != path) return std::nullopt;
-    http::Response response = http::text("");
-    response.body =
-        http::Body(std::make_unique<FaultyBody>(std::string(100'000, 'x'), std::nullopt, false));
-    return response;
-  };
+  give(path,
+       [] { return std::make_unique<FaultyBody>(std::string(100'000, 'x'), std::nullopt, false); });
   const Result<PulledImage> pulled = pull(name("shop:v1"));
   ASSERT_FALSE(pulled);
   EXPECT_EQ(pulled.error().code, Errc::data_loss) << pulled.error().to_string();
@@ -140,12 +145,7 @@ TEST_F(Pull, a_blob_that_comes_byte_by_byte_is_given_up) {
   const std::string layer(1 << 20, 'x');
   registry.put_image("v1", {layer});
   const std::string path = "/v2/shop/blobs/" + Digest::of(layer).to_string();
-  registry.hook = [&](const http::Request& request) -> std::optional<http::Response> {
-    if (request.target != path) return std::nullopt;
-    http::Response response = http::text("");
-    response.body = http::Body(std::make_unique<DrippingBody>(env.timers));
-    return response;
-  };
+  give(path, [this] { return std::make_unique<DrippingBody>(env.timers); });
   const Instant begun = env.timers.now();
   const Result<PulledImage> pulled = pull(name("shop:v1"));
   ASSERT_FALSE(pulled);
@@ -219,12 +219,7 @@ TEST_F(Pull, a_blob_that_breaks_each_time_without_a_byte_more_is_given_up) {
   };
   EXPECT_TRUE(pull(name("shop:v1")));
   store = memory_image_store();
-  registry.hook = [&](const http::Request& request) -> std::optional<http::Response> {
-    if (request.target != path) return std::nullopt;
-    http::Response response = http::text("");
-    response.body = http::Body(std::make_unique<FaultyBody>("", layer.size(), true));
-    return response;
-  };
+  give(path, [&layer] { return std::make_unique<FaultyBody>("", layer.size(), true); });
   const Result<PulledImage> pulled = pull(name("shop:v1"));
   ASSERT_FALSE(pulled);
   EXPECT_EQ(pulled.error().code, Errc::unavailable) << pulled.error().to_string();
@@ -283,13 +278,9 @@ TEST_F(Pull, dropping_it_leaves_no_part_of_a_blob_and_nothing_at_work) {
   const std::string layer(2 << 20, 'x');
   registry.put_image("v1", {layer});
   const std::string path = "/v2/shop/blobs/" + Digest::of(layer).to_string();
-  registry.hook = [&](const http::Request& request) -> std::optional<http::Response> {
-    if (request.target != path) return std::nullopt;
-    http::Response response = http::text("");
-    response.body = http::Body(
-        std::make_unique<FaultyBody>(layer.substr(0, 1 << 20), layer.size() + (1u << 30), false));
-    return response;
-  };
+  give(path, [&layer] {
+    return std::make_unique<FaultyBody>(layer.substr(0, 1 << 20), layer.size() + (1u << 30), false);
+  });
   const Reference shop = named(name("shop:v1"));
   for (int turns = 10; turns < 400; turns += 13) {
     {

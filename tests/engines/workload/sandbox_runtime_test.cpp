@@ -224,21 +224,6 @@ TEST_F(SandboxTest, AReadOnlyRootIsOnlyRead) {
   EXPECT_TRUE(run({"write", "/dev/shm/new", "made"}).says("/dev/shm/new: done"));
 }
 
-TEST_F(SandboxTest, MountsAreSeenAtTheirTargets) {
-  const std::string volume = folder_ / "volume";
-  std::filesystem::create_directories(volume);
-  std::ofstream(volume + "/secret") << "sesame\n";
-  spec_.mounts = {{volume, "/var/secret", true},
-                  {volume, "/data", false},
-                  {volume + "/secret", "/etc/one/file", true}};
-  EXPECT_TRUE(run({"cat", "/var/secret/secret"}).says("sesame"));
-  EXPECT_TRUE(run({"cat", "/etc/one/file"}).says("sesame"));
-  EXPECT_TRUE(run({"write", "/var/secret/x", "x"}).says("/var/secret/x: Read-only file system"));
-  EXPECT_TRUE(run({"write", "/etc/one/file", "x"}).says("/etc/one/file: Read-only file system"));
-  EXPECT_TRUE(run({"write", "/data/x", "x"}).says("/data/x: done"));
-  EXPECT_TRUE(std::filesystem::exists(volume + "/x"));
-}
-
 TEST_F(SandboxTest, WhereThePlatformKeepsItsFilesAndGroupsIsNotSeen) {
   const Outcome seen = run({"cat", "/proc/self/mounts", "/proc/self/mountinfo"});
   EXPECT_FALSE(seen.lines.empty());
