@@ -146,14 +146,6 @@ kn::Result<void> remove(ImageCommand& command) {
   return {};
 }
 
-kn::Result<void> collect(ImageCommand& command) {
-  const kn::Result<oci::Collected> gone = command.store.collect();
-  if (!gone) return gone.error();
-  std::printf("%llu blobs, %llu bytes\n", static_cast<unsigned long long>(gone->blobs),
-              static_cast<unsigned long long>(gone->bytes));
-  return {};
-}
-
 struct Subcommand {
   kn::Result<void> (*run)(ImageCommand&);
   std::size_t words_min;
@@ -170,8 +162,7 @@ const std::map<std::string, Subcommand>& subcommands() {
       {"import", {bring_in, 1, 1, false, {"--name"}}},
       {"export", {take_out, 1, many, true, {"--output", "--format"}}},
       {"tag", {tag, 2, 2, true, {}}},
-      {"remove", {remove, 1, many, true, {}}},
-      {"collect", {collect, 0, 0, false, {}}}};
+      {"remove", {remove, 1, many, true, {}}}};
   return all;
 }
 

@@ -60,8 +60,8 @@ constexpr const char* image_usage =
     "    -o, --output FILE     where to; default: the standard output\n"
     "    --format FORMAT       docker (default) or oci\n"
     "  tag NAME NEW            give an image another name\n"
-    "  remove NAME...          take names away\n"
-    "  collect                 remove what no name needs\n";
+    "  remove NAME...          take names away; a platform with image_bytes_max makes room\n"
+    "                          of what nothing of its needs any more\n";
 
 constexpr const char* platform_usage =
     "  --listen HOST:PORT      default 127.0.0.1:8080; loopback only, unless\n"

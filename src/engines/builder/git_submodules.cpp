@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/text.hpp"
 #include "engines/builder/fetch_git.hpp"
 #include "engines/builder/git_ssh.hpp"
 
@@ -10,14 +11,11 @@ namespace knative::builder::git {
 
 namespace {
 
-bool is_name_character(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
-}
+bool is_name_character(char c) { return base::is_letter(c) || base::is_digit(c) || c == '-'; }
 
 std::string lower_case(std::string_view text) {
   std::string lower(text);
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::transform(lower.begin(), lower.end(), lower.begin(), base::to_lower);
   return lower;
 }
 
