@@ -391,8 +391,8 @@ int main(int argc, char** argv) {
     say(argv[2], write_text(argv[2], argv[3]));
     return 0;
   }
-  if (what == "link") {  // where a folder was
-    return ::rmdir(argv[3]) == 0 && ::symlink(argv[2], argv[3]) == 0 ? 0 : 1;
+  if (what == "link") {  // where a folder was, if there was one
+    return (::rmdir(argv[3]) == 0 || errno == ENOENT) && ::symlink(argv[2], argv[3]) == 0 ? 0 : 1;
   }
   if (what == "resolve") return resolve_all(argc, argv);
   if (what == "get") return std::puts(get(argv[2], argv[3], argv[4]).c_str()) < 0;
