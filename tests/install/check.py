@@ -16,11 +16,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 HERE = ROOT / "tests/install"
 BUILDS = ROOT / "build"
-# Three ways compile the library for themselves: without optimisation, and once for two of them,
-# since they put it at the same place below folders that are as deep in the tree.
+# Three ways compile the library for themselves: once for all of them, since they put it at the same
+# place below folders that are as deep in the tree; without optimisation; and as a shared object,
+# since the installed package, the tests and the examples have the static one.
 LAUNCHER = ("-DCMAKE_CXX_COMPILER_LAUNCHER=env;CCACHE_SLOPPINESS=pch_defines,time_macros;"
             f"CCACHE_BASEDIR={ROOT};CCACHE_NOHASHDIR=1;ccache")
-QUICK = (LAUNCHER, "-DCMAKE_CXX_FLAGS_RELEASE=-O0", "-DKNATIVE_PCH=ON", "-DKNATIVE_UNITY=ON")
+QUICK = (LAUNCHER, "-DCMAKE_CXX_FLAGS_RELEASE=-O0", "-DKNATIVE_PCH=ON", "-DKNATIVE_UNITY=ON",
+         "-DKNATIVE_SHARED=ON", f"-DKNATIVE_SOURCE={ROOT}")
 
 
 def run(*command, **more):
@@ -78,22 +80,21 @@ def pkg_config(work, prefix):
 
 def subdirectory(work, prefix):
     del work, prefix
-    cmake_project("subdirectory", fresh("subdirectory"), f"-DKNATIVE_SOURCE={ROOT}", *QUICK)
+    cmake_project("subdirectory", fresh("subdirectory"), *QUICK)
 
 
 def fetchcontent(work, prefix):
     del work, prefix
-    cmake_project("fetchcontent", fresh("fetchcontent"), f"-DKNATIVE_SOURCE={ROOT}", *QUICK)
+    cmake_project("fetchcontent", fresh("fetchcontent"), *QUICK)
 
 
 def shared(work, prefix):
-    """The shared object has a soname and hides what is not marked for export."""
+    """A project installs it with itself; it has a soname and hides what is not for export."""
     del prefix
     build, root = fresh("shared"), work / "shared"
-    run("cmake", "-S", ROOT, "-B", build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
-        "-DKNATIVE_SHARED=ON", "-DKNATIVE_TESTS=OFF", "-DKNATIVE_EXAMPLES=OFF",
-        "-DKNATIVE_TOOLS=OFF", f"-DCMAKE_INSTALL_PREFIX={root}", *QUICK)
-    run("ninja", "-C", build, "install")
+    cmake_project("subdirectory", build, "-DKNATIVE_INSTALL=ON",
+                  f"-DCMAKE_INSTALL_PREFIX={root}", *QUICK)
+    run("cmake", "--install", build)
     library = next(root.glob("lib*/**/libknative.so"))
     dynamic = subprocess.run(["readelf", "-d", library], capture_output=True, text=True).stdout
     assert "SONAME" in dynamic and "libknative.so.0.1" in dynamic, dynamic
