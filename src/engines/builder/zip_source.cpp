@@ -260,8 +260,7 @@ class Content {
   Result<std::size_t> read(std::span<char> into) {
     const std::uint64_t most = std::min<std::uint64_t>(into.size(), entry_.bytes - given_);
     const std::span<char> room = into.first(static_cast<std::size_t>(most));
-    const Result<std::size_t> got =
-        entry_.method == stored_method ? take(room) : inflate_some(room);
+    Result<std::size_t> got = entry_.method == stored_method ? take(room) : inflate_some(room);
     if (!got) return got;
     if (*got == 0) return damaged("is cut short");
     checksum_ =
@@ -288,7 +287,7 @@ class Content {
 
   Result<std::size_t> take(std::span<char> into) {
     const std::uint64_t most = std::min<std::uint64_t>(into.size(), entry_.packed_bytes - taken_);
-    const Result<std::size_t> got =
+    Result<std::size_t> got =
         file_.read_at(at_ + taken_, into.first(static_cast<std::size_t>(most)));
     if (got) taken_ += *got;
     return got;
@@ -299,7 +298,7 @@ class Content {
     stream_.avail_out = static_cast<uInt>(into.size());
     while (stream_.avail_out == into.size() && !finished_) {
       if (stream_.avail_in == 0) {
-        const Result<std::size_t> got = take(input_);
+        Result<std::size_t> got = take(input_);
         if (!got) return got;
         if (*got == 0) break;
         stream_.next_in = reinterpret_cast<Bytef*>(input_.data());

@@ -18,6 +18,7 @@ typename Map::mapped_type find_in(const Map& map, std::string_view name) {
 template <class Map>
 std::vector<std::string> names_of(const Map& map) {
   std::vector<std::string> names;
+  names.reserve(map.size());
   for (const auto& [name, function] : map) names.push_back(name);
   return names;
 }
