@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -188,6 +189,32 @@ struct UnpackedImage {
   UnpackLosses losses;  ///< Known to whoever unpacked it just now.
 };
 
+/// An image on its way into a store: what of it is there already. Whoever fetches it tells
+/// (`PullOptions::arrival`), and who wants to begin with it waits. Belongs to its loop.
+class KNATIVE_EXPORT ImageArrival {
+ public:
+  /// What the image is made of.
+  void found(const Digest& digest, Manifest manifest);
+  /// This blob of it is in the store, checked.
+  void came(const Digest& blob);
+  /// Nothing more comes, whether all of it has or not.
+  void end();
+
+  /// Wait for the manifest; null when it ended without. Any number of tasks may wait.
+  Task<const Manifest*> manifest();
+  /// Wait for a blob; false when it ended without.
+  Task<bool> blob(Digest digest);
+  /// Of the manifest, once that is known.
+  const Digest& digest() const noexcept { return digest_; }
+
+ private:
+  Digest digest_;
+  std::optional<Manifest> manifest_;
+  std::set<Digest> blobs_;
+  bool ended_ = false;
+  Wakeup changed_;
+};
+
 /// Unpacks images once per manifest digest below one folder, on `Offload`; where this process may
 /// give files away with owners, modes and times as the image says (`UnpackOptions::preserve`).
 ///
@@ -206,6 +233,11 @@ class KNATIVE_EXPORT UnpackCache {
   /// Errors as `ImageStore::unpack`.
   Task<Result<UnpackedImage>> get(const Reference& name);
   Task<Result<UnpackedImage>> get(Reference&&) = delete;
+  /// Unpack an image while it arrives, each layer when it is there; done when it is unpacked, or
+  /// when that is not possible. `get` waits for it, and begins anew where it did not come to an
+  /// end. Only so many at a time (`following_max`); further ones are done at once.
+  Task<void> follow(std::shared_ptr<ImageArrival> arrival);
+  static constexpr std::size_t following_max = 2;
 
  private:
   struct Impl;

@@ -98,6 +98,9 @@ struct PullOptions {
   bool foreign_layers = false;
   /// Bound in the store at the end instead of the name that was asked for.
   std::optional<Reference> as;
+  /// Told of the platform's image while it comes, its end included; null: nobody. Not with
+  /// `all_platforms`.
+  std::shared_ptr<ImageArrival> arrival = {};
 };
 
 /// What a pull has brought.

@@ -1,15 +1,14 @@
 // What every image store has in common: documents, resolving a name, unpacking an image.
 #include <algorithm>
-#include <iterator>
 
 #include "wire/oci_contents.hpp"
 #include "wire/oci_store.hpp"
+#include "wire/oci_unpacking.hpp"
 
 namespace knative::oci {
 
 namespace {
 
-constexpr std::size_t layers_max = 512;
 constexpr std::size_t names_shown_max = 8;
 constexpr int index_depth_max = 8;
 
@@ -26,22 +25,6 @@ Error no_such_image(const Reference& name,
   }
   if (all.size() > names_shown_max) detail += ", ...";
   return fail(Errc::not_found, detail);
-}
-
-constexpr std::size_t kept_losses_max = 1000;
-
-template <class T>
-void append(std::vector<T> more, std::vector<T>& all) {
-  more.resize(std::min(more.size(), kept_losses_max - all.size()));
-  std::move(more.begin(), more.end(), std::back_inserter(all));
-}
-
-// Names its blob when something is wrong with it; also drains it, so that it is always checked.
-Result<UnpackedLayer> unpack_blob(ImageStore& store, Files& files, const Descriptor& blob,
-                                  const std::string& directory, const UnpackOptions& options) {
-  Result<std::unique_ptr<ByteSource>> source = store.open_blob(blob);
-  if (!source) return source.error();
-  return unpack_layer(files, **source, directory, options);
 }
 
 }  // namespace
@@ -192,44 +175,14 @@ Result<ImageConfig> ImageStore::unpack(Files& files, const Reference& name,
   if (!document) return document.error();
   Result<ImageConfig> image = config(name);
   if (!image) return image.error();
-  if (document->layers.size() > layers_max) {
-    return fail(Errc::resource_exhausted,
-                quoted(name) + " has more than " + std::to_string(layers_max) + " layers");
+  Result<Unpacking> unpacking = Unpacking::begin(*this, files, name, std::move(*document),
+                                                 std::move(*image), directory, options);
+  if (!unpacking) return unpacking.error();
+  while (!unpacking->done()) {
+    if (Result<void> layer = unpacking->next(); !layer) return layer.error();
   }
-  if (image->diff_ids.size() != document->layers.size()) {
-    return fail(Errc::invalid_argument,
-                quoted(name) + ": its config lists " + std::to_string(image->diff_ids.size()) +
-                    " layers, its manifest " + std::to_string(document->layers.size()));
-  }
-  if (Result<void> made = files.make_directories(directory); !made) return made.error();
-  Result<std::vector<FileInfo>> there = files.list(directory);
-  if (!there) return there.error();
-  if (!there->empty()) {
-    return fail(Errc::failed_precondition, directory + " is not empty");
-  }
-  UnpackOptions left = options;
-  for (std::size_t i = 0; i < document->layers.size(); ++i) {
-    const Descriptor& blob = document->layers[i];
-    Result<UnpackedLayer> layer = unpack_blob(*this, files, blob, directory, left);
-    std::optional<Error> error;
-    if (!layer) {
-      error = layer.error();
-    } else if (layer->diff_id != image->diff_ids[i]) {
-      error = fail(Errc::data_loss, "its content is not what the config promises");
-    }
-    if (error) {
-      (void)files.remove_all(directory);
-      return error->within(quoted(name) + ": layer " + std::to_string(i + 1) + " (" +
-                           blob.digest.to_string() + ")");
-    }
-    if (losses != nullptr) {
-      append(std::move(layer->losses.skipped), losses->skipped);
-      append(std::move(layer->losses.changed), losses->changed);
-    }
-    left.bytes_max -= layer->tar_bytes + layer->extra_bytes;
-    left.entries_max -= layer->entries + layer->extra_folders;
-  }
-  return image;
+  if (losses != nullptr) *losses = unpacking->take_losses();
+  return unpacking->take_config();
 }
 
 }  // namespace knative::oci

@@ -145,7 +145,8 @@ ImagePuller::ImagePuller(std::shared_ptr<RegistryWorld> world, std::shared_ptr<I
     : world_(std::move(world)),
       store_(std::move(store)),
       places_(std::move(places)),
-      options_(std::move(options)) {}
+      options_(std::move(options)),
+      arrival_(options_.all_platforms ? nullptr : options_.arrival) {}
 
 Task<Result<PulledImage>> ImagePuller::run(Reference name) {
   Task<Result<RegistryDocument>> fetching = document(tag_of(name), reference_of(name));
@@ -304,6 +305,7 @@ Result<void> ImagePuller::add_blobs(const RegistryDocument& document) {
   for (const Descriptor& layer : manifest->layers) {
     if (Result<void> added = add_blob(layer, true); !added) return added;
   }
+  if (arrival_) arrival_->found(document.descriptor.digest, std::move(*manifest));
   return {};
 }
 
@@ -335,11 +337,13 @@ Task<Result<void>> ImagePuller::blob(std::size_t number) {
   if (!kept) co_return places_.back()->failed(what, kept.error());
   if (*kept) {
     ++result_.blobs_kept;
+    if (arrival_) arrival_->came(blob.digest);
     co_return Result<void>();
   }
   Task<Result<void>> downloading = download(blob);
   Result<void> done = co_await std::move(downloading);
   if (!done) co_return done;
+  if (arrival_) arrival_->came(blob.digest);
   ++result_.blobs_fetched;
   result_.bytes_fetched += blob.size_bytes;
   co_return Result<void>();

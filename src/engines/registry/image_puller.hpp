@@ -54,6 +54,7 @@ class ImagePuller {
   std::shared_ptr<ImageStore> store_;
   ReadPlaces places_;
   PullOptions options_;
+  std::shared_ptr<ImageArrival> arrival_;    // Null: nobody is to be told.
   std::vector<RegistryDocument> documents_;  // Parents first.
   std::vector<Descriptor> blobs_;
   std::map<Digest, std::uint64_t> sizes_;

@@ -57,6 +57,18 @@ Task<Result<Descriptor>> RegistryClient::resolve(const Reference& name) {
   return resolve(name, RegistryKeyring());
 }
 
+namespace {
+
+// However the pull ends, and when it is dropped.
+struct ArrivalEnd {
+  std::shared_ptr<ImageArrival> arrival;
+  ~ArrivalEnd() {
+    if (arrival) arrival->end();
+  }
+};
+
+}  // namespace
+
 Task<Result<PulledImage>> RegistryClient::pull(const Reference& name,
                                                std::shared_ptr<ImageStore> store) {
   return pull(name, std::move(store), PullOptions());
@@ -66,6 +78,7 @@ Task<Result<PulledImage>> RegistryClient::pull(const Reference& name,
                                                std::shared_ptr<ImageStore> store,
                                                PullOptions options) {
   const std::shared_ptr<Impl> impl = impl_;
+  const ArrivalEnd end{options.arrival};
   Result<ReadPlaces> places = read_places(impl, name, options.credentials);
   if (!places) co_return std::move(places).error();
   ImagePuller puller(impl, std::move(store), *std::move(places), std::move(options));

@@ -146,7 +146,7 @@ class ContainersExtension final : public Extension {
     ImageSourceOptions options;
     options.own_port = own_registry_port(into);
     source_ = std::make_unique<ImageSource>(*store, into.find<oci::RegistryClient>(), *holds_,
-                                            into.client(), env, std::move(options));
+                                            *cache_, into.client(), env, std::move(options));
     images_ = std::make_unique<StoreImages>(*source_, *cache_, env, std::move(*clones));
     Result<void> provided = into.provide<ImageFetching>(*source_);
     return provided ? into.provide(*holds_) : provided;

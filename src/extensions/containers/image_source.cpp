@@ -65,14 +65,16 @@ struct ImageSource::Turn {
 };
 
 ImageSource::ImageSource(std::shared_ptr<oci::ImageStore> store, oci::RegistryClient* registry,
-                         ImageHolds& holds, const Client& objects, Env& env,
-                         ImageSourceOptions options)
+                         ImageHolds& holds, oci::UnpackCache& cache, const Client& objects,
+                         Env& env, ImageSourceOptions options)
     : store_(std::move(store)),
       registry_(registry),
       holds_(holds),
+      cache_(cache),
       objects_(objects),
       env_(env),
-      options_(std::move(options)) {
+      options_(std::move(options)),
+      following_(env.executor) {
   const auto names = store_->references();
   if (!names) return;  // whoever uses the store next hears of it
   for (const auto& [name, root] : *names) {
@@ -207,6 +209,14 @@ Error ImageSource::refused(const std::string& who, Error error) {
 }
 
 Task<Result<FetchedImage>> ImageSource::fetch(const ContainerSpec& spec) {
+  return fetch_for(spec, false);
+}
+
+Task<Result<FetchedImage>> ImageSource::fetch_to_run(const ContainerSpec& spec) {
+  return fetch_for(spec, true);
+}
+
+Task<Result<FetchedImage>> ImageSource::fetch_for(const ContainerSpec& spec, bool to_run) {
   const Result<oci::Reference> parsed = named(spec.image);
   if (!parsed) co_return parsed.error();
   const oci::Reference name = parsed->with_default_tag();
@@ -229,7 +239,7 @@ Task<Result<FetchedImage>> ImageSource::fetch(const ContainerSpec& spec) {
     const Error error = co_await std::move(missing);
     co_return policy == "Never" ? error.within("ErrImageNeverPull") : error;
   }
-  Task<Result<FetchedImage>> getting = pull(name, spec, asks);
+  Task<Result<FetchedImage>> getting = pull(name, spec, asks, to_run);
   Result<FetchedImage> got = co_await std::move(getting);
   if (got || !*known || !not_reached(got.error())) co_return got;
   env_.logger.log(LogLevel::warning, "images", "the image of the last pull is taken",
@@ -275,7 +285,7 @@ Task<Result<oci::Pin>> ImageSource::bind(oci::Reference name, oci::Descriptor ro
 }
 
 Task<Result<FetchedImage>> ImageSource::pull(oci::Reference name, const ContainerSpec& spec,
-                                             bool ask) {
+                                             bool ask, bool to_run) {
   Result<oci::RegistryKeyring> credentials = keyring(spec);
   if (!credentials) co_return credentials.error();
   oci::PullOptions options;
@@ -292,6 +302,10 @@ Task<Result<FetchedImage>> ImageSource::pull(oci::Reference name, const Containe
       co_return error.within("ErrImagePull");
     }
     exact = by_digest(name, root->digest);
+  }
+  if (to_run) {
+    options.arrival = std::make_shared<oci::ImageArrival>();
+    following_.add(cache_.follow(options.arrival));
   }
   Task<Result<oci::PulledImage>> pulling = registry_->pull(exact, store_, std::move(options));
   const Result<oci::PulledImage> pulled = co_await std::move(pulling);

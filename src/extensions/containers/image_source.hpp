@@ -33,10 +33,11 @@ struct ImageSourceOptions {
 /// says so (imagePullPolicy) or the registry is not reached. Calls for one image share a pull.
 class ImageSource final : public ImageFetching {
  public:
-  /// `registry` may be null: there are no others. What comes is told to `holds`. Everything must
-  /// outlive it.
+  /// `registry` may be null: there are no others. What comes is told to `holds`, and follows into
+  /// `cache` what is to be run. Everything must outlive it.
   ImageSource(std::shared_ptr<oci::ImageStore> store, oci::RegistryClient* registry,
-              ImageHolds& holds, const Client& objects, Env& env, ImageSourceOptions options = {});
+              ImageHolds& holds, oci::UnpackCache& cache, const Client& objects, Env& env,
+              ImageSourceOptions options = {});
   ~ImageSource() override;
 
   /// What the container's image means now, by digest; the image as it stands when its tag is kept.
@@ -45,6 +46,9 @@ class ImageSource final : public ImageFetching {
   Task<Result<std::string>> pin(ContainerSpec&&) = delete;
   using ImageFetching::fetch;
   Task<Result<FetchedImage>> fetch(const ContainerSpec& spec) override;
+  /// The same for who runs it: the cache unpacks it while it arrives.
+  Task<Result<FetchedImage>> fetch_to_run(const ContainerSpec& spec);
+  Task<Result<FetchedImage>> fetch_to_run(ContainerSpec&&) = delete;
   /// Whether this image is not one that was built, imported or pushed here.
   bool foreign(const std::string& image) const;
   void configure(ImageSourceOptions options) { options_ = std::move(options); }
@@ -67,7 +71,9 @@ class ImageSource final : public ImageFetching {
   Task<oci::Descriptor> appears(oci::Reference name);
   Error refused(const std::string& who, Error error);
   Task<Result<std::optional<Known>>> look(oci::Reference name);
-  Task<Result<FetchedImage>> pull(oci::Reference name, const ContainerSpec& spec, bool ask);
+  Task<Result<FetchedImage>> fetch_for(const ContainerSpec& spec, bool to_run);
+  Task<Result<FetchedImage>> pull(oci::Reference name, const ContainerSpec& spec, bool ask,
+                                  bool to_run);
   Task<Result<oci::Pin>> bind(oci::Reference name, oci::Descriptor root);
   Result<oci::Reference> named(const std::string& image) const;
   Task<Result<void>> remember_tag(oci::Reference name, oci::Descriptor root);
@@ -76,6 +82,7 @@ class ImageSource final : public ImageFetching {
   std::shared_ptr<oci::ImageStore> store_;
   oci::RegistryClient* registry_;
   ImageHolds& holds_;
+  oci::UnpackCache& cache_;
   const Client& objects_;
   Env& env_;
   ImageSourceOptions options_;
@@ -84,6 +91,7 @@ class ImageSource final : public ImageFetching {
   /// What a tag meant when it was asked for, by the digest that is to be pulled.
   std::map<oci::Reference, oci::Reference> tags_;
   std::map<std::string, Refusal> refusals_;  ///< By name, and who asked.
+  TaskSet following_;                        ///< What the cache unpacks.
 };
 
 }  // namespace knative

@@ -99,7 +99,7 @@ Task<Result<ImageRoot>> StoreImages::provide_shared(const ContainerSpec& spec) {
 }
 
 Task<Result<ImageRoot>> StoreImages::provide_with(const ContainerSpec& spec, bool shared) {
-  Task<Result<FetchedImage>> fetching = source_.fetch(spec);
+  Task<Result<FetchedImage>> fetching = source_.fetch_to_run(spec);
   const Result<FetchedImage> image = co_await std::move(fetching);
   if (!image) co_return image.error();
   Task<Result<oci::UnpackedImage>> unpacking = cache_.get(image->name);
@@ -108,6 +108,14 @@ Task<Result<ImageRoot>> StoreImages::provide_with(const ContainerSpec& spec, boo
   if (!unpacked->losses.empty()) {
     env_.logger.log(LogLevel::warning, "images", "not everything of an image could be made",
                     {{"image", image->name.to_string()}, {"what", unpacked->losses.to_string()}});
+  }
+  const oci::ImagePlatform host = oci::host_platform();
+  const oci::ImagePlatform& made_for = unpacked->config.platform;
+  if (!made_for.architecture.empty() && made_for.architecture != host.architecture) {
+    env_.logger.log(LogLevel::warning, "images", "an image is made for another architecture",
+                    {{"image", image->name.to_string()},
+                     {"architecture", made_for.architecture},
+                     {"host", host.architecture}});
   }
   const std::shared_ptr<Clones> clones = clones_;
   Waiting waiting{.clones = clones};

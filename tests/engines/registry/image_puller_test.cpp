@@ -78,6 +78,22 @@ TEST_F(Pull, a_blob_that_breaks_goes_on_where_it_broke) {
             layer);
 }
 
+TEST_F(Pull, who_waits_for_an_image_is_told_of_each_blob_and_of_the_end) {
+  const Descriptor root = registry.put_image("v1", {"first", "second"});
+  PullOptions how;
+  how.arrival = std::make_shared<ImageArrival>();
+  ASSERT_TRUE(pull(name("shop:v1"), how));
+  EXPECT_EQ(how.arrival->digest(), root.digest);
+  const Manifest* const manifest = sim.run(how.arrival->manifest());
+  ASSERT_NE(manifest, nullptr);
+  EXPECT_TRUE(sim.run(how.arrival->blob(manifest->config.digest)));
+  EXPECT_TRUE(sim.run(how.arrival->blob(Digest::of("second"))));
+  EXPECT_FALSE(sim.run(how.arrival->blob(Digest::of("none of its"))));
+  how.arrival = std::make_shared<ImageArrival>();
+  ASSERT_FALSE(pull(name("shop:v2"), how));
+  EXPECT_EQ(sim.run(how.arrival->manifest()), nullptr);
+}
+
 // ---------------------------------------------------------------------------- hostile registries
 
 TEST_F(Pull, content_with_another_digest_never_gets_into_the_store) {

@@ -52,6 +52,7 @@ class GuestImages final : public ImageProvider {
     co_return root;
   }
   const std::string& root() const { return root_; }
+  void set_root(std::string root) { root_ = std::move(root); }
 
   ImageDefaults defaults;
   bool same_upper = false;  ///< As before, as when a program is started anew.

@@ -14,10 +14,12 @@
 
 #include "engines/workload/guest_fixture.hpp"
 #include "engines/workload/probes.hpp"
+#include "knative/oci_layer.hpp"
 #include "knative/oci_runtime.hpp"
 #include "knative/sandbox_runtime.hpp"
 #include "knative/workload.hpp"
 #include "support/real_world.hpp"
+#include "wire/oci_raw_tar.hpp"
 
 namespace knative {
 namespace {
@@ -149,6 +151,61 @@ class RuntimeContract : public testing::TestWithParam<const char*> {
   std::vector<std::string> errors_;
   std::unique_ptr<ContainerRuntime> runtime_;
 };
+
+// ---------------------------------------------------------------------------- whose images
+
+// What tells the layers of others from ours: names, owners, modes, what is not there.
+TEST_P(RuntimeContract, ImagesByTheRulesOfOtherMakersRun) {
+  using oci::testing_tar::Raw;
+  const std::string guest = env_.files.read_file(images_.root() + "/guest", 16u << 20).value();
+  struct Maker {
+    const char* name;
+    std::vector<std::vector<Raw>> layers;
+    std::vector<std::string> entrypoint;
+  };
+  const std::vector<Maker> makers = {
+      // ko: absolute names, read-only programs, data beside it, over a base of few files.
+      {"ko",
+       {{{.name = "./", .type = '5', .mode = 0755},
+         {.name = "./etc/passwd",
+          .content = "nonroot:x:65532:65532::/home/nonroot:/sbin/nologin\n"}},
+        {{.name = "/var/run/ko", .type = '5', .mode = 0555},
+         {.name = "/var/run/ko/data", .content = "data", .mode = 0444}},
+        {{.name = "/ko-app", .type = '5', .mode = 0555},
+         {.name = "/ko-app/app", .content = guest, .mode = 0555}}},
+       {"/ko-app/app"}},
+      // kaniko: the root itself is an entry, files of lower layers are removed by whiteouts.
+      {"kaniko",
+       {{{.name = "old/config", .content = "of the base"}, {.name = "kept", .content = "kept"}},
+        {{.name = "/", .type = '5', .mode = 0755},
+         {.name = "old/.wh.config"},
+         {.name = "app/", .type = '5', .mode = 0755},
+         {.name = "app/app", .content = guest, .mode = 0755},
+         {.name = "app/same", .type = '1', .link = "app/app", .mode = 0755}}},
+       {"/app/same"}},
+      // Bazel: "./" before every name, no folders, a program behind links.
+      {"Bazel",
+       {{{.name = "./app/bin.runfiles/main/app", .content = guest, .mode = 0555},
+         {.name = "./app/bin", .type = '2', .link = "/app/bin.runfiles/main/app", .mode = 0777}}},
+       {"/app/bin"}},
+  };
+  for (const Maker& maker : makers) {
+    const std::string root = folder_ / maker.name;
+    std::filesystem::create_directories(root);
+    for (const std::vector<Raw>& layer : maker.layers) {
+      const std::string archive = oci::testing_tar::raw_tar(layer);
+      const auto source = oci::memory_source(archive);
+      const auto unpacked = oci::unpack_layer(env_.files, *source, root, {.preserve = true});
+      ASSERT_TRUE(unpacked) << maker.name << ": " << unpacked.error().to_string();
+    }
+    images_.set_root(root);
+    images_.defaults.entrypoint = maker.entrypoint;
+    const Outcome seen = run({"see", maker.name});
+    EXPECT_TRUE(seen.status.success()) << maker.name << ": " << seen.text();
+    EXPECT_TRUE(seen.says(std::string("arg 2 ") + maker.name)) << seen.text();
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "kaniko/old/config"));
+}
 
 // ---------------------------------------------------------------------------- what it is told
 
