@@ -50,6 +50,11 @@ class ProgramStarter {
   virtual Result<std::unique_ptr<Process>> run_beside(Process& process, const ImageRoot& image,
                                                       ProcessOptions options) = 0;
 
+  /// Start what `program` gave, with the output and the rest in `options`. This one lets
+  /// `Env::processes` do it.
+  virtual Result<std::unique_ptr<Process>> spawn(const Program& program,
+                                                 const ProcessOptions& options);
+
   /// Before a program with a network of its own runs: what listens in there for it, as long as it
   /// runs. This one gives nothing.
   virtual Result<std::shared_ptr<void>> serve_inside(const ContainerSpec& spec, Network& inside);
