@@ -36,8 +36,10 @@ struct Program {
 /// How a runtime starts programs. Shared with what it has started.
 class ProgramStarter {
  public:
-  ProgramStarter(Env& e, const ProcessRuntimeOptions& o)
-      : env(e), options(o), random(e.random.split("workload.ports")) {}
+  /// `chance`: a name of its own for whoever should not take the ports that another one of this
+  /// world has just given up.
+  ProgramStarter(Env& e, const ProcessRuntimeOptions& o, std::string_view chance = "workload.ports")
+      : env(e), options(o), random(e.random.split(chance)) {}
   virtual ~ProgramStarter() = default;
 
   /// Words, variables and places of the program; `port` 0: it serves nothing. `beside`: whose

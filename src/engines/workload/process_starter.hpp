@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 
 #include "engines/workload/process_container.hpp"
 
@@ -9,8 +10,9 @@ namespace knative {
 
 class PlainStarter : public ProgramStarter {
  public:
-  PlainStarter(Env& e, ImageProvider& i, const ProcessRuntimeOptions& o)
-      : ProgramStarter(e, o), images(i) {}
+  PlainStarter(Env& e, ImageProvider& i, const ProcessRuntimeOptions& o,
+               std::string_view chance = "workload.ports")
+      : ProgramStarter(e, o, chance), images(i) {}
 
   bool needs_port() const override { return true; }
   Result<Program> program(const ContainerSpec& spec, const ImageRoot& image, std::uint16_t port,

@@ -5,15 +5,20 @@ namespace knative {
 // For every Python from 3.7 on. It has one thread, so that forks are safe, and handles one message
 // after the other; nothing that it does waits for a program.
 const std::string_view zygote_program = R"python(
+import builtins
 import ctypes
 import gc
 import importlib
+import importlib.machinery
 import json
 import os
+import pkgutil
+import runpy
 import select
 import signal
 import socket
 import sys
+import types
 
 VARIABLE = "KNATIVE_ZYGOTE"
 # By the first one the platform knows what must end with the zygote; the other one an interpreter
@@ -350,8 +355,6 @@ class Zygote:
 
 
 def run_file(path, module, orig):
-    import pkgutil
-    import runpy
     if sys.version_info >= (3, 9):
         path = os.path.join(os.getcwd(), path)
     if pkgutil.get_importer(path) is not None:  # a folder or a zip file
@@ -379,9 +382,6 @@ def run_file(path, module, orig):
 
 def run(task):
     """As the interpreter would, with its words."""
-    import builtins
-    import importlib.machinery
-    import types
     module = types.ModuleType("__main__")
     module.__builtins__ = builtins
     module.__annotations__ = {}
@@ -396,7 +396,6 @@ def run(task):
         sys.path.insert(0, os.getcwd() if kind == "module" else "")
     if kind == "code":
         return exec(compile(program, "<string>", "exec", 0, True), module.__dict__)
-    import runpy
     runpy._run_module_as_main(program)
 
 

@@ -36,7 +36,9 @@ struct ZygoteRuntime::Impl final : PlainStarter {
   using Started = Result<std::unique_ptr<Container>>;
 
   Impl(Env& e, ImageProvider& i, const ZygoteOptions& o)
-      : PlainStarter(e, i, as_they_are(o.program)), zygote(o), zygotes(e, o) {}
+      : PlainStarter(e, i, as_they_are(o.program), "workload.ports.zygote"),
+        zygote(o),
+        zygotes(e, o) {}
 
   Result<Program> program(const ContainerSpec& spec, const ImageRoot& image, std::uint16_t port,
                           const ContainerSpec* beside) override {
