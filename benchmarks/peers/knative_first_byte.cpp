@@ -1,5 +1,6 @@
 // From "an instance is wanted" to the answer of its first request, for one static HTTP server: from
-// nothing and from frozen, as a process and in a sandbox, in turns. As root.
+// nothing and from frozen, as a process and in a sandbox, in turns. As root. A server in Python, as
+// a process and as a fork of a zygote, is beside them: the mark of the fork is 5 ms.
 //
 //     peer_knative_first_byte ROUNDS GUEST FOLDER
 //
@@ -9,16 +10,19 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "knative/container_runtimes.hpp"
 #include "knative/env.hpp"
 #include "knative/sandbox_runtime.hpp"
 #include "knative/workload.hpp"
+#include "knative/zygote_runtime.hpp"
 
 namespace kn = knative;
 using namespace std::chrono_literals;
@@ -48,6 +52,19 @@ class OneImage final : public kn::ImageProvider {
   std::string folder_;
   int count_ = 0;
 };
+
+constexpr const char* python_server = R"(
+import http.server, os, socketserver
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header('Content-Length', '5')
+        self.end_headers()
+        self.wfile.write(b'hello')
+    def log_message(self, *args):
+        pass
+socketserver.TCPServer(('127.0.0.1', int(os.environ['PORT'])), Handler).serve_forever()
+)";
 
 /// Holds what is ready, as a router does.
 struct Endpoints final : kn::EndpointListener {
@@ -82,8 +99,10 @@ kn::Task<bool> first_answer(kn::RevisionPool& pool, Endpoints& endpoints) {
 
 /// One way to be started.
 struct Way {
-  Way(kn::Loop& loop, kn::ContainerRuntime& runtime, bool frozen) {
+  Way(kn::Loop& loop, kn::ContainerRuntime& runtime, bool frozen,
+      std::vector<std::string> command = {}) {
     kn::InstanceSpec spec;
+    spec.container.command = std::move(command);
     spec.container.name = "default/first-byte";
     spec.container.image = "guest";
     spec.container.ports.push_back({.container_port = 8080});
@@ -117,6 +136,11 @@ int main(int argc, char** argv) {
     if (!options.support.possible || (frozen && !options.support.freezing)) continue;
     ways["sandbox" + from] = std::make_unique<Way>(loop, sandboxes, frozen);
   }
+  std::ofstream(folder + "/root/server.py") << python_server;
+  kn::ZygoteRuntime zygotes(loop.env(), images);
+  const std::vector<std::string> python = {"python3", "/server.py"};
+  ways["python, process"] = std::make_unique<Way>(loop, processes, false, python);
+  ways["python, zygote"] = std::make_unique<Way>(loop, zygotes, false, python);
   std::map<std::string, std::vector<double>> taken;
   for (int round = 0; round <= rounds; ++round) {
     for (auto& [name, way] : ways) {

@@ -33,6 +33,11 @@ void check_ports(FieldErrors& errors, const std::vector<core::ContainerPort>& po
   }
 }
 
+Result<std::unique_ptr<Process>> ProgramStarter::spawn(const Program&,
+                                                       const ProcessOptions& process) {
+  return env.processes.spawn(process);
+}
+
 Result<std::shared_ptr<void>> ProgramStarter::serve_inside(const ContainerSpec&, Network&) {
   return std::shared_ptr<void>();
 }
@@ -227,7 +232,7 @@ Result<void> ProcessContainer::launch(ProcessContainer* beside) {
     return {};
   };
   Result<std::unique_ptr<Process>> spawned =
-      beside != nullptr ? beside->process_->enter(mine) : starter_->env.processes.spawn(mine);
+      beside != nullptr ? beside->process_->enter(mine) : starter_->spawn(program_, mine);
   if (!spawned) return as_written(spawned.error()).within("starting " + spec_.name);
   process_ = std::move(*spawned);
   network_ = process_->network();

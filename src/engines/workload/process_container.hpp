@@ -36,8 +36,10 @@ struct Program {
 /// How a runtime starts programs. Shared with what it has started.
 class ProgramStarter {
  public:
-  ProgramStarter(Env& e, const ProcessRuntimeOptions& o)
-      : env(e), options(o), random(e.random.split("workload.ports")) {}
+  /// `chance`: a name of its own for whoever should not take the ports that another one of this
+  /// world has just given up.
+  ProgramStarter(Env& e, const ProcessRuntimeOptions& o, std::string_view chance = "workload.ports")
+      : env(e), options(o), random(e.random.split(chance)) {}
   virtual ~ProgramStarter() = default;
 
   /// Words, variables and places of the program; `port` 0: it serves nothing. `beside`: whose
@@ -49,6 +51,11 @@ class ProgramStarter {
   /// Start a command beside a program that runs, of whose options it has all but the words.
   virtual Result<std::unique_ptr<Process>> run_beside(Process& process, const ImageRoot& image,
                                                       ProcessOptions options) = 0;
+
+  /// Start what `program` gave, with the output and the rest in `options`. This one lets
+  /// `Env::processes` do it.
+  virtual Result<std::unique_ptr<Process>> spawn(const Program& program,
+                                                 const ProcessOptions& options);
 
   /// Before a program with a network of its own runs: what listens in there for it, as long as it
   /// runs. This one gives nothing.

@@ -1,7 +1,7 @@
 // Programs as processes of this machine.
 #include <algorithm>
 
-#include "engines/workload/process_container.hpp"
+#include "engines/workload/process_starter.hpp"
 #include "knative/container_runtimes.hpp"
 
 namespace knative {
@@ -116,55 +116,74 @@ void check_security(FieldErrors& errors, const core::SecurityContext& security) 
 
 }  // namespace
 
-struct ProcessRuntime::Impl final : ProgramStarter {
-  Impl(Env& e, ImageProvider& i, const ProcessRuntimeOptions& o)
-      : ProgramStarter(e, o), images(i) {}
-
-  bool needs_port() const override { return true; }
-
-  Result<Program> program(const ContainerSpec& spec, const ImageRoot& image, std::uint16_t port,
-                          const ContainerSpec*) override {
-    std::map<std::string, std::string> own;
-    if (port != 0) own["PORT"] = std::to_string(port);
-    ImageDefaults defaults = image.defaults;
-    defaults.environment.insert(options.base_environment.begin(), options.base_environment.end());
-    ContainerSpec told = spec;
-    SeenMounts mounts =
-        seen_mounts(env.files, spec.mounts, options.own_view && image.directory.empty());
-    told.mounts = std::move(mounts.told);
-    Result<ContainerCommand> command = container_command(with_host_paths(told), defaults, own);
-    if (!command) return command.error();
-    ProcessOptions process;
-    for (const ContainerMount& mount : mounts.seen) {
-      process.view.push_back({mount.source, mount.target, mount.read_only, 0, mount.within});
-    }
-    process.argv = std::move(command->argv);
-    process.environment = std::move(command->environment);
-    std::string directory = command->working_directory.empty() ? "/" : command->working_directory;
-    if (image.directory.empty() || in_mount(spec.mounts, directory)) {
-      process.working_directory = directory;
-    } else if (options.change_root) {
-      process.root_directory = image.directory;
-      process.working_directory = directory;
-    } else {
-      if (directory.front() != '/') directory.insert(directory.begin(), '/');
-      process.working_directory = image.directory + directory;
-    }
-    if (!image.directory.empty() && !options.change_root) {
-      map_into_image(process, image.directory, env.files);
-    }
-    return Program{process, process, nullptr, {}, {}};
+Result<Program> PlainStarter::program(const ContainerSpec& spec, const ImageRoot& image,
+                                      std::uint16_t port, const ContainerSpec*) {
+  std::map<std::string, std::string> own;
+  if (port != 0) own["PORT"] = std::to_string(port);
+  ImageDefaults defaults = image.defaults;
+  defaults.environment.insert(options.base_environment.begin(), options.base_environment.end());
+  ContainerSpec told = spec;
+  SeenMounts mounts =
+      seen_mounts(env.files, spec.mounts, options.own_view && image.directory.empty());
+  told.mounts = std::move(mounts.told);
+  Result<ContainerCommand> command = container_command(with_host_paths(told), defaults, own);
+  if (!command) return command.error();
+  ProcessOptions process;
+  for (const ContainerMount& mount : mounts.seen) {
+    process.view.push_back({mount.source, mount.target, mount.read_only, 0, mount.within});
   }
-
-  Result<std::unique_ptr<Process>> run_beside(Process&, const ImageRoot& image,
-                                              ProcessOptions beside) override {
-    if (!image.directory.empty() && !options.change_root) {
-      map_into_image(beside, image.directory, env.files);
-    }
-    return env.processes.spawn(beside);
+  process.argv = std::move(command->argv);
+  process.environment = std::move(command->environment);
+  std::string directory = command->working_directory.empty() ? "/" : command->working_directory;
+  if (image.directory.empty() || in_mount(spec.mounts, directory)) {
+    process.working_directory = directory;
+  } else if (options.change_root) {
+    process.root_directory = image.directory;
+    process.working_directory = directory;
+  } else {
+    if (directory.front() != '/') directory.insert(directory.begin(), '/');
+    process.working_directory = image.directory + directory;
   }
+  if (!image.directory.empty() && !options.change_root) {
+    map_into_image(process, image.directory, env.files);
+  }
+  return Program{process, process, nullptr, {}, {}};
+}
 
-  ImageProvider& images;
+Result<std::unique_ptr<Process>> PlainStarter::run_beside(Process&, const ImageRoot& image,
+                                                          ProcessOptions beside) {
+  if (!image.directory.empty() && !options.change_root) {
+    map_into_image(beside, image.directory, env.files);
+  }
+  return env.processes.spawn(beside);
+}
+
+FieldErrors PlainStarter::unsupported(const ContainerSpec& spec) const {
+  FieldErrors errors;
+  const auto ignored = [&errors](bool set, std::string_view field) {
+    if (!set) return;
+    errors.add(field_error("not enforced: a process of this machine is not isolated", {field})
+                   .as_warning());
+  };
+  ignored(!spec.resources.limits.empty(), "resources.limits");
+  ignored(!spec.resources.requests.empty(), "resources.requests");
+  const SeenMounts mounts = seen_mounts(env.files, spec.mounts, options.own_view);
+  for (const ContainerMount& mount : mounts.told) ignored(mount.read_only, "volumeMounts.readOnly");
+  // A step is told where its folders are; other programs look where the manifest says.
+  if (!spec.mounts.empty() && spec.identity.step.empty()) {
+    errors.add(field_error("a process of this machine has no volumes", {"volumeMounts"},
+                           "runtimeClassName: sandbox has"));
+  }
+  if (!spec.user.empty()) {
+    errors.add(field_error("a process of this machine runs as the platform's own user", {"user"}));
+  }
+  check_security(errors, spec.security);
+  check_ports(errors, spec.ports, "a process");
+  return errors;
+}
+
+struct ProcessRuntime::Impl final : PlainStarter {
+  using PlainStarter::PlainStarter;
 };
 
 Task<Result<std::string>> ImageProvider::pin(const ContainerSpec& spec) { co_return spec.image; }
@@ -181,27 +200,7 @@ ProcessRuntime::ProcessRuntime(Env& env, ImageProvider& images, ProcessRuntimeOp
 ProcessRuntime::~ProcessRuntime() = default;
 
 FieldErrors ProcessRuntime::unsupported(const ContainerSpec& spec) const {
-  FieldErrors errors;
-  const auto ignored = [&errors](bool set, std::string_view field) {
-    if (!set) return;
-    errors.add(field_error("not enforced: a process of this machine is not isolated", {field})
-                   .as_warning());
-  };
-  ignored(!spec.resources.limits.empty(), "resources.limits");
-  ignored(!spec.resources.requests.empty(), "resources.requests");
-  const SeenMounts mounts = seen_mounts(impl_->env.files, spec.mounts, impl_->options.own_view);
-  for (const ContainerMount& mount : mounts.told) ignored(mount.read_only, "volumeMounts.readOnly");
-  // A step is told where its folders are; other programs look where the manifest says.
-  if (!spec.mounts.empty() && spec.identity.step.empty()) {
-    errors.add(field_error("a process of this machine has no volumes", {"volumeMounts"},
-                           "runtimeClassName: sandbox has"));
-  }
-  if (!spec.user.empty()) {
-    errors.add(field_error("a process of this machine runs as the platform's own user", {"user"}));
-  }
-  check_security(errors, spec.security);
-  check_ports(errors, spec.ports, "a process");
-  return errors;
+  return impl_->unsupported(spec);
 }
 
 bool ProcessRuntime::can_exec(const ContainerSpec&) const { return true; }

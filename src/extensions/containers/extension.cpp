@@ -10,6 +10,7 @@
 #include "knative/oci_runtime.hpp"
 #include "knative/platform_options.hpp"
 #include "knative/sandbox_runtime.hpp"
+#include "knative/zygote_runtime.hpp"
 #include "platform/own_registry.hpp"
 
 namespace knative {
@@ -38,6 +39,9 @@ class ContainersExtension final : public Extension {
     ProcessRuntimeOptions options;
     options.base_environment["PATH"] = into.options().path;
     runtimes_.add("process", std::make_shared<ProcessRuntime>(env, *images_, options));
+    ZygoteOptions zygotes;
+    zygotes.program = options;
+    runtimes_.add("zygote", std::make_shared<ZygoteRuntime>(env, *images_, std::move(zygotes)));
     Result<void> added = add_sandbox(into, options);
     if (!added) return added;
     options.base_environment["LANG"] = "C.UTF-8";

@@ -14,6 +14,7 @@
 #include "knative/oci_runtime.hpp"
 #include "knative/sandbox_runtime.hpp"
 #include "knative/simulation.hpp"
+#include "knative/zygote_runtime.hpp"
 #include "support/paths.hpp"
 
 namespace knative {
@@ -95,6 +96,7 @@ std::string table_of(Env& env, ImageProvider& images) {
   oci.isolating = sandbox;
   std::vector<std::pair<std::string, std::unique_ptr<ContainerRuntime>>> runtimes;
   runtimes.emplace_back("`process`, `host`", std::make_unique<ProcessRuntime>(env, images));
+  runtimes.emplace_back("`zygote`", std::make_unique<ZygoteRuntime>(env, images));
   runtimes.emplace_back("`sandbox`", std::make_unique<SandboxRuntime>(env, images, sandbox));
   runtimes.emplace_back("`crun`, `runc`", std::make_unique<OciRuntime>(env, images, oci));
   std::string text = "| of a container |";
