@@ -632,6 +632,10 @@ TEST_F(BrokerTest, a_retired_broker_acknowledges_nothing_that_was_on_its_way) {
     Task<Result<void>> remove_cursor(std::string cursor) override {
       return inner_->remove_cursor(std::move(cursor));
     }
+    Task<Result<void>> commit(LogChange change) override {
+      return inner_->commit(std::move(change));
+    }
+    const LogNotes& notes() const noexcept override { return inner_->notes(); }
     std::optional<Offset> cursor(std::string_view name) const override {
       return inner_->cursor(name);
     }
