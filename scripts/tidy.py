@@ -33,7 +33,7 @@ HEADERS = {
     "container": 4, "container_runtimes": 4, "sandbox_runtime": 4, "oci_runtime": 4,
     "zygote_runtime": 4,
     "functions": 4, "workload": 4, "router": 4, "throttler": 4, "autoscaler": 4, "autoscaler_config": 4,
-    "scale_decision": 4, "event_broker": 4,
+    "scale_decision": 4, "event_broker": 4, "parked": 4, "retry_schedule": 4,
     "builder": 4, "registry_client": 4, "registry_credentials": 4, "registry_server": 4,
     "controller": 4,
     "simulation": 1, "faults": 1, "load": 1,

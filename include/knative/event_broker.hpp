@@ -2,10 +2,20 @@
 /// The event broker: accept events durably, deliver them to triggers until done.
 ///
 /// One `EventBroker` is one Knative Broker on one `Log`. Accepting appends to the log; every
-/// trigger follows the log with its own durable cursor, filters, delivers with retries, and moves
-/// its cursor only when an event was acknowledged, dead-lettered or dropped and counted. So every
-/// accepted event is delivered at least once, one slow subscriber holds back nobody else, and a
-/// backlog costs disk, not memory. Belongs to its loop.
+/// trigger follows the log with its own durable state, filters, delivers with retries, and is done
+/// with an event only when that was acknowledged, dead-lettered or parked. So every accepted event
+/// is delivered at least once, one slow subscriber holds back nobody else, and a backlog costs
+/// disk, not memory. Belongs to its loop.
+///
+/// An event that fails waits for its next attempt outside the window: it holds back no other,
+/// unless order was asked for. How often it failed, why and when it goes on is durable in the log
+/// before anything else is done with it, so that it has exactly `retry` + 1 failed attempts, across
+/// restarts, stops and kills, before it is given up. An attempt counts together with its outcome:
+/// when the process ends after the subscriber got the event and before the outcome is durable, that
+/// attempt was none, and is made again. What succeeded is noted a little later (`commit_delay`),
+/// and may be delivered again after a kill. Dead letters are delivered by the same rules, counted
+/// for themselves. What is given up without a (working) dead letter sink is *parked*: it stays
+/// until somebody looks at it and redrives or discards it, whatever the log's retention takes.
 ///
 /// \code
 /// knative::EventBroker broker(env.executor, env.timers, log, env.logger, env.random.split("b"));
@@ -32,6 +42,8 @@
 #include "knative/http.hpp"
 #include "knative/log.hpp"
 #include "knative/metrics.hpp"
+#include "knative/parked.hpp"
+#include "knative/retry_schedule.hpp"
 #include "knative/task.hpp"
 
 namespace knative {
@@ -40,85 +52,25 @@ namespace knative {
 /// without any left is refused, so that what goes in a circle comes to an end.
 inline constexpr std::string_view hops_attribute = "knativebrokerttl";
 
-/// How the delay grows with the number of the retry.
-enum class BackoffPolicy : unsigned char { linear = 0, exponential = 1 };
-
-/// Delivery as in Knative's DeliverySpec, with bounds that it lacks.
-struct DeliveryOptions {
-  int retry = 10;  ///< Attempts after the first.
-  BackoffPolicy policy = BackoffPolicy::exponential;
-  Duration delay = std::chrono::milliseconds(200);  ///< Base of the back-off.
-  Duration delay_max = std::chrono::minutes(5);     ///< No back-off is longer.
-  double jitter = 0.2;                              ///< Each delay varies by this share, 0 to 1.
-  Duration timeout = std::chrono::seconds(30);      ///< Of one attempt.
-  /// Honour Retry-After of 429 and 503 answers up to this; empty: ignore the field.
-  std::optional<Duration> retry_after_max;
-  /// Count retries from 0 in the formula, as the Go data plane does: linear begins with no delay.
-  bool count_from_zero = false;
-  friend bool operator==(const DeliveryOptions&, const DeliveryOptions&) = default;
-};
-
-/// The pure arithmetic of retries. With n counted from 1: `delay * n`, or `delay * 2^n`.
-class KNATIVE_EXPORT RetrySchedule {
- public:
-  explicit RetrySchedule(const DeliveryOptions& options) : options_(options) {}
-  /// Whether an answer is worth another attempt: no answer, 404, 408, 409, 429, and 5xx.
-  static bool retryable(int status) noexcept;
-  /// The wait before retry `number` (from 1) after this failed attempt; empty: give up.
-  std::optional<Duration> next(int number, const DeliveryAttempt& failed, Random& random) const;
-  /// The back-off without jitter and Retry-After.
-  Duration backoff(int number) const noexcept;
-
- private:
-  DeliveryOptions options_;
-};
-
-/// Which offsets of a trigger are in progress and how far its cursor may move. Pure.
-///
-/// Offsets enter in log order and finish in any order; the cursor is the lowest unfinished one.
-class KNATIVE_EXPORT Dispatcher {
- public:
-  /// `window`: offsets in progress at once. `span_max`: distance between the cursor and the newest
-  /// offset, which bounds memory and what is delivered again after a crash.
-  Dispatcher(Offset cursor, std::size_t window, std::size_t span_max)
-      : cursor_(cursor), next_(cursor), window_(window), span_max_(span_max) {}
-
-  /// The next offset to read from the log.
-  Offset next() const noexcept { return next_; }
-  /// Everything before this is done.
-  Offset cursor() const noexcept { return cursor_; }
-  std::size_t in_progress() const noexcept { return in_progress_.size(); }
-  /// How many offsets may enter now.
-  std::size_t room() const noexcept;
-  /// `offset` (at least `next()`) enters. Those between are gone and count as done.
-  void enter(Offset offset);
-  /// Move `next()` to `offset` without entering anything: those records are gone.
-  void skip_to(Offset offset);
-  /// `offset` entered and needs no work, or its work has ended.
-  void finish(Offset offset);
-  /// What is in progress goes on beside the window, which others have for themselves from now on.
-  void renew(std::size_t window, std::size_t span_max) noexcept;
-
- private:
-  void advance();
-  Offset cursor_;
-  Offset next_;
-  std::size_t window_;
-  std::size_t span_max_;
-  std::set<Offset> in_progress_;
-  Offset renewed_ = 0;      ///< What is below entered before the last `renew()`.
-  std::size_t beside_ = 0;  ///< So many of those are in progress.
-};
-
 /// What one trigger wants.
 struct TriggerOptions {
   Filter filter;
   DeliveryOptions delivery;
-  /// Where events go whose attempts are exhausted; null: they are dropped, counted and logged.
+  /// Where events go whose attempts are exhausted; null: they are parked.
   std::shared_ptr<Sink> dead_letter;
-  std::size_t window = 100;  ///< Deliveries at once; 1 keeps the order of the log.
-  /// Distance between the oldest unfinished and the newest started event.
+  /// Deliveries at once, at most half of them (one at least) retries. 1 keeps the order of the log:
+  /// then a retry holds back what comes after it.
+  std::size_t window = 100;
+  /// Distance between the newest started event and the oldest whose progress is not durable: that
+  /// many are delivered again after a crash, at most.
   std::size_t span_max = 10'000;
+  /// So many events may be in progress and between attempts; then no other is begun until one is
+  /// decided (`TriggerStats::stalled`). Each takes up to 1.5 KB of memory and of the log's notes.
+  std::size_t undecided_max = 10'000;
+  /// The parking lot holds so many events, and bytes of events (but one of any size). What has no
+  /// room in it stays undecided. They are in memory, and again in each of the log's segments.
+  std::size_t parked_max = 10'000;
+  std::size_t parked_bytes_max = std::size_t{16} << 20;
   /// Where a new trigger begins; empty: with the next event that is accepted.
   std::optional<Offset> begin;
   /// Told to the dead letter sink as `knativeerrordest`, and to the log: the subscriber's URL or
@@ -130,20 +82,26 @@ struct TriggerOptions {
 /// Counts of one trigger since it was set, and where it stands.
 struct TriggerStats {
   std::uint64_t matched = 0;    ///< Passed the filter.
-  std::uint64_t filtered = 0;   ///< Did not.
+  std::uint64_t filtered = 0;   ///< Did not, be it a changed filter before a retry.
   std::uint64_t delivered = 0;  ///< Acknowledged by the subscriber.
   std::uint64_t attempts = 0;
   std::uint64_t failures = 0;  ///< Attempts that failed.
-  std::uint64_t retries = 0;
-  std::uint64_t replies = 0;         ///< Accepted into the broker.
+  std::uint64_t retries = 0;   ///< Attempts after the first, at the subscriber and for letters.
+  std::uint64_t replies = 0;   ///< Accepted into the broker.
   std::uint64_t replies_looped = 0;  ///< Hop limit reached: they are dead letters, too.
   std::uint64_t dead_lettered = 0;
-  std::uint64_t dropped = 0;  ///< Exhausted without (working) dead letter sink.
-  std::uint64_t expired = 0;  ///< Taken by the log's retention before their turn.
-  bool held = false;          ///< Delivers nothing new until it is set.
-  std::size_t in_progress = 0;
-  Offset cursor = 0;          ///< Everything before it is done.
-  std::uint64_t backlog = 0;  ///< Accepted events after the cursor.
+  std::uint64_t parked = 0;     ///< Given up without (working) dead letter sink.
+  std::uint64_t dropped = 0;    ///< No events, and replies without hops that no letter can tell of.
+  std::uint64_t expired = 0;    ///< Taken by the log's retention before their turn.
+  bool held = false;            ///< Delivers nothing new until it is set.
+  std::uint64_t stalls = 0;     ///< How often `undecided_max` was reached.
+  bool stalled = false;         ///< It is: no event is begun.
+  std::size_t in_progress = 0;  ///< Events that were begun and are not decided,
+  std::size_t waiting = 0;      ///< and those of them that wait between two attempts.
+  std::size_t parked_now = 0;   ///< In the parking lot.
+  std::uint64_t parked_bytes = 0;
+  Offset cursor = 0;          ///< Everything before it is decided.
+  std::uint64_t backlog = 0;  ///< Accepted events that it is not done with.
   std::string last_error;     ///< Of the last failed attempt; empty after a success.
 };
 
@@ -152,13 +110,18 @@ struct BrokerStats {
   std::uint64_t accepted = 0;
   std::uint64_t rejected = 0;
   std::uint64_t hops_exhausted = 0;  ///< Events whose hop limit was reached.
+  std::uint64_t redriven = 0;        ///< Parked events that began anew.
+  std::uint64_t discarded = 0;       ///< Parked events that somebody threw away.
+  std::uint64_t parked_removed = 0;  ///< Parked events that went with their trigger.
+  /// Events that a trigger was not done with when it was removed.
+  std::uint64_t undecided_removed = 0;
 };
 
 /// What a broker's series are called. Defaults are those of Knative's multi-tenant broker.
 struct BrokerMetricNames {
   std::string ingress = "mt_broker_ingress";  ///< + _event_count, _event_dispatch_latencies
   std::string filter = "mt_broker_filter";    ///< The same, per trigger and attempt.
-  std::string own = "knative_broker";         ///< + _deliveries_total, _backlog_events
+  std::string own = "knative_broker";         ///< + _deliveries_total, _backlog_events, ...
   std::string trigger_label = "trigger_name";
 };
 
@@ -202,25 +165,40 @@ class KNATIVE_EXPORT EventBroker {
   /// with Retry-After when the log is full or the broker stopped. Any path.
   http::Handler& ingress() noexcept;
 
-  /// Add a trigger, or give it other terms: a known name goes on where its cursor stands. Events
-  /// that were begun end by the terms they were begun on. Fails with `failed_precondition` when
-  /// stopped and `invalid_argument` when an option is out of range.
+  /// Add a trigger, or give it other terms: a known name goes on where its cursor stands. Attempts
+  /// that were begun end as they were begun; what is not decided goes on by the new terms, so an
+  /// event that waits for a retry goes to the new subscriber, or nowhere when the new filter does
+  /// not let it through. Its attempts stay counted. Fails with `failed_precondition` when stopped
+  /// and `invalid_argument`, naming the option, when one is out of range.
   Result<void> set_trigger(const std::string& name, TriggerOptions options,
                            std::shared_ptr<Sink> subscriber);
-  /// Let a trigger wait: its cursor stands (a new one begins here), and no event is begun until it
-  /// is set. Fails with `failed_precondition` when stopped.
+  /// Let a trigger wait: its cursor stands (a new one begins here), and no attempt is begun until
+  /// it is set. Fails with `failed_precondition` when stopped.
   Result<void> hold_trigger(const std::string& name, std::string metric_name = {});
-  /// Stop delivering and keep the cursor, so that a trigger of that name goes on later. Attempts
-  /// in progress are dropped at once; their events are not acknowledged. Must not be called from
-  /// the trigger's own subscriber.
+  /// Stop delivering and keep the state, so that a trigger of that name goes on later. Attempts
+  /// in progress are dropped at once; their events are not acknowledged, the attempts not counted.
+  /// Must not be called from the trigger's own subscriber.
   void detach_trigger(const std::string& name);
-  /// Stop delivering and forget the cursor. The same caveat.
+  /// Stop delivering and forget cursor, state and parked events, which are counted
+  /// (`BrokerStats`). The same caveat. May be called for one that is not set.
   Task<Result<void>> remove_trigger(std::string name);
   std::vector<std::string> triggers() const;
+  /// Names of all triggers of which the log knows anything, set or not.
+  std::vector<std::string> known_triggers() const;
   std::optional<TriggerStats> trigger_stats(std::string_view name) const;
   BrokerStats stats() const noexcept;
 
-  /// True when every trigger is done with every accepted event.
+  /// What is parked, ordered by trigger and offset, of set and detached triggers; `count_max` at
+  /// most.
+  std::vector<ParkedEvent> parked(const ParkedSelection& selection, std::size_t count_max) const;
+  /// Let parked events begin anew, with all their attempts, by the terms of their trigger then. Who
+  /// asks twice lets them begin once. Yields how many, durably; errors as `Log::commit`: then some
+  /// may have begun.
+  Task<Result<std::size_t>> redrive(ParkedSelection selection);
+  /// Throw parked events away. The same.
+  Task<Result<std::size_t>> discard(ParkedSelection selection);
+
+  /// True when every trigger is done with every accepted event: those that are parked, too.
   bool idle() const;
   /// Refuse new events, let attempts in progress finish (for at most `grace`), store cursors.
   Task<void> stop(Duration grace = std::chrono::seconds(5));

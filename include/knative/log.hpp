@@ -1,5 +1,6 @@
 /// \file
-/// The event log: records appended durably, read in order, with named cursors beside them.
+/// The event log: records appended durably, read in order, with named cursors and notes beside
+/// them.
 ///
 /// A `Log` knows nothing about events; a record is bytes. Offsets count records from 0 without
 /// gaps. Two implementations keep one contract: `memory_log` (tests, volatile brokers) and
@@ -21,6 +22,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "knative/env.hpp"
@@ -61,6 +63,19 @@ struct RetentionOptions {
   LogFullPolicy when_full = LogFullPolicy::block;
 };
 
+/// What changes together: all of it is durable, or nothing.
+struct LogChange {
+  std::vector<std::pair<std::string, std::optional<Offset>>> cursors;  ///< Empty: forget it.
+  /// Notes by name: what readers remember beside their cursors. Empty: forget it.
+  std::vector<std::pair<std::string, std::optional<std::string>>> notes;
+  bool empty() const noexcept { return cursors.empty() && notes.empty(); }
+};
+
+/// All notes by name.
+using LogNotes = std::map<std::string, std::string, std::less<>>;
+/// A log holds no more bytes of notes, names included. (resource_exhausted)
+inline constexpr std::size_t log_notes_bytes_max = std::size_t{512} << 20;
+
 /// Counts since the log was opened, and its present size.
 struct LogStats {
   std::uint64_t appended = 0;         ///< Records acknowledged as durable.
@@ -94,6 +109,13 @@ class KNATIVE_EXPORT Log {
   virtual Task<Result<void>> commit(std::string cursor, Offset next) = 0;
   /// Forget a cursor durably; succeeds when absent.
   virtual Task<Result<void>> remove_cursor(std::string cursor) = 0;
+  /// Change several cursors and notes at once. Errors as both of the above, `resource_exhausted`
+  /// also for notes beyond `log_notes_bytes_max` or, with what waits, the pending bound. Notes stay
+  /// until they are forgotten, whatever retention takes; they are kept in memory, too, and
+  /// written anew into every segment, so who writes them bounds them.
+  virtual Task<Result<void>> commit(LogChange change) = 0;
+  /// What is durable, by name; until the next await.
+  virtual const LogNotes& notes() const noexcept = 0;
   /// The last committed position of a cursor.
   virtual std::optional<Offset> cursor(std::string_view name) const = 0;
   virtual std::map<std::string, Offset, std::less<>> cursors() const = 0;

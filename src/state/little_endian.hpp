@@ -1,5 +1,5 @@
 /// \file
-/// Numbers in files: little-endian on every machine. Private to the state floor.
+/// Numbers in files: little-endian on every machine. Private to the library.
 #pragma once
 
 #include <cstddef>

@@ -10,14 +10,13 @@ using state::put_number;
 
 constexpr std::string_view segment_magic = "KNATLOG\x01";
 constexpr std::uint32_t frame_magic = 0x31464e4b;  // "KNF1"
-constexpr std::uint32_t version = 2;
 
 }  // namespace
 
 std::string encode(SegmentHeader& header) {
   std::string out(header_bytes, '\0');
   out.replace(0, segment_magic.size(), segment_magic);
-  header.version = version;
+  header.version = segment_version;
   put_number(out, 8, header.version);
   put_number(out, 16, header.log_id);
   put_number(out, 24, header.first);
@@ -34,7 +33,7 @@ std::optional<SegmentHeader> decode_header(std::string_view bytes) {
   header.chain = crc32c(bytes.substr(0, header_bytes - 4));
   if (get_number<std::uint32_t>(bytes, header_bytes - 4) != header.chain) return std::nullopt;
   header.version = get_number<std::uint32_t>(bytes, 8);
-  if (header.version == 0 || header.version > version) return std::nullopt;
+  if (header.version == 0 || header.version > segment_version) return std::nullopt;
   header.log_id = get_number<std::uint64_t>(bytes, 16);
   header.first = get_number<std::uint64_t>(bytes, 24);
   header.created = get_number<std::int64_t>(bytes, 32);
@@ -57,6 +56,13 @@ void FrameBuilder::add(RecordType type, std::string_view head, std::string_view 
   bytes_ += body;
   ++entries_;
   if (type == RecordType::event) ++events_;
+}
+
+void FrameBuilder::add_note(std::string_view name, std::string_view text) {
+  std::string head(sizeof(std::uint32_t), '\0');
+  put_number(head, 0, static_cast<std::uint32_t>(name.size()));
+  head += name;
+  add(RecordType::note, head, text);
 }
 
 std::uint32_t FrameBuilder::seal(std::uint32_t seed, std::uint32_t previous, Offset first,
@@ -115,7 +121,7 @@ std::optional<Frame> decode_frame(std::string_view bytes, std::uint32_t seed) {
     frame.chain = crc32c(bytes.substr(at + 4, record_header_bytes - 4 + length), frame.chain);
     if (get_number<std::uint32_t>(bytes, at) != frame.chain) return std::nullopt;
     const auto type = static_cast<RecordType>(bytes[at + 4]);
-    if (type < RecordType::event || type > RecordType::cursors_known) return std::nullopt;
+    if (type < RecordType::event || type > RecordType::note_removed) return std::nullopt;
     if (type == RecordType::event) ++events;
     frame.records.push_back(RecordView{type, bytes.substr(at + record_header_bytes, length)});
     at += record_header_bytes + length;
@@ -124,15 +130,36 @@ std::optional<Frame> decode_frame(std::string_view bytes, std::uint32_t seed) {
   return frame;
 }
 
-bool apply_cursors(const Frame& frame, Cursors& cursors) {
+namespace {
+
+void apply_note(std::string_view bytes, LogNotes& notes) {
+  if (bytes.size() < sizeof(std::uint32_t)) return;
+  const std::size_t length = get_number<std::uint32_t>(bytes, 0);
+  bytes.remove_prefix(sizeof(std::uint32_t));
+  if (length > bytes.size()) return;
+  notes.insert_or_assign(std::string(bytes.substr(0, length)), std::string(bytes.substr(length)));
+}
+
+template <class Map>
+void forget(Map& map, std::string_view name) {
+  const auto found = map.find(name);
+  if (found != map.end()) map.erase(found);
+}
+
+}  // namespace
+
+bool apply(const Frame& frame, Beside& beside) {
   bool known = false;
   for (const RecordView& record : frame.records) {
     if (record.type == RecordType::cursor && record.bytes.size() >= 8) {
       const auto next = get_number<std::uint64_t>(record.bytes, 0);
-      cursors.insert_or_assign(std::string(record.bytes.substr(8)), next);
+      beside.cursors.insert_or_assign(std::string(record.bytes.substr(8)), next);
     } else if (record.type == RecordType::cursor_removed) {
-      const auto found = cursors.find(record.bytes);
-      if (found != cursors.end()) cursors.erase(found);
+      forget(beside.cursors, record.bytes);
+    } else if (record.type == RecordType::note) {
+      apply_note(record.bytes, beside.notes);
+    } else if (record.type == RecordType::note_removed) {
+      forget(beside.notes, record.bytes);
     } else if (record.type == RecordType::cursors_known) {
       known = true;
     }

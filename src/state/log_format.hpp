@@ -26,14 +26,24 @@ enum class RecordType : std::uint8_t {
   event = 1,           ///< A record of the log; takes an offset.
   cursor = 2,          ///< u64 next, then the name.
   cursor_removed = 3,  ///< The name.
-  cursors_known = 4,   ///< All cursors stand before this record in this segment.
+  cursors_known = 4,   ///< All cursors and notes stand before this record in this segment.
+  note = 5,            ///< u32 length of the name, the name, the text.
+  note_removed = 6,    ///< The name.
 };
 
-using Cursors = std::map<std::string, Offset, std::less<>>;
+/// What stands beside the records.
+struct Beside {
+  std::map<std::string, Offset, std::less<>> cursors;
+  LogNotes notes;
+};
+/// What a note adds to the head of every segment.
+constexpr std::size_t note_bytes(std::string_view name, std::string_view text) noexcept {
+  return record_header_bytes + sizeof(std::uint32_t) + name.size() + text.size();
+}
 
 /// The first bytes of a segment.
 struct SegmentHeader {
-  std::uint32_t version = 0;  ///< 1 had no manifest beside it.
+  std::uint32_t version = 0;  ///< 1 had no manifest beside it, 2 no notes.
   std::uint64_t log_id = 0;
   Offset first = 0;
   std::int64_t created = 0;  ///< Wall time, ns.
@@ -54,6 +64,7 @@ class FrameBuilder {
     bytes_.assign(frame_header_bytes, '\0');
   }
   void add(RecordType type, std::string_view head, std::string_view body = {});
+  void add_note(std::string_view name, std::string_view text);
   std::size_t size() const noexcept { return bytes_.size(); }
   std::uint32_t entries() const noexcept { return entries_; }
   std::uint32_t events() const noexcept { return events_; }
@@ -104,8 +115,10 @@ std::optional<std::uint32_t> frame_size(std::string_view bytes, std::uint32_t se
 /// The frame at the beginning of `bytes`; empty when it is incomplete or damaged.
 std::optional<Frame> decode_frame(std::string_view bytes, std::uint32_t seed);
 
-/// Apply cursor records of a frame. Returns true when one of them was `cursors_known`.
-bool apply_cursors(const Frame& frame, Cursors& cursors);
+/// Apply what a frame says of cursors and notes. Returns true when all of them were told.
+bool apply(const Frame& frame, Beside& beside);
 std::string cursor_head(Offset next);
+/// The newest version of segments.
+inline constexpr std::uint32_t segment_version = 3;
 
 }  // namespace knative::log_format

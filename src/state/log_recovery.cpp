@@ -110,7 +110,7 @@ struct Walked {
   bool cursors_known = false;
 };
 
-Result<Walked> walk(Place& place, const Segment& segment, format::Cursors& cursors) {
+Result<Walked> walk(Place& place, const Segment& segment, format::Beside& beside) {
   Result<std::uint64_t> size = segment.file->size();
   if (!size) return size.error();
   Walked walked;
@@ -124,7 +124,7 @@ Result<Walked> walk(Place& place, const Segment& segment, format::Cursors& curso
     if (!found) return found.error();
     const std::optional<format::Frame>& frame = *found;
     if (!frame || frame->previous != walked.chain || frame->first != walked.end) break;
-    walked.cursors_known = format::apply_cursors(*frame, cursors) || walked.cursors_known;
+    walked.cursors_known = format::apply(*frame, beside) || walked.cursors_known;
     walked.chain = frame->chain;
     walked.end += frame->events;
     walked.time = frame->time;
@@ -148,7 +148,7 @@ Error cut_short(const Segment& segment, const Walked& walked, std::uint64_t comm
 /// Walk the newest segment: its frames, its cursors, and what to cut off.
 Result<void> scan_newest(Place& place, Segment& segment, const log_manifest::Mark& mark,
                          Recovered& state) {
-  Result<Walked> walked = walk(place, segment, state.cursors);
+  Result<Walked> walked = walk(place, segment, state.beside);
   if (!walked) return walked.error();
   const std::uint64_t byte = walked->byte;
   if (byte < walked->size) {
@@ -214,7 +214,7 @@ Result<Segment> open_segment(Place& place, const FileInfo& info, std::uint64_t n
 Error segment_missing(Place& place, std::uint64_t number, const Segment* before, Offset first) {
   if (before != nullptr) {
     Segment last = *before;
-    format::Cursors ignored;
+    format::Beside ignored;
     Result<std::unique_ptr<File>> file = place.files.open(last.path, OpenOptions{});
     if (!file) return file.error();
     last.file = std::move(*file);
@@ -266,7 +266,7 @@ Result<void> open_segments(Place& place, const std::vector<Found>& found,
       return damaged(segment->path, 0, "it begins before the segment before it");
     }
     if (before != nullptr && before->bytes < segment->previous_bytes) {
-      format::Cursors ignored;
+      format::Beside ignored;
       Result<Walked> walked = walk(place, *before, ignored);
       if (!walked) return walked.error();
       return cut_short(*before, *walked, segment->previous_bytes);
@@ -296,7 +296,7 @@ Result<Recovered> begin_log(Place& place, std::uint64_t log_id, std::int64_t now
   Recovered state;
   format::SegmentHeader header;
   header.created = now;
-  Result<Segment> first = create(place, 1, header, state.cursors, state.chain, content);
+  Result<Segment> first = create(place, 1, header, state.beside, state.chain, content);
   if (!first) return first.error();
   state.last_time = now;
   state.segments.push_back(std::move(*first));
@@ -334,7 +334,7 @@ Result<Recovered> recover(Place& place, std::uint64_t new_log_id, std::int64_t n
   Result<void> scanned =
       scan_newest(place, newest, manifest ? manifest->mark : log_manifest::Mark{}, state);
   if (!scanned) return scanned.error();
-  for (auto& [name, next] : state.cursors) next = std::min(next, state.end);
+  for (auto& [name, next] : state.beside.cursors) next = std::min(next, state.end);
   if (!manifest || manifest->newest < newest.number) {
     log_manifest::Content content;
     content.log_id = place.log_id;
@@ -348,14 +348,15 @@ Result<Recovered> recover(Place& place, std::uint64_t new_log_id, std::int64_t n
 }
 
 Result<Segment> create(Place& place, std::uint64_t number, format::SegmentHeader header,
-                       const format::Cursors& cursors, std::uint32_t& chain,
+                       const format::Beside& beside, std::uint32_t& chain,
                        log_manifest::Content content) {
   header.log_id = place.log_id;
   std::string bytes = format::encode(header);
   format::FrameBuilder frame;
-  for (const auto& [name, next] : cursors) {
+  for (const auto& [name, next] : beside.cursors) {
     frame.add(format::RecordType::cursor, format::cursor_head(next), name);
   }
+  for (const auto& [name, text] : beside.notes) frame.add_note(name, text);
   frame.add(format::RecordType::cursors_known, {});
   const std::uint32_t new_chain =
       frame.seal(place.seed, header.chain, header.first, header.created);

@@ -23,8 +23,8 @@ namespace files = log_segments;
 struct Batch {
   explicit Batch(std::string buffer) : frame(std::move(buffer)) {}
   format::FrameBuilder frame;
-  std::vector<std::pair<std::string, std::optional<Offset>>> cursors;
-  std::size_t payload = 0;  ///< Bytes of records, as counted against the bound.
+  LogChange change;
+  std::size_t payload = 0;  ///< Bytes of records and notes, as counted against the bound.
   Offset first = 0;
   std::optional<Error> error;
   Wakeup done;
@@ -54,7 +54,7 @@ struct WriteJob {
   std::string path;
   /// Begin segment `number` first.
   bool new_segment = false;
-  format::Cursors cursors;
+  format::Beside beside;
   log_manifest::Content content;
 
   Written operator()() {
@@ -92,7 +92,7 @@ struct WriteJob {
     header.first = first;
     header.created = now;
     header.previous_bytes = byte;
-    Result<files::Segment> made = files::create(*place, number, header, cursors, chain, content);
+    Result<files::Segment> made = files::create(*place, number, header, beside, chain, content);
     if (!made) {
       written.error = made.error();
       written.sealed = true;
@@ -165,7 +165,8 @@ class SegmentLog final : public Log {
         disk_(env.disk),
         place_(std::move(place)),
         options_(std::move(options)),
-        cursors_(std::move(state.cursors)),
+        cursors_(std::move(state.beside.cursors)),
+        notes_(std::move(state.beside.notes)),
         chain_(state.chain),
         end_(state.end),
         writing_(env.logger, env.timers, LogLevel::error, "commit failed", "commits work again"),
@@ -183,6 +184,9 @@ class SegmentLog final : public Log {
       held.segment = std::move(segment);
       segments_.push_back(std::move(held));
     }
+    for (const auto& [name, text] : notes_) notes_bytes_ += format::note_bytes(name, text);
+    // Who wrote the newest segment reads no frame with notes: it must not find one there.
+    sealed_ = segments_.back().segment.version < format::segment_version;
     // A small retention bound needs small segments, else nothing could ever be given back.
     options_.segment_bytes =
         std::min(options_.segment_bytes, std::max<std::uint64_t>(4096, bytes_max() / 4));
@@ -252,14 +256,43 @@ class SegmentLog final : public Log {
   }
 
   Task<Result<void>> commit(std::string cursor, Offset next) override {
-    return set_cursor(std::move(cursor), next);
+    LogChange change;
+    change.cursors.emplace_back(std::move(cursor), next);
+    return commit(std::move(change));
   }
   Task<Result<void>> remove_cursor(std::string cursor) override {
-    return set_cursor(std::move(cursor), std::nullopt);
+    LogChange change;
+    change.cursors.emplace_back(std::move(cursor), std::nullopt);
+    return commit(std::move(change));
+  }
+  Task<Result<void>> commit(LogChange change) override {
+    if (Result<void> possible = check_change(change); !possible) co_return possible;
+    const std::shared_ptr<Batch> batch = open_batch();
+    for (auto& [name, next] : change.cursors) {
+      if (next) {
+        batch->frame.add(format::RecordType::cursor, format::cursor_head(*next), name);
+      } else {
+        batch->frame.add(format::RecordType::cursor_removed, name);
+      }
+      batch->change.cursors.emplace_back(std::move(name), next);
+    }
+    for (auto& [name, text] : change.notes) {
+      if (text) {
+        batch->frame.add_note(name, *text);
+      } else {
+        batch->frame.add(format::RecordType::note_removed, name);
+      }
+      const std::size_t bytes = text ? format::note_bytes(name, *text) : 0;
+      batch->payload += bytes;
+      pending_bytes_ += bytes;
+      batch->change.notes.emplace_back(std::move(name), std::move(text));
+    }
+    co_return co_await outcome_of(batch);
   }
 
   std::optional<Offset> cursor(std::string_view name) const override { return cursors_.find(name); }
   std::map<std::string, Offset, std::less<>> cursors() const override { return cursors_.all(); }
+  const LogNotes& notes() const noexcept override { return notes_; }
   Offset first() const noexcept override { return segments_.front().segment.first; }
   Offset end() const noexcept override { return end_; }
 
@@ -353,19 +386,25 @@ class SegmentLog final : public Log {
     return batches_.back();
   }
 
-  Task<Result<void>> set_cursor(std::string name, std::optional<Offset> next) {
-    if (closing_) co_return fail(Errc::failed_precondition, "the log is closed");
-    if (next && *next > end_) {
-      co_return fail(Errc::invalid_argument, "cursor " + name + " beyond the end of the log");
+  Result<void> check_change(const LogChange& change) const {
+    if (closing_) return fail(Errc::failed_precondition, "the log is closed");
+    for (const auto& [name, next] : change.cursors) {
+      if (next && *next > end_) {
+        return fail(Errc::invalid_argument, "cursor " + name + " beyond the end of the log");
+      }
     }
-    const std::shared_ptr<Batch> batch = open_batch();
-    if (next) {
-      batch->frame.add(format::RecordType::cursor, format::cursor_head(*next), name);
-    } else {
-      batch->frame.add(format::RecordType::cursor_removed, name);
+    std::size_t bytes = 0;
+    for (const auto& [name, text] : change.notes) {
+      if (text) bytes += format::note_bytes(name, *text);
     }
-    batch->cursors.emplace_back(std::move(name), next);
-    co_return co_await outcome_of(batch);
+    if (bytes == 0) return {};
+    if (pending_bytes_ + bytes > options_.pending_bytes_max) {
+      return fail(Errc::resource_exhausted, "too much waits to be written");
+    }
+    if (notes_bytes_ + pending_bytes_ + bytes > log_notes_bytes_max) {
+      return fail(Errc::resource_exhausted, "too many notes");
+    }
+    return {};
   }
 
   Task<Result<void>> outcome_of(std::shared_ptr<Batch> batch) {
@@ -421,10 +460,12 @@ class SegmentLog final : public Log {
     job.number = newest.number;
     job.path = newest.path;
     job.content = content();
-    if (sealed_ || newest.bytes >= options_.segment_bytes) {
+    // A segment repeats the notes; it must hold more than that.
+    if (sealed_ || newest.bytes >= options_.segment_bytes + 2 * notes_bytes_) {
       job.new_segment = true;
       ++job.number;
-      job.cursors = cursors_.all();
+      job.beside.cursors = cursors_.all();
+      job.beside.notes = notes_;
       sealed_ = true;  // until the new one exists: it may be on disk although creating it failed
     }
     return job;
@@ -488,13 +529,26 @@ class SegmentLog final : public Log {
     batch->first = end_;
     keep(batch, timers_.wall());
     end_ += batch->frame.events();
-    for (auto& [name, next] : batch->cursors) {
+    for (const auto& [name, next] : batch->change.cursors) {
       if (next) {
         cursors_.set(name, *next);
       } else {
         cursors_.remove(name);
       }
     }
+    for (auto& [name, text] : batch->change.notes) set_note(name, std::move(text));
+    batch->change = {};
+  }
+
+  void set_note(const std::string& name, std::optional<std::string> text) {
+    const auto found = notes_.find(name);
+    if (found != notes_.end()) {
+      notes_bytes_ -= format::note_bytes(name, found->second);
+      notes_.erase(found);
+    }
+    if (!text) return;
+    notes_bytes_ += format::note_bytes(name, *text);
+    notes_.emplace(name, std::move(*text));
   }
 
   // ---- reading
@@ -643,6 +697,8 @@ class SegmentLog final : public Log {
   SegmentLogOptions options_;
   std::deque<Held> segments_;
   state::CursorTable cursors_;
+  LogNotes notes_;
+  std::uint64_t notes_bytes_ = 0;
   std::uint32_t chain_;
   Offset end_;
   bool sealed_ = false;

@@ -45,7 +45,7 @@ struct Segment {
 /// What is on disk.
 struct Recovered {
   std::vector<Segment> segments;  ///< Oldest first; never empty.
-  log_format::Cursors cursors;
+  log_format::Beside beside;
   Offset end = 0;
   std::uint32_t chain = 0;      ///< For the next frame in the newest segment.
   std::int64_t last_time = 0;   ///< Of the newest frame.
@@ -60,7 +60,7 @@ Result<Recovered> recover(Place& place, std::uint64_t new_log_id, std::int64_t n
 /// it. `header` names the offset and time of its beginning and the length of the segment before,
 /// `content` the log as the manifest knows it.
 Result<Segment> create(Place& place, std::uint64_t number, log_format::SegmentHeader header,
-                       const log_format::Cursors& cursors, std::uint32_t& chain,
+                       const log_format::Beside& beside, std::uint32_t& chain,
                        log_manifest::Content content);
 
 /// Where a frame begins.

@@ -404,6 +404,68 @@ TEST_P(LogContract, survives_closing_and_opening_when_it_is_durable) {
   setting_->run(main(*setting_));
 }
 
+TEST_P(LogContract, changes_cursors_and_notes_together_or_not_at_all) {
+  with_log([](Setting&, Log& log) -> Task<void> {
+    co_await append_many(log, 5);
+    LogChange first;
+    first.cursors.emplace_back("reader", 3);
+    first.notes.emplace_back("a", "one");
+    first.notes.emplace_back(std::string("b\0c", 3), std::string("\0two", 4));
+    (co_await log.commit(first)).value();
+    EXPECT_EQ(log.cursor("reader"), 3u);
+    EXPECT_EQ(log.notes().at("a"), "one");
+    LogChange wrong;
+    wrong.notes.emplace_back("a", "changed");
+    wrong.cursors.emplace_back("reader", 6);
+    const Result<void> refused = co_await log.commit(wrong);
+    EXPECT_EQ(refused.error().code, Errc::invalid_argument);
+    EXPECT_EQ(log.notes().at("a"), "one");
+    LogChange second;
+    second.cursors.emplace_back("reader", std::nullopt);
+    second.notes.emplace_back("a", std::nullopt);
+    second.notes.emplace_back("absent", std::nullopt);
+    (co_await log.commit(second)).value();
+    EXPECT_EQ(log.cursor("reader"), std::nullopt);
+    EXPECT_EQ(log.notes(), (LogNotes{{std::string("b\0c", 3), std::string("\0two", 4)}}));
+    const LogChange nothing;
+    EXPECT_TRUE(co_await log.commit(nothing));
+    (co_await log.close()).value();
+    const Result<void> closed = co_await log.commit(first);
+    EXPECT_EQ(closed.error().code, Errc::failed_precondition);
+  });
+}
+
+TEST_P(LogContract, keeps_notes_over_restarts_whatever_retention_takes) {
+  RetentionOptions retention;
+  retention.age_max = 1s;
+  retention.bytes_max = 64 * 1024;
+  retention.when_full = LogFullPolicy::drop_oldest;
+  auto main = [](Setting& setting, RetentionOptions kept) -> Task<void> {
+    LogNotes wanted;
+    auto log = co_await setting.open(kept);
+    log.value();
+    for (int round = 0; round < 40; ++round) {
+      co_await append_many(**log, 10, 300);
+      const std::string name = "note " + std::to_string(round % 15);
+      std::optional<std::string> text = std::string(static_cast<std::size_t>(round) * 10, 'n');
+      if (round % 4 == 3) text.reset();
+      text ? void(wanted[name] = *text) : void(wanted.erase(name));
+      LogChange change;
+      change.notes.emplace_back(name, text);
+      (co_await (*log)->commit(change)).value();
+      if (!setting.durable() || round % 7 != 6) continue;
+      (co_await (*log)->close()).value();
+      log->reset();
+      log = co_await setting.open(kept);
+      log.value();
+      EXPECT_EQ((*log)->notes(), wanted) << round;
+    }
+    EXPECT_GT((*log)->first(), 0u);
+    EXPECT_EQ((*log)->notes(), wanted);
+  };
+  setting_->run(main(*setting_, retention));
+}
+
 INSTANTIATE_TEST_SUITE_P(
     All, LogContract,
     testing::Values(

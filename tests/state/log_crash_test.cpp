@@ -59,7 +59,10 @@ Task<void> workload(Env& env, Acknowledged& told) {
     if (round % 3 == 1) {
       told.attempted = log.end();
       const Offset end = log.end();
-      const Result<void> committed = co_await log.commit("reader", end);
+      LogChange change;
+      change.cursors.emplace_back("reader", end);
+      change.notes.emplace_back("reader", std::to_string(end));
+      const Result<void> committed = co_await log.commit(change);
       if (committed) told.cursor = end;
     }
     if (round % 4 == 3) (void)co_await log.trim();
@@ -95,6 +98,10 @@ Task<void> verify(Env& env, const Acknowledged& told, const std::string& what) {
     const std::optional<Offset> cursor = log.cursor("reader");
     EXPECT_TRUE(cursor.has_value()) << "lost the cursor";
     EXPECT_TRUE(cursor == told.cursor || cursor == told.attempted) << cursor.value_or(999999);
+    EXPECT_TRUE(log.notes().contains("reader")) << "lost the note";
+    if (cursor && log.notes().contains("reader")) {
+      EXPECT_EQ(log.notes().at("reader"), std::to_string(*cursor)) << "half a change";
+    }
   }
   const Offset end = log.end();
   const Result<Offset> next = co_await log.append("after recovery");

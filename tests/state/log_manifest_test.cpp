@@ -247,6 +247,35 @@ TEST(SegmentLogManifest, ALogOfVersionOneIsReadAndGetsAManifest) {
   EXPECT_TRUE(world.run(look(world.env(), small_segments())).starts_with(loss));
 }
 
+Task<void> note_and_append(Env& env) {
+  auto log = co_await open_segment_log(env, directory, small_segments());
+  log.value();
+  LogChange change;
+  change.notes.emplace_back("reader", "text");
+  (co_await (*log)->commit(change)).value();
+  (co_await (*log)->append("world")).value();
+}
+
+/// Programs that know only older versions would take a frame with a note for damage.
+TEST(SegmentLogManifest, ANoteIsNeverWrittenIntoASegmentOfAnOlderVersion) {
+  Simulation world(5);
+  world.env().files.make_directories(directory).value();
+  world.env().files.write_file(segment(1), version_one()).value();
+  world.run(note_and_append(world.env()));
+  // It is left as it was, until retention takes it: its reader has passed everything.
+  const Result<std::string> old = world.env().files.read_file(segment(1));
+  EXPECT_TRUE(!old || *old == version_one());
+  EXPECT_TRUE(world.disk().snapshot().contains(segment(2)));
+  auto main = [](Env& env) -> Task<void> {
+    auto log = co_await open_segment_log(env, directory, small_segments());
+    log.value();
+    EXPECT_EQ((*log)->notes().at("reader"), "text");
+    EXPECT_EQ((*log)->cursor("reader"), 1u);
+    EXPECT_EQ((*log)->end(), 2u);
+  };
+  world.run(main(world.env()));
+}
+
 // ---------------------------------------------------------------------------- while it is open
 
 /// Acknowledged of 50 appends after `harm`, then after `mend`.

@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <array>
 
+#include "base/wait_for.hpp"
 #include "engines/event_broker/ingress.hpp"
+#include "engines/event_broker/parking.hpp"
 #include "engines/event_broker/trigger.hpp"
 #include "knative/event_broker.hpp"
 
@@ -10,6 +12,10 @@ namespace {
 
 /// What one large event needed is not kept.
 constexpr std::size_t record_capacity_max = std::size_t{1} << 20;
+
+/// So much of parked events is moved in one change of the log.
+constexpr std::size_t moved_at_once_max = 64;
+constexpr std::size_t moved_bytes_at_once_max = std::size_t{1} << 20;
 
 /// RFC 3339 in UTC, with milliseconds.
 std::string timestamp(WallTime time) {
@@ -32,6 +38,13 @@ std::string event_id(Random& random, std::uint64_t number) {
   append_hex(id, number);
   for (std::size_t dash = 8; dash <= 23; dash += 5) id.insert(dash, 1, '-');
   return id;
+}
+
+/// It is a part of names in the log.
+Result<void> check_trigger_name(const std::string& name) {
+  if (name.empty()) return fail(Errc::invalid_argument, "a trigger needs a name");
+  if (name.find('\0') == std::string::npos) return {};
+  return fail(Errc::invalid_argument, "the name of a trigger has no zero byte");
 }
 
 /// The hops that an arriving event has left; empty when it has none. One that says nothing goes on
@@ -63,7 +76,8 @@ struct EventBroker::Impl final : broker::Core, broker::Acceptor {
         own_options(std::move(given)),
         random_(random),
         ingress(*this),
-        next_id_(log.end()) {
+        next_id_(log.end()),
+        moves_(executor_) {
     if (own_options.metrics == nullptr) return;
     if (own_options.metric_labels.empty()) {
       own_options.metric_labels = {{"broker_name", own_options.name}};
@@ -118,12 +132,12 @@ struct EventBroker::Impl final : broker::Core, broker::Acceptor {
     };
     Task<void> waiting = quiet(*this);
     co_await with_deadline(timers, std::move(waiting), deadline);
-    std::vector<std::pair<std::string, Offset>> cursors;
-    for (const auto& [name, trigger] : triggers_) cursors.emplace_back(name, trigger->cursor());
-    for (const auto& [name, cursor] : cursors) {
-      const Result<void> done = co_await log.commit(broker::cursor_name(name), cursor);
+    std::vector<std::pair<std::string, LogChange>> states;
+    for (const auto& [name, trigger] : triggers_) states.emplace_back(name, trigger->unsaid());
+    for (auto& [name, state] : states) {
+      const Result<void> done = co_await log.commit(std::move(state));
       if (!done) {
-        logger.log(LogLevel::warning, "broker", "a cursor could not be stored",
+        logger.log(LogLevel::warning, "broker", "the state of a trigger could not be stored",
                    {{"trigger", name}, {"error", done.error().to_string()}});
       }
     }
@@ -137,6 +151,7 @@ struct EventBroker::Impl final : broker::Core, broker::Acceptor {
     stopping_ = true;
     retired.set();
     triggers_.clear();
+    moves_.clear();
     unsettled_ = 0;
     ++first_cursor_failures_;
     settled_.notify_all();
@@ -164,6 +179,126 @@ struct EventBroker::Impl final : broker::Core, broker::Acceptor {
     if (found == triggers_.end()) return;
     if (!found->second->settled()) first_cursor_stored(true);
     triggers_.erase(found);
+  }
+
+  /// Nothing of this trigger is left when it is done. Once more, since what was being written when
+  /// it stopped came into the log only now.
+  static Task<Result<void>> forget(std::shared_ptr<Impl> impl, std::string name) {
+    std::size_t parked = 0;
+    std::optional<std::uint64_t> undecided;
+    for (;;) {
+      broker::Leftover left = broker::leftover(impl->log, name);
+      if (left.change.empty()) break;
+      const Result<void> done = co_await impl->log.commit(std::move(left.change));
+      if (!done) co_return done;
+      parked += left.parked;
+      if (!undecided) undecided = left.undecided;
+    }
+    impl->count_removed(name, parked, undecided.value_or(0));
+    co_return Result<void>();
+  }
+
+  void count_removed(const std::string& name, std::size_t parked, std::uint64_t undecided) {
+    stats_.parked_removed += parked;
+    stats_.undecided_removed += undecided;
+    if (parked == 0 && undecided == 0) return;
+    count_end("parked", parked);
+    count_end("undecided", undecided);
+    logger.log(LogLevel::warning, "broker", "a trigger went and left events that nobody gets",
+               {{"broker", own_options.name},
+                {"trigger", name},
+                {"parked", std::to_string(parked)},
+                {"undecided", std::to_string(undecided)}});
+  }
+
+  /// Events that left without having been delivered.
+  void count_end(std::string state, std::uint64_t count) {
+    if (!series_ || count == 0) return;
+    series_
+        ->counter(own_options.metric_names.own + "_removed_events_total",
+                  "Events that went with their trigger, or that somebody discarded.",
+                  {{"state", std::move(state)}})
+        .add(count);
+  }
+
+  /// Parked events on their way out of the lot. Runs to its end whoever waits for it.
+  struct Move {
+    ParkedSelection selection;
+    bool again = false;  ///< They begin anew.
+    std::size_t count = 0;
+    std::optional<Error> error;
+    Wakeup done;
+  };
+
+  static Task<Result<std::size_t>> move(std::shared_ptr<Impl> impl, ParkedSelection selection,
+                                        bool again) {
+    if (impl->stopping_) co_return fail(Errc::failed_precondition, "the broker has stopped");
+    const auto moving = std::make_shared<Move>();
+    moving->selection = std::move(selection);
+    moving->again = again;
+    impl->moves_.add(move_all(*impl, moving));
+    Task<void> gone = base::wait_for(impl->retired);
+    Task<void> done = base::wait_for(moving->done);
+    co_await race(std::move(done), std::move(gone));
+    if (moving->error) co_return *moving->error;
+    if (!moving->done.is_set()) co_return fail(Errc::unavailable, "the broker was removed");
+    co_return moving->count;
+  }
+
+  static Task<void> move_all(Impl& self, std::shared_ptr<Move> moving) {
+    std::vector<std::string> notes;
+    for (broker::Parked& parked :
+         broker::find_parked(self.log, moving->selection, notes.max_size())) {
+      notes.push_back(std::move(parked.note));
+    }
+    for (auto next = notes.begin(); next != notes.end() && !moving->error;) {
+      LogChange change;
+      std::vector<broker::Parked> moved;
+      std::size_t bytes = 0;
+      for (; next != notes.end() && moved.size() < moved_at_once_max &&
+             bytes < moved_bytes_at_once_max;
+           ++next) {
+        // Somebody else may be moving it, or have moved it.
+        std::optional<broker::Parked> parked = broker::parked_at(self.log, *next);
+        if (!parked || !self.moving_.insert(*next).second) continue;
+        bytes += parked->progress.event.size();
+        change.notes.emplace_back(*next, self.moved_note(*parked, moving->again));
+        moved.push_back(std::move(*parked));
+      }
+      if (moved.empty()) continue;
+      const Result<void> done = co_await self.log.commit(std::move(change));
+      for (const broker::Parked& parked : moved) self.moving_.erase(parked.note);
+      if (!done) moving->error = done.error();
+      if (done) self.moved(*moving, moved);
+    }
+    moving->done.set();
+  }
+
+  /// The text of its note from now on; empty: none.
+  std::optional<std::string> moved_note(const broker::Parked& parked, bool again) const {
+    broker::Progress progress;
+    if (again) {
+      progress.event = parked.progress.event;
+      return broker::encode(progress);
+    }
+    // It would be read again, and delivered, were it forgotten.
+    if (parked.offset < broker::durable_position(log, parked.trigger)) return std::nullopt;
+    progress.phase = broker::Phase::done;
+    return broker::encode(progress);
+  }
+
+  void moved(Move& moving, const std::vector<broker::Parked>& all) {
+    moving.count += all.size();
+    (moving.again ? stats_.redriven : stats_.discarded) += all.size();
+    if (!moving.again) count_end("discarded", all.size());
+    for (const broker::Parked& parked : all) {
+      const auto found = triggers_.find(parked.trigger);
+      if (found == triggers_.end()) continue;
+      broker::Trigger& trigger = *found->second;
+      const std::size_t bytes = parked.progress.event.size();
+      moving.again ? trigger.redriven(parked.offset, bytes)
+                   : trigger.discarded(parked.offset, bytes);
+    }
   }
 
   /// Whether events are taken at all.
@@ -298,7 +433,9 @@ struct EventBroker::Impl final : broker::Core, broker::Acceptor {
   std::size_t unsettled_ = 0;  ///< Triggers whose first cursor is not durable yet.
   std::uint64_t first_cursor_failures_ = 0;
   Wakeup settled_;
+  std::set<std::string> moving_;  ///< Names of parked events' notes that are being changed.
   std::map<std::string, std::unique_ptr<broker::Trigger>, std::less<>> triggers_;
+  TaskSet moves_;
 };
 
 EventBroker::EventBroker(Executor& executor, Timers& timers, std::shared_ptr<Log> log,
@@ -318,11 +455,15 @@ Result<void> EventBroker::set_trigger(const std::string& name, TriggerOptions op
                                       std::shared_ptr<Sink> subscriber) {
   if (impl_->stopping_) return fail(Errc::failed_precondition, "the broker has stopped");
   const DeliveryOptions& delivery = options.delivery;
-  if (name.empty()) return fail(Errc::invalid_argument, "a trigger needs a name");
+  if (Result<void> named = check_trigger_name(name); !named) return named;
   if (subscriber == nullptr) return fail(Errc::invalid_argument, "a trigger needs a subscriber");
   if (options.window == 0 || options.span_max < options.window) {
     return fail(Errc::invalid_argument, "window must be at least 1 and at most span_max");
   }
+  if (options.undecided_max < options.window) {
+    return fail(Errc::invalid_argument, "undecided_max must be at least window");
+  }
+  if (options.parked_max == 0) return fail(Errc::invalid_argument, "parked_max must be at least 1");
   if (delivery.retry < 0 || delivery.delay < Duration(0) || delivery.timeout <= Duration(0) ||
       !(delivery.jitter >= 0 && delivery.jitter <= 1)) {
     return fail(Errc::invalid_argument, "a delivery option is out of range");
@@ -334,7 +475,7 @@ Result<void> EventBroker::set_trigger(const std::string& name, TriggerOptions op
 
 Result<void> EventBroker::hold_trigger(const std::string& name, std::string metric_name) {
   if (impl_->stopping_) return fail(Errc::failed_precondition, "the broker has stopped");
-  if (name.empty()) return fail(Errc::invalid_argument, "a trigger needs a name");
+  if (Result<void> named = check_trigger_name(name); !named) return named;
   impl_->trigger(name, metric_name, std::nullopt).hold();
   return {};
 }
@@ -343,16 +484,36 @@ void EventBroker::detach_trigger(const std::string& name) { impl_->detach(name);
 
 Task<Result<void>> EventBroker::remove_trigger(std::string name) {
   impl_->detach(name);
-  auto forget = [](std::shared_ptr<Log> log, std::string cursor) -> Task<Result<void>> {
-    co_return co_await log->remove_cursor(std::move(cursor));
-  };
-  return forget(impl_->shared_log, broker::cursor_name(name));
+  return Impl::forget(impl_, std::move(name));
+}
+
+std::vector<ParkedEvent> EventBroker::parked(const ParkedSelection& selection,
+                                             std::size_t count_max) const {
+  std::vector<ParkedEvent> all;
+  for (const broker::Parked& parked : broker::find_parked(impl_->log, selection, count_max)) {
+    std::optional<ParkedEvent> event = broker::shown(parked);
+    if (event) all.push_back(std::move(*event));
+  }
+  return all;
+}
+
+Task<Result<std::size_t>> EventBroker::redrive(ParkedSelection selection) {
+  return Impl::move(impl_, std::move(selection), true);
+}
+
+Task<Result<std::size_t>> EventBroker::discard(ParkedSelection selection) {
+  return Impl::move(impl_, std::move(selection), false);
 }
 
 std::vector<std::string> EventBroker::triggers() const {
   std::vector<std::string> names;
   for (const auto& [name, trigger] : impl_->triggers_) names.push_back(name);
   return names;
+}
+
+std::vector<std::string> EventBroker::known_triggers() const {
+  const std::set<std::string> names = broker::known_triggers(impl_->log);
+  return {names.begin(), names.end()};
 }
 
 std::optional<TriggerStats> EventBroker::trigger_stats(std::string_view name) const {

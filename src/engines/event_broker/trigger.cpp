@@ -1,27 +1,18 @@
+// A trigger follows the log and stores how far it has come. Delivering: trigger_delivery.cpp.
 #include "engines/event_broker/trigger.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/next_turn.hpp"
-#include "base/text.hpp"
 #include "base/wait_for.hpp"
-#include "knative/scalars.hpp"
 
 namespace knative::broker {
 namespace {
 
-constexpr std::size_t error_bytes_max = 768;  // 1024 characters of base64
-constexpr std::size_t cause_bytes_max = 200;  // of what people read
-constexpr std::string_view error_code_attribute = "knativeerrorcode";
-constexpr std::string_view error_data_attribute = "knativeerrordata";
 constexpr Duration trouble_delay = std::chrono::seconds(1);
 constexpr Duration trouble_delay_max = std::chrono::minutes(5);
-
-/// The cause as text for people, whatever the subscriber answered.
-std::string cause_of(const DeliveryAttempt& failed) {
-  const std::string_view cause = failed.cause();
-  return base::valid_utf8(cause.substr(0, base::utf8_prefix(cause, cause_bytes_max)));
-}
+constexpr std::size_t notes_at_once_max = 1000;
 
 /// The hops an event of the log has left.
 int hops_of(const CloudEvent& event, int otherwise) {
@@ -31,12 +22,14 @@ int hops_of(const CloudEvent& event, int otherwise) {
   return otherwise;
 }
 
-/// Stands for the refusal of a reply that has no hops left, as a broker refuses such an event.
-DeliveryAttempt looped() {
-  DeliveryAttempt attempt;
-  attempt.status = 400;
-  attempt.detail = std::string(hops_attribute) + ": the reply has no hops left";
-  return attempt;
+Offset begin_of(const Log& log, const std::string& notes, Offset cursor) {
+  const auto note = log.notes().find(notes);
+  if (note == log.notes().end()) return cursor;
+  return std::min(std::max(decode_position(note->second).value_or(cursor), cursor), log.end());
+}
+
+ConsumerBounds bounds_of(const TriggerOptions& options) {
+  return {options.window, options.span_max, options.undecided_max};
 }
 
 }  // namespace
@@ -47,45 +40,93 @@ Trigger::Trigger(Core& core, std::string name, const std::string& metric_name, O
                  bool known, Random random)
     : core_(core),
       name_(std::move(name)),
+      notes_(notes_prefix(cursor_name(name_))),
       random_(random),
-      dispatcher_(cursor, TriggerOptions().window, TriggerOptions().span_max),
+      state_(begin_of(core.log, notes_, cursor), ConsumerBounds()),
       first_told_(known),
-      cursor_task_(core.executor),
+      store_task_(core.executor),
       tasks_(core.executor) {
+  restore(cursor);
   if (known) stored_ = cursor;
   if (core.options.metrics != nullptr) {
     series_.emplace(*core.options.metrics, *this, metric_name.empty() ? name_ : metric_name);
   }
-  cursor_task_.add(store_cursor());
+  store_task_.add(store());
   tasks_.add(follow());
+  tasks_.add(resume_due());
 }
 
 Trigger::~Trigger() = default;
 
+/// Take up what the notes of an earlier life tell.
+void Trigger::restore(Offset cursor) {
+  const LogNotes& notes = core_.log.notes();
+  position_noted_ = notes.contains(notes_);
+  stored_position_ = position_noted_ ? state_.position() : cursor;
+  const Instant now = core_.timers.now();
+  const WallTime wall = core_.timers.wall();
+  for (auto at = notes.lower_bound(notes_); at != notes.end() && at->first.starts_with(notes_);
+       ++at) {
+    const std::optional<Offset> offset = note_offset(notes_, at->first);
+    if (!offset || *offset >= core_.log.end()) continue;
+    std::optional<Progress> progress = decode_progress(at->second);
+    if (!progress) {  // rather once too often than never
+      core_.logger.log(LogLevel::error, "broker", "what is known of an event cannot be read",
+                       {{"broker", core_.options.name},
+                        {"trigger", name_},
+                        {"offset", std::to_string(*offset)}});
+      progress.emplace();
+    }
+    if (progress->phase == Phase::parked || progress->phase == Phase::done) {
+      state_.restore_decided(*offset);
+      if (progress->phase == Phase::done) {
+        settled_.emplace(*offset, true);
+      } else {
+        ++parked_now_;
+        parked_bytes_ += progress->event.size();
+      }
+      continue;
+    }
+    // Clocks may have been set meanwhile: it waits no longer than it was meant to.
+    const Duration left = std::clamp(Duration(progress->due - wall), Duration(0), progress->delay);
+    state_.restore(*offset, now + left, progress->event.empty());
+  }
+}
+
 void Trigger::set(TriggerOptions options, std::shared_ptr<Sink> subscriber) {
-  dispatcher_.renew(options.window, options.span_max);
+  state_.renew(bounds_of(options));
   terms_ = std::make_shared<const Terms>(Terms{std::move(options), std::move(subscriber)});
+  // The lot may be larger now, or letters have a sink.
+  state_.unshelve(state_.waiting());
   set_.notify_all();
   room_.notify_all();
+  resumable_.notify_all();
 }
 
 void Trigger::stop() {
   stopping_ = true;
-  stop_.set();
   room_.notify_all();
   set_.notify_all();
+  resumable_.notify_all();
 }
 
 TriggerStats Trigger::stats() const {
   TriggerStats stats = stats_;
-  stats.in_progress = dispatcher_.in_progress();
-  stats.cursor = dispatcher_.cursor();
-  stats.backlog = core_.log.end() - std::min(core_.log.end(), stats.cursor);
+  const Offset end = core_.log.end();
+  const std::uint64_t unread = end - std::min(end, state_.next());
+  stats.in_progress = state_.undecided();
+  stats.waiting = state_.waiting();
+  stats.stalled = state_.full();
+  stats.parked_now = parked_now_;
+  stats.parked_bytes = parked_bytes_;
+  stats.cursor = state_.cursor();
+  stats.backlog = unread - std::min<std::uint64_t>(unread, state_.known_ahead()) +
+                  static_cast<std::uint64_t>(state_.undecided());
   stats.held = terms_ == nullptr;
   return stats;
 }
 
-bool Trigger::idle() const { return dispatcher_.cursor() >= core_.log.end(); }
+bool Trigger::idle() const { return state_.undecided() == 0 && state_.next() >= core_.log.end(); }
 
 // ---------------------------------------------------------------------------- following the log
 
@@ -96,7 +137,7 @@ Task<void> Trigger::follow() {
       co_await set_.wait();
       continue;
     }
-    const Offset next = dispatcher_.next();
+    const Offset next = state_.next();
     if (next >= core_.log.end()) {
       co_await core_.log.wait_for(next);
       if (core_.log.end() <= next) co_return;  // the log was closed
@@ -125,38 +166,70 @@ Task<void> Trigger::follow() {
 /// Begin what was read, as long as nobody holds the trigger: the rest is read again later.
 Task<void> Trigger::enter(const std::vector<Record>& records) {
   for (const Record& record : records) {
-    while (dispatcher_.room() == 0 && terms_ != nullptr && !stopping_) co_await room_.wait();
+    while (state_.room() == 0 && terms_ != nullptr && !stopping_) co_await stalled();
     if (terms_ == nullptr || stopping_) co_return;
-    if (record.offset >= dispatcher_.next()) begin(record);
+    if (record.offset >= state_.next()) begin(record);
   }
+}
+
+Task<void> Trigger::stalled() {
+  if (state_.full()) {
+    ++stats_.stalls;
+    if (series_) series_->stalls.add();
+    core_.logger.log(LogLevel::warning, "broker",
+                     "a trigger begins no events: too many of them are undecided",
+                     {{"broker", core_.options.name},
+                      {"trigger", name_},
+                      {"undecided", std::to_string(state_.undecided())},
+                      {"cause", stats_.last_error}});
+  }
+  do {
+    co_await room_.wait();
+  } while (state_.full() && terms_ != nullptr && !stopping_);
 }
 
 void Trigger::begin(const Record& record) {
   expire(record.offset);
-  dispatcher_.enter(record.offset);
-  Result<CloudEvent> event = event_from_bytes(record.bytes);
-  if (!event) {  // a foreign record; its checksum was right, so it will never be an event
-    ++stats_.dropped;
-    if (series_) series_->dropped.add();
-    core_.logger.log(LogLevel::error, "broker", "a record of the log holds no event",
-                     {{"broker", core_.options.name}, {"offset", std::to_string(record.offset)}});
+  if (!state_.enter(record.offset)) {  // a note knows it
+    freed();
+    return;
+  }
+  std::optional<Work> work = work_of(record.offset, record.bytes, *terms_);
+  if (!work) {
     finish(record.offset);
     return;
   }
-  if (!terms_->options.filter.matches(*event)) {
+  if (!terms_->options.filter.matches(work->event)) {
     ++stats_.filtered;
     finish(record.offset);
     return;
   }
   ++stats_.matched;
-  const int hops = hops_of(*event, core_.options.hops_max);
-  if (!terms_->subscriber->hands_on()) event->remove_extension(hops_attribute);
-  tasks_.add(deliver(terms_, record.offset, std::move(*event), hops));
+  tasks_.add(deliver(terms_, std::move(*work)));
+}
+
+/// What the subscriber is to be given; empty, and counted, when the bytes are no event.
+std::optional<Trigger::Work> Trigger::work_of(Offset offset, std::string_view bytes,
+                                              const Terms& terms) {
+  Result<CloudEvent> event = event_from_bytes(bytes);
+  if (!event) {  // a foreign record; its checksum was right, so it will never be an event
+    ++stats_.dropped;
+    if (series_) series_->dropped.add();
+    core_.logger.log(LogLevel::error, "broker", "a record of the log holds no event",
+                     {{"broker", core_.options.name}, {"offset", std::to_string(offset)}});
+    return std::nullopt;
+  }
+  Work work;
+  work.offset = offset;
+  work.hops = hops_of(*event, core_.options.hops_max);
+  if (!terms.subscriber->hands_on()) event->remove_extension(hops_attribute);
+  work.event = std::move(*event);
+  return work;
 }
 
 /// Events before this offset were taken by the log's retention.
 void Trigger::expire(Offset before) {
-  const Offset next = dispatcher_.next();
+  const Offset next = state_.next();
   if (before <= next) return;
   stats_.expired += before - next;
   if (series_) series_->expired.add(before - next);
@@ -165,22 +238,188 @@ void Trigger::expire(Offset before) {
                     {"trigger", name_},
                     {"first", std::to_string(next)},
                     {"count", std::to_string(before - next)}});
-  dispatcher_.skip_to(before);
+  state_.skip_to(before);
 }
 
+// ---------------------------------------------------------------------------- what waits
+
+Task<void> Trigger::resume_due() {
+  while (!stopping_) {
+    std::optional<Offset> offset;
+    if (terms_ != nullptr) offset = state_.resume(core_.timers.now());
+    if (offset) {
+      tasks_.add(resume(*offset));
+      continue;
+    }
+    Task<void> changed = base::wait_for(resumable_);
+    const std::optional<Instant> due = terms_ == nullptr ? std::nullopt : state_.due();
+    if (due) {
+      co_await with_deadline(core_.timers, std::move(changed), *due);
+    } else {
+      co_await std::move(changed);
+    }
+  }
+}
+
+/// Go on with an event whose time has come.
+Task<void> Trigger::resume(Offset offset) {
+  Progress progress;
+  Task<Result<std::string>> reading = bytes_of(offset, progress);
+  const Result<std::string> bytes = co_await std::move(reading);
+  if (!bytes && bytes.error().code == Errc::not_found) {
+    ++stats_.expired;
+    if (series_) series_->expired.add();
+    core_.logger.log(
+        LogLevel::error, "broker", "an event was too old before its next attempt",
+        {{"broker", core_.options.name}, {"trigger", name_}, {"offset", std::to_string(offset)}});
+    finish(offset);
+    co_return;
+  }
+  if (!bytes) {
+    stats_.last_error = bytes.error().to_string();
+    later(offset, trouble_delay_max);
+    co_return;
+  }
+  if (terms_ == nullptr || stopping_) {  // meanwhile
+    later(offset, Duration(0));
+    co_return;
+  }
+  const TermsPtr terms = terms_;
+  std::optional<Work> work = work_of(offset, *bytes, *terms);
+  const bool wanted =
+      work && (progress.phase != Phase::deliver || terms->options.filter.matches(work->event));
+  if (work && !wanted) ++stats_.filtered;
+  if (!wanted) {
+    finish(offset);
+    co_return;
+  }
+  if (progress.reply) work->hops = 0;
+  work->shelved = progress.phase == Phase::park;
+  work->progress = std::move(progress);
+  Task<void> delivering = deliver(terms, std::move(*work));
+  co_await std::move(delivering);
+}
+
+/// What its note tells of an event, and its bytes. `not_found` when the log has it no more.
+Task<Result<std::string>> Trigger::bytes_of(Offset offset, Progress& progress) {
+  const auto note = core_.log.notes().find(note_name(notes_, offset));
+  if (note != core_.log.notes().end()) {
+    progress = decode_progress(note->second).value_or(Progress());
+  }
+  if (!progress.event.empty()) co_return progress.event;
+  const ReadLimits one{1, 1};
+  Result<std::vector<Record>> records = co_await core_.log.read(offset, one);
+  if (!records) co_return records.error();
+  if (records->empty() || records->front().offset != offset) {
+    co_return fail(Errc::not_found, "the log has it no more");
+  }
+  co_return std::move(records->front().bytes);
+}
+
+void Trigger::later(Offset offset, Duration delay) {
+  state_.wait(offset, core_.timers.now() + delay);
+  freed();
+  resumable_.notify_all();
+}
+
+// ---------------------------------------------------------------------------- the parking lot
+
+void Trigger::redriven(Offset offset, std::size_t bytes) {
+  --parked_now_;
+  parked_bytes_ -= bytes;
+  state_.add(offset, core_.timers.now());
+  state_.unshelve(1);
+  resumable_.notify_all();
+}
+
+void Trigger::discarded(Offset offset, std::size_t bytes) {
+  --parked_now_;
+  parked_bytes_ -= bytes;
+  if (core_.log.notes().contains(note_name(notes_, offset))) settled_.emplace(offset, true);
+  state_.unshelve(1);
+  resumable_.notify_all();
+}
+
+// ---------------------------------------------------------------------------- storing
+
+/// An event is decided; it need not be durable yet.
 void Trigger::finish(Offset offset) {
-  dispatcher_.finish(offset);
+  if (state_.finish(offset) || noting_.contains(offset)) {
+    if (settled_.emplace(offset, false).second) ++unsaid_;
+  }
+  freed();
+}
+
+void Trigger::freed() {
   room_.notify_all();
   moved_.notify_all();
+  if (state_.crowded()) resumable_.notify_all();
 }
 
-Task<void> Trigger::store_cursor() {
+bool Trigger::unstored() const {
+  return stored_ != state_.cursor() || stored_position_ != state_.position() || unsaid_ > 0 ||
+         (state_.lagging() && !recording_.contains(state_.position()));
+}
+
+LogChange Trigger::unsaid() {
+  LogChange change;
+  const Offset cursor = state_.cursor();
+  const Offset position = state_.position();
+  change.cursors.emplace_back(cursor_name(name_), cursor);
+  if (position != cursor) {
+    change.notes.emplace_back(notes_, encode_position(position));
+  } else if (position_noted_) {
+    change.notes.emplace_back(notes_, std::nullopt);
+  }
+  Progress done;
+  done.phase = Phase::done;
+  for (const auto& [offset, said] : settled_) {
+    if (change.notes.size() >= notes_at_once_max) break;
+    if (offset < position) {
+      change.notes.emplace_back(note_name(notes_, offset), std::nullopt);
+    } else if (!said) {
+      change.notes.emplace_back(note_name(notes_, offset), encode(done));
+    }
+  }
+  return change;
+}
+
+void Trigger::stored(const LogChange& change, Offset position) {
+  stored_ = change.cursors.front().second;
+  stored_position_ = position;
+  for (const auto& [name, text] : change.notes) {
+    if (name == notes_) {
+      position_noted_ = text.has_value();
+      continue;
+    }
+    const Offset offset = note_offset(notes_, name).value();
+    if (noting_.contains(offset)) {
+      state_.note(offset);
+      continue;
+    }
+    const auto settled = settled_.find(offset);
+    if (settled == settled_.end()) continue;
+    if (!std::exchange(settled->second, true)) --unsaid_;
+    if (!text) settled_.erase(settled);
+  }
+}
+
+Task<void> Trigger::store() {
   for (;;) {
-    while (stored_ == dispatcher_.cursor()) co_await moved_.wait();
+    while (!unstored()) co_await moved_.wait();
     if (stored_) co_await core_.timers.sleep_for(core_.options.commit_delay);
-    const Offset cursor = dispatcher_.cursor();
-    const Result<void> done = co_await core_.log.commit(cursor_name(name_), cursor);
-    if (done) stored_ = cursor;
+    LogChange change = unsaid();
+    const Offset position = state_.position();
+    // What hangs for long must not make everything behind it come again after a crash.
+    for (const Offset offset : state_.laggards()) {
+      if (recording_.contains(offset)) continue;
+      noting_.insert(offset);
+      change.notes.emplace_back(note_name(notes_, offset), encode(Progress()));
+    }
+    const Result<void> done = co_await core_.log.commit(change);
+    if (done) stored(change, position);
+    if (!noting_.empty()) room_.notify_all();
+    noting_.clear();
     if (!first_told_) {
       first_told_ = done.has_value();
       core_.first_cursor_stored(done.has_value());
@@ -189,214 +428,18 @@ Task<void> Trigger::store_cursor() {
   }
 }
 
-// ---------------------------------------------------------------------------- delivering
-
-Task<void> Trigger::deliver(TermsPtr terms, Offset offset, CloudEvent event, int hops) {
-  const Letter letter{event, hops};
-  const SetHops made(hops_of_delivery(core_.options.hops_max, hops));
-  co_await made;
-  std::optional<DeliveryAttempt> last = co_await try_all(*terms, *terms->subscriber, letter);
-  if (!last) co_return;  // stopping: the cursor stays before this event
-  if (last->ok() && last->reply) {
-    // The subscriber did its work, but what it answers with has gone round often enough.
-    const CloudEvent reply = std::move(*last->reply);
-    const bool done = co_await dead_letter(*terms, reply, 0, looped());
-    if (!done) co_return;
+/// Make durable how far an event has come. Not before is anything else done with it.
+Task<void> Trigger::record(Offset offset, const Progress& progress) {
+  recording_.insert(offset);
+  for (;;) {
+    LogChange change;
+    change.notes.emplace_back(note_name(notes_, offset), encode(progress));
+    const Result<void> done = co_await core_.log.commit(std::move(change));
+    if (done) break;
+    stats_.last_error = done.error().to_string();
+    co_await core_.timers.sleep_for(trouble_delay);
   }
-  if (last->ok()) {
-    ++stats_.delivered;
-    if (series_) series_->delivered.add();
-  } else {
-    const bool done = co_await dead_letter(*terms, event, hops, *last);
-    if (!done) co_return;
-  }
-  finish(offset);
-}
-
-Task<std::optional<DeliveryAttempt>> Trigger::try_all(const Terms& terms, Sink& sink,
-                                                      Letter letter) {
-  const RetrySchedule schedule(terms.options.delivery);
-  for (int number = 1;; ++number) {
-    if (stopping_) co_return std::nullopt;
-    DeliveryAttempt attempt = co_await try_once(terms, sink, letter);
-    if (attempt.ok()) {
-      stats_.last_error.clear();
-      co_return attempt;
-    }
-    complain(terms, letter, number, attempt);
-    const std::optional<Duration> delay = schedule.next(number, attempt, random_);
-    if (!delay) co_return attempt;
-    ++stats_.retries;
-    Task<void> stopped = base::wait_for(stop_);
-    co_await with_deadline(core_.timers, std::move(stopped), core_.timers.now() + *delay);
-  }
-}
-
-/// After success only a reply that has no hops left is still in the attempt.
-Task<DeliveryAttempt> Trigger::try_once(const Terms& terms, Sink& sink, Letter letter) {
-  struct Running {
-    Core& core;
-    explicit Running(Core& owner) : core(owner) { ++core.attempts_running; }
-    ~Running() {
-      --core.attempts_running;
-      core.attempt_ended.notify_all();
-    }
-  };
-  const Running running(core_);
-  ++stats_.attempts;
-  const Instant began = core_.timers.now();
-  DeliveryAttempt attempt = co_await call(sink, letter.event, terms.options.delivery.timeout);
-  if (series_ && letter.hops) {  // letters are not the subscriber's
-    const Duration after = core_.timers.now() - began;
-    series_->attempts.answered(attempt.status,
-                               std::chrono::duration<double, std::milli>(after).count());
-  }
-  if (attempt.reply && letter.hops) {
-    co_await take_reply(attempt, *letter.hops);
-  } else {
-    attempt.reply.reset();
-  }
-  co_return attempt;
-}
-
-Task<DeliveryAttempt> Trigger::call(Sink& sink, const CloudEvent& event, Duration timeout) {
-  DeliveryAttempt attempt;
-  try {
-    Task<DeliveryAttempt> task = sink.attempt(event);
-    const Instant deadline = core_.timers.now() + timeout;
-    std::optional<DeliveryAttempt> got =
-        co_await with_deadline(core_.timers, std::move(task), deadline);
-    if (got) co_return std::move(*got);
-    attempt.status = 504;
-    attempt.detail = "no answer in time";
-  } catch (const std::exception& exception) {
-    attempt.status = 500;
-    attempt.body = exception.what();
-    attempt.detail = "the subscriber threw: " + attempt.body;
-  } catch (...) {
-    attempt.status = 500;
-    attempt.detail = "the subscriber threw something unknown";
-  }
-  co_return attempt;
-}
-
-Task<void> Trigger::take_reply(DeliveryAttempt& attempt, int hops) {
-  CloudEvent reply = std::move(*attempt.reply);
-  attempt.reply.reset();
-  const Result<bool> accepted = co_await core_.accept_reply(reply, hops);
-  if (!accepted) {
-    attempt.status = accepted.error().code == Errc::invalid_argument ? 502 : 503;
-    attempt.detail = "the reply was not accepted: " + accepted.error().to_string();
-  } else if (*accepted) {
-    ++stats_.replies;
-  } else {
-    ++stats_.replies_looped;
-    attempt.reply = std::move(reply);
-  }
-}
-
-/// Every failed attempt can be found.
-void Trigger::complain(const Terms& terms, const Letter& letter, int number,
-                       const DeliveryAttempt& failed) {
-  ++stats_.failures;
-  if (series_) series_->failed.add();
-  const std::string cause = cause_of(failed);
-  stats_.last_error = std::to_string(failed.status) + " " + cause;
-  const std::optional<std::uint64_t> unsaid = complaints_.next(core_.timers.now());
-  if (!unsaid) return;
-  core_.logger.log(LogLevel::warning, "broker",
-                   letter.hops ? "an attempt to deliver an event failed"
-                               : "an attempt to deliver a dead letter failed",
-                   {{"broker", core_.options.name},
-                    {"trigger", name_},
-                    {"event", letter.event.id()},
-                    {"source", letter.event.source()},
-                    {"subscriber", terms.options.subscriber_uri},
-                    {"attempt", std::to_string(number)},
-                    {"status", std::to_string(failed.status)},
-                    {"cause", cause},
-                    {"unsaid", std::to_string(*unsaid)}});
-}
-
-Task<bool> Trigger::dead_letter(const Terms& terms, const CloudEvent& event, int hops,
-                                const DeliveryAttempt& failed) {
-  std::string trouble = "no dead letter sink";
-  if (terms.options.dead_letter != nullptr) {
-    CloudEvent letter = event;
-    // A letter may have to pass brokers although its event has no hops left; but letters that come
-    // back must not go round for ever.
-    const bool first = letter.extension(error_code_attribute) == nullptr;
-    const int left = first ? std::max(hops, letter_hops_min) : hops;
-    letter.remove_extension(hops_attribute);
-    if (terms.options.dead_letter->hands_on()) {
-      letter.set_extension(std::string(hops_attribute), std::int32_t{left});
-    }
-    if (!terms.options.subscriber_uri.empty()) {
-      letter.set_extension("knativeerrordest", terms.options.subscriber_uri);
-    }
-    letter.set_extension(std::string(error_code_attribute), std::to_string(failed.status));
-    letter.remove_extension(error_data_attribute);
-    if (!failed.body.empty()) {
-      const std::string_view body = std::string_view(failed.body).substr(0, error_bytes_max);
-      letter.set_extension(std::string(error_data_attribute), base64_encode(body));
-    }
-    const Letter attempted{letter, std::nullopt};
-    const std::optional<DeliveryAttempt> last =
-        co_await try_all(terms, *terms.options.dead_letter, attempted);
-    if (!last) co_return false;
-    if (last->ok()) {
-      ++stats_.dead_lettered;
-      if (series_) series_->dead_lettered.add();
-      co_return true;
-    }
-    trouble =
-        "the dead letter sink failed: " + std::to_string(last->status) + " " + cause_of(*last);
-  }
-  ++stats_.dropped;
-  if (series_) series_->dropped.add();
-  core_.logger.log(LogLevel::error, "broker", "an event could not be delivered and is dropped",
-                   {{"broker", core_.options.name},
-                    {"trigger", name_},
-                    {"event", event.id()},
-                    {"source", event.source()},
-                    {"status", std::to_string(failed.status)},
-                    {"cause", cause_of(failed)},
-                    {"reason", trouble}});
-  co_return true;
-}
-
-// ---------------------------------------------------------------------------- metrics
-
-namespace {
-
-MetricLabels labels_of(const BrokerOptions& broker, const std::string& trigger) {
-  MetricLabels labels = broker.metric_labels;
-  labels.push_back({broker.metric_names.trigger_label, trigger});
-  return labels;
-}
-
-Counter& deliveries(MetricSet& set, const BrokerMetricNames& names, std::string result) {
-  return set.counter(names.own + "_deliveries_total", "Events that are done with, by their end.",
-                     {{"result", std::move(result)}});
-}
-
-}  // namespace
-
-Trigger::Series::Series(Metrics& metrics, const Trigger& trigger, const std::string& name)
-    : set(metrics, labels_of(trigger.core_.options, name)),
-      attempts(set, {trigger.core_.options.metric_names.filter + "_event_count",
-                     "Attempts to deliver an event to the subscriber.",
-                     trigger.core_.options.metric_names.filter + "_event_dispatch_latencies",
-                     "Milliseconds from the beginning of an attempt to its answer."}),
-      failed(set.counter(trigger.core_.options.metric_names.own + "_failed_attempts_total",
-                         "Attempts to deliver an event or its dead letter that failed.")),
-      delivered(deliveries(set, trigger.core_.options.metric_names, "delivered")),
-      dead_lettered(deliveries(set, trigger.core_.options.metric_names, "dead_lettered")),
-      dropped(deliveries(set, trigger.core_.options.metric_names, "dropped")),
-      expired(deliveries(set, trigger.core_.options.metric_names, "expired")) {
-  set.gauge_from(trigger.core_.options.metric_names.own + "_backlog_events",
-                 "Accepted events that a trigger is not done with.",
-                 [&trigger] { return static_cast<double>(trigger.stats().backlog); });
+  recording_.erase(offset);
 }
 
 }  // namespace knative::broker

@@ -1,14 +1,18 @@
 /// \file
-/// One trigger at work: it follows the log, filters, delivers, retries, and moves its cursor.
-/// Private to the event broker.
+/// One trigger at work: it follows the log, filters, delivers, retries, parks, and moves its
+/// cursor. What it must remember is in notes of the log (`ConsumerState`). Private to the event
+/// broker.
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "base/complaints.hpp"
+#include "engines/event_broker/consumer_state.hpp"
 #include "knative/event_broker.hpp"
 
 namespace knative::broker {
@@ -62,7 +66,7 @@ class Core {
 /// The name of a trigger's cursor in the log.
 std::string cursor_name(std::string_view trigger);
 
-/// By what an event is delivered that was begun under it.
+/// By what an attempt is made.
 struct Terms {
   TriggerOptions options;
   std::shared_ptr<Sink> subscriber;
@@ -79,17 +83,23 @@ class Trigger {
   Trigger(const Trigger&) = delete;
   Trigger& operator=(const Trigger&) = delete;
 
-  /// Begin events by these terms from now on.
+  /// Begin attempts by these terms from now on.
   void set(TriggerOptions options, std::shared_ptr<Sink> subscriber);
-  /// Begin no events until the next `set`.
+  /// Begin no attempts until the next `set`.
   void hold() noexcept { terms_.reset(); }
   /// Begin no more attempts.
   void stop();
   /// Whether the log knows the trigger.
   bool settled() const noexcept { return first_told_; }
-  Offset cursor() const noexcept { return dispatcher_.cursor(); }
+  /// What the log does not know yet of events that are done.
+  LogChange unsaid();
   TriggerStats stats() const;
   bool idle() const;
+
+  /// The parked event begins anew; its note says so.
+  void redriven(Offset offset, std::size_t bytes);
+  /// The parked event is gone, or its note says that it is done.
+  void discarded(Offset offset, std::size_t bytes);
 
  private:
   /// What it counts for others to see.
@@ -98,39 +108,74 @@ class Trigger {
     MetricSet set;
     AnswerMetrics attempts;
     Counter& failed;
+    Counter& redelivered;
     Counter& delivered;
     Counter& dead_lettered;
+    Counter& parked;
     Counter& dropped;
     Counter& expired;
-  };
-  /// One attempt, for those who read of its failure.
-  struct Letter {
-    const CloudEvent& event;
-    std::optional<int> hops;  ///< Left; empty for a dead letter.
+    Counter& stalls;
   };
   using TermsPtr = std::shared_ptr<const Terms>;
+  /// An event in progress, owned by the task that delivers it.
+  struct Work {
+    Offset offset = 0;
+    CloudEvent event;
+    int hops = 0;          ///< That it has left.
+    bool shelved = false;  ///< Its note says that it waits for room in the parking lot.
+    Progress progress;
+  };
+
+  void restore(Offset cursor);
+  // following the log
   Task<void> follow();
   Task<void> enter(const std::vector<Record>& records);
+  Task<void> stalled();
   void begin(const Record& record);
   void expire(Offset before);
-  Task<void> deliver(TermsPtr terms, Offset offset, CloudEvent event, int hops);
-  Task<std::optional<DeliveryAttempt>> try_all(const Terms& terms, Sink& sink, Letter letter);
-  Task<DeliveryAttempt> try_once(const Terms& terms, Sink& sink, Letter letter);
+  std::optional<Work> work_of(Offset offset, std::string_view bytes, const Terms& terms);
+  // going on with what waits
+  Task<void> resume_due();
+  Task<void> resume(Offset offset);
+  Task<Result<std::string>> bytes_of(Offset offset, Progress& progress);
+  void later(Offset offset, Duration delay);
+  // storing
+  Task<void> store();
+  bool unstored() const;
+  void stored(const LogChange& change, Offset position);
+  Task<void> record(Offset offset, const Progress& progress);
+  void finish(Offset offset);
+  void freed();
+  // delivering
+  Task<void> deliver(TermsPtr terms, Work work);
+  Task<bool> step(const Terms& terms, Work& work);
+  Task<DeliveryAttempt> try_once(const Terms& terms, Sink& sink, const Work& work,
+                                 const CloudEvent& event);
   Task<DeliveryAttempt> call(Sink& sink, const CloudEvent& event, Duration timeout);
   Task<void> take_reply(DeliveryAttempt& attempt, int hops);
-  void complain(const Terms& terms, const Letter& letter, int number,
-                const DeliveryAttempt& failed);
-  Task<bool> dead_letter(const Terms& terms, const CloudEvent& event, int hops,
-                         const DeliveryAttempt& failed);
-  Task<void> store_cursor();
-  void finish(Offset offset);
+  void succeeded(Work& work, DeliveryAttempt& attempt);
+  void complain(const Terms& terms, const Work& work, const DeliveryAttempt& failed);
+  CloudEvent letter_of(const Terms& terms, const Work& work) const;
+  Task<void> give_up(const Terms& terms, Work& work);
+  void say_end(const Work& work, std::string_view what);
+  Task<void> park(const Terms& terms, Work& work);
 
   Core& core_;
   std::string name_;
-  TermsPtr terms_;  ///< None while it is held.
+  std::string notes_;  ///< What the names of its notes begin with.
+  TermsPtr terms_;     ///< None while it is held.
   Random random_;
-  Dispatcher dispatcher_;
-  std::optional<Offset> stored_;  ///< The durable cursor.
+  ConsumerState state_;
+  std::optional<Offset> stored_;  ///< The durable cursor,
+  Offset stored_position_ = 0;    ///< and position.
+  bool position_noted_ = false;   ///< There is a note of the position.
+  /// Decided events whose notes are there still; true: the note says so.
+  std::map<Offset, bool> settled_;
+  std::size_t unsaid_ = 0;      ///< Of those, how many notes do not say so.
+  std::set<Offset> noting_;     ///< Events in progress whose notes are being written beside them.
+  std::set<Offset> recording_;  ///< Events whose outcome is being written.
+  std::size_t parked_now_ = 0;
+  std::uint64_t parked_bytes_ = 0;
   bool first_told_ = false;
   bool stopping_ = false;
   TriggerStats stats_;
@@ -139,8 +184,8 @@ class Trigger {
   Wakeup room_;
   Wakeup set_;
   Wakeup moved_;
-  Wakeup stop_;
-  TaskSet cursor_task_;
+  Wakeup resumable_;
+  TaskSet store_task_;
   TaskSet tasks_;
 };
 

@@ -1,6 +1,7 @@
 // A broker in a process of its own, to be killed: `broker_killee DIRECTORY data|none SINK_URL`.
 // Prints "port N" when it serves, "refused ERROR" when the log cannot be opened; GET /idle tells
-// whether every accepted event was delivered.
+// whether every accepted event was delivered or parked, GET /parked what is parked and how often it
+// failed. Events of type "poison" go to SINK_URL + "picky", with four retries.
 #include <cstdio>
 #include <string>
 
@@ -18,10 +19,18 @@ class Door final : public kn::http::Handler {
   explicit Door(kn::EventBroker& broker) : broker_(broker) {}
   kn::Task<kn::http::Response> handle(kn::http::Request& request) override {
     if (request.path() == "/idle") return idle();
+    if (request.path() == "/parked") return parked();
     return broker_.ingress().handle(request);
   }
 
  private:
+  kn::Task<kn::http::Response> parked() {
+    std::string text;
+    for (const kn::ParkedEvent& one : broker_.parked({}, 1'000'000)) {
+      text += one.event.id() + " " + std::to_string(one.attempts) + "\n";
+    }
+    co_return kn::http::text(text);
+  }
   kn::Task<kn::http::Response> idle() { co_return kn::http::text(broker_.idle() ? "yes" : "no"); }
   kn::EventBroker& broker_;
 };
@@ -45,7 +54,16 @@ kn::Task<int> serve(kn::Loop& loop, std::string directory, bool durable, std::st
   kn::TriggerOptions options;
   options.delivery.retry = 1000;
   options.delivery.delay_max = std::chrono::milliseconds(100);
+  options.filter = kn::Filter::exact("type", "test").value();
   broker.set_trigger("collector", options, sink).value();
+  options.filter = kn::Filter::exact("type", "poison").value();
+  options.delivery.retry = 4;
+  options.delivery.policy = kn::BackoffPolicy::linear;
+  options.delivery.delay = std::chrono::milliseconds(5);
+  options.parked_max = 1'000'000;
+  kn::HttpSinkOptions picky;
+  picky.target = "/picky";
+  broker.set_trigger("picky", options, std::make_shared<kn::HttpSink>(client, picky)).value();
   Door door(broker);
   auto listener = env.network.listen(kn::Endpoint());
   kn::http::Server server(env.executor, env.timers, env.logger, std::move(listener).value(), door);
@@ -61,7 +79,7 @@ kn::Task<int> serve(kn::Loop& loop, std::string directory, bool durable, std::st
 int main(int argc, char** argv) {
   if (argc != 4) return 2;
   kn::LoopOptions options;
-  options.log_level = kn::LogLevel::error;
+  options.log_sink = [](const kn::LogRecord&) {};  // parked events are what it is about
   kn::Loop loop(options);
   return loop.run(serve(loop, argv[1], std::string(argv[2]) == "data", argv[3]));
 }

@@ -4,6 +4,7 @@
 #include <set>
 #include <string>
 
+#include "engines/event_broker/subscriber.hpp"
 #include "knative/event_broker.hpp"
 #include "knative/simulation.hpp"
 
@@ -12,68 +13,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// A subscriber that does as it is told and remembers what it saw.
-class Subscriber final : public Sink {
- public:
-  explicit Subscriber(Timers& timers) : timers_(timers) {}
-
-  std::vector<CloudEvent> seen;
-  std::vector<Instant> times;
-  std::vector<int> statuses;  ///< Of the next attempts; then 202.
-  std::optional<CloudEvent> reply;
-  std::string body;
-  std::optional<Duration> retry_after;
-  Duration takes{0};
-  bool throws = false;
-  int running = 0;
-  int running_max = 0;
-
-  Task<Result<Reply>> deliver(const CloudEvent&) override { co_return Reply(); }
-  Task<DeliveryAttempt> attempt(const CloudEvent& event) override {
-    struct Count {
-      int& of;
-      explicit Count(int& counter) : of(counter) { ++of; }
-      ~Count() { --of; }
-    };
-    const Count count(running);
-    running_max = std::max(running_max, running);
-    seen.push_back(event);
-    times.push_back(timers_.now());
-    if (throws) throw std::runtime_error("a bug in the handler");
-    if (takes > Duration(0)) co_await timers_.sleep_for(takes);
-    DeliveryAttempt attempt;
-    attempt.status = 202;
-    if (!statuses.empty()) {
-      attempt.status = statuses.front();
-      statuses.erase(statuses.begin());
-    }
-    attempt.retry_after = retry_after;
-    if (attempt.ok()) {
-      attempt.reply = reply;
-    } else {
-      attempt.body = body;
-    }
-    co_return attempt;
-  }
-
- private:
-  Timers& timers_;
-};
-
-/// A sink that the test owns.
-std::shared_ptr<Sink> lent(Sink& sink) { return {std::shared_ptr<void>(), &sink}; }
-
-CloudEvent event(const std::string& id, const std::string& type = "test") {
-  CloudEvent made(type, "/tests", {{"n", 1}});
-  made.set_id(id);
-  return made;
-}
-
-std::vector<std::string> ids(const std::vector<CloudEvent>& events) {
-  std::vector<std::string> found;
-  for (const CloudEvent& one : events) found.push_back(one.id());
-  return found;
-}
+using testing_broker::event;
+using testing_broker::ids;
+using testing_broker::lent;
+using testing_broker::Subscriber;
 
 class BrokerTest : public testing::Test {
  protected:
@@ -214,14 +157,15 @@ TEST_F(BrokerTest, does_not_try_again_what_the_subscriber_refused) {
   broker.reset();
 }
 
-TEST_F(BrokerTest, counts_and_drops_when_the_dead_letter_sink_fails_too) {
+TEST_F(BrokerTest, parks_what_the_dead_letter_sink_does_not_take_either) {
   subscriber.statuses = {400};
   letters.statuses = {500, 500, 500, 500};
   broker->set_trigger("t", options, lent(subscriber)).value();
   publish(event("1")).value();
   settle();
   EXPECT_EQ(letters.seen.size(), 4u);
-  EXPECT_EQ(stats().dropped, 1u);
+  EXPECT_EQ(stats().parked, 1u);
+  EXPECT_EQ(stats().dropped, 0u);
   EXPECT_EQ(stats().cursor, 1u);
   broker.reset();
 }
@@ -268,7 +212,7 @@ TEST_F(BrokerTest, a_hanging_subscriber_holds_back_nobody_else) {
   broker.reset();
 }
 
-TEST_F(BrokerTest, one_stuck_event_does_not_hold_back_the_others_of_its_trigger_within_the_span) {
+TEST_F(BrokerTest, an_event_that_waits_for_its_retry_holds_back_no_other) {
   subscriber.statuses = {500};
   options.delivery.delay = 1h;
   options.delivery.delay_max = 1h;
@@ -277,8 +221,10 @@ TEST_F(BrokerTest, one_stuck_event_does_not_hold_back_the_others_of_its_trigger_
   broker->set_trigger("t", options, lent(subscriber)).value();
   for (int i = 0; i < 100; ++i) publish(event(std::to_string(i))).value();
   world.run_for(1s);
-  EXPECT_EQ(subscriber.seen.size(), 50u);
+  EXPECT_EQ(subscriber.seen.size(), 100u);
   EXPECT_EQ(stats().cursor, 0u);
+  EXPECT_EQ(stats().backlog, 1u);
+  EXPECT_EQ(stats().waiting, 1u);
   settle(2h);
   EXPECT_EQ(stats().delivered, 100u);
   EXPECT_EQ(stats().cursor, 100u);
@@ -389,33 +335,61 @@ TEST_F(BrokerTest, goes_on_at_the_cursor_after_detaching_and_forgets_it_when_rem
   broker.reset();
 }
 
-TEST_F(BrokerTest, events_in_retry_under_an_update_end_by_the_terms_they_were_begun_on) {
+TEST_F(BrokerTest, an_update_decides_about_events_in_retry_and_their_attempts_stay_counted) {
   Subscriber replacement(world.env().timers);
   Subscriber new_letters(world.env().timers);
   subscriber.statuses = std::vector<int>(40, 500);
   subscriber.statuses[4] = 202;
+  replacement.statuses = std::vector<int>(40, 500);
   options.filter = Filter::exact("type", "a").value();
   broker->set_trigger("t", options, lent(subscriber)).value();
   for (int i = 0; i < 10; ++i) publish(event(std::to_string(i), "a")).value();
   world.run_for(50ms);
   EXPECT_EQ(stats().in_progress, 9u);
+  EXPECT_EQ(stats().waiting, 9u);
   TriggerOptions other = options;
-  other.filter = Filter::exact("type", "z").value();
   other.dead_letter = lent(new_letters);
   broker->set_trigger("t", other, lent(replacement)).value();
-  publish(event("new", "z")).value();
-  publish(event("unwanted", "a")).value();
   settle();
-  EXPECT_EQ(ids(replacement.seen), (std::vector<std::string>{"new"}));
-  EXPECT_EQ(subscriber.seen.size(), 1 + 9 * 4u);
-  EXPECT_EQ(letters.seen.size(), 9u);
-  EXPECT_TRUE(new_letters.seen.empty());
-  EXPECT_EQ(stats().delivered, 2u);
+  EXPECT_EQ(subscriber.seen.size(), 10u);
+  EXPECT_EQ(replacement.seen.size(), 9 * 3u);
+  EXPECT_TRUE(letters.seen.empty());
+  EXPECT_EQ(new_letters.seen.size(), 9u);
+  EXPECT_EQ(stats().delivered, 1u);
   EXPECT_EQ(stats().dead_lettered, 9u);
   EXPECT_EQ(stats().failures, 36u);
-  EXPECT_EQ(stats().matched, 11u);
+  EXPECT_EQ(stats().cursor, 10u);
+  broker.reset();
+}
+
+TEST_F(BrokerTest, an_event_in_retry_that_a_new_filter_does_not_let_through_is_counted_and_gone) {
+  subscriber.statuses = std::vector<int>(2, 500);
+  broker->set_trigger("t", options, lent(subscriber)).value();
+  publish(event("1", "a")).value();
+  publish(event("2", "z")).value();
+  world.run_for(50ms);
+  TriggerOptions other = options;
+  other.filter = Filter::exact("type", "z").value();
+  broker->set_trigger("t", other, lent(subscriber)).value();
+  settle();
+  EXPECT_EQ(ids(subscriber.seen), (std::vector<std::string>{"1", "2", "2"}));
   EXPECT_EQ(stats().filtered, 1u);
-  EXPECT_EQ(stats().cursor, 12u);
+  EXPECT_EQ(stats().delivered, 1u);
+  EXPECT_TRUE(letters.seen.empty());
+  broker.reset();
+}
+
+TEST_F(BrokerTest, a_held_trigger_makes_no_retries_either) {
+  subscriber.statuses = {500};
+  broker->set_trigger("t", options, lent(subscriber)).value();
+  publish(event("1")).value();
+  world.run_for(50ms);
+  broker->hold_trigger("t").value();
+  world.run_for(1h);
+  EXPECT_EQ(subscriber.seen.size(), 1u);
+  broker->set_trigger("t", options, lent(subscriber)).value();
+  settle(1s);
+  EXPECT_EQ(subscriber.seen.size(), 2u);
   broker.reset();
 }
 
@@ -606,7 +580,7 @@ TEST_F(BrokerTest, dead_letters_that_come_back_to_their_broker_come_to_an_end) {
   publish(event("1")).value();
   settle();
   EXPECT_LE(subscriber.seen.size(), 40u);
-  EXPECT_EQ(stats().dropped, 1u);
+  EXPECT_EQ(stats().parked, 1u);
   EXPECT_EQ(stats().dead_lettered + 1, subscriber.seen.size());
   broker.reset();
 }
@@ -632,6 +606,10 @@ TEST_F(BrokerTest, a_retired_broker_acknowledges_nothing_that_was_on_its_way) {
     Task<Result<void>> remove_cursor(std::string cursor) override {
       return inner_->remove_cursor(std::move(cursor));
     }
+    Task<Result<void>> commit(LogChange change) override {
+      return inner_->commit(std::move(change));
+    }
+    const LogNotes& notes() const noexcept override { return inner_->notes(); }
     std::optional<Offset> cursor(std::string_view name) const override {
       return inner_->cursor(name);
     }
@@ -681,6 +659,8 @@ TEST_F(BrokerTest, refuses_options_out_of_range) {
   };
   EXPECT_TRUE(refused([](TriggerOptions& wrong) { wrong.window = 0; }));
   EXPECT_TRUE(refused([](TriggerOptions& wrong) { wrong.span_max = 5; }));
+  EXPECT_TRUE(refused([](TriggerOptions& wrong) { wrong.undecided_max = 99; }));
+  EXPECT_TRUE(refused([](TriggerOptions& wrong) { wrong.parked_max = 0; }));
   EXPECT_TRUE(refused([](TriggerOptions& wrong) { wrong.delivery.retry = -1; }));
   EXPECT_TRUE(refused([](TriggerOptions& wrong) { wrong.delivery.timeout = 0s; }));
   EXPECT_TRUE(refused([](TriggerOptions& wrong) { wrong.delivery.jitter = 2; }));

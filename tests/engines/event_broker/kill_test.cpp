@@ -1,10 +1,12 @@
 // Kill -9 a broker again and again while it accepts events: every event that was answered with 202
-// is delivered after a restart. The same harness without sync must lose some, which proves that it
-// would notice.
+// is delivered after a restart, or parked after exactly retry + 1 attempts that count. The same
+// harness without sync must lose some, which proves that it would notice.
 #include <gtest/gtest.h>
 
+#include <map>
 #include <memory>
 #include <set>
+#include <sstream>
 #include <string>
 
 #include "knative/event_broker.hpp"
@@ -22,10 +24,12 @@ class Collector final : public http::Handler {
  public:
   explicit Collector(Timers& timers) : timers_(timers) {}
   std::set<std::string> delivered;
+  std::map<std::string, int> refused;  ///< How often each event of type poison was seen.
   std::uint64_t deliveries = 0;
   bool slow = true;
 
   Task<http::Response> handle(http::Request& request) override {
+    if (request.path() == "/picky") co_return refuse(request);
     if (slow) co_await timers_.sleep_for(20ms);
     const Result<void> read = co_await request.body.read_all();
     const Result<CloudEvent> event = from_http(request);
@@ -36,6 +40,10 @@ class Collector final : public http::Handler {
   }
 
  private:
+  http::Response refuse(http::Request& request) {
+    ++refused[std::string(request.headers.get("ce-id").value_or(""))];
+    return http::error_response(503);
+  }
   Timers& timers_;
 };
 
@@ -110,18 +118,47 @@ class Harness {
 
   std::size_t missing() const {
     std::size_t count = 0;
-    for (const std::string& id : accepted) count += collector.delivered.contains(id) ? 0 : 1;
+    for (const std::string& id : accepted) {
+      if (!is_poison(id)) count += collector.delivered.contains(id) ? 0 : 1;
+    }
     return count;
   }
+
+  /// Every accepted event that nobody took is parked, once, after five attempts that count. Each
+  /// kill repeats those that were being made, and only those. Yields how many it saw.
+  Task<std::size_t> check_parked(int kills) {
+    http::Request request = http::get("/parked");
+    http::Response response = co_await client_->handle(request);
+    const Result<void> read = co_await response.body.read_all();
+    EXPECT_TRUE(read);
+    std::map<std::string, int> parked;
+    std::istringstream text{std::string(response.body.bytes())};
+    std::string id;
+    for (int attempts = 0; text >> id >> attempts;) {
+      EXPECT_TRUE(parked.emplace(id, attempts).second) << id << " is parked twice";
+      EXPECT_EQ(attempts, 5) << id;
+      EXPECT_GE(collector.refused[id], 5) << id;
+      EXPECT_LE(collector.refused[id], 5 + kills) << id;
+      repeated += collector.refused[id] - 5;
+    }
+    for (const std::string& one : accepted) {
+      EXPECT_TRUE(!is_poison(one) || parked.contains(one)) << one;
+    }
+    co_return parked.size();
+  }
+  int repeated = 0;  ///< Attempts that did not count, over all events.
 
   std::set<std::string> accepted;
   std::string refusal;
 
  private:
+  static bool is_poison(const std::string& id) { return id.starts_with("poison-"); }
+
   Task<void> publish(std::string prefix) {
     for (int i = 0;; ++i) {
-      CloudEvent event("test", "/kill", {{"text", std::string(100, 'x')}});
-      event.set_id(prefix + std::to_string(i));
+      const bool poison = i % 20 == 3;
+      CloudEvent event(poison ? "poison" : "test", "/kill", {{"text", std::string(100, 'x')}});
+      event.set_id((poison ? "poison-" : "") + prefix + std::to_string(i));
       http::Request request = to_http(event);
       const http::Response response = co_await client_->handle(request);
       if (response.status == 202) {
@@ -156,6 +193,11 @@ Task<void> kill_many_times(Env& env, int kills, Random chance) {
   EXPECT_TRUE(co_await harness.drained());
   EXPECT_EQ(harness.missing(), 0u);
   EXPECT_GT(harness.accepted.size(), static_cast<std::size_t>(kills));
+  Task<std::size_t> checking = harness.check_parked(kills);
+  const std::size_t parked = co_await std::move(checking);
+  EXPECT_GT(parked, 0u);
+  std::printf("parked %zu after 5 attempts each, and %d that did not count\n", parked,
+              harness.repeated);
   std::printf("accepted %zu, delivered %zu in %llu deliveries\n", harness.accepted.size(),
               harness.collector.delivered.size(),
               static_cast<unsigned long long>(harness.collector.deliveries));

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "knative/event_broker.hpp"
+#include "knative/retry_schedule.hpp"
 
 namespace knative {
 

@@ -2,7 +2,7 @@
 
 #include <set>
 
-#include "knative/event_broker.hpp"
+#include "knative/retry_schedule.hpp"
 
 namespace knative {
 namespace {
@@ -100,97 +100,6 @@ TEST(RetrySchedule, honours_retry_after_only_where_it_is_meant) {
   failed.status = 429;
   failed.retry_after = 10ms;
   EXPECT_EQ(RetrySchedule(options).next(1, failed, random), Duration(1s));
-}
-
-TEST(Dispatcher, moves_its_cursor_to_the_lowest_unfinished_offset) {
-  Dispatcher dispatcher(10, 100, 100);
-  for (Offset offset = 10; offset < 15; ++offset) dispatcher.enter(offset);
-  dispatcher.finish(12);
-  dispatcher.finish(11);
-  EXPECT_EQ(dispatcher.cursor(), 10u);
-  dispatcher.finish(10);
-  EXPECT_EQ(dispatcher.cursor(), 13u);
-  dispatcher.finish(14);
-  dispatcher.finish(13);
-  EXPECT_EQ(dispatcher.cursor(), 15u);
-  EXPECT_EQ(dispatcher.next(), 15u);
-}
-
-TEST(Dispatcher, bounds_what_is_in_progress_and_how_far_it_runs_ahead) {
-  Dispatcher dispatcher(0, 3, 5);
-  EXPECT_EQ(dispatcher.room(), 3u);
-  for (Offset offset = 0; offset < 3; ++offset) dispatcher.enter(offset);
-  EXPECT_EQ(dispatcher.room(), 0u);
-  dispatcher.finish(1);
-  dispatcher.finish(2);
-  EXPECT_EQ(dispatcher.room(), 2u);
-  dispatcher.enter(3);
-  dispatcher.finish(3);
-  dispatcher.enter(4);
-  dispatcher.finish(4);
-  EXPECT_EQ(dispatcher.room(), 0u);  // five ahead of the cursor
-  dispatcher.finish(0);
-  EXPECT_EQ(dispatcher.room(), 3u);
-}
-
-TEST(Dispatcher, gives_a_window_of_its_own_to_what_enters_after_a_renewal) {
-  Dispatcher dispatcher(0, 2, 10);
-  dispatcher.enter(0);
-  dispatcher.enter(1);
-  EXPECT_EQ(dispatcher.room(), 0u);
-  dispatcher.renew(3, 5);
-  EXPECT_EQ(dispatcher.room(), 3u);
-  dispatcher.enter(2);
-  dispatcher.finish(1);
-  EXPECT_EQ(dispatcher.room(), 2u);
-  EXPECT_EQ(dispatcher.cursor(), 0u);
-  dispatcher.enter(3);
-  dispatcher.finish(3);
-  dispatcher.enter(4);
-  dispatcher.finish(4);
-  EXPECT_EQ(dispatcher.room(), 0u);  // five ahead of the cursor, renewed or not
-  dispatcher.finish(0);
-  EXPECT_EQ(dispatcher.room(), 2u);
-  EXPECT_EQ(dispatcher.cursor(), 2u);
-}
-
-TEST(Dispatcher, counts_records_that_are_gone_as_done) {
-  Dispatcher dispatcher(0, 10, 100);
-  dispatcher.enter(50);
-  EXPECT_EQ(dispatcher.cursor(), 50u);
-  dispatcher.finish(50);
-  dispatcher.skip_to(80);
-  EXPECT_EQ(dispatcher.cursor(), 80u);
-}
-
-/// Any order of finishing and renewing ends at the same place.
-TEST(Dispatcher, never_loses_an_offset_under_random_use) {
-  for (std::uint64_t seed = 0; seed < 300; ++seed) {
-    Random random(seed);
-    Dispatcher dispatcher(0, 1 + random.below(8), 8 + random.below(20));
-    std::set<Offset> open;
-    std::set<Offset> done;
-    Offset checked = 0;
-    while (done.size() < 200) {
-      if (random.below(40) == 0) {
-        dispatcher.renew(1 + random.below(8), 8 + random.below(20));
-      } else if (dispatcher.room() > 0 && dispatcher.next() < 200 && random.below(2) == 0) {
-        open.insert(dispatcher.next());
-        dispatcher.enter(dispatcher.next());
-      } else if (!open.empty()) {
-        auto which = open.begin();
-        std::advance(which, static_cast<std::ptrdiff_t>(random.below(open.size())));
-        dispatcher.finish(*which);
-        EXPECT_TRUE(done.insert(*which).second);
-        open.erase(which);
-      }
-      EXPECT_EQ(dispatcher.in_progress(), open.size());
-      for (; checked < dispatcher.cursor(); ++checked) {
-        ASSERT_TRUE(done.contains(checked));
-      }
-    }
-    EXPECT_EQ(dispatcher.cursor(), 200u);
-  }
 }
 
 }  // namespace
