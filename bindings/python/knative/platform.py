@@ -92,8 +92,9 @@ IMAGE_BYTES_MAX = 2 ** 63
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """Images of containers, and what runs them. `runtime` is "auto", "process", "sandbox" or
-    "sandbox-host-network". With `registry` the platform is one itself, at its listener's address.
+    """Images of containers, and what runs them. `runtime` is "auto", "process", "zygote",
+    "sandbox" or "sandbox-host-network". With `registry` the platform is one itself, at its
+    listener's address.
     `registry_config` is who we are at others, the text of a docker config.json; those of
     `insecure_registries` ("host:port") are spoken to in http. Without `pull` a registry is never
     asked, without `push` builds send nothing. `bytes_max` bounds all images; 0: the disk does."""

@@ -83,6 +83,7 @@ class ForkedProcess final : public Process, private TimerNode {
     if (!ended_) zygote_->signal(number_, number);
   }
 
+  // When its zygote has heard it, as every signal.
   Result<void> freeze() override {
     if (!freezable_) return Process::freeze();
     if (ended_) return fail(Errc::failed_precondition, "it has ended");

@@ -25,10 +25,21 @@ using namespace std::chrono_literals;
 using testing::HasSubstr;
 using testing_world::eventually;
 
-/// This machine, with a command.
+/// This machine, or a copy of a root for everybody.
 struct PythonImages final : ImageProvider {
-  Task<Result<ImageRoot>> provide(const ContainerSpec&) override { co_return root; }
+  Task<Result<ImageRoot>> provide(const ContainerSpec&) override {
+    ImageRoot result = root;
+    if (!copied_to.empty()) {
+      result.directory = copied_to + std::to_string(++count);
+      std::filesystem::create_directories(copied_to);
+      std::filesystem::copy(root.directory, result.directory,
+                            std::filesystem::copy_options::recursive);
+    }
+    co_return result;
+  }
   ImageRoot root;
+  std::string copied_to;
+  int count = 0;
 };
 
 /// What a program said and how it ended.
@@ -60,14 +71,16 @@ std::vector<int> who_says(const std::string& word) {
   return found;
 }
 
-/// Processes that still run: neither gone nor waiting to be reaped.
-bool runs(int pid) {
+/// As the kernel says it: 'T' is stopped, 'Z' waits to be reaped, 0 is gone.
+char state_of(int pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
   std::string text;
   std::getline(file, text);
   const std::size_t after_name = text.rfind(')');
-  return after_name != text.npos && text.size() > after_name + 2 && text[after_name + 2] != 'Z';
+  return after_name == text.npos || text.size() <= after_name + 2 ? '\0' : text[after_name + 2];
 }
+
+bool runs(int pid) { return state_of(pid) != '\0' && state_of(pid) != 'Z'; }
 
 class ZygoteTest : public testing::Test {
  protected:
@@ -158,6 +171,40 @@ TEST_F(ZygoteTest, ModulesBesideTheProgramAreItsOwnUnlessTheyAreNamed) {
   spec_.environment["KNATIVE_ZYGOTE_PRELOAD"] = "helper, not_there";
   EXPECT_EQ(run().out, std::vector<std::string>{"False True"});
   EXPECT_THAT(logged(), HasSubstr("cannot import not_there"));
+}
+
+TEST_F(ZygoteTest, OfAnInstalledModuleThatIsRunThePackagesAreThereBefore) {
+  std::filesystem::create_directories(folder_ / "packages/tool");
+  write("packages/tool/__init__.py", "import os\npid = os.getpid()\n");
+  write("packages/tool/part.py", "import os\npid = os.getpid()\n");
+  write("packages/tool/__main__.py",
+        "import os, tool\nfrom tool import part\n"
+        "print(__name__, tool.pid == os.getppid(), part.pid == os.getppid())\n");
+  say({"python3", "-m", "tool"});
+  EXPECT_EQ(run().out, std::vector<std::string>{"__main__ True True"});
+}
+
+// Every container has a root of its own, and it goes with the container.
+TEST_F(ZygoteTest, ContainersWithRootsOfTheirOwnShareAZygoteWithAnother) {
+  spec_.working_directory = "/app";
+  spec_.environment["KNATIVE_ZYGOTE_PRELOAD"] = "shared";
+  say({"python3", "/app/main.py"});
+  images_.copied_to = folder_ / "roots/";
+  const std::string app = folder_ / "image/app";
+  std::filesystem::create_directories(app);
+  std::ofstream(app + "/shared.py") << "import os\npid = os.getpid()\n";
+  std::ofstream(app + "/main.py") << "import os, shared\nprint(os.getcwd(), shared.pid)\n"
+                                     "print(os.path.exists(shared.__file__), __file__)\n";
+  images_.root.directory = folder_ / "image";
+  const Ran first = run();
+  ASSERT_EQ(first.out.size(), 2u) << first.text();
+  std::filesystem::remove_all(folder_ / "roots/1");
+  const Ran second = run();
+  ASSERT_EQ(second.out.size(), 2u) << second.text();
+  const auto pid_of = [](const Ran& ran) { return ran.out[0].substr(ran.out[0].find(' ')); };
+  EXPECT_EQ(pid_of(first), pid_of(second));
+  EXPECT_EQ(first.out[1], "True " + folder_.path() + "/roots/1/app/main.py");
+  EXPECT_EQ(second.out[1], "True " + folder_.path() + "/roots/3/app/main.py");
 }
 
 TEST_F(ZygoteTest, WhatStartsThreadsIsImportedByTheProgramsThemselves) {
@@ -323,7 +370,8 @@ constexpr const char* forked_server = R"(
 import http.server, os
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        body = ('%s %s %d' % (self.path, os.environ['K_REVISION'], os.getppid())).encode()
+        pid = os.getpid() if self.path == '/pid' else os.getppid()
+        body = ('%s %s %d' % (self.path, os.environ['K_REVISION'], pid)).encode()
         self.send_response(200)
         self.send_header('Content-Length', str(len(body)))
         self.end_headers()
@@ -350,8 +398,8 @@ class ZygoteServerTest : public ZygoteTest {
     loop_.run(prober.until_ready()).value();
     return container;
   }
-  std::string ask(Container& container) {
-    http::Request request = http::get("/x");
+  std::string ask(Container& container, const std::string& path = "/x") {
+    http::Request request = http::get(path);
     http::Response response = loop_.run(container.endpoint()->handle(request));
     loop_.run(response.body.read_all()).value();
     return std::string(response.body.bytes());
@@ -373,7 +421,10 @@ TEST_F(ZygoteServerTest, WhatIsFrozenAnswersOnceItIsThawed) {
   EXPECT_FALSE(serve()->freeze()) << "it was not asked for";
   spec_.freezable = true;
   const std::unique_ptr<Container> container = serve();
+  const std::string answer = ask(*container, "/pid");
+  const int pid = std::stoi(answer.substr(answer.rfind(' ')));
   ASSERT_TRUE(container->freeze());
+  ASSERT_TRUE(until([&] { return state_of(pid) == 'T'; }));
   http::Request request = http::get("/");
   Timers& timers = loop_.env().timers;
   Task<http::Response> asking = container->endpoint()->handle(request);
