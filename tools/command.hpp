@@ -27,6 +27,8 @@ int up(const Arguments& arguments);
 int run(const Arguments& arguments);
 /// `knative image`: look at the images of a data directory, bring some in and out.
 int image(const Arguments& arguments);
+/// `knative parked`: look at what a running platform could not deliver, redrive or discard it.
+int parked(const Arguments& arguments);
 /// `knative demo`: commit, image, URL, event, with the time of each.
 int demo(const Arguments& arguments);
 

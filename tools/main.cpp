@@ -18,6 +18,7 @@ constexpr const char* usage =
     "  up       run a platform with manifests until interrupted\n"
     "  run      run an image until interrupted\n"
     "  image    list, import, export, name and remove images\n"
+    "  parked   list, show, redrive and discard events that could not be delivered\n"
     "  demo     show commit, image, URL and event, with times\n"
     "  version  print the version\n"
     "  help     print this, or the options of a command: knative help up\n";
@@ -63,6 +64,24 @@ constexpr const char* image_usage =
     "  remove NAME...          take names away; a platform with image_bytes_max makes room\n"
     "                          of what nothing of its needs any more\n";
 
+constexpr const char* parked_usage =
+    "usage: knative parked COMMAND BROKER [OPTIONS]\n"
+    "\n"
+    "Events that a Broker or Channel (NAME or NAMESPACE/NAME) of a platform on this machine\n"
+    "could not deliver and no dead letter sink took.\n"
+    "\n"
+    "  list                    one a line: trigger, offset, since when, attempts, why, event\n"
+    "  show                    all that is known of them, as JSON\n"
+    "  redrive                 deliver them anew, with all attempts\n"
+    "  discard                 throw them away\n"
+    "\n"
+    "  --trigger NAME          those of this Trigger or Subscription\n"
+    "  --id ID, --source URI   those of this event, or of this source\n"
+    "  --offset NUMBER         the one at this offset of the log\n"
+    "  --all                   redrive or discard whatever there is\n"
+    "  --server URL            of the platform; default http://127.0.0.1:8080\n"
+    "  --trust FILE            PEM of the authority of its certificate\n";
+
 constexpr const char* platform_usage =
     "  --listen HOST:PORT      default 127.0.0.1:8080; loopback only, unless\n"
     "  --listen-beyond-loopback  says that strangers may connect\n"
@@ -102,6 +121,7 @@ const char* usage_of(std::string_view command) {
   if (command == "up") return up_usage;
   if (command == "run") return run_usage;
   if (command == "image") return image_usage;
+  if (command == "parked") return parked_usage;
   if (command == "demo") return demo_usage;
   if (command == "version") return version_usage;
   return usage;
@@ -249,6 +269,14 @@ int main(int argc, char** argv) {
                     .words_between = true};
     if (!parse(argc, argv, spec, arguments)) return 2;
     return command::image(arguments);
+  }
+  if (name == "parked") {
+    const Spec spec{
+        .with_value = {"--trigger", "--id", "--source", "--offset", "--server", "--trust"},
+        .flags = {"--all"},
+        .words_between = true};
+    if (!parse(argc, argv, spec, arguments)) return 2;
+    return command::parked(arguments);
   }
   if (name == "demo") {
     const Spec spec{{"--repo", "--revision", "--sample"}, {"--quick"}};

@@ -10,10 +10,12 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "knative/error.hpp"
 #include "knative/event.hpp"
 #include "knative/log.hpp"
+#include "knative/parked.hpp"
 #include "knative/task.hpp"
 
 namespace knative {
@@ -54,7 +56,7 @@ class KNATIVE_EXPORT EventSubscription {
   std::function<void()> cancel_;
 };
 
-/// Publishing and subscribing in process.
+/// Publishing and subscribing in process, and what could not be delivered.
 class KNATIVE_EXPORT EventAccess {
  public:
   virtual ~EventAccess() = default;
@@ -64,6 +66,11 @@ class KNATIVE_EXPORT EventAccess {
   /// See `Platform::subscribe`.
   virtual Result<EventSubscription> subscribe(std::string key, Filter filter,
                                               EventHandler function) = 0;
+  /// See `Platform::parked`, `Platform::redrive` and `Platform::discard`.
+  virtual Result<std::vector<ParkedEvent>> parked(std::string key, ParkedSelection selection,
+                                                  std::size_t count_max) = 0;
+  virtual Task<Result<std::size_t>> redrive(std::string key, ParkedSelection selection) = 0;
+  virtual Task<Result<std::size_t>> discard(std::string key, ParkedSelection selection) = 0;
 };
 
 /// How many instances run.

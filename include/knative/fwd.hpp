@@ -179,6 +179,8 @@ class ScaleTarget;
 class EventBroker;
 class BrokerIngress;
 class HttpSink;
+struct ParkedEvent;
+struct ParkedSelection;
 
 // builder.hpp
 class Builder;

@@ -147,6 +147,17 @@ class KNATIVE_EXPORT Platform {
   /// Fails with `not_found` when no such Broker was applied.
   Result<EventSubscription> subscribe(std::string broker, Filter filter, EventHandler function);
 
+  /// What a Broker or Channel has parked (parked.hpp), ordered by consumer and offset; `count_max`
+  /// at most. Triggers and Subscriptions are called by their names. Fails with `not_found` when it,
+  /// or the trigger of the selection, is not there.
+  Result<std::vector<ParkedEvent>> parked(std::string broker, ParkedSelection selection = {},
+                                          std::size_t count_max = 1000);
+  /// Deliver parked events anew, by what their Trigger says now and with all its attempts. Yields
+  /// how many, durably. Errors as `parked`, and `unavailable`.
+  Task<Result<std::size_t>> redrive(std::string broker, ParkedSelection selection);
+  /// Throw parked events away. The same.
+  Task<Result<std::size_t>> discard(std::string broker, ParkedSelection selection);
+
   // ------------------------------------------------------------------ looking inside
 
   const PlatformOptions& options() const noexcept;

@@ -71,6 +71,11 @@ class KNATIVE_EXPORT PlatformThread {
   /// `function` runs on the loop's thread and must not block it.
   Result<EventSubscription> subscribe(const std::string& broker, const Filter& filter,
                                       EventHandler function);
+  Result<std::vector<ParkedEvent>> parked(const std::string& broker,
+                                          const ParkedSelection& selection = {},
+                                          std::size_t count_max = 1000);
+  Result<std::size_t> redrive(const std::string& broker, const ParkedSelection& selection);
+  Result<std::size_t> discard(const std::string& broker, const ParkedSelection& selection);
   Result<BuildResult> build(const build::Build& build);
 
   Endpoint endpoint();

@@ -16,14 +16,6 @@ bool is_bare(std::string_view host) {
   return host.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
-/// Whether a connection's peer is on this machine: "127.0.0.1:80", "[::1]:80", "unix".
-bool is_here(std::string_view peer) {
-  for (const std::string_view start : {"127.", "[::1]", "[::ffff:127.", "unix"}) {
-    if (peer.starts_with(start)) return true;
-  }
-  return false;
-}
-
 constexpr std::uint16_t http_port = 80;
 constexpr std::uint16_t https_port = 443;
 
@@ -176,7 +168,8 @@ Task<http::Response> Door::answer(http::Request& request, bool arrived) {
   std::string_view host;
   std::string lowered;
   const Entry* const entry = entry_at_host(request, host, lowered);
-  if (entry != nullptr && (entry->reach == Reach::everyone || !arrived || is_here(request.peer))) {
+  if (entry != nullptr &&
+      (entry->reach == Reach::everyone || !arrived || http::wire::is_local_peer(request.peer))) {
     return pass_on(entry->handler, request);
   }
   if (!is_bare(host)) return not_here("no service answers for the host ", host);

@@ -290,6 +290,30 @@ Result<EventSubscription> Platform::subscribe(std::string broker, Filter filter,
   return events->subscribe(impl_->key_of(broker), std::move(filter), std::move(function));
 }
 
+Result<std::vector<ParkedEvent>> Platform::parked(std::string broker, ParkedSelection selection,
+                                                  std::size_t count_max) {
+  if (Result<void> started = start(); !started) return started.error();
+  EventAccess* events = impl_->find<EventAccess>();
+  if (events == nullptr) return fail(Errc::failed_precondition, "Eventing is not installed");
+  return events->parked(impl_->key_of(broker), std::move(selection), count_max);
+}
+
+Task<Result<std::size_t>> Platform::redrive(std::string broker, ParkedSelection selection) {
+  if (Result<void> started = start(); !started) co_return started.error();
+  EventAccess* events = impl_->find<EventAccess>();
+  if (events == nullptr) co_return fail(Errc::failed_precondition, "Eventing is not installed");
+  Task<Result<std::size_t>> moving = events->redrive(impl_->key_of(broker), std::move(selection));
+  co_return co_await std::move(moving);
+}
+
+Task<Result<std::size_t>> Platform::discard(std::string broker, ParkedSelection selection) {
+  if (Result<void> started = start(); !started) co_return started.error();
+  EventAccess* events = impl_->find<EventAccess>();
+  if (events == nullptr) co_return fail(Errc::failed_precondition, "Eventing is not installed");
+  Task<Result<std::size_t>> moving = events->discard(impl_->key_of(broker), std::move(selection));
+  co_return co_await std::move(moving);
+}
+
 Env& Platform::env() noexcept { return impl_->world; }
 const PlatformOptions& Platform::options() const noexcept { return impl_->settings; }
 Installer& Platform::installer() noexcept { return *impl_; }

@@ -226,6 +226,36 @@ Result<Offset> PlatformThread::publish(const std::string& broker, const CloudEve
   return result;
 }
 
+Result<std::vector<ParkedEvent>> PlatformThread::parked(const std::string& broker,
+                                                        const ParkedSelection& selection,
+                                                        std::size_t count_max) {
+  Result<std::vector<ParkedEvent>> result = std::vector<ParkedEvent>();
+  call([&](Platform& platform) { result = platform.parked(broker, selection, count_max); });
+  return result;
+}
+
+Result<std::size_t> PlatformThread::redrive(const std::string& broker,
+                                            const ParkedSelection& selection) {
+  Result<std::size_t> result = std::size_t{0};
+  run_task([&](Platform& platform) {
+    return [](Task<Result<std::size_t>> moving, Result<std::size_t>& out) -> Task<void> {
+      out = co_await std::move(moving);
+    }(platform.redrive(broker, selection), result);
+  });
+  return result;
+}
+
+Result<std::size_t> PlatformThread::discard(const std::string& broker,
+                                            const ParkedSelection& selection) {
+  Result<std::size_t> result = std::size_t{0};
+  run_task([&](Platform& platform) {
+    return [](Task<Result<std::size_t>> moving, Result<std::size_t>& out) -> Task<void> {
+      out = co_await std::move(moving);
+    }(platform.discard(broker, selection), result);
+  });
+  return result;
+}
+
 Result<EventSubscription> PlatformThread::subscribe(const std::string& broker, const Filter& filter,
                                                     EventHandler function) {
   Result<EventSubscription> result = fail(Errc::internal, "not subscribed");

@@ -31,6 +31,14 @@ constexpr std::string_view host_of(std::string_view authority) noexcept {
   return host;
 }
 
+/// Whether a connection's peer is on this machine: "127.0.0.1:80", "[::1]:80", "unix".
+constexpr bool is_local_peer(std::string_view peer) noexcept {
+  for (const std::string_view start : {"127.", "[::1]", "[::ffff:127.", "unix"}) {
+    if (peer.starts_with(start)) return true;
+  }
+  return false;
+}
+
 /// The position of the first '%' that is not followed by two hexadecimal digits; the size of
 /// the text when there is none.
 std::size_t first_bad_escape(std::string_view text) noexcept;

@@ -184,7 +184,26 @@ TEST_F(EventingDelivery, a_subscription_changed_to_what_does_not_exist_waits_as_
   EXPECT_EQ(seen_["two"], (Ids{"1"}));
 }
 
-TEST_F(EventingDelivery, events_in_retry_are_still_delivered_or_dead_lettered_after_an_update) {
+TEST_F(EventingDelivery, events_in_retry_go_on_by_the_terms_of_an_update) {
+  begin_world();
+  status_["one"] = 500;
+  status_["two"] = 500;
+  apply(trigger_to("one"));
+  for (int i = 0; i < 10; ++i) send(std::to_string(i), "a");
+  simulation_.run_for(500ms);
+  ASSERT_EQ(seen_["one"].size(), 10u);
+  apply(trigger_to("two"));
+  simulation_.run_for(10min);
+  EXPECT_EQ(seen_["one"].size(), 10u);
+  EXPECT_EQ(seen_["two"].size(), 30u) << "with the attempts that they have left";
+  EXPECT_EQ(std::set<std::string>(seen_["letters"].begin(), seen_["letters"].end()).size(), 10u);
+  EXPECT_NE(metric("knative_broker_deliveries_total")
+                .find("result=\"dead_lettered\",trigger_name=\"t\"} 10"),
+            std::string::npos)
+      << metric("knative_broker_deliveries_total");
+}
+
+TEST_F(EventingDelivery, events_in_retry_that_a_changed_filter_does_not_want_are_counted) {
   begin_world();
   status_["one"] = 500;
   apply(trigger_to("one"));
@@ -194,12 +213,11 @@ TEST_F(EventingDelivery, events_in_retry_are_still_delivered_or_dead_lettered_af
   simulation_.run_for(500ms);
   apply(other);
   simulation_.run_for(10min);
-  EXPECT_EQ(std::set<std::string>(seen_["letters"].begin(), seen_["letters"].end()).size(), 10u);
   EXPECT_TRUE(seen_["two"].empty());
-  EXPECT_NE(metric("knative_broker_deliveries_total")
-                .find("result=\"dead_lettered\",trigger_name="
-                      "\"t\"} 10"),
-            std::string::npos)
+  EXPECT_TRUE(seen_["letters"].empty());
+  EXPECT_NE(
+      metric("knative_broker_deliveries_total").find("result=\"filtered\",trigger_name=\"t\"} 10"),
+      std::string::npos)
       << metric("knative_broker_deliveries_total");
 }
 

@@ -102,6 +102,39 @@ spec:
 """
 
 
+
+def test_parked_events_are_listed_redriven_and_discarded(up, tmp_path):
+    refusing = """
+---
+apiVersion: eventing.knative.dev/v1
+kind: Trigger
+metadata: {name: refused}
+spec: {broker: default, delivery: {retry: 0}, subscriber: {uri: "http://127.0.0.1:9/"}}
+"""
+    manifests = tmp_path / "all.yaml"
+    manifests.write_text(BROKER + refusing)
+    platform = up("-f", manifests)
+    platform.until(r"Trigger default/refused +ready")
+    event = {"ce-specversion": "1.0", "ce-type": "a", "ce-source": "/b"}
+    for name in ("one", "two"):
+        status, _ = platform.send("127.0.0.1", "/default/default", method="POST", data=b"",
+                                  headers={**event, "ce-id": name})
+        assert status == 202
+    server = ["--server", platform.base]
+    deadline = time.monotonic() + SECONDS_MAX
+    while len(listed := run("parked", "list", "default", *server).stdout.splitlines()) < 2:
+        assert time.monotonic() < deadline, listed
+    assert listed[0].startswith("refused ") and listed[0].endswith("a one")
+    shown = run("parked", "show", "default/default", "--id", "two", *server)
+    assert '"attempts": 1' in shown.stdout and '"id": "two"' in shown.stdout
+    gone = run("parked", "discard", "default", "--trigger", "refused", "--id", "two", *server)
+    assert gone.stdout == "discard: 1\n"
+    assert run("parked", "redrive", "default", "--all", *server).stdout == "redrive: 1\n"
+    absent = run("parked", "list", "absent", *server)
+    assert absent.returncode == 1 and "absent" in absent.stderr
+    assert platform.end() == 0
+
+
 @pytest.mark.parametrize("arguments, code, words", [
     ([], 2, "usage: knative COMMAND"),
     (["upp"], 2, 'unknown command "upp"'),
@@ -124,6 +157,10 @@ spec:
     (["up", "--listen", "127.0.0.1:0", "--domain", "a b"], 2, '--domain: "a b": '),
     (["up", "my.yaml"], 2, "unexpected argument my.yaml; files are given with -f"),
     (["demo", "my.yaml"], 2, "unexpected argument my.yaml\n"),
+    (["parked"], 2, "a command and a Broker are wanted"),
+    (["parked", "look", "default"], 2, "unknown command look"),
+    (["parked", "discard", "default"], 2, "--all means whatever there is"),
+    (["parked", "list", "default", "--server", "http://127.0.0.1:9"], 1, "knative parked: "),
     (["up", "--listen", "127.0.0.1:0", "--trust", "/dev/null"], 1, "--trust: /dev/null"),
     (["demo", "--sample", "/nowhere"], 1, "/nowhere: No such file or directory"),
     (["demo", "--repo", "/nowhere"], 1, "/nowhere"),

@@ -183,9 +183,9 @@ struct EventBroker::Impl final : broker::Core, broker::Acceptor {
 
   /// Nothing of this trigger is left when it is done. Once more, since what was being written when
   /// it stopped came into the log only now.
-  static Task<Result<void>> forget(std::shared_ptr<Impl> impl, std::string name) {
+  static Task<Result<void>> forget(std::shared_ptr<Impl> impl, std::string name,
+                                   std::optional<std::uint64_t> undecided) {
     std::size_t parked = 0;
-    std::optional<std::uint64_t> undecided;
     for (;;) {
       broker::Leftover left = broker::leftover(impl->log, name);
       if (left.change.empty()) break;
@@ -483,8 +483,13 @@ Result<void> EventBroker::hold_trigger(const std::string& name, std::string metr
 void EventBroker::detach_trigger(const std::string& name) { impl_->detach(name); }
 
 Task<Result<void>> EventBroker::remove_trigger(std::string name) {
+  // Who is at work knows better than the log what it is done with.
+  std::optional<std::uint64_t> undecided;
+  if (const auto found = impl_->triggers_.find(name); found != impl_->triggers_.end()) {
+    undecided = found->second->stats().backlog;
+  }
   impl_->detach(name);
-  return Impl::forget(impl_, std::move(name));
+  return Impl::forget(impl_, std::move(name), undecided);
 }
 
 std::vector<ParkedEvent> EventBroker::parked(const ParkedSelection& selection,

@@ -288,7 +288,10 @@ Task<void> Trigger::resume(Offset offset) {
   std::optional<Work> work = work_of(offset, *bytes, *terms);
   const bool wanted =
       work && (progress.phase != Phase::deliver || terms->options.filter.matches(work->event));
-  if (work && !wanted) ++stats_.filtered;
+  if (work && !wanted) {
+    ++stats_.filtered;
+    if (series_) series_->filtered.add();
+  }
   if (!wanted) {
     finish(offset);
     co_return;

@@ -112,6 +112,7 @@ class Trigger {
     Counter& delivered;
     Counter& dead_lettered;
     Counter& parked;
+    Counter& filtered;  ///< After they had been begun.
     Counter& dropped;
     Counter& expired;
     Counter& stalls;

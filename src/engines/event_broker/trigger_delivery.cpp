@@ -308,6 +308,7 @@ Trigger::Series::Series(Metrics& metrics, const Trigger& trigger, const std::str
       delivered(deliveries(set, trigger.core_.options.metric_names, "delivered")),
       dead_lettered(deliveries(set, trigger.core_.options.metric_names, "dead_lettered")),
       parked(deliveries(set, trigger.core_.options.metric_names, "parked")),
+      filtered(deliveries(set, trigger.core_.options.metric_names, "filtered")),
       dropped(deliveries(set, trigger.core_.options.metric_names, "dropped")),
       expired(deliveries(set, trigger.core_.options.metric_names, "expired")),
       stalls(set.counter(trigger.core_.options.metric_names.own + "_stalls_total",

@@ -16,7 +16,6 @@ namespace {
 constexpr Duration serve_wait_max = std::chrono::seconds(10);
 constexpr std::string_view not_served_text =
     "it does not take events now; the object's status says why";
-constexpr std::string_view cursor_prefix = "trigger/";
 
 bool is_channel(std::string_view id) { return id.starts_with("channel/"); }
 
@@ -251,11 +250,9 @@ Task<Result<void>> EventPlane::ensure(std::string id, std::string uid, bool begu
   served = make(id, uid, std::move(*log));
   hold_outdated(*served);
   std::set<std::string> dead;
-  for (const auto& [cursor, offset] : served->log->cursors()) dead.insert(cursor);
-  for (const auto& [consumer, bound] : served->bound) {
-    dead.erase(std::string(cursor_prefix) + bound.cursor);
-  }
-  if (!dead.empty()) tasks_.add(forget_cursors(*this, served->log, std::move(dead)));
+  for (std::string& name : served->broker->known_triggers()) dead.insert(std::move(name));
+  for (const auto& [consumer, bound] : served->bound) dead.erase(bound.cursor);
+  if (!dead.empty()) tasks_.add(forget_triggers(*this, served->broker, std::move(dead)));
   const ObjectRef ref = ref_of_id(id);
   if (!is_channel(id)) broker_ingress_.add(ref.namespace_, ref.name, served->broker);
   changed_.notify_all();
@@ -265,13 +262,13 @@ Task<Result<void>> EventPlane::ensure(std::string id, std::string uid, bool begu
 }
 
 // Whose Trigger went with a crash in between: what it did not get is nobody's.
-Task<void> EventPlane::forget_cursors(EventPlane& self, std::shared_ptr<Log> log,
-                                      std::set<std::string> cursors) {
-  for (const std::string& cursor : cursors) {
-    const Result<void> removed = co_await log->remove_cursor(cursor);
+Task<void> EventPlane::forget_triggers(EventPlane& self, std::shared_ptr<EventBroker> broker,
+                                       std::set<std::string> names) {
+  for (const std::string& name : names) {
+    const Result<void> removed = co_await broker->remove_trigger(name);
     if (removed) continue;
-    self.env_.logger.log(LogLevel::warning, "events", "a cursor that nobody owns stays",
-                         {{"cursor", cursor}, {"error", removed.error().to_string()}});
+    self.env_.logger.log(LogLevel::warning, "events", "what a trigger that has gone left stays",
+                         {{"trigger", name}, {"error", removed.error().to_string()}});
   }
 }
 
@@ -457,6 +454,56 @@ Task<Result<Offset>> EventPlane::publish(std::string key, const CloudEvent& even
     Task<void> waiting = base::wait_for(changed_);
     co_await with_deadline(env_.timers, std::move(waiting), deadline);
   }
+}
+
+// ---------------------------------------------------------------------------- the parking lot
+
+Result<EventPlane::Served*> EventPlane::parking(const std::string& key,
+                                                ParkedSelection& selection) {
+  catch_up();
+  Served* served = current(control::broker_id(key));
+  if (served == nullptr) served = current(control::channel_id(key));
+  if (served == nullptr) return fail(Errc::not_found, "no Broker or Channel " + key + " is served");
+  if (selection.trigger.empty()) return served;
+  for (const auto& [uid, consumer] : applied_.consumers(served->id)) {
+    if (consumer.name != selection.trigger) continue;
+    selection.trigger = control::cursor_of(consumer.name, uid);
+    return served;
+  }
+  return fail(Errc::not_found,
+              "no Trigger or Subscription " + selection.trigger + " delivers from " + key);
+}
+
+Result<std::vector<ParkedEvent>> EventPlane::parked(std::string key, ParkedSelection selection,
+                                                    std::size_t count_max) {
+  const Result<Served*> served = parking(key, selection);
+  if (!served) return served.error();
+  std::map<std::string, std::string> names;  // by cursor
+  for (const auto& [uid, consumer] : applied_.consumers((*served)->id)) {
+    names.emplace(control::cursor_of(consumer.name, uid), consumer.name);
+  }
+  std::vector<ParkedEvent> all = (*served)->broker->parked(selection, count_max);
+  for (ParkedEvent& one : all) {
+    const auto name = names.find(one.trigger);
+    if (name != names.end()) one.trigger = name->second;
+  }
+  return all;
+}
+
+Task<Result<std::size_t>> EventPlane::redrive(std::string key, ParkedSelection selection) {
+  const Result<Served*> served = parking(key, selection);
+  if (!served) co_return served.error();
+  const std::shared_ptr<EventBroker> broker = (*served)->broker;
+  Task<Result<std::size_t>> moving = broker->redrive(std::move(selection));
+  co_return co_await std::move(moving);
+}
+
+Task<Result<std::size_t>> EventPlane::discard(std::string key, ParkedSelection selection) {
+  const Result<Served*> served = parking(key, selection);
+  if (!served) co_return served.error();
+  const std::shared_ptr<EventBroker> broker = (*served)->broker;
+  Task<Result<std::size_t>> moving = broker->discard(std::move(selection));
+  co_return co_await std::move(moving);
 }
 
 }  // namespace knative

@@ -53,6 +53,10 @@ class EventPlane final : public control::EventingPlane {
   void sweep();
   /// See `EventAccess`.
   Task<Result<Offset>> publish(std::string key, const CloudEvent& event);
+  Result<std::vector<ParkedEvent>> parked(std::string key, ParkedSelection selection,
+                                          std::size_t count_max);
+  Task<Result<std::size_t>> redrive(std::string key, ParkedSelection selection);
+  Task<Result<std::size_t>> discard(std::string key, ParkedSelection selection);
 
   Destinations& destinations() noexcept { return destinations_; }
   /// Answers for the host of the Brokers, which are named in the path.
@@ -77,13 +81,15 @@ class EventPlane final : public control::EventingPlane {
                     const std::optional<Error>& trouble);
   std::unique_ptr<Served> make(const std::string& id, const std::string& uid,
                                std::shared_ptr<Log> log);
-  static Task<void> forget_cursors(EventPlane& self, std::shared_ptr<Log> log,
-                                   std::set<std::string> cursors);
+  static Task<void> forget_triggers(EventPlane& self, std::shared_ptr<EventBroker> broker,
+                                    std::set<std::string> names);
   static Task<void> sweep(EventPlane& self, std::vector<std::string> directories);
   Task<Result<void>> remove_directory(std::string uid);
   /// Who takes events under this name now; null: nobody (yet).
   Served* current(std::string_view id);
   Served* of_consumer(std::string_view uid);
+  /// The Broker or Channel with this key, and the trigger of `selection` as the log calls it.
+  Result<Served*> parking(const std::string& key, ParkedSelection& selection);
   std::string directory_of(std::string_view uid) const {
     return std::string(options_.directory).append("/").append(uid);
   }

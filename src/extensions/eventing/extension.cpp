@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "extensions/eventing/event_plane.hpp"
+#include "extensions/eventing/parking_door.hpp"
 #include "extensions/eventing/reconcilers.hpp"
 #include "knative/access.hpp"
 #include "knative/extensions.hpp"
@@ -95,6 +96,10 @@ class EventingExtension final : public Extension, private EventAccess {
         into.addresses().hosts(control::broker_ingress_name, control::eventing_namespace),
         plane_->broker_door());
     if (done) done = into.door().set_path("/", plane_->bare_door());
+    EventAccess& events = *this;
+    if (done) {
+      done = into.door().set_path(std::string(parking_path), std::make_shared<ParkingDoor>(events));
+    }
     return done;
   }
 
@@ -121,6 +126,17 @@ class EventingExtension final : public Extension, private EventAccess {
 
   Task<Result<Offset>> publish(std::string key, const CloudEvent& event) override {
     return plane_->publish(std::move(key), event);
+  }
+
+  Result<std::vector<ParkedEvent>> parked(std::string key, ParkedSelection selection,
+                                          std::size_t count_max) override {
+    return plane_->parked(std::move(key), std::move(selection), count_max);
+  }
+  Task<Result<std::size_t>> redrive(std::string key, ParkedSelection selection) override {
+    return plane_->redrive(std::move(key), std::move(selection));
+  }
+  Task<Result<std::size_t>> discard(std::string key, ParkedSelection selection) override {
+    return plane_->discard(std::move(key), std::move(selection));
   }
 
   Result<EventSubscription> subscribe(std::string key, Filter filter,

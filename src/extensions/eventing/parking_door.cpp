@@ -1,0 +1,123 @@
+#include "extensions/eventing/parking_door.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "knative/scalars.hpp"
+#include "knative/value.hpp"
+#include "wire/http_authority.hpp"
+
+namespace knative {
+
+namespace {
+
+constexpr std::size_t list_max = 1000;
+
+Result<std::optional<std::uint64_t>> number(const http::Request& request, std::string_view name) {
+  const std::string text = request.query(name);
+  if (text.empty()) return std::optional<std::uint64_t>();
+  std::uint64_t value = 0;
+  for (const char c : text) {
+    if (c < '0' || c > '9' || text.size() > 19) {
+      return fail(Errc::invalid_argument, std::string(name) + ": not a number: " + text);
+    }
+    value = value * 10 + static_cast<std::uint64_t>(c - '0');
+  }
+  return std::optional<std::uint64_t>(value);
+}
+
+Result<ParkedSelection> selection_of(const http::Request& request) {
+  ParkedSelection selection;
+  selection.trigger = request.query("trigger");
+  selection.id = request.query("id");
+  selection.source = request.query("source");
+  const Result<std::optional<std::uint64_t>> offset = number(request, "offset");
+  if (!offset) return offset.error();
+  selection.offset = *offset;
+  return selection;
+}
+
+Value to_value(const ParkedEvent& parked) {
+  Value::Map out;
+  out["trigger"] = parked.trigger;
+  out["offset"] = parked.offset;
+  out["parkedAt"] = Timestamp(parked.parked_at).to_string();
+  out["attempts"] = parked.attempts;
+  out["letters"] = parked.letters;
+  out["status"] = parked.status;
+  out["cause"] = parked.cause;
+  out["destination"] = parked.destination;
+  Result<Value> event = Value::parse_json(to_json(parked.event));
+  if (event) out["event"] = std::move(*event);
+  return out;
+}
+
+http::Response refusal(const Error& error) {
+  return http::error_response(http::status_of(error.code), error.detail);
+}
+
+}  // namespace
+
+Task<http::Response> ParkingDoor::handle(http::Request& request) {
+  if (!http::wire::is_local_peer(request.peer)) {
+    co_return http::error_response(403, "what is parked is shown on this machine only");
+  }
+  std::string_view path = request.path();
+  path.remove_prefix(std::min(path.size(), parking_path.size()));
+  if (path.starts_with('/')) path.remove_prefix(1);
+  std::string key(path);
+  std::string action;
+  const std::size_t first = path.find('/');
+  const std::size_t second = first == path.npos ? path.npos : path.find('/', first + 1);
+  if (second != path.npos) {
+    key = path.substr(0, second);
+    action = path.substr(second + 1);
+  }
+  const bool known = action.empty() || action == "redrive" || action == "discard";
+  if (first == path.npos || !known) {
+    co_return http::error_response(404,
+                                   "the paths are /-/parked/NAMESPACE/NAME, and behind it "
+                                   "/redrive and /discard");
+  }
+  if (request.method != (action.empty() ? "GET" : "POST")) {
+    http::Response wrong = http::error_response(405, "GET lists, POST redrives or discards");
+    wrong.headers.set("allow", action.empty() ? "GET" : "POST");
+    co_return wrong;
+  }
+  if (action.empty()) co_return list(request, std::move(key));
+  if (request.headers.get("content-type").value_or("") != "application/json") {
+    co_return http::error_response(415, "content-type: must be application/json");
+  }
+  Task<http::Response> moving = move(request, std::move(key), std::move(action));
+  co_return co_await std::move(moving);
+}
+
+http::Response ParkingDoor::list(const http::Request& request, std::string key) {
+  Result<ParkedSelection> selection = selection_of(request);
+  if (!selection) return refusal(selection.error());
+  const Result<std::optional<std::uint64_t>> count = number(request, "count");
+  if (!count) return refusal(count.error());
+  const std::size_t most = static_cast<std::size_t>(count->value_or(list_max));
+  const Result<std::vector<ParkedEvent>> parked =
+      events_.parked(std::move(key), std::move(*selection), most);
+  if (!parked) return refusal(parked.error());
+  Value::List all;
+  for (const ParkedEvent& one : *parked) all.push_back(to_value(one));
+  return http::json_text(Value(std::move(all)).to_json());
+}
+
+Task<http::Response> ParkingDoor::move(const http::Request& request, std::string key,
+                                       std::string action) {
+  Result<ParkedSelection> selection = selection_of(request);
+  if (!selection) co_return refusal(selection.error());
+  Task<Result<std::size_t>> moving = action == "redrive"
+                                         ? events_.redrive(std::move(key), std::move(*selection))
+                                         : events_.discard(std::move(key), std::move(*selection));
+  const Result<std::size_t> moved = co_await std::move(moving);
+  if (!moved) co_return refusal(moved.error());
+  Value::Map out;
+  out["count"] = static_cast<std::uint64_t>(*moved);
+  co_return http::json_text(Value(std::move(out)).to_json());
+}
+
+}  // namespace knative

@@ -1,0 +1,133 @@
+// `knative parked`: what a running platform could not deliver.
+#include <cstdio>
+#include <knative/knative.hpp>
+#include <set>
+
+#include "command.hpp"
+
+namespace kn = knative;
+
+namespace command {
+
+namespace {
+
+int parked_misused(const std::string& why) {
+  std::fprintf(stderr, "knative parked: %s; knative help parked tells more\n", why.c_str());
+  return 2;
+}
+
+int parked_failed(const std::string& why) {
+  std::fprintf(stderr, "knative parked: %s\n", why.c_str());
+  return 1;
+}
+
+std::string escaped(std::string_view text) {
+  constexpr std::string_view plain =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (plain.find(c) != plain.npos) {
+      out += c;
+    } else {
+      out.append("%").append(1, digits[byte >> 4]).append(1, digits[byte & 15]);
+    }
+  }
+  return out;
+}
+
+// The URL of what is asked for.
+std::string url_of(const Arguments& arguments, const std::string& action) {
+  std::string server = arguments.get("--server", "http://127.0.0.1:8080");
+  while (server.ends_with('/')) server.pop_back();
+  const std::string& broker = arguments.words.back();
+  const std::string key = broker.find('/') == broker.npos ? "default/" + broker : broker;
+  std::string url = server + "/-/parked/" + key;
+  if (action == "redrive" || action == "discard") url += "/" + action;
+  char separator = '?';
+  for (const char* name : {"trigger", "id", "source", "offset"}) {
+    const std::string value = arguments.get(std::string("--") + name);
+    if (value.empty()) continue;
+    url.append(1, separator).append(name).append("=").append(escaped(value));
+    separator = '&';
+  }
+  return url;
+}
+
+kn::Task<kn::Result<std::string>> ask(kn::Env& env, kn::http::OutboundOptions options,
+                                      kn::http::Url url, bool changes) {
+  kn::http::Outbound outbound(env.executor, env.timers, env.network, std::move(options));
+  kn::http::Request request = kn::http::get("/");
+  if (changes) {
+    request.method = "POST";
+    request.headers.set("content-type", "application/json");
+  }
+  kn::Result<kn::http::Response> response = co_await outbound.send(url, request);
+  if (!response) co_return response.error();
+  const kn::Result<void> read = co_await response->body.read_all(std::size_t{256} << 20);
+  if (!read) co_return read.error();
+  std::string text(response->body.bytes());
+  if (!response->ok()) {
+    while (text.ends_with('\n')) text.pop_back();
+    co_return kn::fail(kn::Errc::unavailable, text);
+  }
+  co_return text;
+}
+
+std::string field(const kn::Value& map, std::string_view path) {
+  const kn::Value* found = map.at_path(path);
+  if (found == nullptr) return "";
+  return found->is_string() ? found->as_string() : found->to_json();
+}
+
+void print_list(const kn::Value& all) {
+  for (const kn::Value& one : all.as_list()) {
+    std::printf("%-24s %8s  %s  %s attempts  %s %s  %s %s\n", field(one, "trigger").c_str(),
+                field(one, "offset").c_str(), field(one, "parkedAt").c_str(),
+                field(one, "attempts").c_str(), field(one, "status").c_str(),
+                field(one, "cause").c_str(), field(one, "event.type").c_str(),
+                field(one, "event.id").c_str());
+  }
+}
+
+}  // namespace
+
+int parked(const Arguments& arguments) {
+  if (arguments.words.size() != 2) return parked_misused("a command and a Broker are wanted");
+  const std::string& action = arguments.words.front();
+  if (!std::set<std::string>{"list", "show", "redrive", "discard"}.contains(action)) {
+    return parked_misused("unknown command " + action);
+  }
+  const bool changes = action == "redrive" || action == "discard";
+  const bool chosen = arguments.has("--trigger") || arguments.has("--id") ||
+                      arguments.has("--source") || arguments.has("--offset");
+  if (changes && !chosen && !arguments.has("--all")) {
+    return parked_misused("which of them? --all means whatever there is");
+  }
+  kn::Result<kn::http::Url> url = kn::http::Url::parse(url_of(arguments, action));
+  if (!url) return parked_misused("--server: " + url.error().detail);
+  kn::LoopOptions quiet;
+  quiet.log_level = kn::LogLevel::error;
+  kn::Loop loop(quiet);
+  kn::http::OutboundOptions options;
+  if (const std::string trust = arguments.get("--trust"); !trust.empty()) {
+    kn::Result<kn::tls::Material> read = kn::tls::load(loop.env().files, {{}, {}, trust});
+    if (!read) return parked_misused("--trust: " + read.error().detail);
+    options.tls.trust.certificates = read->trusted;
+  }
+  const kn::Result<std::string> answer = loop.run(ask(loop.env(), options, *url, changes));
+  if (!answer) return parked_failed(answer.error().detail);
+  const kn::Result<kn::Value> value = kn::Value::parse_json(*answer);
+  if (!value) return parked_failed("the server's answer is no JSON; is it a platform?");
+  if (action == "list" && value->is_list()) {
+    print_list(*value);
+  } else if (action == "show") {
+    std::printf("%s\n", value->to_json_pretty().c_str());
+  } else {
+    std::printf("%s: %s\n", action.c_str(), field(*value, "count").c_str());
+  }
+  return 0;
+}
+
+}  // namespace command
