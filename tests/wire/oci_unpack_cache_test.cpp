@@ -94,10 +94,10 @@ TEST_F(ArrivingImages, a_layer_is_unpacked_before_the_next_one_is_there) {
   come(shop, 3);
   arrival_->end();
   EXPECT_TRUE(under_way().empty());
-  (void)store_->put_manifest(shop.name, shop.manifest).value();
   for (const Descriptor& layer : shop.manifest.layers) {
     ASSERT_TRUE(store_->remove_blob(layer.digest));  // they are not read again
   }
+  (void)store_->put_manifest(shop.name, shop.manifest).value();
   const Result<UnpackedImage> got = get(shop);
   ASSERT_TRUE(got) << got.error().to_string();
   EXPECT_EQ(read(got->directory + "/3"), "content");
