@@ -1,4 +1,5 @@
 // `knative parked`: what a running platform could not deliver.
+#include <algorithm>
 #include <cstdio>
 #include <knative/knative.hpp>
 #include <set>
@@ -75,10 +76,25 @@ kn::Task<kn::Result<std::string>> ask(kn::Env& env, kn::http::OutboundOptions op
   co_return text;
 }
 
+// What strangers wrote, for a terminal: it does nothing but show.
+std::string shown(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const unsigned char next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0;
+    const bool second_half = byte == 0xc2 && next < 0xa0;  // U+0080 to U+009F control, too
+    if (second_half) ++i;
+    out += second_half || (byte < 0x20 && byte != '\n') || byte == 0x7f ? '?' : text[i];
+  }
+  return out;
+}
+
 std::string field(const kn::Value& map, std::string_view path) {
   const kn::Value* found = map.at_path(path);
   if (found == nullptr) return "";
-  return found->is_string() ? found->as_string() : found->to_json();
+  std::string text = shown(found->is_string() ? found->as_string() : found->to_json());
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
 }
 
 void print_list(const kn::Value& all) {
@@ -117,13 +133,13 @@ int parked(const Arguments& arguments) {
     options.tls.trust.certificates = read->trusted;
   }
   const kn::Result<std::string> answer = loop.run(ask(loop.env(), options, *url, changes));
-  if (!answer) return parked_failed(answer.error().detail);
+  if (!answer) return parked_failed(shown(answer.error().detail));
   const kn::Result<kn::Value> value = kn::Value::parse_json(*answer);
   if (!value) return parked_failed("the server's answer is no JSON; is it a platform?");
   if (action == "list" && value->is_list()) {
     print_list(*value);
   } else if (action == "show") {
-    std::printf("%s\n", value->to_json_pretty().c_str());
+    std::printf("%s\n", shown(value->to_json_pretty()).c_str());
   } else {
     std::printf("%s: %s\n", action.c_str(), field(*value, "count").c_str());
   }
