@@ -87,10 +87,11 @@ struct ProcessRuntimeOptions {
 /// Runs images as local processes; those with ports listen on a loopback port given in PORT.
 ///
 /// Without `change_root` programs see the machine's files; the first word of the command and
-/// arguments that are absolute paths of files in the image mean the image's files, and the working
-/// directory is inside the image. A mount is seen at its place with `own_view`, unless it would be
-/// new in a folder of this machine other than "/" and "/dev", or in /proc or /sys. Otherwise paths
-/// below it, wherever they stand in the spec, mean its source.
+/// arguments that are absolute paths of files in the image mean the image's files, and so do such
+/// paths in variables that the image sets (PYTHONPATH; not PATH, by which the machine's programs
+/// are found, too); the working directory is inside the image. A mount is seen at its place with
+/// `own_view`, unless it would be new in a folder of this machine other than "/" and "/dev", or in
+/// /proc or /sys. Otherwise paths below it, wherever they stand in the spec, mean its source.
 class KNATIVE_EXPORT ProcessRuntime final : public ContainerRuntime {
  public:
   ProcessRuntime(Env& env, ImageProvider& images, ProcessRuntimeOptions options = {});

@@ -14,6 +14,18 @@ std::string inside(const std::string& path, const std::string& root, Files& file
   return files.info(mapped) ? mapped : path;
 }
 
+/// A list of paths, each as `inside`: PYTHONPATH and the like.
+std::string all_inside(std::string_view paths, const std::string& root, Files& files) {
+  std::string mapped;
+  while (true) {
+    const std::size_t colon = paths.find(':');
+    mapped += inside(std::string(paths.substr(0, colon)), root, files);
+    if (colon == paths.npos) return mapped;
+    mapped += ':';
+    paths.remove_prefix(colon + 1);
+  }
+}
+
 /// Find a program without '/' in the image's PATH; left alone when the image has none.
 std::string find_program(const std::string& name, std::string_view search, const std::string& root,
                          Files& files) {
@@ -38,6 +50,16 @@ void map_into_image(ProcessOptions& process, const std::string& root, Files& fil
   }
   for (std::size_t i = 1; i < process.argv.size(); ++i) {
     process.argv[i] = inside(process.argv[i], root, files);
+  }
+}
+
+/// What the image says of itself in its variables means the image; but PATH is searched there as it
+/// stands, and the machine's programs are found by it, too.
+void map_variables(ProcessOptions& process, const ImageRoot& image, Files& files) {
+  for (const auto& [name, value] : image.defaults.environment) {
+    const auto own = process.environment.find(name);
+    if (name == "PATH" || own == process.environment.end() || own->second != value) continue;
+    if (value.starts_with('/')) own->second = all_inside(value, image.directory, files);
   }
 }
 
@@ -146,6 +168,7 @@ Result<Program> PlainStarter::program(const ContainerSpec& spec, const ImageRoot
   }
   if (!image.directory.empty() && !options.change_root) {
     map_into_image(process, image.directory, env.files);
+    map_variables(process, image, env.files);
   }
   return Program{process, process, nullptr, {}, {}};
 }

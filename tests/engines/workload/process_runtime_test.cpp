@@ -318,6 +318,25 @@ TEST_F(ProcessCommandTest, PathsThatExistInTheImageMeanTheImage) {
   EXPECT_EQ(run(), "/images/a/app: /images/a/app/bin/tool");
 }
 
+// Else packages that a build has installed into its image are not found.
+TEST_F(ProcessCommandTest, PathsInVariablesOfTheImageMeanTheImage) {
+  sim.add_program("tell", [](SimProcessContext& context) -> Task<int> {
+    std::string line;
+    for (const char* name : {"PYTHONPATH", "OTHER", "PATH", "LEVEL"}) {
+      line += context.environment().at(name) + " ";
+    }
+    context.write_stdout(line + "\n");
+    co_return 0;
+  });
+  images.root.defaults.environment = {{"PYTHONPATH", "/app/bin:/usr/none"},
+                                      {"OTHER", "/app"},
+                                      {"PATH", "/app:/bin"},
+                                      {"LEVEL", "1"}};
+  spec.environment = {{"OTHER", "/app/bin"}};  // not the image's word
+  spec.command = {"tell"};
+  EXPECT_EQ(run(), "/images/a/app/bin:/usr/none /app/bin /app:/bin 1 ");
+}
+
 TEST_F(ProcessCommandTest, ExpandedPathsMeanTheImageToo) {
   spec.environment = {{"PLACE", "/app"}};
   spec.command = {"show", "$(PLACE)/server.py"};
