@@ -21,14 +21,14 @@ from .errors import (AlreadyExists, Cancelled, Conflict, DataLoss, DeadlineExcee
 from .events import CloudEvent, Filter
 from .functions import Functions
 from .objects import Kind, Object, parse_manifest, print_manifest
-from .platform import Applied, Images, Platform, Subscription, Tls
+from .platform import Applied, Images, Parked, Platform, Subscription, Tls
 from .simulation import Load, LoadReport, LoadRun, Simulation
 
 __all__ = [
     "AlreadyExists", "Applied", "Cancelled", "CloudEvent", "Conflict", "DataLoss",
     "DeadlineExceeded", "Error", "FailedPrecondition", "Filter", "Functions", "Images", "Internal",
     "InvalidArgument", "Kind", "Load", "LoadReport", "LoadRun", "ManifestWarning", "NotFound",
-    "Object", "Platform", "ResourceExhausted", "Simulation", "Subscription", "Tls", "Unavailable",
-    "Unimplemented", "aio", "build", "errors", "eventing", "http", "parse_manifest",
+    "Object", "Parked", "Platform", "ResourceExhausted", "Simulation", "Subscription", "Tls",
+    "Unavailable", "Unimplemented", "aio", "build", "errors", "eventing", "http", "parse_manifest",
     "print_manifest", "serving", "__version__",
 ]

@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import Any, Callable, List, Mapping, Sequence, TypeVar
 
 from . import _native
-from ._arguments import duration, list_of, of, optional, takes, text
+from ._arguments import duration, integer, list_of, of, optional, takes, text
 from ._arguments import function as a_function
 from ._arguments import path as a_path
 from .build import Build, BuildResult
@@ -31,9 +31,9 @@ from .events import CloudEvent, Filter
 from .functions import (Calls, Functions, as_reply, is_async, logger, run_later, soon)
 from .http import Request, Response
 from .objects import Kind, Object, say
-from .platform import (A_KIND, A_THING, PLATFORM, Images, Receive, Ref, Seconds, Subscription,
-                       Tls, _running, a_ref, archive_format, fields_of, make_native, seconds,
-                       subscriber)
+from .platform import (A_KIND, A_THING, CHOICE, COUNT_MAX, PLATFORM, Images, Parked, Receive, Ref,
+                       Seconds, Subscription, Tls, _running, a_ref, archive_format, fields_of,
+                       make_native, seconds, subscriber)
 
 __all__ = ["Applied", "Platform"]
 
@@ -265,6 +265,27 @@ class Platform:
             await _value(native.subscribe(broker, wanted._native, call, asynchronous)))
         self._subscriptions.append(subscription)
         return subscription
+
+    @takes(broker=text, **CHOICE, count_max=integer(0, COUNT_MAX))
+    async def parked(self, broker: str, *, trigger: str = "", id: str = "", source: str = "",
+                     offset: int | None = None, count_max: int = 1000) -> list[Parked]:
+        """What a Broker or Channel could not deliver and no dead letter sink took; of one trigger,
+        event id, source or offset, where these are given."""
+        found = await _value(self._running.parked(broker, trigger, id, source, offset, count_max))
+        return [Parked._from_native(one) for one in found]
+
+    @takes(broker=text, **CHOICE)
+    async def redrive(self, broker: str, *, trigger: str = "", id: str = "", source: str = "",
+                      offset: int | None = None) -> int:
+        """Deliver parked events anew, with all attempts; how many. They are chosen as `parked` has
+        it: without a choice it is all of them."""
+        return await _value(self._running.redrive(broker, trigger, id, source, offset))
+
+    @takes(broker=text, **CHOICE)
+    async def discard(self, broker: str, *, trigger: str = "", id: str = "", source: str = "",
+                      offset: int | None = None) -> int:
+        """Throw parked events away; how many. The same."""
+        return await _value(self._running.discard(broker, trigger, id, source, offset))
 
     @takes(build=of(Build))
     async def build(self, build: Build) -> BuildResult:

@@ -40,6 +40,11 @@ def fields_of(thing: Object | dict[str, Any]) -> dict[str, Any]:
 
 
 THREADS_MAX = 4096
+COUNT_MAX = 2**31
+OFFSET_MAX = 2**63 - 1
+# Which parked events are meant.
+CHOICE: dict[str, Check] = {"trigger": text, "id": text, "source": text,
+                            "offset": optional(integer(0, OFFSET_MAX))}
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -88,6 +93,27 @@ class Tls:
 
 
 IMAGE_BYTES_MAX = 2 ** 63
+
+
+@dataclasses.dataclass(frozen=True)
+class Parked:
+    """An event that could not be delivered and that no dead letter sink took: whom it was for, how
+    often that failed (`letters`: at the dead letter sink), the last status and cause, since when
+    it is parked (seconds since 1970). `trigger` and `offset` name it."""
+
+    trigger: str
+    offset: int
+    parked_at: float
+    attempts: int
+    letters: int
+    status: int
+    cause: str
+    destination: str
+    event: CloudEvent
+
+    @classmethod
+    def _from_native(cls, fields: dict[str, Any]) -> Parked:
+        return cls(**{**fields, "event": CloudEvent._from_native(fields["event"])})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -431,6 +457,27 @@ class Platform:
             return subscription
 
         return register if function is None else register(function)
+
+    @takes(broker=text, **CHOICE, count_max=integer(0, COUNT_MAX))
+    def parked(self, broker: str, *, trigger: str = "", id: str = "", source: str = "",
+               offset: int | None = None, count_max: int = 1000) -> list[Parked]:
+        """What a Broker or Channel could not deliver and no dead letter sink took; of one trigger,
+        event id, source or offset, where these are given."""
+        found = self._native.parked(broker, trigger, id, source, offset, count_max).result()
+        return [Parked._from_native(one) for one in found]
+
+    @takes(broker=text, **CHOICE)
+    def redrive(self, broker: str, *, trigger: str = "", id: str = "", source: str = "",
+                offset: int | None = None) -> int:
+        """Deliver parked events anew, with all attempts; how many. They are chosen as `parked` has
+        it: without a choice it is all of them."""
+        return self._native.redrive(broker, trigger, id, source, offset).result()
+
+    @takes(broker=text, **CHOICE)
+    def discard(self, broker: str, *, trigger: str = "", id: str = "", source: str = "",
+                offset: int | None = None) -> int:
+        """Throw parked events away; how many. The same."""
+        return self._native.discard(broker, trigger, id, source, offset).result()
 
     # looking inside
 

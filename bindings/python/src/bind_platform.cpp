@@ -326,6 +326,60 @@ Pending publish(const Host& self, const std::string& broker, const knative::Clou
   });
 }
 
+knative::ParkedSelection selection_of(const std::string& trigger, const std::string& id,
+                                      const std::string& source,
+                                      const std::optional<std::uint64_t>& offset) {
+  return {trigger, id, source, offset};
+}
+
+py::object parked_fields(const knative::ParkedEvent& parked) {
+  py::dict out;
+  out["trigger"] = parked.trigger;
+  out["offset"] = parked.offset;
+  out["parked_at"] = std::chrono::duration<double>(parked.parked_at.time_since_epoch()).count();
+  out["attempts"] = parked.attempts;
+  out["letters"] = parked.letters;
+  out["status"] = parked.status;
+  out["cause"] = parked.cause;
+  out["destination"] = parked.destination;
+  out["event"] = py::cast(parked.event);
+  return out;
+}
+
+Pending parked(const Host& self, const std::string& broker, const std::string& trigger,
+               const std::string& id, const std::string& source,
+               const std::optional<std::uint64_t>& offset, std::size_t count_max) {
+  const auto all = [](const std::vector<knative::ParkedEvent>& found) -> py::object {
+    py::list list;
+    for (const knative::ParkedEvent& one : found) list.append(parked_fields(one));
+    return list;
+  };
+  return self.begin(now([broker, selection = selection_of(trigger, id, source, offset), count_max,
+                         all](Platform& platform) {
+    return taking(platform.parked(broker, selection, count_max), all);
+  }));
+}
+
+py::object to_count(const std::size_t& count) { return py::cast(count); }
+
+Pending redrive(const Host& self, const std::string& broker, const std::string& trigger,
+                const std::string& id, const std::string& source,
+                const std::optional<std::uint64_t>& offset) {
+  return self.begin(
+      [broker, selection = selection_of(trigger, id, source, offset)](Platform& platform) {
+        return awaiting(platform.redrive(broker, selection), &to_count);
+      });
+}
+
+Pending discard(const Host& self, const std::string& broker, const std::string& trigger,
+                const std::string& id, const std::string& source,
+                const std::optional<std::uint64_t>& offset) {
+  return self.begin(
+      [broker, selection = selection_of(trigger, id, source, offset)](Platform& platform) {
+        return awaiting(platform.discard(broker, selection), &to_count);
+      });
+}
+
 Task<knative::Result<knative::BuildResult>> build_copy(
     Platform& platform, std::shared_ptr<const knative::build::Build> build) {
   if (knative::Result<void> started = platform.start(); !started) co_return started.error();
@@ -534,6 +588,12 @@ void bind_platform(py::module_& module) {
       .def("publish", &publish, py::arg("broker"), py::arg("event"))
       .def("subscribe", &subscribe, py::arg("broker"), py::arg("filter"), py::arg("function"),
            py::arg("asynchronous"))
+      .def("parked", &parked, py::arg("broker"), py::arg("trigger"), py::arg("id"),
+           py::arg("source"), py::arg("offset"), py::arg("count_max"))
+      .def("redrive", &redrive, py::arg("broker"), py::arg("trigger"), py::arg("id"),
+           py::arg("source"), py::arg("offset"))
+      .def("discard", &discard, py::arg("broker"), py::arg("trigger"), py::arg("id"),
+           py::arg("source"), py::arg("offset"))
       .def("build", &build, py::arg("build"))
       .def("import_images", &import_images, py::arg("path"), py::arg("name"))
       .def("export_images", &export_images, py::arg("path"), py::arg("names"), py::arg("format"))

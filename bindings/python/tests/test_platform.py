@@ -135,6 +135,35 @@ def test_an_event_function_behind_a_trigger(functions):
         assert (event.type, event.subject, event.data) == ("a", "s", {"x": 1})
 
 
+def test_what_nobody_takes_is_parked_redriven_and_discarded(platform):
+    platform.apply(kn.eventing.Broker("default")).wait_ready(10)
+    service = platform.apply(kn.serving.Service("bad", image="fn:throws")).wait_ready(10)
+    platform.apply(kn.eventing.Trigger("t", subscriber=service,
+                                       delivery={"retry": 0})).wait_ready(10)
+    for name in ("one", "two"):
+        platform.publish("default", kn.CloudEvent("a", "/b", {"x": 1}, id=name))
+
+    def parked(count, **choice):
+        deadline = time.monotonic() + 10
+        while len(found := platform.parked("default", **choice)) != count:
+            assert time.monotonic() < deadline, found
+        return found
+
+    one = parked(2, trigger="t")[0]
+    assert (one.trigger, one.offset, one.attempts, one.status) == ("t", 0, 1, 500)
+    assert one.event == kn.CloudEvent("a", "/b", {"x": 1}, id="one",
+                                      knativearrivaltime=one.event["knativearrivaltime"])
+    assert abs(one.parked_at - time.time()) < 60
+    assert platform.redrive("default", id="one") == 1
+    parked(2)
+    assert platform.discard("default", offset=1) == 1
+    assert [left.event.id for left in parked(1)] == ["one"]
+    with pytest.raises(kn.NotFound):
+        platform.parked("default", trigger="absent")
+    with pytest.raises(TypeError, match="offset"):
+        platform.discard("default", offset="1")
+
+
 def test_an_event_over_http_without_id_is_refused(platform):
     platform.apply(kn.eventing.Broker("default")).wait_ready(10)
     request = urllib.request.Request(

@@ -194,7 +194,7 @@ void Trigger::begin(const Record& record) {
     freed();
     return;
   }
-  std::optional<Work> work = work_of(record.offset, record.bytes, *terms_);
+  std::unique_ptr<Work> work = work_of(record.offset, record.bytes, *terms_);
   if (!work) {
     finish(record.offset);
     return;
@@ -205,25 +205,25 @@ void Trigger::begin(const Record& record) {
     return;
   }
   ++stats_.matched;
-  tasks_.add(deliver(terms_, std::move(*work)));
+  tasks_.add(deliver(terms_, std::move(work)));
 }
 
-/// What the subscriber is to be given; empty, and counted, when the bytes are no event.
-std::optional<Trigger::Work> Trigger::work_of(Offset offset, std::string_view bytes,
-                                              const Terms& terms) {
+/// What the subscriber is to be given; null, and counted, when the bytes are no event.
+std::unique_ptr<Trigger::Work> Trigger::work_of(Offset offset, std::string_view bytes,
+                                                const Terms& terms) {
   Result<CloudEvent> event = event_from_bytes(bytes);
   if (!event) {  // a foreign record; its checksum was right, so it will never be an event
     ++stats_.dropped;
     if (series_) series_->dropped.add();
     core_.logger.log(LogLevel::error, "broker", "a record of the log holds no event",
                      {{"broker", core_.options.name}, {"offset", std::to_string(offset)}});
-    return std::nullopt;
+    return nullptr;
   }
-  Work work;
-  work.offset = offset;
-  work.hops = hops_of(*event, core_.options.hops_max);
+  auto work = std::make_unique<Work>();
+  work->offset = offset;
+  work->hops = hops_of(*event, core_.options.hops_max);
   if (!terms.subscriber->hands_on()) event->remove_extension(hops_attribute);
-  work.event = std::move(*event);
+  work->event = std::move(*event);
   return work;
 }
 
@@ -285,7 +285,7 @@ Task<void> Trigger::resume(Offset offset) {
     co_return;
   }
   const TermsPtr terms = terms_;
-  std::optional<Work> work = work_of(offset, *bytes, *terms);
+  std::unique_ptr<Work> work = work_of(offset, *bytes, *terms);
   const bool wanted =
       work && (progress.phase != Phase::deliver || terms->options.filter.matches(work->event));
   if (work && !wanted) {
@@ -299,7 +299,7 @@ Task<void> Trigger::resume(Offset offset) {
   if (progress.reply) work->hops = 0;
   work->shelved = progress.phase == Phase::park;
   work->progress = std::move(progress);
-  Task<void> delivering = deliver(terms, std::move(*work));
+  Task<void> delivering = deliver(terms, std::move(work));
   co_await std::move(delivering);
 }
 

@@ -134,7 +134,7 @@ class Trigger {
   Task<void> stalled();
   void begin(const Record& record);
   void expire(Offset before);
-  std::optional<Work> work_of(Offset offset, std::string_view bytes, const Terms& terms);
+  std::unique_ptr<Work> work_of(Offset offset, std::string_view bytes, const Terms& terms);
   // going on with what waits
   Task<void> resume_due();
   Task<void> resume(Offset offset);
@@ -148,7 +148,7 @@ class Trigger {
   void finish(Offset offset);
   void freed();
   // delivering
-  Task<void> deliver(TermsPtr terms, Work work);
+  Task<void> deliver(TermsPtr terms, std::unique_ptr<Work> work);
   Task<bool> step(const Terms& terms, Work& work);
   Task<DeliveryAttempt> try_once(const Terms& terms, Sink& sink, const Work& work,
                                  const CloudEvent& event);

@@ -38,11 +38,11 @@ class Running {
 
 // ---------------------------------------------------------------------------- one event
 
-Task<void> Trigger::deliver(TermsPtr terms, Work work) {
-  const SetHops made(hops_of_delivery(core_.options.hops_max, work.hops));
+Task<void> Trigger::deliver(TermsPtr terms, std::unique_ptr<Work> work) {
+  const SetHops made(hops_of_delivery(core_.options.hops_max, work->hops));
   co_await made;
   for (;;) {
-    Task<bool> stepping = step(*terms, work);
+    Task<bool> stepping = step(*terms, *work);
     const bool more = co_await std::move(stepping);
     if (!more) co_return;
     if (terms_ != nullptr) terms = terms_;
@@ -63,8 +63,8 @@ Task<bool> Trigger::step(const Terms& terms, Work& work) {
     co_return false;
   }
   const bool letter = progress.phase == Phase::letter;
-  std::optional<CloudEvent> told;
-  if (letter) told = letter_of(terms, work);
+  std::unique_ptr<const CloudEvent> told;  // rare, and no part of every frame
+  if (letter) told = std::make_unique<const CloudEvent>(letter_of(terms, work));
   Sink& to = letter ? *terms.options.dead_letter : *terms.subscriber;
   Task<DeliveryAttempt> trying = try_once(terms, to, work, told ? *told : work.event);
   DeliveryAttempt attempt = co_await std::move(trying);
