@@ -12,6 +12,8 @@ namespace command {
 
 namespace {
 
+constexpr std::size_t shown_max = 10'000;
+
 int parked_misused(const std::string& why) {
   std::fprintf(stderr, "knative parked: %s; knative help parked tells more\n", why.c_str());
   return 2;
@@ -47,6 +49,10 @@ std::string url_of(const Arguments& arguments, const std::string& action) {
   std::string url = server + "/-/parked/" + key;
   if (action == "redrive" || action == "discard") url += "/" + action;
   char separator = '?';
+  if (action == "list" || action == "show") {
+    url += "?count=" + std::to_string(shown_max + 1);
+    separator = '&';
+  }
   for (const char* name : {"trigger", "id", "source", "offset"}) {
     const std::string value = arguments.get(std::string("--") + name);
     if (value.empty()) continue;
@@ -136,6 +142,10 @@ int parked(const Arguments& arguments) {
   if (!answer) return parked_failed(shown(answer.error().detail));
   const kn::Result<kn::Value> value = kn::Value::parse_json(*answer);
   if (!value) return parked_failed("the server's answer is no JSON; is it a platform?");
+  if (value->is_list() && value->as_list().size() > shown_max) {
+    return parked_failed("there are more than " + std::to_string(shown_max) +
+                         ": say which, by --trigger, --id, --source or --offset");
+  }
   if (action == "list" && value->is_list()) {
     print_list(*value);
   } else if (action == "show") {
