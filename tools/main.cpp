@@ -79,6 +79,7 @@ constexpr const char* parked_usage =
     "  --id ID, --source URI   those of this event, or of this source\n"
     "  --offset NUMBER         the one at this offset of the log\n"
     "  --all                   redrive or discard whatever there is\n"
+    "  --kind KIND             Broker or Channel, where both have that name\n"
     "  --server URL            of the platform; default http://127.0.0.1:8080\n"
     "  --trust FILE            PEM of the authority of its certificate\n";
 
@@ -271,10 +272,10 @@ int main(int argc, char** argv) {
     return command::image(arguments);
   }
   if (name == "parked") {
-    const Spec spec{
-        .with_value = {"--trigger", "--id", "--source", "--offset", "--server", "--trust"},
-        .flags = {"--all"},
-        .words_between = true};
+    const Spec spec{.with_value = {"--trigger", "--id", "--source", "--offset", "--kind",
+                                   "--server", "--trust"},
+                    .flags = {"--all"},
+                    .words_between = true};
     if (!parse(argc, argv, spec, arguments)) return 2;
     return command::parked(arguments);
   }

@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <knative/knative.hpp>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "command.hpp"
 
@@ -40,25 +42,29 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
+constexpr const char* choices[] = {"--trigger", "--id", "--source", "--offset", "--kind"};
+
 // The URL of what is asked for.
 std::string url_of(const Arguments& arguments, const std::string& action) {
   std::string server = arguments.get("--server", "http://127.0.0.1:8080");
   while (server.ends_with('/')) server.pop_back();
   const std::string& broker = arguments.words.back();
-  const std::string key = broker.find('/') == broker.npos ? "default/" + broker : broker;
-  std::string url = server + "/-/parked/" + key;
-  if (action == "redrive" || action == "discard") url += "/" + action;
-  char separator = '?';
-  if (action == "list" || action == "show") {
-    url += "?count=" + std::to_string(shown_max + 1);
-    separator = '&';
+  const std::size_t slash = broker.find('/');
+  const std::string space = slash == broker.npos ? "default" : broker.substr(0, slash);
+  const std::string name = slash == broker.npos ? broker : broker.substr(slash + 1);
+  std::string url = server + "/-/parked/" + escaped(space) + "/" + escaped(name);
+  std::vector<std::string> parameters;
+  if (action == "redrive" || action == "discard") {
+    url += "/" + action;
+    if (arguments.has("--all")) parameters.push_back("all=true");
+  } else {
+    parameters.push_back("count=" + std::to_string(shown_max + 1));
   }
-  for (const char* name : {"trigger", "id", "source", "offset"}) {
-    const std::string value = arguments.get(std::string("--") + name);
-    if (value.empty()) continue;
-    url.append(1, separator).append(name).append("=").append(escaped(value));
-    separator = '&';
+  for (const std::string name_of : choices) {
+    if (!arguments.has(name_of)) continue;
+    parameters.push_back(name_of.substr(2) + "=" + escaped(arguments.get(name_of)));
   }
+  for (std::size_t i = 0; i < parameters.size(); ++i) url += (i == 0 ? "?" : "&") + parameters[i];
   return url;
 }
 
@@ -122,13 +128,16 @@ int parked(const Arguments& arguments) {
     return parked_misused("unknown command " + action);
   }
   const bool changes = action == "redrive" || action == "discard";
+  for (const std::string name : choices) {
+    if (arguments.has(name) && arguments.get(name).empty()) return parked_misused(name + ": empty");
+  }
   const bool chosen = arguments.has("--trigger") || arguments.has("--id") ||
                       arguments.has("--source") || arguments.has("--offset");
   if (changes && !chosen && !arguments.has("--all")) {
     return parked_misused("which of them? --all means whatever there is");
   }
   kn::Result<kn::http::Url> url = kn::http::Url::parse(url_of(arguments, action));
-  if (!url) return parked_misused("--server: " + url.error().detail);
+  if (!url) return parked_misused("--server: " + shown(url.error().detail));
   kn::LoopOptions quiet;
   quiet.log_level = kn::LogLevel::error;
   kn::Loop loop(quiet);

@@ -148,8 +148,9 @@ class KNATIVE_EXPORT Platform {
   Result<EventSubscription> subscribe(std::string broker, Filter filter, EventHandler function);
 
   /// What a Broker or Channel has parked (parked.hpp), ordered by consumer and offset; `count_max`
-  /// at most. Triggers and Subscriptions are called by their names. Fails with `not_found` when it,
-  /// or the trigger of the selection, is not there.
+  /// at most. Triggers and Subscriptions are called by their names. Where a Broker and a Channel
+  /// have one name, "Channel/NAMESPACE/NAME" says which. Fails with `not_found` when it, or the
+  /// trigger of the selection, is not there, and with `failed_precondition` when it may be both.
   Result<std::vector<ParkedEvent>> parked(std::string broker, ParkedSelection selection = {},
                                           std::size_t count_max = 1000);
   /// Deliver parked events anew, by what their Trigger says now and with all its attempts. Yields

@@ -41,8 +41,9 @@ class EventingParking : public PlatformFixture {
     simulation_.run(platform_->publish("default", event)).value();
   }
   http::Response ask(const std::string& method, const std::string& target,
-                     const std::string& peer = "127.0.0.1:4711") {
+                     const std::string& peer = "127.0.0.1:4711", std::string body = {}) {
     http::Request request = http::get("/-/parked/" + target);
+    request.body = http::Body(std::move(body));
     request.method = method;
     request.peer = peer;
     request.headers.set("host", "127.0.0.1");
@@ -130,7 +131,40 @@ TEST_F(EventingParking, people_at_this_machine_ask_over_http) {
   EXPECT_EQ(ask("POST", "default/default/redrive?id=poison").body.bytes(), "{\"count\":1}");
   simulation_.run_for(1min);
   EXPECT_EQ(seen_.size(), 4u);
-  EXPECT_EQ(ask("POST", "default/default/discard").body.bytes(), "{\"count\":0}");
+  EXPECT_EQ(ask("POST", "default/default/discard?all=true").body.bytes(), "{\"count\":0}");
+}
+
+// A name that is misspelt, or whose value did not come along, would choose everything.
+TEST_F(EventingParking, what_does_not_choose_is_refused_and_throws_nothing_away) {
+  send("poison");
+  simulation_.run_for(1min);
+  ASSERT_EQ(parked().size(), 1u);
+  const std::string discard = "default/default/discard";
+  for (const char* wrong :
+       {"", "?triger=t", "?id=", "?id", "?offset=", "?id=a&id=b", "?all=false",
+        "?all=", "?kind=Trigger&id=poison", "?count=1&id=poison", "?&id=poison"}) {
+    EXPECT_EQ(ask("POST", discard + wrong).status, 400) << wrong;
+  }
+  EXPECT_EQ(ask("POST", discard + "?all=true", "127.0.0.1:4711", "{\"id\":\"other\"}").status, 400);
+  EXPECT_EQ(ask("GET", "default/default?bogus=1").status, 400);
+  EXPECT_EQ(ask("GET", "default/default?offset=1&offset=2").status, 400);
+  EXPECT_EQ(parked().size(), 1u);
+  EXPECT_EQ(ask("POST", discard + "?kind=Broker&id=poison").body.bytes(), "{\"count\":1}");
+}
+
+TEST_F(EventingParking, a_channel_of_the_brokers_name_is_asked_for_by_its_kind) {
+  send("poison");
+  simulation_.run_for(1min);
+  eventing::Channel channel;
+  channel.metadata.name = "default";
+  channel.metadata.namespace_ = "default";
+  apply(channel);
+  simulation_.run_for(1min);
+  EXPECT_EQ(platform_->parked("default").error().code, Errc::failed_precondition);
+  EXPECT_EQ(ask("GET", "default/default").status, http::status_of(Errc::failed_precondition));
+  EXPECT_EQ(platform_->parked("Broker/default/default").value().size(), 1u);
+  EXPECT_TRUE(platform_->parked("Channel/default/default").value().empty());
+  EXPECT_EQ(ask("GET", "default/default?kind=Channel").body.bytes(), "[]");
 }
 
 }  // namespace

@@ -130,6 +130,13 @@ spec: {broker: default, delivery: {retry: 0}, subscriber: {uri: "http://127.0.0.
     gone = run("parked", "discard", "default", "--trigger", "refused", "--id", "two", *server)
     assert gone.stdout == "discard: 1\n"
     assert run("parked", "redrive", "default", "--all", *server).stdout == "redrive: 1\n"
+    for wrong in (["--id", ""], ["--trigger", "refused", "--offset", ""]):
+        refused = run("parked", "discard", "default", *wrong, *server)
+        assert refused.returncode == 2 and "empty" in refused.stderr
+    for odd in ("default?id=one", "default#x", "x\x1b[31m"):
+        unknown = run("parked", "list", odd, *server)
+        assert unknown.returncode == 1 and "no Broker or Channel" in unknown.stderr, unknown
+        assert "\x1b" not in unknown.stderr
     absent = run("parked", "list", "absent", *server)
     assert absent.returncode == 1 and "absent" in absent.stderr
     assert platform.end() == 0

@@ -268,7 +268,7 @@ class Platform:
 
     @takes(broker=text, **CHOICE, count_max=integer(0, COUNT_MAX))
     async def parked(self, broker: str, *, trigger: str = "", id: str = "", source: str = "",
-                     offset: int | None = None, count_max: int = 1000) -> list[Parked]:
+                     offset: int | None = None, count_max: int = 1000) -> List[Parked]:
         """What a Broker or Channel could not deliver and no dead letter sink took; of one trigger,
         event id, source or offset, where these are given."""
         found = await _value(self._running.parked(broker, trigger, id, source, offset, count_max))

@@ -113,7 +113,9 @@ class Parked:
 
     @classmethod
     def _from_native(cls, fields: dict[str, Any]) -> Parked:
-        return cls(**{**fields, "event": CloudEvent._from_native(fields["event"])})
+        values: dict[str, Any] = dict(fields)
+        values["event"] = CloudEvent._from_native(fields["event"])
+        return cls(**values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -460,7 +462,7 @@ class Platform:
 
     @takes(broker=text, **CHOICE, count_max=integer(0, COUNT_MAX))
     def parked(self, broker: str, *, trigger: str = "", id: str = "", source: str = "",
-               offset: int | None = None, count_max: int = 1000) -> list[Parked]:
+               offset: int | None = None, count_max: int = 1000) -> List[Parked]:
         """What a Broker or Channel could not deliver and no dead letter sink took; of one trigger,
         event id, source or offset, where these are given."""
         found = self._native.parked(broker, trigger, id, source, offset, count_max).result()

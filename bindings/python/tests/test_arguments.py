@@ -31,7 +31,7 @@ FREE = {
     "Images": {"runtime", "registry", "registry_config", "insecure_registries", "pull", "push",
                "bytes_max"},
 }
-MADE_BY_THE_LIBRARY = {"Applied", "Subscription", "LoadRun", "LoadReport", "BuildResult"}
+MADE_BY_THE_LIBRARY = {"Applied", "Subscription", "LoadRun", "LoadReport", "BuildResult", "Parked"}
 MODULES = [kn, kn.aio, kn.build, kn.errors, kn.eventing, kn.http, kn.serving]
 
 

@@ -137,7 +137,8 @@ def test_an_event_function_behind_a_trigger(functions):
 
 def test_what_nobody_takes_is_parked_redriven_and_discarded(platform):
     platform.apply(kn.eventing.Broker("default")).wait_ready(10)
-    service = platform.apply(kn.serving.Service("bad", image="fn:throws")).wait_ready(10)
+    service = kn.serving.Service("bad", image="fn:throws")
+    platform.apply(service).wait_ready(10)
     platform.apply(kn.eventing.Trigger("t", subscriber=service,
                                        delivery={"retry": 0})).wait_ready(10)
     for name in ("one", "two"):

@@ -461,9 +461,29 @@ Task<Result<Offset>> EventPlane::publish(std::string key, const CloudEvent& even
 Result<EventPlane::Served*> EventPlane::parking(const std::string& key,
                                                 ParkedSelection& selection) {
   catch_up();
-  Served* served = current(control::broker_id(key));
-  if (served == nullptr) served = current(control::channel_id(key));
-  if (served == nullptr) return fail(Errc::not_found, "no Broker or Channel " + key + " is served");
+  std::string_view name = key;
+  const auto of_kind = [&name](std::string_view kind) {
+    if (!name.starts_with(kind)) return false;
+    name.remove_prefix(kind.size());
+    return true;
+  };
+  const bool channels = of_kind("Channel/");
+  const bool brokers = !channels && of_kind("Broker/");
+  const std::string plain(name);
+  Served* const broker = channels ? nullptr : current(control::broker_id(plain));
+  Served* const channel = brokers ? nullptr : current(control::channel_id(plain));
+  if (broker != nullptr && channel != nullptr) {
+    return fail(Errc::failed_precondition, "a Broker and a Channel are called " + plain +
+                                               ": Broker/" + plain + " is the one and Channel/" +
+                                               plain + " the other");
+  }
+  Served* const served = broker != nullptr ? broker : channel;
+  if (served == nullptr) {
+    const std::string_view kind = channels  ? "Channel "
+                                  : brokers ? "Broker "
+                                            : "Broker or Channel ";
+    return fail(Errc::not_found, "no " + std::string(kind) + plain + " is served");
+  }
   if (selection.trigger.empty()) return served;
   for (const auto& [uid, consumer] : applied_.consumers(served->id)) {
     if (consumer.name != selection.trigger) continue;

@@ -1,8 +1,11 @@
 #include "extensions/eventing/parking_door.hpp"
 
 #include <algorithm>
+#include <initializer_list>
+#include <set>
 #include <utility>
 
+#include "base/text.hpp"
 #include "knative/scalars.hpp"
 #include "knative/value.hpp"
 #include "wire/http_authority.hpp"
@@ -12,6 +15,7 @@ namespace knative {
 namespace {
 
 constexpr std::size_t list_max = 1000;
+constexpr std::size_t body_bytes_max = 64;  // nothing is expected
 
 Result<std::optional<std::uint64_t>> number(const http::Request& request, std::string_view name) {
   const std::string text = request.query(name);
@@ -24,6 +28,46 @@ Result<std::optional<std::uint64_t>> number(const http::Request& request, std::s
     value = value * 10 + static_cast<std::uint64_t>(c - '0');
   }
   return std::optional<std::uint64_t>(value);
+}
+
+/// Whether each parameter of the request is one of these, stands once and says something.
+Result<void> check_parameters(const http::Request& request,
+                              std::initializer_list<std::string_view> known) {
+  std::string_view rest = request.target;
+  const std::size_t mark = rest.find('?');
+  rest = mark == rest.npos ? std::string_view() : rest.substr(mark + 1);
+  std::set<std::string_view> seen;
+  while (!rest.empty()) {
+    const std::string_view parameter = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(rest.size(), parameter.size() + 1));
+    const std::string_view name = parameter.substr(0, parameter.find('='));
+    if (std::find(known.begin(), known.end(), name) == known.end()) {
+      std::string all;
+      for (const std::string_view one : known) all.append(all.empty() ? "" : ", ").append(one);
+      return fail(Errc::invalid_argument,
+                  "\"" + base::shown_name(name) + "\" is no parameter; there are " + all);
+    }
+    if (!seen.insert(name).second) {
+      return fail(Errc::invalid_argument, std::string(name) + ": stands there more than once");
+    }
+    if (parameter.size() <= name.size() + 1) {
+      return fail(Errc::invalid_argument, std::string(name) + ": is empty");
+    }
+  }
+  return {};
+}
+
+/// With the kind, where that is said.
+Result<std::string> full_key(const http::Request& request, std::string key) {
+  const std::string kind = request.query("kind");
+  if (kind.empty()) return key;
+  if (kind == "Broker" || kind == "Channel") return kind + "/" + key;
+  return fail(Errc::invalid_argument, "kind: must be Broker or Channel");
+}
+
+bool chooses(const ParkedSelection& selection) {
+  return !selection.trigger.empty() || !selection.id.empty() || !selection.source.empty() ||
+         selection.offset.has_value();
 }
 
 Result<ParkedSelection> selection_of(const http::Request& request) {
@@ -60,7 +104,7 @@ http::Response refusal(const Error& error) {
 
 Task<http::Response> ParkingDoor::handle(http::Request& request) {
   if (!http::wire::is_local_peer(request.peer)) {
-    co_return http::error_response(403, "what is parked is shown on this machine only");
+    co_return http::error_response(403, "what is parked is shown to loopback connections only");
   }
   std::string_view path = request.path();
   path.remove_prefix(std::min(path.size(), parking_path.size()));
@@ -93,26 +137,47 @@ Task<http::Response> ParkingDoor::handle(http::Request& request) {
 }
 
 http::Response ParkingDoor::list(const http::Request& request, std::string key) {
+  const Result<void> known =
+      check_parameters(request, {"trigger", "id", "source", "offset", "kind", "count"});
+  if (!known) return refusal(known.error());
   Result<ParkedSelection> selection = selection_of(request);
   if (!selection) return refusal(selection.error());
   const Result<std::optional<std::uint64_t>> count = number(request, "count");
   if (!count) return refusal(count.error());
+  Result<std::string> full = full_key(request, std::move(key));
+  if (!full) return refusal(full.error());
   const std::size_t most = static_cast<std::size_t>(count->value_or(list_max));
   const Result<std::vector<ParkedEvent>> parked =
-      events_.parked(std::move(key), std::move(*selection), most);
+      events_.parked(std::move(*full), std::move(*selection), most);
   if (!parked) return refusal(parked.error());
   Value::List all;
   for (const ParkedEvent& one : *parked) all.push_back(to_value(one));
   return http::json_text(Value(std::move(all)).to_json());
 }
 
-Task<http::Response> ParkingDoor::move(const http::Request& request, std::string key,
+Task<http::Response> ParkingDoor::move(http::Request& request, std::string key,
                                        std::string action) {
+  const Result<void> known =
+      check_parameters(request, {"trigger", "id", "source", "offset", "kind", "all"});
+  if (!known) co_return refusal(known.error());
+  Task<Result<void>> reading = request.body.read_all(body_bytes_max);
+  const Result<void> read = co_await std::move(reading);
+  if (!read || !request.body.bytes().empty()) {
+    co_return http::error_response(400, "body: must be empty; parameters of the URL choose");
+  }
   Result<ParkedSelection> selection = selection_of(request);
   if (!selection) co_return refusal(selection.error());
+  const std::string all = request.query("all");
+  if (!all.empty() && all != "true") co_return http::error_response(400, "all: must be true");
+  if (all.empty() && !chooses(*selection)) {
+    co_return http::error_response(
+        400, "which of them? trigger, id, source and offset choose, all=true means all");
+  }
+  Result<std::string> full = full_key(request, std::move(key));
+  if (!full) co_return refusal(full.error());
   Task<Result<std::size_t>> moving = action == "redrive"
-                                         ? events_.redrive(std::move(key), std::move(*selection))
-                                         : events_.discard(std::move(key), std::move(*selection));
+                                         ? events_.redrive(std::move(*full), std::move(*selection))
+                                         : events_.discard(std::move(*full), std::move(*selection));
   const Result<std::size_t> moved = co_await std::move(moving);
   if (!moved) co_return refusal(moved.error());
   Value::Map out;

@@ -4,9 +4,11 @@
 //   POST /-/parked/NAMESPACE/NAME/redrive    deliver it anew
 //   POST /-/parked/NAMESPACE/NAME/discard    throw it away
 //
-// Parameters choose: trigger, id, source, offset; count bounds a list. No namespace is called "-".
-// Only who connects from this machine may ask, and a POST says application/json, which no page of
-// a browser sends elsewhere without being allowed to.
+// Parameters choose: trigger, id, source, offset; a POST without any of them says all=true. `kind`
+// is Broker or Channel, where both have the name; count bounds a list. Each stands once and is not
+// empty, and there are no others: what chooses less than somebody meant throws away more. No
+// namespace is called "-". Only who connects from this machine may ask, and a POST says
+// application/json, which no page of a browser sends elsewhere without being allowed to.
 #pragma once
 
 #include <string_view>
@@ -26,7 +28,7 @@ class ParkingDoor final : public http::Handler {
 
  private:
   http::Response list(const http::Request& request, std::string key);
-  Task<http::Response> move(const http::Request& request, std::string key, std::string action);
+  Task<http::Response> move(http::Request& request, std::string key, std::string action);
   EventAccess& events_;
 };
 
