@@ -206,14 +206,24 @@ FieldErrors validate_image_config(const ImageConfig& config) {
     errors.add(
         FieldErrors(out_of_bounds(config.ports[i], 1, 65535, "")).via_field_index("ports", i));
   }
+  const auto climbs = [](std::string_view path) {
+    const auto parts = components(path);
+    return std::find(parts.begin(), parts.end(), "..") != parts.end();
+  };
   for (std::size_t i = 0; i < config.contents.size(); ++i) {
-    for (const std::string_view part : components(config.contents[i].path)) {
-      if (part != "..") continue;
-      errors.add(FieldErrors(invalid_value(config.contents[i].path, "path",
-                                           "must stay inside the workspace"))
-                     .via_field_index("contents", i));
-      break;
+    const ImageContent& content = config.contents[i];
+    FieldErrors wrong;
+    if (climbs(content.path)) {
+      wrong.add(invalid_value(content.path, "path", "must stay inside the workspace"));
     }
+    if (climbs(content.target)) {
+      wrong.add(invalid_value(content.target, "target", "must not have \"..\" in it"));
+    }
+    errors.add(std::move(wrong).via_field_index("contents", i));
+  }
+  const std::string& place = config.working_dir;
+  if (!place.empty() && (place.front() != '/' || climbs(place))) {
+    errors.add(invalid_value(place, "workingDir", "must be absolute, without \"..\" in it"));
   }
   return errors;
 }

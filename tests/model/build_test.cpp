@@ -194,6 +194,21 @@ TEST(Build, ImageConfigIsChecked) {
             "missing field(s): spec.image");
 }
 
+// Else it was packed as it stood, or refused when all steps had run.
+TEST(Build, PlacesInAnImageAreAbsoluteAndDoNotClimb) {
+  Build build = valid();
+  build.spec.image = "local/a";
+  for (const char* place : {"./app", ".", "/workspace/../x", "/.."}) {
+    build.spec.image_config = build::ImageConfig{.working_dir = place};
+    EXPECT_NE(errors_of(build).find("spec.imageConfig.workingDir"), std::string::npos) << place;
+  }
+  build.spec.image_config =
+      build::ImageConfig{.contents = {{.target = "a/../b"}}, .working_dir = "/a..b/c"};
+  EXPECT_EQ(errors_of(build),
+            "invalid value: a/../b: spec.imageConfig.contents[0].target\n"
+            "must not have \"..\" in it");
+}
+
 TEST(Build, TemplatesHaveDistinctParametersStepsAndVolumes) {
   build::BuildTemplate build_template{.metadata = {.name = "t"}};
   build_template.spec = {.parameters = {{.name = "A"}, {.name = "A"}},

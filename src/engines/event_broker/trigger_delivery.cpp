@@ -257,7 +257,12 @@ Task<void> Trigger::park(const Terms& terms, Work& work) {
                            parked_bytes_ + bytes.size() <= terms.options.parked_bytes_max);
   if (!fits) {
     progress.phase = Phase::park;
-    if (!work.shelved) co_await record(work.offset, progress);
+    if (!work.shelved) {
+      if (complaints_.next(core_.timers.now())) {
+        say_end(work, "an event waits for room in the parking lot");
+      }
+      co_await record(work.offset, progress);
+    }
     state_.shelve(work.offset);
     freed();
     co_return;
