@@ -211,6 +211,8 @@ TEST_P(FreezingCgroup, TheSweepLetsEndWhoIsKilledAndFrozen) {
   if (GetParam()) reaper.join();  // version 2 lets it go by itself
   where_.sweep(std::chrono::seconds(0));
   if (reaper.joinable()) reaper.join();
+  // Who is let go takes as long as the machine is busy; the next sweep finds nobody.
+  if (fs::exists(folder)) where_.sweep(std::chrono::seconds(0));
   EXPECT_FALSE(fs::exists(folder));
   ::close(ends[0]);
   ::close(ends[1]);
