@@ -536,7 +536,7 @@ TEST(ParkingCrash, attempts_are_exact_whenever_the_process_ends) {
       world.crash(mode);
       world.faults().clear();
       const bool acknowledged = run.accepted;
-      world.run(run.live(world.env(), 1h, false));
+      world.run(run.live(world.env(), 1min, false));
       const int attempts = run.picky.attempts("poison");
       EXPECT_EQ(run.parked_seen, acknowledged ? 1u : run.parked_seen);
       if (acknowledged) {
@@ -571,7 +571,7 @@ TEST(ParkingCrash, a_parked_event_is_never_lost_on_its_way) {
       world.crash(mode);
       world.faults().clear();
       run.accepted = run.accepted && run.picky.attempts("poison") > 0;
-      world.run(run.live(world.env(), 1h, true));
+      world.run(run.live(world.env(), 1min, true));
       EXPECT_EQ(run.parked_seen, 0u);
       EXPECT_GE(run.picky.attempts("poison"), 4);
       EXPECT_LE(run.picky.attempts("poison"), 12);
@@ -598,7 +598,7 @@ TEST(ParkingCrash, attempts_stay_exact_over_a_thousand_kills) {
       life.clear();
       world.crash(CrashMode::seeded);
     }
-    world.run(run.live(world.env(), 1h, false));
+    world.run(run.live(world.env(), 1min, false));
     EXPECT_EQ(run.parked_seen, 1u) << "seed " << seed;
     EXPECT_GE(run.picky.attempts("poison"), 6) << "seed " << seed;
     EXPECT_LE(run.picky.attempts("poison"), 6 + 2) << "seed " << seed;
