@@ -69,8 +69,8 @@ class KNATIVE_EXPORT EventAccess {
   /// See `Platform::parked`, `Platform::redrive` and `Platform::discard`.
   virtual Result<std::vector<ParkedEvent>> parked(std::string key, ParkedSelection selection,
                                                   std::size_t count_max) = 0;
-  virtual Task<Result<std::size_t>> redrive(std::string key, ParkedSelection selection) = 0;
-  virtual Task<Result<std::size_t>> discard(std::string key, ParkedSelection selection) = 0;
+  virtual Task<Result<std::size_t>> move_parked(std::string key, ParkedSelection selection,
+                                                ParkedMove move) = 0;
 };
 
 /// How many instances run.

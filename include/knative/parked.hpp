@@ -28,6 +28,12 @@ struct ParkedSelection {
   std::optional<Offset> offset;
 };
 
+/// What is done with parked events.
+enum class ParkedMove : unsigned char {
+  redrive,  ///< Delivered anew, with all attempts.
+  discard,  ///< Thrown away.
+};
+
 /// An event in a parking lot. A value.
 struct ParkedEvent {
   std::string trigger;

@@ -66,6 +66,8 @@ struct Platform::Impl final : Installer {
   std::string qualify(std::string_view service) const;
   std::string key_of(std::string_view name) const;
   std::string url_of(const ObjectRef& ref) const;
+  Task<Result<std::size_t>> move_parked(std::string broker, ParkedSelection selection,
+                                        ParkedMove move);
   Result<std::vector<AnyObject>> parse(const std::vector<manifest::Source>& sources,
                                        const ApplyOptions& options,
                                        std::vector<std::string>& warnings);

@@ -298,20 +298,22 @@ Result<std::vector<ParkedEvent>> Platform::parked(std::string broker, ParkedSele
   return events->parked(impl_->key_of(broker), std::move(selection), count_max);
 }
 
-Task<Result<std::size_t>> Platform::redrive(std::string broker, ParkedSelection selection) {
+Task<Result<std::size_t>> Platform::Impl::move_parked(std::string broker, ParkedSelection selection,
+                                                      ParkedMove move) {
   if (Result<void> started = start(); !started) co_return started.error();
-  EventAccess* events = impl_->find<EventAccess>();
+  EventAccess* events = find<EventAccess>();
   if (events == nullptr) co_return fail(Errc::failed_precondition, "Eventing is not installed");
-  Task<Result<std::size_t>> moving = events->redrive(impl_->key_of(broker), std::move(selection));
+  Task<Result<std::size_t>> moving =
+      events->move_parked(key_of(broker), std::move(selection), move);
   co_return co_await std::move(moving);
 }
 
+Task<Result<std::size_t>> Platform::redrive(std::string broker, ParkedSelection selection) {
+  return impl_->move_parked(std::move(broker), std::move(selection), ParkedMove::redrive);
+}
+
 Task<Result<std::size_t>> Platform::discard(std::string broker, ParkedSelection selection) {
-  if (Result<void> started = start(); !started) co_return started.error();
-  EventAccess* events = impl_->find<EventAccess>();
-  if (events == nullptr) co_return fail(Errc::failed_precondition, "Eventing is not installed");
-  Task<Result<std::size_t>> moving = events->discard(impl_->key_of(broker), std::move(selection));
-  co_return co_await std::move(moving);
+  return impl_->move_parked(std::move(broker), std::move(selection), ParkedMove::discard);
 }
 
 Env& Platform::env() noexcept { return impl_->world; }

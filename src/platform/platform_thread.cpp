@@ -234,25 +234,25 @@ Result<std::vector<ParkedEvent>> PlatformThread::parked(const std::string& broke
   return result;
 }
 
+namespace {
+
+Task<void> await_into(Task<Result<std::size_t>> task, Result<std::size_t>& out) {
+  out = co_await std::move(task);
+}
+
+}  // namespace
+
 Result<std::size_t> PlatformThread::redrive(const std::string& broker,
                                             const ParkedSelection& selection) {
   Result<std::size_t> result = std::size_t{0};
-  run_task([&](Platform& platform) {
-    return [](Task<Result<std::size_t>> moving, Result<std::size_t>& out) -> Task<void> {
-      out = co_await std::move(moving);
-    }(platform.redrive(broker, selection), result);
-  });
+  run_task([&](Platform& on) { return await_into(on.redrive(broker, selection), result); });
   return result;
 }
 
 Result<std::size_t> PlatformThread::discard(const std::string& broker,
                                             const ParkedSelection& selection) {
   Result<std::size_t> result = std::size_t{0};
-  run_task([&](Platform& platform) {
-    return [](Task<Result<std::size_t>> moving, Result<std::size_t>& out) -> Task<void> {
-      out = co_await std::move(moving);
-    }(platform.discard(broker, selection), result);
-  });
+  run_task([&](Platform& on) { return await_into(on.discard(broker, selection), result); });
   return result;
 }
 

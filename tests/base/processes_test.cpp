@@ -8,23 +8,16 @@
 #include <fstream>
 
 #include "support/real_world.hpp"
+#include "support/seen_processes.hpp"
 
 namespace knative {
 namespace {
 
 using testing_world::eventually;
+using testing_world::is_gone;
 using testing_world::quiet;
 using testing_world::TemporaryDirectory;
 using namespace std::chrono_literals;
-
-/// Neither running nor waiting to be reaped by whoever inherited it.
-bool is_gone(int pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string text;
-  if (!std::getline(file, text)) return true;
-  const std::size_t end = text.rfind(')');
-  return end == text.npos || text.compare(end + 2, 1, "Z") == 0;
-}
 
 ProcessOptions shell(std::string script) {
   ProcessOptions options;

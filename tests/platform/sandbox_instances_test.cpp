@@ -4,9 +4,8 @@
 
 #include <algorithm>
 
-#include "knative/platform.hpp"
+#include "platform/deployed_services.hpp"
 #include "platform/sandbox_guest_image.hpp"
-#include "support/real_world.hpp"
 
 namespace knative {
 namespace {
@@ -15,7 +14,7 @@ using namespace std::chrono_literals;
 
 using testing_platform::bytes_of_file;
 
-class SandboxInstances : public ::testing::Test {
+class SandboxInstances : public testing_platform::DeployedServices {
  protected:
   void SetUp() override {
     const IsolationSupport support = loop_.env().processes.isolation(folder_.path());
@@ -23,40 +22,20 @@ class SandboxInstances : public ::testing::Test {
       GTEST_SKIP() << "SANDBOXES ARE NOT TESTED HERE: " << support.reason;
     }
     PlatformOptions options;
-    options.data_directory = folder_ / "data";
     options.on_output = [this](std::string_view, std::string_view line) {
       lines_.emplace_back(line);
     };
-    platform_.emplace(loop_.env(), functions_, std::move(options));
-    platform_->start().value();
+    begin(std::move(options));
     testing_platform::store_guest_image(platform_->images(), {"/guest"});
   }
+  void TearDown() override { platform_.reset(); }  // it tells lines_
 
-  /// What becomes of a Service with this in its template.
   Result<void> deploy(const std::string& spec) {
-    const std::string text =
-        "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: guest}\n"
-        "spec:\n  template:\n    spec:\n" +
-        spec;
-    const Result<std::vector<ObjectRef>> applied = platform_->apply_text(text);
-    if (!applied) return applied.error();
-    return loop_.run(platform_->ready(applied->front(), 60s));
+    return DeployedServices::deploy("guest", "    spec:\n" + spec);
   }
-  std::string asked() {
-    http::Request request = http::get("/");
-    Result<http::Response> response = loop_.run(platform_->invoke("guest", request));
-    if (!response) return response.error().to_string();
-    if (Result<void> read = loop_.run(response->body.read_all()); !read) {
-      return read.error().to_string();
-    }
-    return std::string(response->body.bytes());
-  }
+  std::string asked() { return DeployedServices::asked("guest"); }
 
-  testing_world::TemporaryDirectory folder_;
-  Loop loop_{testing_world::quiet()};
-  FunctionTable functions_;
   std::vector<std::string> lines_;
-  std::optional<Platform> platform_;
 };
 
 TEST_F(SandboxInstances, init_containers_share_volumes_and_hooks_run_inside) {

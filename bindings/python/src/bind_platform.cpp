@@ -362,21 +362,13 @@ Pending parked(const Host& self, const std::string& broker, const std::string& t
 
 py::object to_count(const std::size_t& count) { return py::cast(count); }
 
-Pending redrive(const Host& self, const std::string& broker, const std::string& trigger,
-                const std::string& id, const std::string& source,
-                const std::optional<std::uint64_t>& offset) {
+template <auto Move>
+Pending move_parked(const Host& self, const std::string& broker, const std::string& trigger,
+                    const std::string& id, const std::string& source,
+                    const std::optional<std::uint64_t>& offset) {
   return self.begin(
       [broker, selection = selection_of(trigger, id, source, offset)](Platform& platform) {
-        return awaiting(platform.redrive(broker, selection), &to_count);
-      });
-}
-
-Pending discard(const Host& self, const std::string& broker, const std::string& trigger,
-                const std::string& id, const std::string& source,
-                const std::optional<std::uint64_t>& offset) {
-  return self.begin(
-      [broker, selection = selection_of(trigger, id, source, offset)](Platform& platform) {
-        return awaiting(platform.discard(broker, selection), &to_count);
+        return awaiting((platform.*Move)(broker, selection), &to_count);
       });
 }
 
@@ -590,10 +582,10 @@ void bind_platform(py::module_& module) {
            py::arg("asynchronous"))
       .def("parked", &parked, py::arg("broker"), py::arg("trigger"), py::arg("id"),
            py::arg("source"), py::arg("offset"), py::arg("count_max"))
-      .def("redrive", &redrive, py::arg("broker"), py::arg("trigger"), py::arg("id"),
-           py::arg("source"), py::arg("offset"))
-      .def("discard", &discard, py::arg("broker"), py::arg("trigger"), py::arg("id"),
-           py::arg("source"), py::arg("offset"))
+      .def("redrive", &move_parked<&Platform::redrive>, py::arg("broker"), py::arg("trigger"),
+           py::arg("id"), py::arg("source"), py::arg("offset"))
+      .def("discard", &move_parked<&Platform::discard>, py::arg("broker"), py::arg("trigger"),
+           py::arg("id"), py::arg("source"), py::arg("offset"))
       .def("build", &build, py::arg("build"))
       .def("import_images", &import_images, py::arg("path"), py::arg("name"))
       .def("export_images", &export_images, py::arg("path"), py::arg("names"), py::arg("format"))

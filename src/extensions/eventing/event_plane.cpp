@@ -510,19 +510,14 @@ Result<std::vector<ParkedEvent>> EventPlane::parked(std::string key, ParkedSelec
   return all;
 }
 
-Task<Result<std::size_t>> EventPlane::redrive(std::string key, ParkedSelection selection) {
+Task<Result<std::size_t>> EventPlane::move_parked(std::string key, ParkedSelection selection,
+                                                  ParkedMove move) {
   const Result<Served*> served = parking(key, selection);
   if (!served) co_return served.error();
   const std::shared_ptr<EventBroker> broker = (*served)->broker;
-  Task<Result<std::size_t>> moving = broker->redrive(std::move(selection));
-  co_return co_await std::move(moving);
-}
-
-Task<Result<std::size_t>> EventPlane::discard(std::string key, ParkedSelection selection) {
-  const Result<Served*> served = parking(key, selection);
-  if (!served) co_return served.error();
-  const std::shared_ptr<EventBroker> broker = (*served)->broker;
-  Task<Result<std::size_t>> moving = broker->discard(std::move(selection));
+  Task<Result<std::size_t>> moving = move == ParkedMove::redrive
+                                         ? broker->redrive(std::move(selection))
+                                         : broker->discard(std::move(selection));
   co_return co_await std::move(moving);
 }
 

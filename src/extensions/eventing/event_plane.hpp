@@ -55,8 +55,8 @@ class EventPlane final : public control::EventingPlane {
   Task<Result<Offset>> publish(std::string key, const CloudEvent& event);
   Result<std::vector<ParkedEvent>> parked(std::string key, ParkedSelection selection,
                                           std::size_t count_max);
-  Task<Result<std::size_t>> redrive(std::string key, ParkedSelection selection);
-  Task<Result<std::size_t>> discard(std::string key, ParkedSelection selection);
+  Task<Result<std::size_t>> move_parked(std::string key, ParkedSelection selection,
+                                        ParkedMove move);
 
   Destinations& destinations() noexcept { return destinations_; }
   /// Answers for the host of the Brokers, which are named in the path.

@@ -132,11 +132,9 @@ class EventingExtension final : public Extension, private EventAccess {
                                           std::size_t count_max) override {
     return plane_->parked(std::move(key), std::move(selection), count_max);
   }
-  Task<Result<std::size_t>> redrive(std::string key, ParkedSelection selection) override {
-    return plane_->redrive(std::move(key), std::move(selection));
-  }
-  Task<Result<std::size_t>> discard(std::string key, ParkedSelection selection) override {
-    return plane_->discard(std::move(key), std::move(selection));
+  Task<Result<std::size_t>> move_parked(std::string key, ParkedSelection selection,
+                                        ParkedMove move) override {
+    return plane_->move_parked(std::move(key), std::move(selection), move);
   }
 
   Result<EventSubscription> subscribe(std::string key, Filter filter,

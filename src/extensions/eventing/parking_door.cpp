@@ -175,9 +175,9 @@ Task<http::Response> ParkingDoor::move(http::Request& request, std::string key,
   }
   Result<std::string> full = full_key(request, std::move(key));
   if (!full) co_return refusal(full.error());
-  Task<Result<std::size_t>> moving = action == "redrive"
-                                         ? events_.redrive(std::move(*full), std::move(*selection))
-                                         : events_.discard(std::move(*full), std::move(*selection));
+  const ParkedMove move = action == "redrive" ? ParkedMove::redrive : ParkedMove::discard;
+  Task<Result<std::size_t>> moving =
+      events_.move_parked(std::move(*full), std::move(*selection), move);
   const Result<std::size_t> moved = co_await std::move(moving);
   if (!moved) co_return refusal(moved.error());
   Value::Map out;

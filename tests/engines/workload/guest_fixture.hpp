@@ -11,9 +11,12 @@
 #include "knative/container_runtimes.hpp"
 #include "support/paths.hpp"
 #include "support/real_world.hpp"
+#include "support/seen_processes.hpp"
 
 namespace knative::guests {
 
+using testing_world::is_gone;
+using testing_world::processes_with;
 using testing_world::TemporaryDirectory;
 
 /// One image with the guest in it, and an upper folder for everybody who wants it.
@@ -76,14 +79,6 @@ struct Outcome {
     return all;
   }
 };
-
-inline bool is_gone(int pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string text;
-  if (!std::getline(file, text)) return true;
-  const std::size_t end = text.rfind(')');
-  return end == text.npos || text.compare(end + 2, 1, "Z") == 0;
-}
 
 /// Folders of control groups that a process of that number has made.
 inline std::vector<std::string> groups_of(int pid) {

@@ -55,21 +55,6 @@ ContractRuntime runtime_named(std::string_view name, Env& env, ImageProvider& im
   return {std::make_unique<OciRuntime>(env, images, std::move(oci)), {}};
 }
 
-/// Processes of this machine that have a word among theirs.
-std::vector<int> processes_with(const std::string& word) {
-  std::vector<int> found;
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
-    const std::string name = entry.path().filename();
-    if (name.find_first_not_of("0123456789") != name.npos) continue;
-    std::ifstream file(entry.path() / "cmdline", std::ios::binary);
-    std::string words;
-    std::getline(file, words, '\1');  // one that ends meanwhile cannot be read to its end
-    if (words.find(word) != words.npos) found.push_back(std::stoi(name));
-  }
-  return found;
-}
-
 class RuntimeContract : public testing::TestWithParam<const char*> {
  protected:
   static constexpr std::uint64_t processes_max = 60;

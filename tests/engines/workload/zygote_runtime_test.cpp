@@ -17,6 +17,7 @@
 #include "knative/workload.hpp"
 #include "knative/zygote_runtime.hpp"
 #include "support/real_world.hpp"
+#include "support/seen_processes.hpp"
 
 namespace knative {
 namespace {
@@ -24,6 +25,9 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 using testing_world::eventually;
+using testing_world::is_gone;
+using testing_world::processes_with;
+using testing_world::state_of;
 
 /// This machine, or a copy of a root for everybody.
 struct PythonImages final : ImageProvider {
@@ -55,32 +59,6 @@ struct Ran {
     return all;
   }
 };
-
-/// Processes with a word among theirs.
-std::vector<int> who_says(const std::string& word) {
-  std::vector<int> found;
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
-    const std::string name = entry.path().filename();
-    if (name.find_first_not_of("0123456789") != name.npos) continue;
-    std::ifstream file(entry.path() / "cmdline", std::ios::binary);
-    std::string words;
-    std::getline(file, words, '\1');
-    if (words.find(word) != words.npos) found.push_back(std::stoi(name));
-  }
-  return found;
-}
-
-/// As the kernel says it: 'T' is stopped, 'Z' waits to be reaped, 0 is gone.
-char state_of(int pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string text;
-  std::getline(file, text);
-  const std::size_t after_name = text.rfind(')');
-  return after_name == text.npos || text.size() <= after_name + 2 ? '\0' : text[after_name + 2];
-}
-
-bool runs(int pid) { return state_of(pid) != '\0' && state_of(pid) != 'Z'; }
 
 class ZygoteTest : public testing::Test {
  protected:
@@ -481,7 +459,7 @@ TEST_F(ZygoteTest, WithAProgramEndsWhatItStartedAndNothingElse) {
   spec_.args = {mark};
   const Ran ran = run();
   EXPECT_EQ(ran.status.code, 5) << ran.text();
-  EXPECT_TRUE(until([&] { return who_says(mark).empty(); }));
+  EXPECT_TRUE(until([&] { return processes_with(mark).empty(); }));
   program(std::string(family) + "time.sleep(1000)");
   spec_.args = {mark + "-stays"};
   const std::unique_ptr<Container> stays = start();
@@ -489,10 +467,10 @@ TEST_F(ZygoteTest, WithAProgramEndsWhatItStartedAndNothingElse) {
   program(std::string(family) + "os.wait(); sys.exit(5)");
   spec_.args = {mark + "-goes"};
   EXPECT_EQ(run().status.code, 5);
-  EXPECT_TRUE(until([&] { return who_says(mark + "-goes").empty(); }));
-  EXPECT_EQ(who_says(mark + "-stays").size(), 3u);  // a fork's own words are its zygote's
+  EXPECT_TRUE(until([&] { return processes_with(mark + "-goes").empty(); }));
+  EXPECT_EQ(processes_with(mark + "-stays").size(), 3u);  // a fork's own words are its zygote's
   loop_.run(stays->stop(0s));
-  EXPECT_TRUE(until([&] { return who_says(mark).empty(); }));
+  EXPECT_TRUE(until([&] { return processes_with(mark).empty(); }));
 }
 
 TEST_F(ZygoteTest, AContainerThatIsDroppedEnds) {
@@ -500,9 +478,9 @@ TEST_F(ZygoteTest, AContainerThatIsDroppedEnds) {
   std::unique_ptr<Container> container = start();
   ASSERT_TRUE(until_said(1));
   const int pid = std::stoi(ran_.out[0]);
-  EXPECT_TRUE(runs(pid));
+  EXPECT_FALSE(is_gone(pid));
   container.reset();
-  EXPECT_TRUE(until([&] { return !runs(pid); }));
+  EXPECT_TRUE(until([&] { return is_gone(pid); }));
 }
 
 TEST_F(ZygoteTest, WhenAZygoteIsKilledItsProgramsEndSayingSoAndTheNextStartMakesAnother) {
@@ -514,7 +492,7 @@ TEST_F(ZygoteTest, WhenAZygoteIsKilledItsProgramsEndSayingSoAndTheNextStartMakes
   ::kill(zygote, SIGKILL);
   EXPECT_EQ(loop_.run(container->wait()).signal, SIGKILL);
   EXPECT_THAT(container->last_lines().back(), HasSubstr("has ended (killed by signal 9)"));
-  EXPECT_TRUE(until([&] { return !runs(pid); }));
+  EXPECT_TRUE(until([&] { return is_gone(pid); }));
   const std::unique_ptr<Container> next = start();
   ASSERT_TRUE(until_said(1));
   EXPECT_NE(std::stoi(ran_.out[0].substr(ran_.out[0].find(' '))), zygote);
@@ -567,10 +545,10 @@ TEST_F(ZygoteTest, AKilledPlatformLeavesNothingBehind) {
   std::istringstream pids(said);
   int count = 0;
   for (int pid = 0; pids >> pid; ++count) {
-    EXPECT_TRUE(until([&] { return !runs(pid); })) << pid << " of " << said;
+    EXPECT_TRUE(until([&] { return is_gone(pid); })) << pid << " of " << said;
   }
   EXPECT_EQ(count, 5) << said;
-  EXPECT_TRUE(until([&] { return who_says(mark).empty(); }));
+  EXPECT_TRUE(until([&] { return processes_with(mark).empty(); }));
 }
 
 // ---------------------------------------------------------------------------- how many
@@ -589,7 +567,7 @@ TEST_F(ZygoteTest, BeyondTheBoundTheLeastRecentlyUsedEndsOfThoseWithoutPrograms)
   EXPECT_NE(a, b);
   EXPECT_EQ(zygote_of("a"), a);
   const std::string c = zygote_of("c");
-  EXPECT_TRUE(until([&] { return !runs(std::stoi(b)); }));
+  EXPECT_TRUE(until([&] { return is_gone(std::stoi(b)); }));
   EXPECT_EQ(zygote_of("a"), a);
   EXPECT_EQ(zygote_of("c"), c);
 }
@@ -605,18 +583,18 @@ TEST_F(ZygoteTest, OneWithProgramsStaysWhateverTheBounds) {
   spec_.identity.uid = "other";
   const std::unique_ptr<Container> other = start();
   ASSERT_TRUE(until_said(1));
-  EXPECT_TRUE(runs(zygote));
+  EXPECT_FALSE(is_gone(zygote));
   container.reset();
-  EXPECT_TRUE(until([&] { return !runs(zygote); }));
+  EXPECT_TRUE(until([&] { return is_gone(zygote); }));
 }
 
 TEST_F(ZygoteTest, EverythingEndsWithTheRuntime) {
   program("import os\nprint(os.getppid())");
   const Ran ran = run();
   ASSERT_EQ(ran.out.size(), 1u) << ran.text();
-  EXPECT_TRUE(runs(std::stoi(ran.out[0])));
+  EXPECT_FALSE(is_gone(std::stoi(ran.out[0])));
   runtime_.reset();
-  EXPECT_TRUE(until([&] { return !runs(std::stoi(ran.out[0])); }));
+  EXPECT_TRUE(until([&] { return is_gone(std::stoi(ran.out[0])); }));
 }
 
 TEST_F(ZygoteTest, ProgramsOfOtherVariablesDoNotShareAZygote) {
