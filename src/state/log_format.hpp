@@ -36,10 +36,6 @@ struct Beside {
   std::map<std::string, Offset, std::less<>> cursors;
   LogNotes notes;
 };
-/// What a note adds to the head of every segment.
-constexpr std::size_t note_bytes(std::string_view name, std::string_view text) noexcept {
-  return record_header_bytes + sizeof(std::uint32_t) + name.size() + text.size();
-}
 
 /// The first bytes of a segment.
 struct SegmentHeader {

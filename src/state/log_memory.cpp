@@ -47,46 +47,21 @@ class MemoryLog final : public Log {
   }
 
   Task<Result<void>> commit(std::string cursor, Offset next) override {
-    if (closed_) co_return fail(Errc::failed_precondition, "the log is closed");
-    if (next > end()) {
-      co_return fail(Errc::invalid_argument, "cursor " + cursor + " beyond the end of the log");
-    }
-    cursors_.set(cursor, next);
-    drop_passed();
-    co_return Result<void>();
+    return commit(state::cursor_change(std::move(cursor), next));
   }
-
   Task<Result<void>> remove_cursor(std::string cursor) override {
-    if (closed_) co_return fail(Errc::failed_precondition, "the log is closed");
-    cursors_.remove(cursor);
-    drop_passed();
-    co_return Result<void>();
+    return commit(state::cursor_change(std::move(cursor), std::nullopt));
   }
-
   Task<Result<void>> commit(LogChange change) override {
     if (closed_) co_return fail(Errc::failed_precondition, "the log is closed");
-    std::size_t bytes = 0;
-    for (const auto& [name, next] : change.cursors) {
-      if (next && *next > end()) {
-        co_return fail(Errc::invalid_argument, "cursor " + name + " beyond the end of the log");
-      }
-    }
-    for (const auto& [name, text] : change.notes) bytes += text ? name.size() + text->size() : 0;
-    if (bytes > 0 && notes_bytes_ + bytes > log_notes_bytes_max) {
-      co_return fail(Errc::resource_exhausted, "too many notes");
-    }
-    for (auto& [name, text] : change.notes) set_note(name, std::move(text));
-    for (const auto& [name, next] : change.cursors) {
-      if (next) {
-        cursors_.set(name, *next);
-      } else {
-        cursors_.remove(name);
-      }
-    }
-    if (!change.cursors.empty()) drop_passed();
+    Result<void> possible = state::check_change(change, end(), notes_, 0);
+    if (!possible) co_return possible;
+    const bool moves = !change.cursors.empty();
+    state::apply(std::move(change), cursors_, notes_);
+    if (moves) drop_passed();
     co_return Result<void>();
   }
-  const LogNotes& notes() const noexcept override { return notes_; }
+  const LogNotes& notes() const noexcept override { return notes_.all(); }
 
   std::optional<Offset> cursor(std::string_view name) const override { return cursors_.find(name); }
   std::map<std::string, Offset, std::less<>> cursors() const override { return cursors_.all(); }
@@ -122,17 +97,6 @@ class MemoryLog final : public Log {
     return fail(Errc::resource_exhausted, "the log holds its " + std::to_string(most) + " bytes");
   }
 
-  void set_note(const std::string& name, std::optional<std::string> text) {
-    const auto found = notes_.find(name);
-    if (found != notes_.end()) {
-      notes_bytes_ -= name.size() + found->second.size();
-      notes_.erase(found);
-    }
-    if (!text) return;
-    notes_bytes_ += name.size() + text->size();
-    notes_.emplace(name, std::move(*text));
-  }
-
   /// What every cursor has passed goes at once: memory is all that it takes.
   void drop_passed() {
     const std::optional<Offset> least = cursors_.slowest();
@@ -164,8 +128,7 @@ class MemoryLog final : public Log {
   std::deque<Record> records_;
   Offset first_ = 0;
   state::CursorTable cursors_;
-  LogNotes notes_;
-  std::size_t notes_bytes_ = 0;
+  state::NoteTable notes_;
   LogStats stats_;
   bool closed_ = false;
   Wakeup appended_;

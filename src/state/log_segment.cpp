@@ -184,7 +184,6 @@ class SegmentLog final : public Log {
       held.segment = std::move(segment);
       segments_.push_back(std::move(held));
     }
-    for (const auto& [name, text] : notes_) notes_bytes_ += format::note_bytes(name, text);
     // Who wrote the newest segment reads no frame with notes: it must not find one there.
     sealed_ = segments_.back().segment.version < format::segment_version;
     // A small retention bound needs small segments, else nothing could ever be given back.
@@ -256,18 +255,17 @@ class SegmentLog final : public Log {
   }
 
   Task<Result<void>> commit(std::string cursor, Offset next) override {
-    LogChange change;
-    change.cursors.emplace_back(std::move(cursor), next);
-    return commit(std::move(change));
+    return commit(state::cursor_change(std::move(cursor), next));
   }
   Task<Result<void>> remove_cursor(std::string cursor) override {
-    LogChange change;
-    change.cursors.emplace_back(std::move(cursor), std::nullopt);
-    return commit(std::move(change));
+    return commit(state::cursor_change(std::move(cursor), std::nullopt));
   }
   Task<Result<void>> commit(LogChange change) override {
     if (Result<void> possible = check_change(change); !possible) co_return possible;
     const std::shared_ptr<Batch> batch = open_batch();
+    const std::size_t bytes = state::note_bytes(change);
+    batch->payload += bytes;
+    pending_bytes_ += bytes;
     for (auto& [name, next] : change.cursors) {
       if (next) {
         batch->frame.add(format::RecordType::cursor, format::cursor_head(*next), name);
@@ -282,9 +280,6 @@ class SegmentLog final : public Log {
       } else {
         batch->frame.add(format::RecordType::note_removed, name);
       }
-      const std::size_t bytes = text ? format::note_bytes(name, *text) : 0;
-      batch->payload += bytes;
-      pending_bytes_ += bytes;
       batch->change.notes.emplace_back(std::move(name), std::move(text));
     }
     co_return co_await outcome_of(batch);
@@ -292,7 +287,7 @@ class SegmentLog final : public Log {
 
   std::optional<Offset> cursor(std::string_view name) const override { return cursors_.find(name); }
   std::map<std::string, Offset, std::less<>> cursors() const override { return cursors_.all(); }
-  const LogNotes& notes() const noexcept override { return notes_; }
+  const LogNotes& notes() const noexcept override { return notes_.all(); }
   Offset first() const noexcept override { return segments_.front().segment.first; }
   Offset end() const noexcept override { return end_; }
 
@@ -388,23 +383,11 @@ class SegmentLog final : public Log {
 
   Result<void> check_change(const LogChange& change) const {
     if (closing_) return fail(Errc::failed_precondition, "the log is closed");
-    for (const auto& [name, next] : change.cursors) {
-      if (next && *next > end_) {
-        return fail(Errc::invalid_argument, "cursor " + name + " beyond the end of the log");
-      }
-    }
-    std::size_t bytes = 0;
-    for (const auto& [name, text] : change.notes) {
-      if (text) bytes += format::note_bytes(name, *text);
-    }
-    if (bytes == 0) return {};
-    if (pending_bytes_ + bytes > options_.pending_bytes_max) {
+    const std::size_t bytes = state::note_bytes(change);
+    if (bytes > 0 && pending_bytes_ + bytes > options_.pending_bytes_max) {
       return fail(Errc::resource_exhausted, "too much waits to be written");
     }
-    if (notes_bytes_ + pending_bytes_ + bytes > log_notes_bytes_max) {
-      return fail(Errc::resource_exhausted, "too many notes");
-    }
-    return {};
+    return state::check_change(change, end_, notes_, pending_bytes_);
   }
 
   Task<Result<void>> outcome_of(std::shared_ptr<Batch> batch) {
@@ -461,11 +444,11 @@ class SegmentLog final : public Log {
     job.path = newest.path;
     job.content = content();
     // A segment repeats the notes; it must hold more than that.
-    if (sealed_ || newest.bytes >= options_.segment_bytes + 2 * notes_bytes_) {
+    if (sealed_ || newest.bytes >= options_.segment_bytes + 2 * notes_.bytes()) {
       job.new_segment = true;
       ++job.number;
       job.beside.cursors = cursors_.all();
-      job.beside.notes = notes_;
+      job.beside.notes = notes_.all();
       sealed_ = true;  // until the new one exists: it may be on disk although creating it failed
     }
     return job;
@@ -529,26 +512,7 @@ class SegmentLog final : public Log {
     batch->first = end_;
     keep(batch, timers_.wall());
     end_ += batch->frame.events();
-    for (const auto& [name, next] : batch->change.cursors) {
-      if (next) {
-        cursors_.set(name, *next);
-      } else {
-        cursors_.remove(name);
-      }
-    }
-    for (auto& [name, text] : batch->change.notes) set_note(name, std::move(text));
-    batch->change = {};
-  }
-
-  void set_note(const std::string& name, std::optional<std::string> text) {
-    const auto found = notes_.find(name);
-    if (found != notes_.end()) {
-      notes_bytes_ -= format::note_bytes(name, found->second);
-      notes_.erase(found);
-    }
-    if (!text) return;
-    notes_bytes_ += format::note_bytes(name, *text);
-    notes_.emplace(name, std::move(*text));
+    state::apply(std::exchange(batch->change, {}), cursors_, notes_);
   }
 
   // ---- reading
@@ -697,8 +661,7 @@ class SegmentLog final : public Log {
   SegmentLogOptions options_;
   std::deque<Held> segments_;
   state::CursorTable cursors_;
-  LogNotes notes_;
-  std::uint64_t notes_bytes_ = 0;
+  state::NoteTable notes_;
   std::uint32_t chain_;
   Offset end_;
   bool sealed_ = false;
